@@ -1,0 +1,66 @@
+"""The command line: python -m experiments COMMAND ..."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+HELP = """usage: python -m experiments COMMAND ...
+
+  train TASK [options]     train a model until it solves the task, test it, draw it
+  train --resume RUN       continue a run, bit for bit
+  evaluate RUN [options]   test a run at other lengths or with more memory
+  show RUN [options]       draw a run's figures again
+  summarize RUN ...        put runs that differ in their seed together in one result
+  recipes                  list the named settings that --recipe takes
+
+`python -m experiments COMMAND --help` lists the options of a command; `python -m tasks list` the tasks.
+"""
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 2 for a user's mistake, told in one line on stderr."""
+    from experiments.files import UserError
+
+    args = list(sys.argv[1:] if args is None else args)
+    if not args or args[0] in ("-h", "--help"):
+        print(HELP, end="")
+        return 0 if args else 2
+    try:
+        return _command(args[0])(args[1:])
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        place = f" ({error.filename})" if error.filename else ""
+        print(f"error: {error.strerror or error}{place}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+
+
+def _command(name: str) -> Callable[[Sequence[str]], int]:
+    from experiments import commands
+    from experiments.files import UserError
+    from experiments.names import nearest
+    from experiments.recipes import recipe_names
+    from experiments.summary import summarize
+
+    def recipes(args: Sequence[str]) -> int:
+        print(*recipe_names(), sep="\n")
+        return 0
+
+    known: dict[str, Callable[[Sequence[str]], int]] = {
+        "train": commands.train,
+        "evaluate": commands.evaluate,
+        "show": commands.show,
+        "summarize": summarize,
+        "recipes": recipes,
+    }
+    if name not in known:
+        raise UserError(f"no command is called {name!r}{nearest(name, known)}")
+    return known[name]
+
+
+if __name__ == "__main__":
+    # sys.exit and no raise SystemExit: the tracker reads the exit code there.
+    sys.exit(main())

@@ -1,0 +1,272 @@
+"""What `python -m experiments` does with one run: train, evaluate, show."""
+
+import dataclasses
+import json
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import torch
+import tyro
+
+from experiments.checkpoint import load_weights, save_weights
+from experiments.command_line import parse, parse_train
+from experiments.config import TrainConfig
+from experiments.evaluation import merge_rows, table, test_at
+from experiments.files import UserError, write_whole
+from experiments.metrics import MetricsFile, cut, read_metrics
+from experiments.models import label, make_model, make_task
+from experiments.pictures import draw_run
+from experiments.progress import Progress
+from experiments.run_folder import RunFolder, command, versions
+from experiments.tracking import Tracker, resolve_mode, start_tracker
+from experiments.training import NotFinite, Stopped, Trainer
+from memnet import NTM, SequenceModule
+from memnet.sequence import Backend
+from tasks import Task
+
+
+def train(args: Sequence[str]) -> int:
+    """Train, test and draw. Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped."""
+    config = parse_train(args)
+    _prepare(config.device, config.threads)
+    task = make_task(config.task)
+    make_model(config, task)
+    mode = resolve_mode(config.wandb_mode, os.environ) if config.tracker == "wandb" else "disabled"
+    folder = RunFolder(config.resume) if config.resume else RunFolder.create(config)
+    with folder.locked(), _signals_stop():
+        return _train_in(folder, config, task, mode)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateOptions:
+    """Test a trained run at any length; the table is printed and kept in the run's evaluation.json."""
+
+    run: tyro.conf.Positional[str]
+    """The run's folder."""
+    length: tuple[int, ...] = ()
+    """Lengths to test at; none for the task's usual ones."""
+    num_slots: int | None = None
+    """Memory rows of an NTM in this test; None for those it was trained with."""
+    repeats: int | None = None
+    """Repeat copy: the number of copies; None draws it from the trained range."""
+    sequences: int = 1000
+    """Sequences at each length."""
+    batch_size: int | None = None
+    """Sequences at a time; None chooses."""
+    seed: int = 0
+    """Seed of the test sequences, a stream of its own."""
+    device: str = "cpu"
+    """Where to compute: cpu or cuda."""
+    backend: Backend = "eager"
+    """How steps run: eager or compile."""
+    threads: int = 1
+    """CPU threads."""
+
+
+def evaluate(args: Sequence[str]) -> int:
+    """Test a run and print the table."""
+    options = parse(EvaluateOptions, "evaluate", args)
+    for name in ("sequences", "batch_size", "repeats", "num_slots", "threads", *(["length"] * len(options.length))):
+        value = min(options.length) if name == "length" else getattr(options, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
+    if options.seed < 0:
+        raise UserError(f"--seed must be at least 0, not {options.seed}")
+    _prepare(options.device, options.threads)
+    folder = RunFolder(options.run)
+    _, task, model = _load(folder, options.device)
+    model.backend = options.backend
+    lengths = options.length or task.test_lengths
+    rows = _tests(model, task, lengths, options)
+    with folder.locked():
+        merged = merge_rows(folder.read_json(folder.evaluation, []), rows)
+        write_whole(folder.evaluation, json.dumps(merged, indent=1) + "\n")
+    print(table(rows))
+    return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class ShowOptions:
+    """Draw a run's figures again, from its files."""
+
+    run: tyro.conf.Positional[str]
+    """The run's folder."""
+    length: tuple[int, ...] = ()
+    """Lengths at which to show the memory; none for the usual ones."""
+    num_slots: int | None = None
+    """Memory rows of an NTM in these pictures; None for those it was trained with."""
+
+
+def show(args: Sequence[str]) -> int:
+    """Draw a run's figures and print where they are."""
+    options = parse(ShowOptions, "show", args)
+    if options.length and min(options.length) < 1:
+        raise UserError(f"--length must be at least 1, not {min(options.length)}")
+    _prepare("cpu", 1)
+    folder = RunFolder(options.run)
+    config, task, model = _load(folder, "cpu")
+    try:
+        if options.num_slots is not None:
+            if not isinstance(model, NTM):
+                raise UserError(f"--num-slots {options.num_slots}: this model has no memory")
+            model.num_slots = options.num_slots
+        files = draw_run(folder, model, task, config, options.length or None)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    print(*files, sep="\n")
+    return 0
+
+
+def _train_in(folder: RunFolder, config: TrainConfig, task: Task, mode: str) -> int:
+    trainer = Trainer(config, task, folder, run_id=f"{folder.path.name}-{secrets.token_hex(2)}")
+    if config.resume:
+        trainer.restore()
+        cut(folder.metrics, trainer.step)
+    parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
+    print(f"{config.task}, {label(config)}, {parameters:,} parameters, in {folder.path}", file=sys.stderr)
+    tracker = start_tracker(
+        config.tracker,
+        run_folder=folder.path.resolve(),
+        run_id=trainer.run_id,
+        name=folder.path.name,
+        group=f"{config.task}-{label(config)}",
+        job_type="train",
+        tags=[config.task, label(config)],
+        config={**config.saved(), "parameters": parameters, "versions": versions()},
+        mode=mode,
+    )
+    exit_code = 1
+    try:
+        if config.resume:
+            tracker.replay(read_metrics(folder.metrics))
+        rows = _run(trainer, folder, tracker)
+        exit_code = 0
+    except Stopped as stop:
+        exit_code = stop.exit_code
+        go_on = f"python -m experiments train --resume {folder.path}"
+        print(f"stopped after step {trainer.step}; go on with: {go_on}", file=sys.stderr)
+    except NotFinite as trouble:
+        print(f"error: {trouble}", file=sys.stderr)
+    finally:
+        tracker.finish(exit_code)
+    if exit_code == 0:
+        print(_closing(trainer, folder, tracker, rows))
+    return exit_code
+
+
+def _run(trainer: Trainer, folder: RunFolder, tracker: Tracker) -> list[dict[str, Any]]:
+    """Train, test, draw; returns the test table."""
+    config, task, model = trainer.config, trainer.task, trainer.model
+    total = trainer.last_step * config.batch_size
+    with (
+        MetricsFile(folder.metrics) as metrics,
+        Progress(total, title=folder.path.name, start=trainer.sequences) as progress,
+    ):
+        trainer.train(metrics, tracker, progress)
+    save_weights(folder.weights, model)
+    options = EvaluateOptions(str(folder.path), sequences=config.test_sequences, device=config.device)
+    rows = _tests(model, task, task.test_lengths, options)
+    write_whole(folder.evaluation, json.dumps(rows, indent=1) + "\n")
+    for path in draw_run(folder, model, task, config):
+        tracker.image(f"figures/{path.stem}", path, trainer.sequences)
+    result = {
+        "command": command(),
+        "config": config.saved(),
+        "versions": versions(),
+        "steps": trainer.step,
+        "sequences": trainer.sequences,
+        "sequences_to_solve": trainer.sequences_to_solve,
+        "perf/seconds": trainer.seconds,
+        "perf/seconds_to_solve": trainer.seconds_to_solve,
+    }
+    write_whole(folder.result, json.dumps(result, indent=1) + "\n")
+    scores = ("exact_share", "bit_error_rate", "wrong_bits_per_sequence", "bits_per_sequence")
+    tracker.summary({f"test/{name}/length-{row['length']}": row[name] for row in rows for name in scores})
+    return rows
+
+
+def _tests(model: SequenceModule, task: Task, lengths: Sequence[int], options: EvaluateOptions) -> list[dict[str, Any]]:
+    """One row of the test table for each length, with a live display."""
+    rows: list[dict[str, Any]] = []
+    for length in lengths:
+        title = f"testing at {length} {task.length_unit}"
+        with Progress(options.sequences, title=title, shown={}) as progress:
+            row = test_at(
+                model,
+                task,
+                length,
+                sequences=options.sequences,
+                seed=options.seed,
+                num_slots=options.num_slots,
+                repeats=options.repeats,
+                batch_size=options.batch_size,
+                tell=lambda done, progress=progress: progress.update({}, done),  # type: ignore[misc]
+            )
+        rows.append(row)
+    return rows
+
+
+def _load(folder: RunFolder, device: str) -> tuple[TrainConfig, Task, SequenceModule]:
+    """The configuration, task and trained model of a run; its checkpoint where training has not ended."""
+    config = folder.read_config()
+    task = make_task(config.task)
+    model = make_model(config, task)
+    load_weights(folder.weights if folder.weights.exists() else folder.checkpoint, model)
+    return config, task, model.to(device).eval()
+
+
+def _closing(trainer: Trainer, folder: RunFolder, tracker: Tracker, rows: list[dict[str, Any]]) -> str:
+    """What train prints at its end: how it went, the table, where everything is, what to do next."""
+    solved = trainer.sequences_to_solve
+    if solved is not None:
+        outcome = f"solved after {solved:,} sequences, {trainer.seconds_to_solve:.0f} s"
+    elif trainer.config.solved_at is not None:
+        outcome = f"not solved in {trainer.sequences:,} sequences"
+    else:
+        outcome = f"trained on {trainer.sequences:,} sequences"
+    lines = [
+        f"{trainer.config.task}: {outcome}",
+        "",
+        table(rows),
+        "",
+        f"run      {folder.path}",
+        *(f"figure   {path}" for path in sorted(folder.figures.glob("*.png"))),
+    ]
+    if tracker.notice:
+        lines.append(f"tracker  {tracker.notice}")
+    longest = f" --length {10 * max(trainer.task.test_lengths)}" if trainer.task.name == "copy" else ""
+    slots = " --num-slots 4096" if isinstance(trainer.model, NTM) and longest else ""
+    lines += ["", "next", f"  python -m experiments evaluate {folder.path}{longest}{slots} --sequences 10"]
+    lines.append(f"  python -m experiments show {folder.path} --length {max(trainer.task.test_lengths)}")
+    return "\n".join(lines)
+
+
+def _prepare(device: str, threads: int) -> None:
+    """UserError for a device that is not there; sets the threads."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"--device {device} cannot be used: {reason}") from None
+    torch.set_num_threads(threads)
+
+
+@contextmanager
+def _signals_stop() -> Iterator[None]:
+    """Turn Ctrl-C and SIGTERM into Stopped, wherever the program is."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Stopped(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,204 @@
+"""The configuration of a training run: one flat dataclass, every field an option of the command line."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import tyro
+import yaml
+
+from experiments.files import UserError
+from memnet.cells import ControllerName
+from memnet.ntm import Addressing, MemoryInit, ReadOrder, WeightsInit
+from memnet.sequence import Backend
+
+ModelName = Literal["ntm", "rnn-tanh", "rnn-relu", "lstm", "gru"]
+WHERE_FROM = ("out", "config", "resume")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Train a model on a task until it is solved, then test it beyond the lengths it was trained on."""
+
+    task: tyro.conf.Positional[str]
+    """What to learn: copy, repeat-copy, associative-recall, dynamic-ngrams or priority-sort."""
+    recipe: str = "default"
+    """Named settings to start from: "default" is our own for the task, paper/TASK-MODEL those of the paper."""
+    config: str | None = None
+    """A config.yaml of another run to start from."""
+    resume: str | None = None
+    """A run folder to continue, bit for bit, with the configuration saved in it."""
+    out: str | None = None
+    """The run's folder, which must not hold a run yet; by default a free name under runs/."""
+    seed: int = 0
+    """Seed of the weights and of the data."""
+
+    model: ModelName = "ntm"
+    """The network: an NTM, or a recurrent baseline without memory."""
+    controller: ControllerName = "feedforward"
+    """The NTM's controller."""
+    hidden_size: int = 100
+    """Units of a layer of the controller or baseline."""
+    num_layers: int = 1
+    """Layers of the controller or baseline."""
+    skip: bool = False
+    """Baselines: every layer sees the input and reaches the output."""
+    recurrent_bias: bool = True
+    """Baselines: a second bias on the recurrent part, as torch.nn has it."""
+    forget_bias: float = 1.0
+    """Added to an LSTM's forget-gate bias at initialisation."""
+    learned_initial_state: bool = False
+    """Train the state before the first step."""
+    num_slots: int = 128
+    """NTM: memory rows."""
+    slot_size: int = 20
+    """NTM: memory columns."""
+    num_reads: int = 1
+    """NTM: read heads."""
+    num_writes: int = 1
+    """NTM: write heads."""
+    shift_range: int = 1
+    """NTM: furthest rotation of a head in one step, in slots."""
+    addressing: Addressing = "content-and-location"
+    """NTM: how heads find slots."""
+    read_order: ReadOrder = "after-write"
+    """NTM: whether reads see this step's writes."""
+    memory_init: MemoryInit = "constant"
+    """NTM: the memory before the first step."""
+    trainable_memory: bool | None = None
+    """NTM: train the initial memory; None trains a learned one only."""
+    weights_init: WeightsInit = "first"
+    """NTM: where heads look before the first step."""
+    norm_floor: float = 1e-6
+    """NTM: norms below it count as it in the cosine similarity."""
+
+    steps: int = 6000
+    """Optimiser steps at the most."""
+    batch_size: int = 16
+    """Sequences a step."""
+    optimizer: Literal["adam", "rmsprop"] = "adam"
+    """Adam, or RMSProp in the form of Graves 2013 as the NTM paper used it."""
+    learning_rate: float = 1e-3
+    """Step size before the cooldown."""
+    momentum: float = 0.9
+    """Adam's first decay rate; RMSProp's momentum."""
+    clip_norm: float | None = 10.0
+    """Largest norm of the whole gradient; None for no limit."""
+    clip_value: float | None = None
+    """Largest size of a gradient's element; None for no limit."""
+    curriculum: Literal["uniform", "fixed", "growing"] = "uniform"
+    """Length of each batch: uniform over the range, always the longest, or uniform up to a limit that grows."""
+    min_length: int | None = None
+    """Shortest training length; None for the task's own."""
+    max_length: int | None = None
+    """Longest training length; None for the task's own."""
+    growing_start: int = 5
+    """Growing curriculum: the first limit on the length."""
+    growing_threshold: float = 0.1
+    """Growing curriculum: bits per scored bit, averaged over 20 steps, below which the limit grows by one."""
+
+    solved_at: float | None = 0.01
+    """Wrong bits per validation sequence under which the task counts as solved; None never stops early."""
+    cooldown_steps: int = 1000
+    """The learning rate falls linearly to zero over these last steps, which begin when the task is solved."""
+    valid_every: int = 100
+    """Steps between validations."""
+    valid_sequences: int = 640
+    """Sequences of a validation, spread evenly over the training lengths, never trained on."""
+    test_sequences: int = 200
+    """Sequences at each test length after training."""
+
+    log_every: int = 50
+    """Steps between lines of metrics."""
+    checkpoint_every: int = 200
+    """Steps between checkpoints."""
+    tracker: Literal["wandb", "none"] = "wandb"
+    """Where metrics go beside the run's own file."""
+    wandb_mode: Literal["offline", "online", "disabled"] | None = None
+    """Weights & Biases mode; None for WANDB_MODE, else offline."""
+    device: str = "cpu"
+    """Where to compute: cpu or cuda."""
+    backend: Backend = "eager"
+    """How steps run: eager, or compile, which needs a C++ compiler and half a minute, then runs twice as fast."""
+    threads: int = 1
+    """CPU threads; on small matrices more than one is slower."""
+
+    def check(self) -> None:
+        """UserError for a value that no run can have (sizes of models are checked where models are built)."""
+        for name in ("steps", "batch_size", "valid_every", "valid_sequences", "test_sequences", "log_every"):
+            _at_least(1, name, getattr(self, name))
+        for name in ("checkpoint_every", "threads", "growing_start"):
+            _at_least(1, name, getattr(self, name))
+        for name in ("min_length", "max_length"):
+            if getattr(self, name) is not None:
+                _at_least(1, name, getattr(self, name))
+        if self.min_length and self.max_length and self.min_length > self.max_length:
+            raise UserError(f"--min-length {self.min_length} is above --max-length {self.max_length}")
+        _at_least(0, "cooldown_steps", self.cooldown_steps)
+        _at_least(0, "seed", self.seed)
+        for name in ("learning_rate", "clip_norm", "clip_value", "solved_at", "growing_threshold", "norm_floor"):
+            value = getattr(self, name)
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                raise UserError(f"{option(name)} must be a finite number above 0, not {value}")
+        if not 0 <= self.momentum < 1:
+            raise UserError(f"--momentum must be in [0, 1), not {self.momentum}")
+
+    def saved(self) -> dict[str, Any]:
+        """Plain data for config.yaml and the tracker: everything but where this run came from and went."""
+        return {key: value for key, value in dataclasses.asdict(self).items() if key not in WHERE_FROM}
+
+
+def option(name: str) -> str:
+    """The command line's spelling of a field."""
+    return "--" + name.replace("_", "-")
+
+
+def to_yaml(config: TrainConfig) -> str:
+    """The text of config.yaml."""
+    return yaml.safe_dump(config.saved(), sort_keys=False)
+
+
+def from_yaml(path: Path) -> TrainConfig:
+    """Read a config.yaml strictly: UserError for anything but known fields with values of their type."""
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"cannot read a configuration from {path}: {reason}") from None
+    return from_mapping(content, str(path))
+
+
+def from_mapping(content: Any, source: str) -> TrainConfig:
+    """A configuration from plain data, checked field by field; `source` names it in a UserError."""
+    if not isinstance(content, dict) or "task" not in content:
+        raise UserError(f"{source} is no configuration: expected fields with their values, task among them")
+    fields = {field.name: field for field in dataclasses.fields(TrainConfig) if field.name not in WHERE_FROM}
+    values: dict[str, Any] = {}
+    for name, value in content.items():
+        if name not in fields:
+            raise UserError(f"{source}: no field is called {name!r}")
+        kind = fields[name].type
+        if isinstance(value, int) and not isinstance(value, bool) and _accepts(kind, 0.0) and not _accepts(kind, value):
+            value = float(value)
+        if not _accepts(kind, value):
+            raise UserError(f"{source}: {name} cannot be {value!r}")
+        values[name] = value
+    return TrainConfig(**values)
+
+
+def _accepts(kind: Any, value: Any) -> bool:
+    """Whether a value is of a field's type (the plain types, Literal and unions that TrainConfig uses)."""
+    choices = get_args(kind)
+    if not choices:
+        return type(value) is kind or (kind is None and value is None)
+    if getattr(kind, "__origin__", None) is Literal:
+        return value in choices
+    if hasattr(kind, "__metadata__"):
+        return _accepts(choices[0], value)
+    return any(_accepts(choice, value) or (choice is type(None) and value is None) for choice in choices)
+
+
+def _at_least(minimum: int, name: str, value: int) -> None:
+    if value < minimum:
+        raise UserError(f"{option(name)} must be at least {minimum}, not {value}")

@@ -1,0 +1,53 @@
+"""Which length each training batch has."""
+
+import torch
+
+from experiments.config import TrainConfig
+
+_WINDOW = 20
+
+
+class Curriculum:
+    """Draws the length that all sequences of a batch share, so that no step is spent on padding.
+
+    uniform: every length of the range alike. fixed: the longest. growing: uniform up to a limit, which rises by
+    one whenever the mean loss of the last 20 batches is below config.growing_threshold bits per scored bit.
+
+    lengths: the range, both ends included.
+    """
+
+    def __init__(self, config: TrainConfig, lengths: tuple[int, int]) -> None:
+        self._kind = config.curriculum
+        self._threshold = config.growing_threshold
+        self._low, self._high = lengths
+        growing = self._kind == "growing"
+        self.limit = min(max(config.growing_start, self._low), self._high) if growing else self._high
+        self._recent: list[float] = []
+
+    @property
+    def complete(self) -> bool:
+        """Whether batches are drawn from the whole range."""
+        return self.limit == self._high
+
+    def draw(self, generator: torch.Generator) -> int:
+        """The next batch's length."""
+        low = self._high if self._kind == "fixed" else self._low
+        return int(torch.randint(low, self.limit + 1, (), generator=generator))
+
+    def report(self, bits_per_scored_bit: float) -> None:
+        """Tell how the last batch went."""
+        if self.complete:
+            return
+        self._recent = [*self._recent[-_WINDOW + 1 :], bits_per_scored_bit]
+        if len(self._recent) == _WINDOW and sum(self._recent) / _WINDOW < self._threshold:
+            self.limit += 1
+            self._recent = []
+
+    def state(self) -> dict[str, object]:
+        """Plain data for a checkpoint."""
+        return {"limit": self.limit, "recent": self._recent}
+
+    def restore(self, state: dict[str, object]) -> None:
+        """Continue from `state`."""
+        self.limit = state["limit"]  # type: ignore[assignment]
+        self._recent = list(state["recent"])  # type: ignore[call-overload]

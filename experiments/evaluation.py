@@ -1,0 +1,153 @@
+"""Testing a trained model at any length and any number of slots."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+
+from experiments.files import UserError
+from experiments.seeds import generator_for
+from memnet import NTM, SequenceModule
+from tasks import Batch, DynamicNGrams, RepeatCopy, Task
+
+# Numbers of memory that a batch should not exceed, so that it stays in a processor's cache.
+_CACHE = 1 << 18
+_LARGEST_BATCH = 100
+
+Scores = dict[str, float]
+
+
+def evaluate(model: SequenceModule, batches: Iterable[tuple[Task, Batch]]) -> Scores:
+    """Scores over batches: each named as the task's metrics are, and never mixed.
+
+    Returns sequences (count), bits_per_sequence (cross-entropy in bits), wrong_bits_per_sequence, bit_error_rate
+    (wrong over scored bits), exact_share (sequences without a wrong bit).
+    """
+    device = model.readout.weight.device
+    collected: dict[str, list[torch.Tensor]] = {}
+    with torch.inference_mode():
+        for task, batch in batches:
+            moved = batch.to(device)
+            logits, _ = model(moved.input)
+            for name, values in task.metrics(logits, moved).items():
+                collected.setdefault(name, []).append(values.double().cpu())
+    whole = {name: torch.cat(values) for name, values in collected.items()}
+    return {
+        "sequences": whole["bits"].numel(),
+        "bits_per_sequence": float(whole["bits"].mean()),
+        "wrong_bits_per_sequence": float(whole["wrong_bits"].mean()),
+        "bit_error_rate": float(whole["wrong_bits"].sum() / whole["scored_bits"].sum()),
+        "exact_share": float(whole["exact"].mean()),
+    }
+
+
+def validation_batches(task: Task, lengths: tuple[int, int], sequences: int, seed: int) -> list[Batch]:
+    """Batches spread evenly over the training lengths, at least one sequence each; the same for the same seed."""
+    generator = generator_for("valid", seed)
+    low, high = lengths
+    share = -(-sequences // (high - low + 1))
+    return [task.sample(share, length=length, generator=generator) for length in range(low, high + 1)]
+
+
+def test_at(
+    model: SequenceModule,
+    task: Task,
+    length: int,
+    *,
+    sequences: int,
+    seed: int,
+    num_slots: int | None = None,
+    repeats: int | None = None,
+    batch_size: int | None = None,
+    tell: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """One row of the test table: new sequences of one length, drawn from a stream that training never sees.
+
+    num_slots:  rows of an NTM's memory in this test; None for those it was trained with.
+    repeats:    repeat copy only: the number of copies; None draws it from the task's range.
+    batch_size: None chooses one that keeps the memory in cache.
+    tell:       called with the number of sequences done, as they are.
+    Returns     length, num_slots, repeats, seed, batch_size and the scores of `evaluate`; for dynamic n-grams also
+                optimal_bits_per_sequence, those of the best possible predictor on the same sequences.
+    UserError   for a length, slots or repeats that cannot be.
+    """
+    trained_slots = model.num_slots if isinstance(model, NTM) else None
+    if num_slots is not None and not isinstance(model, NTM):
+        raise UserError(f"--num-slots {num_slots}: this model has no memory")
+    if repeats is not None and not isinstance(task, RepeatCopy):
+        raise UserError(f"--repeats {repeats}: only repeat-copy has repeats, not {task.name}")
+    chosen_batch = batch_size or _fitting_batch(model, num_slots)
+    generator = generator_for("test", seed, length, repeats or 0)
+    optimal: list[torch.Tensor] = []
+
+    def batches() -> Iterable[tuple[Task, Batch]]:
+        for done in range(0, sequences, chosen_batch):
+            size = min(chosen_batch, sequences - done)
+            if isinstance(task, RepeatCopy):
+                batch = task.sample(size, length=length, generator=generator, repeats=repeats)
+            else:
+                batch = task.sample(size, length=length, generator=generator)
+            if isinstance(task, DynamicNGrams):
+                optimal.append(task.metrics(torch.logit(task.optimal_probabilities(batch)), batch)["bits"])
+            yield task, batch
+            if tell is not None:
+                tell(done + size)
+
+    try:
+        if isinstance(model, NTM) and num_slots is not None:
+            model.num_slots = num_slots
+        scores: dict[str, Any] = dict(evaluate(model, batches()))
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    finally:
+        if isinstance(model, NTM) and trained_slots is not None:
+            model.num_slots = trained_slots
+    if optimal:
+        scores["optimal_bits_per_sequence"] = float(torch.cat(optimal).double().mean())
+    row = {"length": length, "num_slots": num_slots or trained_slots, "repeats": repeats}
+    return row | {"seed": seed, "batch_size": chosen_batch} | scores
+
+
+def table(rows: Iterable[dict[str, Any]]) -> str:
+    """The test table as text."""
+    rows = list(rows)
+    columns: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
+        ("length", lambda row: str(row["length"])),
+        ("repeats", lambda row: str(row["repeats"])),
+        ("slots", lambda row: str(row["num_slots"])),
+        ("sequences", lambda row: str(row["sequences"])),
+        ("exactly right", lambda row: f"{row['exact_share']:.1%}"),
+        ("bit error rate", lambda row: f"{row['bit_error_rate']:.2g}"),
+        ("wrong bits/seq", lambda row: f"{row['wrong_bits_per_sequence']:.3g}"),
+        ("bits/seq", lambda row: f"{row['bits_per_sequence']:.3g}"),
+        ("optimal bits/seq", lambda row: f"{row['optimal_bits_per_sequence']:.3g}"),
+    ]
+    optional = {"repeats": "repeats", "slots": "num_slots", "optimal bits/seq": "optimal_bits_per_sequence"}
+    shown = [one for one in columns if any(row.get(optional.get(one[0], "length")) is not None for row in rows)]
+    cells = [[name for name, _ in shown], *([_cell(row, show) for _, show in shown] for row in rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(shown))]
+    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
+
+
+def merge_rows(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Old rows with new ones in place of those of the same test, in order of slots, repeats and length."""
+
+    def key(row: dict[str, Any]) -> tuple[int, ...]:
+        return tuple(row[name] or 0 for name in ("num_slots", "repeats", "length", "seed"))
+
+    merged = {key(row): row for row in [*old, *new]}
+    return [merged[one] for one in sorted(merged)]
+
+
+def _cell(row: dict[str, Any], show: Callable[[dict[str, Any]], str]) -> str:
+    try:
+        return show(row)
+    except KeyError:
+        return "-"
+
+
+def _fitting_batch(model: SequenceModule, num_slots: int | None) -> int:
+    if not isinstance(model, NTM) or model.readout.weight.is_cuda:
+        return _LARGEST_BATCH
+    memory = (num_slots or model.num_slots) * model.cell.slot_size
+    return max(1, min(_LARGEST_BATCH, _CACHE // memory))

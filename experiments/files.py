@@ -1,0 +1,33 @@
+"""Files that are never half written, and the error a user is meant to read."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+
+class UserError(Exception):
+    """Something the user gave is wrong. Its text is one line, shown as it is; the exit code is 2."""
+
+
+def write_whole(path: str | Path, data: bytes | str) -> None:
+    """Put `data` (text as UTF-8) at `path`, all of it or nothing.
+
+    A reader, or a crash at any moment, sees the old file or the new one, never a part. The
+    folder must exist. On an error (OSError when the disk is full) the old file is untouched and
+    no temporary file stays behind.
+    """
+    path = Path(path)
+    content = data.encode() if isinstance(data, str) else data
+    # In the same folder, since a rename is atomic only within one file system.
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with part.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,81 @@
+"""From a configuration to a task and a model."""
+
+from typing import Any, cast
+
+from experiments.config import TrainConfig
+from experiments.files import UserError
+from experiments.names import nearest
+from memnet import GRU, LSTM, NTM, RNN, SequenceModule
+from tasks import TASKS, Task
+
+
+def make_task(name: str) -> Task:
+    """A task by name; UserError with the nearest name for an unknown one."""
+    if name not in TASKS:
+        raise UserError(f"no task is called {name!r}{nearest(name, TASKS)}")
+    return TASKS[name]()
+
+
+def make_model(config: TrainConfig, task: Task) -> SequenceModule:
+    """The untrained model of a configuration, drawn from torch's global generator.
+
+    UserError for sizes that cannot be.
+    """
+    try:
+        return _make_ntm(config, task) if config.model == "ntm" else _make_recurrent(config, task)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+def _make_ntm(config: TrainConfig, task: Task) -> NTM:
+    return NTM(
+        task.input_size,
+        task.output_size,
+        controller=config.controller,
+        hidden_size=config.hidden_size,
+        num_layers=config.num_layers,
+        num_slots=config.num_slots,
+        slot_size=config.slot_size,
+        num_reads=config.num_reads,
+        num_writes=config.num_writes,
+        shift_range=config.shift_range,
+        addressing=config.addressing,
+        read_order=config.read_order,
+        memory_init=config.memory_init,
+        trainable_memory=config.trainable_memory,
+        weights_init=config.weights_init,
+        learned_initial_state=config.learned_initial_state,
+        forget_bias=config.forget_bias,
+        norm_floor=config.norm_floor,
+    )
+
+
+def _make_recurrent(config: TrainConfig, task: Task) -> SequenceModule:
+    common: dict[str, Any] = {
+        "hidden_size": config.hidden_size,
+        "num_layers": config.num_layers,
+        "skip": config.skip,
+        "recurrent_bias": config.recurrent_bias,
+        "learned_initial_state": config.learned_initial_state,
+    }
+    sizes = (task.input_size, task.output_size)
+    if config.model == "lstm":
+        return LSTM(*sizes, forget_bias=config.forget_bias, **common)
+    if config.model == "gru":
+        return GRU(*sizes, **common)
+    nonlinearity = cast(Any, config.model.removeprefix("rnn-"))
+    return RNN(*sizes, nonlinearity=nonlinearity, **common)
+
+
+def label(config: TrainConfig) -> str:
+    """A short name of the model for folders and legends: ntm-lstm, ntm-feedforward, lstm, ..."""
+    return f"ntm-{config.controller}" if config.model == "ntm" else config.model
+
+
+def training_lengths(config: TrainConfig, task: Task) -> tuple[int, int]:
+    """Shortest and longest training length; UserError where they cross."""
+    low = task.length_range[0] if config.min_length is None else config.min_length
+    high = task.length_range[1] if config.max_length is None else config.max_length
+    if low > high:
+        raise UserError(f"the shortest training length, {low}, is above the longest, {high}")
+    return low, high

@@ -1,0 +1,70 @@
+"""The pictures of a run, drawn from its folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from experiments.config import TrainConfig
+from experiments.figures import Episode, learning_curve_figure, length_figure, memory_figure, save_figure
+from experiments.metrics import read_metrics
+from experiments.models import label, training_lengths
+from experiments.paper_curves import paper_curves
+from experiments.run_folder import RunFolder
+from experiments.seeds import generator_for
+from memnet import NTM, SequenceModule
+from tasks import Task
+
+
+def draw_run(
+    folder: RunFolder,
+    model: SequenceModule,
+    task: Task,
+    config: TrainConfig,
+    lengths: Sequence[int] | None = None,
+) -> list[Path]:
+    """Draw every figure of a run into its folder and return the files.
+
+    lengths: what the pictures of memory show; None for the longest length trained on and the longest of
+             the task's usual tests.
+    """
+    name = f"{config.task}, {label(config)}, seed {config.seed}"
+    trained = training_lengths(config, task)
+    rows = read_metrics(folder.metrics) if folder.metrics.exists() else []
+    folder.figures.mkdir(exist_ok=True)
+    files: list[Path] = []
+    for length in dict.fromkeys(lengths or (trained[1], max(task.test_lengths))):
+        figure = memory_figure(watch(model, task, length), f"{name}: length {length}")
+        files.append(folder.figures / f"memory-{length}.png")
+        save_figure(figure, files[-1])
+    curves = learning_curve_figure(rows, paper_curves(config.task), name, model=label(config))
+    files.append(folder.figures / "learning-curve.png")
+    save_figure(curves, files[-1])
+    if tests := folder.read_json(folder.evaluation, []):
+        files.append(folder.figures / "error-by-length.png")
+        save_figure(length_figure(tests, trained, task.length_unit, name), files[-1])
+    return files
+
+
+def watch(model: SequenceModule, task: Task, length: int) -> Episode:
+    """Run one test sequence and keep what the heads did."""
+    batch = task.sample(1, length=length, generator=generator_for("test", 0, length)).to(model.readout.weight.device)
+    with torch.inference_mode():
+        if isinstance(model, NTM):
+            trace = model.trace(batch.input)
+            logits = trace.output
+            memory = {
+                "add": trace.heads.add,
+                "reads": trace.reads,
+                "write_weights": trace.write_weights,
+                "read_weights": trace.read_weights,
+            }
+        else:
+            logits, memory = model(batch.input)[0], {}
+    return Episode(
+        inputs=batch.input[0].cpu().numpy(),
+        targets=batch.target[0].cpu().numpy(),
+        outputs=torch.sigmoid(logits)[0].cpu().numpy(),
+        mask=batch.mask[0].cpu().numpy(),
+        **{key: value[0].cpu().numpy() for key, value in memory.items()},
+    )

@@ -1,0 +1,189 @@
+"""How far a training is: a live bar in a terminal, plain lines in a log. All of it on stderr."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.live import Live
+
+SHOWN = {"train/loss": "loss", "train/bits_per_sequence": "bits/seq"}
+
+BAR_WIDTH = 16
+# Seconds between two drawings of the bar, and between two plain lines.
+BAR_EVERY = 0.25
+LINE_EVERY = 1.0
+# The rate is that of the last so many seconds, so that a slow start is soon forgotten.
+RATE_OVER = 30.0
+
+
+class Progress:
+    """A context manager that shows where a training stands, in a terminal as two live lines
+
+        copy-ntm-s0 ━━━━━━━━━━━━━━━━  14%  16.0k sequences  1.2k seq/s  3m10s left
+        step 1000/50000  loss 0.31  bits/seq 2.4  best 2.1
+
+    and elsewhere as one line each time
+
+        step 1000/50000  loss 0.31  bits/seq 2.4  best 2.1  16.0k sequences  1.2k seq/s  3m10s left
+
+    total_sequences: at which number of sequences the training ends.
+    console: where to draw, stderr by default.
+    title:   what is trained, shown before the bar.
+    start:   sequences seen before, for a resumed training.
+    shown:   which keys of a row to show, and under which label.
+
+    An update costs a microsecond: the bar is drawn at most every BAR_EVERY seconds, a line is
+    printed at most every LINE_EVERY seconds, and the last state is always shown on leaving.
+    """
+
+    def __init__(
+        self,
+        total_sequences: int,
+        console: Console | None = None,
+        *,
+        title: str = "",
+        start: int = 0,
+        shown: Mapping[str, str] = SHOWN,
+    ) -> None:
+        self._total = total_sequences
+        self._title = title
+        self._shown = shown
+        self._console = console
+        self._values: dict[str, Any] = {}
+        self._sequences = start
+        self._step = ""
+        self._state = ""
+        self._pace: deque[tuple[float, int]] = deque()
+        self._drawn = -math.inf
+        self._pending = False
+        self._live: Live | None = None
+
+    def __enter__(self) -> Progress:
+        self._pace.append((time.monotonic(), self._sequences))
+        stream = self._console.file if self._console else sys.stderr
+        if stream.isatty() and os.environ.get("TERM") != "dumb":
+            self._live = self._open_live()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._pending:
+                self._draw(time.monotonic())
+        finally:
+            # Gives the cursor back, whatever happened.
+            if self._live is not None:
+                self._live.stop()
+
+    def update(self, row: Mapping[str, Any], sequences: int, *, state: str = "") -> None:
+        """Show where the training stands.
+
+        row: the newest row of metrics; keys it lacks keep their last value.
+        sequences: training sequences seen so far.
+        state: a few words that stay until others come, like "best 0.02" or "solved".
+        """
+        self._values.update(row)
+        self._sequences = sequences
+        if row.get("step") and sequences:
+            # Batches are all of one size.
+            self._step = f"step {row['step']}/{round(self._total * row['step'] / sequences)}"
+        self._state = state or self._state
+        self._pending = True
+        now = time.monotonic()
+        if now - self._drawn >= (BAR_EVERY if self._live else LINE_EVERY):
+            self._draw(now)
+
+    def message(self, text: str) -> None:
+        """Print a line of its own, above the bar if there is one."""
+        if self._live is not None:
+            self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            self._print(text)
+
+    def _draw(self, now: float) -> None:
+        self._drawn = now
+        self._pending = False
+        self._pace.append((now, self._sequences))
+        while len(self._pace) > 2 and now - self._pace[1][0] > RATE_OVER:
+            self._pace.popleft()
+        if self._live is not None:
+            self._live.update(self._picture(), refresh=True)
+        else:
+            self._print("  ".join([*self._scores(), *self._speed()]))
+
+    def _scores(self) -> list[str]:
+        known = [(label, self._values[key]) for key, label in self._shown.items() if key in self._values]
+        parts = [self._step, *(f"{label} {value:.3g}" for label, value in known), self._state]
+        return [part for part in parts if part]
+
+    def _speed(self) -> list[str]:
+        parts = [f"{_short(self._sequences)} sequences"]
+        (earlier, before), (now, after) = self._pace[0], self._pace[-1]
+        if now > earlier and after > before:
+            rate = (after - before) / (now - earlier)
+            left = max(self._total - self._sequences, 0) / rate
+            parts += [f"{_short(rate)} seq/s", f"{_duration(left)} left"]
+        return parts
+
+    def _print(self, text: str) -> None:
+        print(text, file=self._console.file if self._console else sys.stderr, flush=True)
+
+    def _open_live(self) -> Live:
+        from rich.console import Console
+        from rich.live import Live
+
+        live = Live(
+            self._picture(),
+            console=self._console or Console(stderr=True),
+            # Drawn by `update`, so that no thread of its own competes with the training.
+            auto_refresh=False,
+            # Results that go to a file must not be sent to the terminal.
+            redirect_stdout=sys.stdout.isatty(),
+        )
+        live.start(refresh=True)
+        return live
+
+    def _picture(self) -> RenderableType:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        done = min(self._sequences / max(self._total, 1), 1.0)
+        first = Table.grid(padding=(0, 1))
+        first.add_row(
+            Text(self._title, style="bold"),
+            ProgressBar(total=1.0, completed=done, width=BAR_WIDTH),
+            Text(f"{done:4.0%}  {'  '.join(self._speed())}", no_wrap=True, overflow="ellipsis"),
+        )
+        return Group(first, Text("  ".join(self._scores()), no_wrap=True, overflow="ellipsis"))
+
+
+def _short(number: float) -> str:
+    """1234 as 1.2k."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.1f}{letter}"
+    return f"{number:.0f}" if number >= 10 or number == int(number) else f"{number:.1f}"
+
+
+def _duration(seconds: float) -> str:
+    """190 seconds as 3m10s; never more than two units."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}d{hours:02d}h"
+    if hours:
+        return f"{hours}h{minutes:02d}m"
+    return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"

@@ -1,0 +1,95 @@
+"""Named settings: the NTM paper's for every task and model, and our own better ones, the defaults.
+
+paper/TASK-MODEL holds Tables 1-3 of Graves et al. 2014 (arXiv 1410.5401): heads, controller size and learning
+rate, with RMSProp, momentum 0.9, gradients clipped element by element to (-10, 10), 128 x 20 memory, and learned
+biases as the initial state. The paper gives no batch size; one sequence a step is how its training curves count.
+"""
+
+from typing import Any
+
+from experiments.config import TrainConfig
+from experiments.files import UserError
+from experiments.names import nearest
+from tasks import TASKS
+
+# heads, hidden size, layers, learning rate
+_PAPER: dict[str, tuple[int, int, int, float]] = {
+    "copy-ntm-feedforward": (1, 100, 1, 1e-4),
+    "repeat-copy-ntm-feedforward": (1, 100, 1, 1e-4),
+    "associative-recall-ntm-feedforward": (4, 256, 1, 1e-4),
+    "dynamic-ngrams-ntm-feedforward": (1, 100, 1, 3e-5),
+    "priority-sort-ntm-feedforward": (8, 512, 1, 3e-5),
+    "copy-ntm-lstm": (1, 100, 1, 1e-4),
+    "repeat-copy-ntm-lstm": (1, 100, 1, 1e-4),
+    "associative-recall-ntm-lstm": (1, 100, 1, 1e-4),
+    "dynamic-ngrams-ntm-lstm": (1, 100, 1, 3e-5),
+    "priority-sort-ntm-lstm": (5, 100, 2, 3e-5),
+    "copy-lstm": (0, 256, 3, 3e-5),
+    "repeat-copy-lstm": (0, 512, 3, 3e-5),
+    "associative-recall-lstm": (0, 256, 3, 1e-4),
+    "dynamic-ngrams-lstm": (0, 128, 3, 1e-4),
+    "priority-sort-lstm": (0, 128, 3, 3e-5),
+}
+
+_DEFAULT: dict[str, dict[str, Any]] = {
+    "copy": {},
+    "repeat-copy": {"controller": "lstm", "steps": 20_000},
+    "associative-recall": {"num_reads": 4, "num_writes": 4, "hidden_size": 256, "steps": 20_000},
+    "dynamic-ngrams": {"controller": "lstm", "solved_at": None, "steps": 5000, "valid_every": 500},
+    "priority-sort": {
+        "num_reads": 8,
+        "num_writes": 8,
+        "hidden_size": 512,
+        "solved_at": None,
+        "steps": 20_000,
+        "valid_every": 500,
+    },
+}
+
+
+def recipe_names() -> list[str]:
+    """Every name that --recipe takes."""
+    return ["default", *(f"paper/{name}" for name in _PAPER)]
+
+
+def recipe(name: str, task: str) -> TrainConfig:
+    """The configuration that a recipe starts from; UserError for an unknown name or another task's recipe."""
+    if name == "default":
+        return TrainConfig(task=task, **_DEFAULT[task])
+    if name not in recipe_names():
+        raise UserError(f"no recipe is called {name!r}{nearest(name, recipe_names())}")
+    settings = _PAPER[name.removeprefix("paper/")]
+    of_task = next(one for one in TASKS if name.startswith(f"paper/{one}-"))
+    if of_task != task:
+        raise UserError(f"recipe {name} is for {of_task}, not {task}")
+    return TrainConfig(task=task, recipe=name, **_paper(name, *settings))
+
+
+def _paper(name: str, heads: int, hidden_size: int, num_layers: int, learning_rate: float) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "hidden_size": hidden_size,
+        "num_layers": num_layers,
+        "learning_rate": learning_rate,
+        "optimizer": "rmsprop",
+        "momentum": 0.9,
+        "clip_norm": None,
+        "clip_value": 10.0,
+        "batch_size": 1,
+        "steps": 500_000 if name.startswith("paper/repeat-copy") else 1_000_000,
+        "solved_at": None,
+        "cooldown_steps": 0,
+        "valid_every": 5000,
+        "log_every": 500,
+        "checkpoint_every": 2500,
+        "learned_initial_state": True,
+        "forget_bias": 0.0,
+    }
+    if heads == 0:
+        return settings | {"model": "lstm", "skip": True, "recurrent_bias": False}
+    return settings | {
+        "controller": "lstm" if name.endswith("-lstm") else "feedforward",
+        "num_reads": heads,
+        "num_writes": heads,
+        "memory_init": "learned",
+        "weights_init": "learned",
+    }

@@ -1,0 +1,144 @@
+"""The folder that one training run leaves.
+
+config.yaml              the full configuration; --config reads it back
+metrics.jsonl            one line a logged step, the record of truth
+checkpoint.safetensors   everything that --resume needs, always the latest
+weights.safetensors      the model's weights alone, after training
+result.json              how the run ended, with versions and commit
+evaluation.json          the test table
+figures/                 pictures
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from experiments.config import TrainConfig, from_yaml, to_yaml
+from experiments.files import UserError, write_whole
+
+RUNS = Path("runs")
+
+
+class RunFolder:
+    """Paths of a run. `create` makes a new one, the constructor opens one that exists."""
+
+    def __init__(self, path: str | Path) -> None:
+        """UserError if there is no run at `path`."""
+        self.path = Path(path)
+        if not self.config.is_file():
+            raise UserError(f"{self.path} is no run folder: there is no config.yaml in it")
+
+    @classmethod
+    def create(cls, config: TrainConfig) -> "RunFolder":
+        """Make the folder of a new run: config.out, or the first free name under runs/.
+
+        UserError if it cannot be written or holds a run already.
+        """
+        base = f"{config.task}-{config.model}-s{config.seed}"
+        path = Path(config.out) if config.out is not None else _claim(RUNS / base)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            if any(one.name != ".lock" for one in path.iterdir()):
+                holds = "holds a run already" if (path / "config.yaml").exists() else "is not empty"
+                raise UserError(f"{path} {holds}: choose another --out, or continue a run with --resume")
+            (path / "figures").mkdir()
+            write_whole(path / "config.yaml", to_yaml(config))
+        except FileExistsError:
+            raise UserError(f"{path} is in use by another run, or a file: choose another --out") from None
+        except OSError as error:
+            raise UserError(f"cannot write the run folder {path}: {error.strerror}") from None
+        return cls(path)
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def weights(self) -> Path:
+        return self.path / "weights.safetensors"
+
+    @property
+    def result(self) -> Path:
+        return self.path / "result.json"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.path / "evaluation.json"
+
+    @property
+    def figures(self) -> Path:
+        return self.path / "figures"
+
+    def read_config(self) -> TrainConfig:
+        """The saved configuration; UserError where it was damaged."""
+        return from_yaml(self.config)
+
+    def read_json(self, path: Path, default: Any) -> Any:
+        """A JSON file of the folder, or the default where it is absent; UserError where it was damaged."""
+        try:
+            return json.loads(path.read_text())
+        except FileNotFoundError:
+            return default
+        except (OSError, ValueError) as error:
+            raise UserError(f"cannot read {path}: {error}") from None
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for one process; UserError where another holds it. The system frees it on any death."""
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(f"{self.path} is in use by another process") from None
+            yield
+
+
+def versions() -> dict[str, str]:
+    """What a result depends on: versions, processor, and the commit of this checkout where there is one."""
+    found = {"python": platform.python_version(), "torch": str(torch.__version__), "machine": platform.machine()}
+    root = Path(__file__).resolve().parents[1]
+    try:
+        git = ["git", "-C", str(root)]
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+        found["commit"] = commit + (" with changes" if changed.strip() else "")
+    except (OSError, subprocess.CalledProcessError):
+        found["commit"] = "unknown"
+    return found
+
+
+def command() -> str:
+    """The command line that started this process, as a person types it."""
+    return " ".join(["python -m experiments", *sys.argv[1:]])
+
+
+def _claim(base: Path) -> Path:
+    """Make the first free folder of base, base-2, base-3, ...; two runs at once get two."""
+    number = 1
+    while True:
+        path = base if number == 1 else base.with_name(f"{base.name}-{number}")
+        try:
+            os.makedirs(path)
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise UserError(f"cannot write the run folder {path}: {error.strerror}") from None
+        else:
+            return path

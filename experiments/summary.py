@@ -1,0 +1,222 @@
+"""Many seeds of one setting as one result, with the published numbers beside it."""
+
+import dataclasses
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+
+from experiments.command_line import parse
+from experiments.config import TrainConfig
+from experiments.figures import save_figure, seeds_figure
+from experiments.files import UserError, write_whole
+from experiments.metrics import read_metrics
+from experiments.models import label
+from experiments.paper_curves import Curve, columns, curve_of_rows, paper_curves
+from experiments.run_folder import RunFolder, command, versions
+
+PUBLISHED = Path(__file__).parent / "published" / "ntm_tests.json"
+_TEST_COLUMNS = (
+    "length",
+    "slots",
+    "sequences",
+    "exactly right, mean ± sd",
+    "best seed",
+    "seeds at 100 %",
+    "wrong bits/seq, mean ± sd",
+    "bits/seq, mean ± sd",
+)
+_MACHINE = ("seed", "device", "threads", "backend", "tracker", "wandb_mode")
+
+
+@dataclasses.dataclass(frozen=True)
+class SummarizeOptions:
+    """Put runs that differ only in their seed together: OUT.json, OUT.md and OUT.png."""
+
+    runs: tyro.conf.Positional[tuple[str, ...]]
+    """The folders of the runs."""
+    out: str = "summary"
+    """Path of the files to write, without an ending."""
+    made_by: str = ""
+    """The commands that made the runs, as a reader would type them, to be kept in the result."""
+
+
+def summarize(args: Sequence[str]) -> int:
+    """Write a result and print its text."""
+    options = parse(SummarizeOptions, "summarize", args)
+    if not options.runs:
+        raise UserError("summarize needs at least one run folder")
+    folders = [RunFolder(run) for run in options.runs]
+    configs = [folder.read_config() for folder in folders]
+    for folder, config in zip(folders, configs, strict=True):
+        _same_setting(configs[0], config, folder)
+    seeds = [config.seed for config in configs]
+    if len(set(seeds)) < len(seeds):
+        raise UserError(f"two of the runs have the same seed, {next(one for one in seeds if seeds.count(one) > 1)}")
+    curves = {f"seed {config.seed}": _curve(folder) for folder, config in zip(folders, configs, strict=True)}
+    published = paper_curves(configs[0].task)
+    result = {
+        "made_by": options.made_by,
+        "summarized_by": command(),
+        "versions": versions(),
+        "config": {key: value for key, value in configs[0].saved().items() if key != "seed"},
+        "seeds": [_seed_result(folder, config) for folder, config in zip(folders, configs, strict=True)],
+        "tests": _tests(folders, configs),
+        "curve": _against_published(curves, published, label(configs[0])),
+        "published": json.loads(PUBLISHED.read_text())[configs[0].task],
+    }
+    text = _text(result, configs[0])
+    write_whole(f"{options.out}.json", json.dumps(result, indent=1) + "\n")
+    write_whole(f"{options.out}.md", text)
+    title = f"{configs[0].task}, {label(configs[0])}, recipe {configs[0].recipe}"
+    save_figure(seeds_figure(curves, published, title, model=label(configs[0])), f"{options.out}.png")
+    print(text, end="")
+    return 0
+
+
+def _same_setting(first: TrainConfig, other: TrainConfig, folder: RunFolder) -> None:
+    for name, value in first.saved().items():
+        if name not in _MACHINE and other.saved()[name] != value:
+            raise UserError(f"{folder.path} has {name} {other.saved()[name]!r}, the first run {value!r}")
+
+
+def _curve(folder: RunFolder) -> Curve:
+    return curve_of_rows(read_metrics(folder.metrics))
+
+
+def _seed_result(folder: RunFolder, config: TrainConfig) -> dict[str, Any]:
+    """How one run went; of a run that has not ended, how far it is."""
+    rows = read_metrics(folder.metrics)
+    result = folder.read_json(folder.result, {})
+    valid = [row for row in rows if "valid/bits_per_sequence" in row]
+    last = valid[-1] if valid else {}
+    return {
+        "seed": config.seed,
+        "finished": bool(result),
+        "sequences": rows[-1]["sequences"] if rows else 0,
+        "sequences_to_solve": result.get("sequences_to_solve"),
+        "last_validation": {key: value for key, value in last.items() if key.startswith("valid/")},
+        "versions": result.get("versions"),
+    }
+
+
+def _tests(folders: Sequence[RunFolder], configs: Sequence[TrainConfig]) -> list[dict[str, Any]]:
+    """For every test that all runs took: each seed's scores, mean, deviation and best."""
+    by_test: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for folder, config in zip(folders, configs, strict=True):
+        for row in folder.read_json(folder.evaluation, []):
+            key = tuple(row[name] for name in ("num_slots", "repeats", "length", "seed", "sequences"))
+            by_test.setdefault(key, []).append(row | {"run_seed": config.seed})
+    tests = []
+    for (num_slots, repeats, length, _, sequences), rows in by_test.items():
+        if len(rows) < len(folders):
+            continue
+        test: dict[str, Any] = {"length": length, "num_slots": num_slots, "repeats": repeats, "sequences": sequences}
+        for name in ("exact_share", "bit_error_rate", "wrong_bits_per_sequence", "bits_per_sequence"):
+            values = [row[name] for row in rows]
+            test[name] = {
+                "by_seed": {str(row["run_seed"]): row[name] for row in rows},
+                "mean": statistics.fmean(values),
+                "deviation": statistics.stdev(values) if len(values) > 1 else None,
+                "best": max(values) if name == "exact_share" else min(values),
+            }
+        if "optimal_bits_per_sequence" in rows[0]:
+            test["optimal_bits_per_sequence"] = rows[0]["optimal_bits_per_sequence"]
+        tests.append(test)
+    return tests
+
+
+def _against_published(curves: dict[str, Curve], published: dict[str, Curve], model: str) -> list[dict[str, Any]]:
+    """Median validation bits of our seeds and the paper's, at the same numbers of sequences."""
+    ends = [curve[-1][0] for curve in curves.values() if curve]
+    if model not in published or not ends:
+        return []
+    rows = []
+    for thousands, bits in published[model]:
+        if thousands > max(ends):
+            break
+        at = [_value_at(curve, thousands) for curve in curves.values() if curve]
+        rows.append({"thousand_sequences": thousands, "ours": statistics.median(at), "paper": bits})
+    return rows
+
+
+def _value_at(curve: Curve, thousands: float) -> float:
+    """A curve's last value at or before a number of sequences, its first where there is none."""
+    x, y = columns(curve)
+    return float(y[max(int(np.searchsorted(x, thousands, side="right")) - 1, 0)])
+
+
+def _text(result: dict[str, Any], config: TrainConfig) -> str:
+    """The result for reading."""
+    seeds = result["seeds"]
+    lines = [f"# {config.task}, {label(config)}, recipe {config.recipe}, {len(seeds)} seed{'s' * (len(seeds) > 1)}", ""]
+    if result["made_by"]:
+        lines += ["Made by", "", "```", *result["made_by"].splitlines(), result["summarized_by"], "```", ""]
+    commits = sorted({(one["versions"] or {}).get("commit", "unfinished") for one in seeds})
+    lines += [
+        f"torch {result['versions']['torch']}, Python {result['versions']['python']}, commits {', '.join(commits)}."
+    ]
+    lines += ["", *_solving(seeds, config), ""]
+    if result["tests"]:
+        lines += ["| " + " | ".join(_TEST_COLUMNS) + " |", "|---" * len(_TEST_COLUMNS) + "|"]
+        lines += [_test_line(test) for test in result["tests"]] + [""]
+        optimal = [test for test in result["tests"] if "optimal_bits_per_sequence" in test]
+        lines += [
+            f"Optimal estimator on the same sequences: {one['optimal_bits_per_sequence']:.2f} bits." for one in optimal
+        ]
+    if result["curve"]:
+        lines += [
+            "| thousand sequences | ours, median bits/seq on validation | paper, bits/seq (digitised) |",
+            "|---|---|---|",
+        ]
+        chosen = _thinned(result["curve"])
+        lines += [f"| {row['thousand_sequences']:.0f} | {row['ours']:.3g} | {row['paper']:.3g} |" for row in chosen]
+        lines += [""]
+    lines += [f"Published: {result['published']['statement']}."]
+    bits = result["published"].get("bits", {}).get(label(config), {})
+    lines += [f"Published bits per sequence at {length}: {value}." for length, value in bits.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _solving(seeds: Sequence[dict[str, Any]], config: TrainConfig) -> list[str]:
+    if config.solved_at is None:
+        return [
+            f"Seed {one['seed']}: {one['sequences']:,} sequences{'' if one['finished'] else ' (stopped by time)'}, "
+            f"validation {one['last_validation'].get('valid/bits_per_sequence', float('nan')):.3g} bits, "
+            f"{one['last_validation'].get('valid/wrong_bits_per_sequence', float('nan')):.3g} wrong bits a sequence."
+            for one in seeds
+        ]
+    solved = sorted(one["sequences_to_solve"] for one in seeds if one["sequences_to_solve"] is not None)
+    criterion = f"(under {config.solved_at} wrong bits a validation sequence)"
+    lines = [f"Solved {criterion}: {len(solved)} of {len(seeds)} seeds."]
+    if len(solved) > 1:
+        first, middle, third = np.percentile(solved, [25, 50, 75])
+        lines.append(f"Sequences to solve: median {middle:,.0f}, quartiles {first:,.0f} and {third:,.0f}.")
+    each = [f"{one['seed']}: {one['sequences_to_solve'] or 'not solved'}" for one in seeds]
+    return [*lines, "By seed: " + ", ".join(each) + "."]
+
+
+def _test_line(test: dict[str, Any]) -> str:
+    def spread(name: str, percent: bool = False) -> str:
+        scale, unit = (100, " %") if percent else (1, "")
+        deviation = test[name]["deviation"]
+        after = "" if deviation is None else f" ± {scale * deviation:.3g}"
+        return f"{scale * test[name]['mean']:.4g}{after}{unit}"
+
+    shares = test["exact_share"]["by_seed"].values()
+    length = f"{test['length']}" + (f" x {test['repeats']}" if test["repeats"] else "")
+    perfect = f"{sum(share == 1 for share in shares)} of {len(shares)}"
+    cells = [length, str(test["num_slots"] or "-"), str(test["sequences"]), spread("exact_share", True)]
+    cells += [f"{100 * test['exact_share']['best']:.4g} %", perfect]
+    cells += [spread("wrong_bits_per_sequence"), spread("bits_per_sequence")]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _thinned(rows: Sequence[dict[str, Any]], most: int = 12) -> Sequence[dict[str, Any]]:
+    """At most so many rows, evenly, the last always."""
+    step = -(-len(rows) // most)
+    return [*rows[:-1:step], rows[-1]]

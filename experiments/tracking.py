@@ -1,0 +1,296 @@
+"""Weights & Biases beside metrics.jsonl: the same rows, and never in the way of the training.
+
+Offline unless asked. All runs of one folder share one `wandb` directory beside them, so that
+`wandb leet` and `wandb sync` see them together. W&B's own environment variables win over what
+this program would choose. A tracker that breaks, hangs or loses the network costs one warning.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import queue
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from experiments.files import UserError
+
+MODES = ("offline", "online", "disabled")
+INSTALL = "pip install 'wandb>=0.31', or run with --tracker none"
+
+# Those not simply WANDB_ and the setting's name.
+VARIABLES = {
+    "root_dir": "WANDB_DIR",
+    "run_name": "WANDB_NAME",
+    "run_job_type": "WANDB_JOB_TYPE",
+    "run_tags": "WANDB_TAGS",
+}
+FLUSH_SETTING = "x_transaction_log_flush_interval"
+
+# Seconds: between two writes to the disk, for the server to answer, for the last upload.
+FLUSH_EVERY = 0.5
+INIT_TIMEOUT = 20.0
+FINISH_TIMEOUT = 60.0
+# Seconds beyond the last upload after which a wandb-core that does not answer is killed.
+PATIENCE = 30.0
+# Calls that may wait for a slow W&B before rows are dropped.
+QUEUE_SIZE = 10_000
+
+
+class Tracker:
+    """Takes rows, pictures and a summary. This one drops them all; it is the tracker "none".
+
+    run_id: what the checkpoint should keep, to be given to `start_tracker` on a resume.
+    url:    the page of the run on the server, None unless online.
+    folder: where W&B keeps the run on this machine, None where it keeps nothing.
+    notice: one line for the user on where to look, empty where there is nothing.
+    """
+
+    url: str | None = None
+    folder: Path | None = None
+    notice: str = ""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+
+    def log(self, row: Mapping[str, object]) -> None:
+        """Record one row as in metrics.jsonl; its "sequences" is the place on the x axis."""
+
+    def replay(self, rows: Iterable[Mapping[str, object]]) -> None:
+        """Record the rows from before a resume, see `start_tracker`."""
+
+    def image(self, key: str, path: str | Path, sequences: int) -> None:
+        """Record a picture file, which must stay as it is until `finish`."""
+
+    def summary(self, values: Mapping[str, object]) -> None:
+        """Set the values that stand for the whole run in tables."""
+
+    def finish(self, exit_code: int) -> None:
+        """End the run, 0 for success. On return its files on this machine are whole."""
+
+
+class WandbTracker(Tracker):
+    """A run of W&B, fed from a thread of its own: no call waits for W&B and none raises.
+
+    The first error is told on stderr. `finish` waits, but never for ever: for FINISH_TIMEOUT
+    seconds of upload (WANDB_FINISH_TIMEOUT wins) and PATIENCE seconds more.
+    """
+
+    def __init__(self, wandb: Any, service: Any, run: Any) -> None:
+        super().__init__(run.id)
+        self.folder = Path(run.settings.sync_dir)
+        self.url = None if run.offline else run.url
+        self.notice = self.url or (
+            f"W&B offline in {self.folder}; view: wandb leet {self.folder.parent}; send: wandb sync {self.folder}"
+        )
+        self._wandb = wandb
+        self._service = service
+        self._run = run
+        self._warned = False
+        self._gone = False
+        self._exit_code = 0
+        self._calls: queue.Queue[Callable[[], object] | None] = queue.Queue(QUEUE_SIZE)
+        self._worker = threading.Thread(target=self._work, name="tracker", daemon=True)
+        self._worker.start()
+
+    def log(self, row: Mapping[str, object]) -> None:
+        values = dict(row)
+        self._submit(lambda: self._run.log(values))
+
+    def replay(self, rows: Iterable[Mapping[str, object]]) -> None:
+        earlier = [dict(row) for row in rows]
+
+        def log_all() -> None:
+            for values in earlier:
+                self._run.log(values)
+
+        self._submit(log_all)
+
+    def image(self, key: str, path: str | Path, sequences: int) -> None:
+        self._submit(lambda: self._run.log({key: self._wandb.Image(str(path)), "sequences": sequences}))
+
+    def summary(self, values: Mapping[str, object]) -> None:
+        chosen = dict(values)
+        self._submit(lambda: self._run.summary.update(chosen))
+
+    def finish(self, exit_code: int) -> None:
+        self._exit_code = exit_code
+        # The second wait is for the thread to notice that wandb-core was killed.
+        for patience in (self._run.settings.finish_timeout + PATIENCE, 30.0):
+            with contextlib.suppress(queue.Full):
+                self._calls.put(None, timeout=patience)
+                self._worker.join(patience)
+            if not self._worker.is_alive():
+                return
+            self._warn("wandb-core does not answer and was stopped")
+            self._gone = True
+            with contextlib.suppress(AttributeError):
+                self._service._connection._proc._process.kill()
+
+    def _submit(self, call: Callable[[], object]) -> None:
+        try:
+            self._calls.put_nowait(call)
+        except queue.Full:
+            self._warn("wandb-core is too slow, rows are left out")
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            if not self._gone:
+                self._try(call)
+        self._try(lambda: self._run.finish(exit_code=self._exit_code))
+        # Only this waits until the file is written out: finish alone returns before.
+        self._try(self._wandb.teardown)
+
+    def _try(self, call: Callable[[], object]) -> None:
+        try:
+            call()
+        except TimeoutError:
+            warn(f"not everything was sent in time; send it later: wandb sync {self.folder}")
+        except (Exception, SystemExit) as error:
+            # SystemExit: how teardown reports that wandb-core failed.
+            self._gone = self._gone or isinstance(error, ConnectionError)
+            self._warn(f"{type(error).__name__} {error}")
+
+    def _warn(self, reason: str) -> None:
+        if not self._warned:
+            self._warned = True
+            warn(f"{reason}; the training goes on and metrics.jsonl has every row")
+
+
+def warn(text: str) -> None:
+    """Print a one-line warning about the tracker to stderr."""
+    print(f"warning: W&B: {text}", file=sys.stderr, flush=True)
+
+
+def resolve_mode(asked: str | None, environment: Mapping[str, str]) -> str:
+    """Return "offline", "online" or "disabled": what was asked, else the environment's, else offline.
+
+    In `environment`, WANDB_DISABLED=true (which W&B itself no longer heeds) counts before
+    WANDB_MODE. An unknown mode is a UserError, and so is online without a key: W&B would ask for
+    one in a terminal and wait for ever.
+    """
+    if asked is not None:
+        mode = asked
+    elif environment.get("WANDB_DISABLED", "").lower() in ("1", "true", "yes"):
+        mode = "disabled"
+    else:
+        mode = environment.get("WANDB_MODE") or "offline"
+    if mode not in MODES:
+        near = difflib.get_close_matches(mode, MODES, n=1)
+        hint = f", did you mean {near[0]!r}?" if near else ""
+        raise UserError(f"no W&B mode {mode!r}{hint} (there are {', '.join(MODES)})")
+    if mode == "online":
+        _check_key()
+    return mode
+
+
+def start_tracker(
+    kind: Literal["wandb", "none"],
+    *,
+    run_folder: Path,
+    run_id: str,
+    name: str,
+    group: str,
+    job_type: str,
+    tags: Sequence[str],
+    config: Mapping[str, Any],
+    mode: str,
+) -> Tracker:
+    """Start a run and return what to log to; `mode` comes from `resolve_mode`.
+
+    run_id: unique in its project, also the end of the folder's name, so readable: "copy-ntm-s0".
+    config: the full nested configuration, without dots in its keys.
+
+    Resume: W&B cannot append to an offline run, and online it silently drops rows that go back
+    behind the last one. So a resumed training cuts metrics.jsonl to its checkpoint, starts a run
+    with the same id, name and group, and calls `replay(read_metrics(...))` before anything else.
+    The new run then holds the whole curve once. Offline that is a second, newer folder with the
+    same id; sent to a server, it replaces the older run of that id. Pictures are not replayed.
+
+    A missing wandb is a UserError. Any other trouble at the start is one warning: without a
+    server an online run goes on offline with the same id, without W&B as the tracker "none".
+    """
+    if kind == "none" or mode == "disabled":
+        return Tracker(run_id)
+    wandb = _import_wandb()
+    chosen = {
+        "run_id": run_id,
+        "run_name": name,
+        "run_group": group,
+        "run_job_type": job_type,
+        "run_tags": tuple(tags),
+        "root_dir": str(run_folder.parent),
+    }
+    for attempt in dict.fromkeys((mode, "offline")):
+        folders = _folders_of(run_id, run_folder.parent)
+        try:
+            return _start_wandb(wandb, chosen, config, attempt)
+        except Exception as error:
+            then = "going on offline" if attempt == "online" else "nothing is tracked but in metrics.jsonl"
+            warn(f"{str(error).partition(chr(10))[0]}; {then}")
+        with contextlib.suppress(Exception, SystemExit):
+            wandb.teardown()
+        for empty in _folders_of(run_id, run_folder.parent) - folders:
+            shutil.rmtree(empty, ignore_errors=True)
+    return Tracker(run_id)
+
+
+def _start_wandb(wandb: Any, chosen: Mapping[str, object], config: Mapping[str, Any], mode: str) -> Tracker:
+    # Before init, which would else look up a host name of its telemetry even when offline.
+    service = wandb.setup(wandb.Settings(mode=mode, silent=True))
+    settings = {
+        **chosen,
+        "project": "memnet",
+        "console": "off",
+        "init_timeout": INIT_TIMEOUT,
+        "finish_timeout": FINISH_TIMEOUT,
+        FLUSH_SETTING: FLUSH_EVERY,
+    }
+    if FLUSH_SETTING not in wandb.Settings.model_fields:
+        del settings[FLUSH_SETTING]
+    ours = {key: value for key, value in settings.items() if _variable(key) not in os.environ}
+    run = wandb.init(
+        config=dict(config),
+        settings=wandb.Settings(**ours, finish_timeout_raises=True, reinit="create_new"),
+    )
+    run.define_metric("*", step_metric="sequences")
+    return WandbTracker(wandb, service, run)
+
+
+def _variable(setting: str) -> str:
+    """The environment variable by which a user chooses this setting of W&B."""
+    return VARIABLES.get(setting, f"WANDB_{setting.upper()}")
+
+
+def _folders_of(run_id: str, parent: Path) -> set[Path]:
+    folder = Path(os.environ.get("WANDB_DIR", parent)) / "wandb"
+    end = "-" + os.environ.get("WANDB_RUN_ID", run_id)
+    return {path for path in folder.glob("*run-*") if path.name.endswith(end)}
+
+
+def _check_key() -> None:
+    wandb = _import_wandb()
+    wandb.setup(wandb.Settings(mode="online", silent=True))
+    try:
+        known = wandb.login(prompt=False, verify=False)
+    except wandb.Error as error:
+        raise UserError(f"W&B: {error}") from None
+    finally:
+        wandb.teardown()
+    if not known:
+        raise UserError(
+            "W&B online needs a key: run `wandb login` or set WANDB_API_KEY, or leave the mode out to stay offline"
+        )
+
+
+def _import_wandb() -> Any:
+    try:
+        import wandb
+    except ImportError as error:
+        raise UserError(f"W&B cannot be imported ({error}): {INSTALL}") from None
+    return wandb

@@ -1,0 +1,354 @@
+"""Recurrent cells: the controllers that every model shares, and the recurrent baselines.
+
+A cell is one step, split where speed wants it: `project` holds what depends on the input alone (computed
+for all time steps at once by a sequence), `step` the rest. `forward` is both, for one step at a time.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+State: TypeAlias = Any
+"""A nested NamedTuple (or tuple) of tensors, batch first; goes in and comes out of every step."""
+
+ControllerName: TypeAlias = Literal["feedforward", "rnn-tanh", "rnn-relu", "lstm", "gru"]
+
+
+class FeedForwardState(NamedTuple):
+    """The state of a cell that remembers nothing."""
+
+
+class RNNState(NamedTuple):
+    """hidden: (batch, hidden)."""
+
+    hidden: Tensor
+
+
+class LSTMState(NamedTuple):
+    """hidden, cell: (batch, hidden)."""
+
+    hidden: Tensor
+    cell: Tensor
+
+
+class Cell(nn.Module):
+    """One step of a recurrent network.
+
+    input_size, output_size: features of one step's input and output.
+    """
+
+    input_size: int
+    output_size: int
+
+    def initial_state(self, batch_size: int) -> State:
+        """The state before the first step of `batch_size` sequences."""
+        raise NotImplementedError
+
+    def project(self, input: Tensor, first: int = 0) -> tuple[Tensor, ...]:
+        """The part of a step that is linear in the input, for any leading axes.
+
+        input: (..., features), holding input columns first..first + features. The columns of an input
+               may be projected in parts and summed; only the part with first = 0 brings the bias.
+        Returns one tensor (..., units) for each layer that sees the input.
+        """
+        raise NotImplementedError
+
+    def step(self, projected: tuple[Tensor, ...], state: State) -> tuple[Tensor, State]:
+        """One step from projected input: (batch, output_size) and the next state."""
+        raise NotImplementedError
+
+    def forward(self, input: Tensor, state: State) -> tuple[Tensor, State]:
+        """One step: input (batch, input_size) to output (batch, output_size) and the next state."""
+        return self.step(self.project(input), state)
+
+
+class _LayerCell(Cell):
+    """A layer with torch.nn's parameter names: weight_ih, weight_hh, bias_ih, bias_hh.
+
+    input_size, hidden_size: features. gates: units per hidden unit. recurrent: whether weight_hh exists.
+    recurrent_bias: whether bias_hh exists (torch.nn's cells have it; most papers have one bias a gate).
+    learned_initial_state: train the state before the first step (else zeros).
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        gates: int,
+        recurrent: bool = True,
+        recurrent_bias: bool = True,
+        initial_states: Sequence[str] = (),
+        learned_initial_state: bool = False,
+    ) -> None:
+        super().__init__()
+        for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
+            if size < 1:
+                raise ValueError(f"{name} must be at least 1, not {size}")
+        self.input_size, self.output_size, self.hidden_size = input_size, hidden_size, hidden_size
+        self.weight_ih = nn.Parameter(torch.empty(gates * hidden_size, input_size))
+        self.bias_ih = nn.Parameter(torch.empty(gates * hidden_size))
+        self.weight_hh = nn.Parameter(torch.empty(gates * hidden_size, hidden_size)) if recurrent else None
+        self.bias_hh = nn.Parameter(torch.empty(gates * hidden_size)) if recurrent and recurrent_bias else None
+        self._initial_names = tuple(f"initial_{name}" for name in initial_states)
+        for name in self._initial_names:
+            self.register_parameter(name, nn.Parameter(torch.zeros(hidden_size)) if learned_initial_state else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw all weights from U(-1/sqrt(hidden), 1/sqrt(hidden)), as torch.nn's cells do; initial states 0."""
+        bound = 1.0 / math.sqrt(self.hidden_size)
+        for name, parameter in self.named_parameters():
+            if name in self._initial_names:
+                nn.init.zeros_(parameter)
+            else:
+                nn.init.uniform_(parameter, -bound, bound)
+
+    def initial_tensors(self, batch_size: int) -> tuple[Tensor, ...]:
+        """The initial state's tensors in order: the learned ones for every row, or zeros."""
+        learned = [getattr(self, name) for name in self._initial_names]
+        return tuple(
+            self.weight_ih.new_zeros(batch_size, self.hidden_size) if one is None else one.expand(batch_size, -1)
+            for one in learned
+        )
+
+    def project(self, input: Tensor, first: int = 0) -> tuple[Tensor, ...]:
+        whole = first == 0 and input.size(-1) == self.input_size
+        weight = self.weight_ih if whole else self.weight_ih[:, first : first + input.size(-1)]
+        return (functional.linear(input, weight, self.bias_ih if first == 0 else None),)
+
+    def recurrent(self, hidden: Tensor) -> Tensor:
+        """The part of a step that is linear in the hidden state: (batch, units)."""
+        assert self.weight_hh is not None
+        return functional.linear(hidden, self.weight_hh, self.bias_hh)
+
+
+class FeedForwardCell(_LayerCell):
+    """A layer without memory, h = tanh(W x + b): the feed-forward controller."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size, gates=1, recurrent=False)
+
+    def initial_state(self, batch_size: int) -> FeedForwardState:
+        return FeedForwardState()
+
+    def step(self, projected: tuple[Tensor, ...], state: FeedForwardState) -> tuple[Tensor, FeedForwardState]:
+        return torch.tanh(projected[0]), state
+
+
+class RNNCell(_LayerCell):
+    """Elman's recurrent cell, h' = f(W x + b + U h + c), equal to torch.nn.RNNCell on the same weights.
+
+    nonlinearity: "tanh", or "relu" with the identity initialisation of Le et al. 2015 (U = I, b = 0,
+                  W ~ N(0, 0.001^2)).
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        nonlinearity: Literal["tanh", "relu"] = "tanh",
+        recurrent_bias: bool = True,
+        learned_initial_state: bool = False,
+    ) -> None:
+        if nonlinearity not in ("tanh", "relu"):
+            raise ValueError(f'nonlinearity must be "tanh" or "relu", not {nonlinearity!r}')
+        self.nonlinearity = nonlinearity
+        super().__init__(
+            input_size,
+            hidden_size,
+            gates=1,
+            recurrent_bias=recurrent_bias,
+            initial_states=("hidden",),
+            learned_initial_state=learned_initial_state,
+        )
+
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        if self.nonlinearity == "relu":
+            assert self.weight_hh is not None
+            nn.init.eye_(self.weight_hh)
+            nn.init.normal_(self.weight_ih, std=0.001)
+            for bias in (self.bias_ih, self.bias_hh):
+                if bias is not None:
+                    nn.init.zeros_(bias)
+
+    def initial_state(self, batch_size: int) -> RNNState:
+        return RNNState(*self.initial_tensors(batch_size))
+
+    def step(self, projected: tuple[Tensor, ...], state: RNNState) -> tuple[Tensor, RNNState]:
+        total = projected[0] + self.recurrent(state.hidden)
+        hidden = torch.tanh(total) if self.nonlinearity == "tanh" else torch.relu(total)
+        hidden = hidden.to(state.hidden.dtype)
+        return hidden, RNNState(hidden)
+
+
+class LSTMCell(_LayerCell):
+    """Long short-term memory with forget gate, equal to torch.nn.LSTMCell on the same weights.
+
+        i, f, g, o = sigmoid, sigmoid, tanh, sigmoid of W x + b + U h + c
+        c' = f c + i g        h' = o tanh(c')
+
+    forget_bias: added to the forget gate's bias at initialisation (Gers et al. 2000; Jozefowicz et al. 2015).
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        forget_bias: float = 1.0,
+        recurrent_bias: bool = True,
+        learned_initial_state: bool = False,
+    ) -> None:
+        self.forget_bias = forget_bias
+        super().__init__(
+            input_size,
+            hidden_size,
+            gates=4,
+            recurrent_bias=recurrent_bias,
+            initial_states=("hidden", "cell"),
+            learned_initial_state=learned_initial_state,
+        )
+
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        with torch.no_grad():
+            self.bias_ih[self.hidden_size : 2 * self.hidden_size] += self.forget_bias
+
+    def initial_state(self, batch_size: int) -> LSTMState:
+        return LSTMState(*self.initial_tensors(batch_size))
+
+    def step(self, projected: tuple[Tensor, ...], state: LSTMState) -> tuple[Tensor, LSTMState]:
+        total = (projected[0] + self.recurrent(state.hidden)).to(state.cell.dtype)
+        input_gate, forget_gate, candidate, output_gate = total.chunk(4, -1)
+        cell = torch.sigmoid(forget_gate) * state.cell + torch.sigmoid(input_gate) * torch.tanh(candidate)
+        hidden = torch.sigmoid(output_gate) * torch.tanh(cell)
+        return hidden, LSTMState(hidden, cell)
+
+
+class GRUCell(_LayerCell):
+    """Gated recurrent unit, equal to torch.nn.GRUCell on the same weights.
+
+    r, z = sigmoid of their W x + b + U h + c        n = tanh(W x + b + r (U h + c))
+    h' = (1 - z) n + z h
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        recurrent_bias: bool = True,
+        learned_initial_state: bool = False,
+    ) -> None:
+        super().__init__(
+            input_size,
+            hidden_size,
+            gates=3,
+            recurrent_bias=recurrent_bias,
+            initial_states=("hidden",),
+            learned_initial_state=learned_initial_state,
+        )
+
+    def initial_state(self, batch_size: int) -> RNNState:
+        return RNNState(*self.initial_tensors(batch_size))
+
+    def step(self, projected: tuple[Tensor, ...], state: RNNState) -> tuple[Tensor, RNNState]:
+        dtype, size = state.hidden.dtype, self.hidden_size
+        from_input = projected[0].to(dtype)
+        from_hidden = self.recurrent(state.hidden).to(dtype)
+        gates = torch.sigmoid(from_input[..., : 2 * size] + from_hidden[..., : 2 * size])
+        reset, update = gates.chunk(2, -1)
+        candidate = torch.tanh(from_input[..., 2 * size :] + reset * from_hidden[..., 2 * size :])
+        hidden = torch.lerp(candidate, state.hidden, update)
+        return hidden, RNNState(hidden)
+
+
+class StackedCell(Cell):
+    """Layers of cells, each feeding the next.
+
+    layers: the cells from input to output.
+    skip:   every layer also sees the input (its first columns) and every layer reaches the output, as in
+            Graves 2013 and the LSTM baselines of Graves et al. 2014; else a plain stack.
+    """
+
+    def __init__(self, layers: Sequence[Cell], *, skip: bool = False) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.skip = skip
+        self.input_size = layers[0].input_size
+        self.output_size = sum(layer.output_size for layer in layers) if skip else layers[-1].output_size
+
+    def initial_state(self, batch_size: int) -> tuple[State, ...]:
+        return tuple(layer.initial_state(batch_size) for layer in self._cells())
+
+    def project(self, input: Tensor, first: int = 0) -> tuple[Tensor, ...]:
+        seeing = self._cells() if self.skip else self._cells()[:1]
+        return tuple(layer.project(input, first)[0] for layer in seeing)
+
+    def step(self, projected: tuple[Tensor, ...], state: tuple[State, ...]) -> tuple[Tensor, tuple[State, ...]]:
+        outputs: list[Tensor] = []
+        states: list[State] = []
+        for index, (layer, layer_state) in enumerate(zip(self._cells(), state, strict=True)):
+            if index == 0:
+                from_input = projected[0]
+            elif self.skip:
+                from_input = projected[index] + layer.project(outputs[-1], self.input_size)[0]
+            else:
+                from_input = layer.project(outputs[-1])[0]
+            output, layer_state = layer.step((from_input,), layer_state)
+            outputs.append(output)
+            states.append(layer_state)
+        return (torch.cat(outputs, -1) if self.skip else outputs[-1]), tuple(states)
+
+    def _cells(self) -> list[Cell]:
+        return list(self.layers)  # type: ignore[arg-type]
+
+
+def make_controller(
+    name: ControllerName,
+    input_size: int,
+    hidden_size: int,
+    *,
+    num_layers: int = 1,
+    skip: bool = False,
+    forget_bias: float = 1.0,
+    recurrent_bias: bool = True,
+    learned_initial_state: bool = False,
+) -> Cell:
+    """A controller by name: one cell, or a StackedCell of num_layers of them.
+
+    name: "feedforward", "rnn-tanh", "rnn-relu" (identity initialisation), "lstm" or "gru".
+    The other options are those of the cells; an option that a cell does not have is not used by it.
+    Raises ValueError for an unknown name or num_layers < 1.
+    """
+    if num_layers < 1:
+        raise ValueError(f"num_layers must be at least 1, not {num_layers}")
+    common: dict[str, Any] = {
+        "recurrent_bias": recurrent_bias,
+        "learned_initial_state": learned_initial_state,
+    }
+
+    def layer(size: int) -> Cell:
+        if name == "feedforward":
+            return FeedForwardCell(size, hidden_size)
+        if name in ("rnn-tanh", "rnn-relu"):
+            nonlinearity: Any = name.removeprefix("rnn-")
+            return RNNCell(size, hidden_size, nonlinearity=nonlinearity, **common)
+        if name == "lstm":
+            return LSTMCell(size, hidden_size, forget_bias=forget_bias, **common)
+        if name == "gru":
+            return GRUCell(size, hidden_size, **common)
+        raise ValueError(f'controller must be feedforward, rnn-tanh, rnn-relu, lstm or gru, not "{name}"')
+
+    first = layer(input_size)
+    if num_layers == 1:
+        return first
+    above = hidden_size + (input_size if skip else 0)
+    return StackedCell([first, *(layer(above) for _ in range(num_layers - 1))], skip=skip)

@@ -1,0 +1,374 @@
+"""The Neural Turing Machine (Graves et al. 2014, arXiv 1410.5401)."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal, NamedTuple, TypeAlias, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from memnet.addressing import content_weights, interpolate_weights, sharpen_weights, shift_weights
+from memnet.cells import Cell, ControllerName, State, make_controller
+from memnet.memory import add_memory, erase_memory, read_memory
+from memnet.sequence import SequenceModule
+
+Addressing: TypeAlias = Literal["content-and-location", "content", "location"]
+MemoryInit: TypeAlias = Literal["constant", "learned", "random"]
+WeightsInit: TypeAlias = Literal["first", "learned"]
+ReadOrder: TypeAlias = Literal["before-write", "after-write"]
+
+
+class NTMState(NamedTuple):
+    """What an NTM carries from step to step.
+
+    controller:    the controller's own state.
+    reads:         (batch, num_reads, slot_size), the last read vectors.
+    memory:        (batch, num_slots, slot_size).
+    read_weights:  (batch, num_reads, num_slots), sums to one over slots.
+    write_weights: (batch, num_writes, num_slots), sums to one over slots.
+    """
+
+    controller: State
+    reads: Tensor
+    memory: Tensor
+    read_weights: Tensor
+    write_weights: Tensor
+
+
+class HeadParameters(NamedTuple):
+    """What the controller tells its heads, read heads first; last axis empty where the addressing has no use for it.
+
+    key:        (batch, head, slot_size), in (-1, 1).
+    strength:   (batch, head, 1), at least 0.
+    gate:       (batch, head, 1), in (0, 1).
+    shift:      (batch, head, 2 * shift_range + 1), sums to one.
+    sharpening: (batch, head, 1), at least 1.
+    erase:      (batch, num_writes, slot_size), in (0, 1).
+    add:        (batch, num_writes, slot_size), in (-1, 1).
+    """
+
+    key: Tensor
+    strength: Tensor
+    gate: Tensor
+    shift: Tensor
+    sharpening: Tensor
+    erase: Tensor
+    add: Tensor
+
+
+class NTMTrace(NamedTuple):
+    """An NTM watched over time, for pictures.
+
+    output:        (batch, time, output_size), before any squashing.
+    reads:         (batch, time, num_reads, slot_size).
+    read_weights:  (batch, time, num_reads, num_slots).
+    write_weights: (batch, time, num_writes, num_slots).
+    heads:         HeadParameters with a time axis after the batch.
+    state:         the state after the last step.
+    """
+
+    output: Tensor
+    reads: Tensor
+    read_weights: Tensor
+    write_weights: Tensor
+    heads: HeadParameters
+    state: NTMState
+
+
+class NTMCell(Cell):
+    """One step of a Neural Turing Machine.
+
+    The controller sees the input and the last read vectors; one linear layer emits the parameters of all heads,
+    which are addressed together; the output is the controller's output followed by the read vectors.
+
+    input_size:     features of the input.
+    controller:     "feedforward", "rnn-tanh", "rnn-relu", "lstm" or "gru"; hidden_size units in num_layers.
+    num_slots:      memory rows. Not part of the weights: it may be set to another value at any time.
+    slot_size:      memory columns.
+    num_reads, num_writes: heads.
+    shift_range:    furthest rotation in one step; 2 * shift_range + 1 offsets must fit in num_slots.
+    addressing:     "content-and-location" (the paper), "content" (eqs. 5-6 alone) or "location" (eqs. 8-9 alone).
+    read_order:     "after-write": heads read the memory written in the same step (M_t in eq. 2);
+                    "before-write": they read M_{t-1}, as most implementations do. Addressing always sees M_{t-1}.
+    memory_init:    "constant" (1e-6, recommended by Collier & Beel 2018), "learned" (one trained row shared by all
+                    slots) or "random" (num_slots rows drawn once from N(0, 0.5^2), repeated if num_slots grows).
+    trainable_memory: train the initial memory; None trains it where memory_init is "learned".
+    weights_init:   "first": every head starts on slot 0, which tells the slots apart; "learned": trained
+                    logits for each of the num_slots at construction (slots added later start at weight zero).
+    learned_initial_state: train the controller's initial state and the initial read vectors (else zeros).
+    forget_bias:    of an LSTM controller.
+    norm_floor:     norms below it count as it in eq. 6, see memnet.addressing.cosine_similarity.
+    Raises ValueError for sizes that cannot be.
+    """
+
+    initial_memory: Tensor
+    initial_weights: nn.Parameter | None
+    initial_reads: nn.Parameter | None
+
+    def __init__(
+        self,
+        input_size: int,
+        *,
+        controller: ControllerName = "lstm",
+        hidden_size: int = 100,
+        num_layers: int = 1,
+        num_slots: int = 128,
+        slot_size: int = 20,
+        num_reads: int = 1,
+        num_writes: int = 1,
+        shift_range: int = 1,
+        addressing: Addressing = "content-and-location",
+        read_order: ReadOrder = "after-write",
+        memory_init: MemoryInit = "constant",
+        trainable_memory: bool | None = None,
+        weights_init: WeightsInit = "first",
+        learned_initial_state: bool = False,
+        forget_bias: float = 1.0,
+        norm_floor: float = 1e-6,
+    ) -> None:
+        super().__init__()
+        _check_sizes(input_size=input_size, slot_size=slot_size, num_reads=num_reads, num_writes=num_writes)
+        if shift_range < 0:
+            raise ValueError(f"shift_range must be at least 0, not {shift_range}")
+        for name, value, choices in (
+            ("addressing", addressing, Addressing),
+            ("read_order", read_order, ReadOrder),
+            ("memory_init", memory_init, MemoryInit),
+            ("weights_init", weights_init, WeightsInit),
+        ):
+            if value not in get_args(choices):
+                raise ValueError(f"{name} must be one of {', '.join(get_args(choices))}, not {value!r}")
+        if memory_init == "learned" and trainable_memory is False:
+            raise ValueError('memory_init "learned" needs trainable_memory; take "constant" or "random" instead')
+        self.input_size = input_size
+        self.slot_size, self.num_reads, self.num_writes = slot_size, num_reads, num_writes
+        self.shift_range, self.addressing = shift_range, addressing
+        self.read_order, self.norm_floor = read_order, norm_floor
+        self.num_slots = num_slots
+        self.controller = make_controller(
+            controller,
+            input_size + num_reads * slot_size,
+            hidden_size,
+            num_layers=num_layers,
+            forget_bias=forget_bias,
+            learned_initial_state=learned_initial_state,
+        )
+        self.output_size = self.controller.output_size + num_reads * slot_size
+        self._head_sizes = self._emitted_sizes()
+        self.heads = nn.Linear(self.controller.output_size, sum(count * width for count, width in self._head_sizes))
+        self._add_initial_state(memory_init, trainable_memory, weights_init, learned_initial_state)
+
+    def _emitted_sizes(self) -> list[tuple[int, int]]:
+        heads = self.num_reads + self.num_writes
+        by_content = self.addressing != "location"
+        by_location = self.addressing != "content"
+        return [
+            (heads, self.slot_size * by_content),
+            (heads, 1 * by_content),
+            (heads, 1 * (by_content and by_location)),
+            (heads, (2 * self.shift_range + 1) * by_location),
+            (heads, 1 * by_location),
+            (self.num_writes, self.slot_size),
+            (self.num_writes, self.slot_size),
+        ]
+
+    def _add_initial_state(
+        self, memory_init: MemoryInit, trainable: bool | None, weights_init: WeightsInit, learned: bool
+    ) -> None:
+        if memory_init == "constant":
+            memory = torch.full((1, self.slot_size), 1e-6)
+        else:
+            memory = torch.empty(self.num_slots if memory_init == "random" else 1, self.slot_size).normal_(std=0.5)
+        if trainable or memory_init == "learned":
+            self.initial_memory = nn.Parameter(memory)
+        else:
+            self.register_buffer("initial_memory", memory)
+        logits = None
+        if weights_init == "learned":
+            logits = nn.Parameter(torch.zeros(self.num_reads + self.num_writes, self.num_slots))
+            with torch.no_grad():
+                logits[:, 0] = 10.0
+        self.register_parameter("initial_weights", logits)
+        reads = nn.Parameter(torch.zeros(self.num_reads, self.slot_size)) if learned else None
+        self.register_parameter("initial_reads", reads)
+
+    @property
+    def num_slots(self) -> int:
+        """Rows of the memory that initial_state makes; any number that the shifts fit in."""
+        return self._num_slots
+
+    @num_slots.setter
+    def num_slots(self, value: int) -> None:
+        _check_sizes(num_slots=value)
+        if 2 * self.shift_range + 1 > value:
+            raise ValueError(
+                f"shift_range {self.shift_range} needs at least {2 * self.shift_range + 1} slots, not {value}"
+            )
+        self._num_slots = value
+
+    def initial_state(self, batch_size: int) -> NTMState:
+        memory = self.initial_memory
+        repeats = -(-self.num_slots // memory.size(0))
+        memory = memory.repeat(repeats, 1)[: self.num_slots].expand(batch_size, -1, -1)
+        if self.initial_weights is None:
+            heads = self.num_reads + self.num_writes
+            slots = torch.arange(self.num_slots, device=memory.device)
+            weights = (slots == 0).to(memory.dtype).expand(heads, -1)
+        else:
+            more = self.num_slots - self.initial_weights.size(1)
+            weights = torch.softmax(functional.pad(self.initial_weights, (0, more), value=-torch.inf), -1)
+        weights = weights.expand(batch_size, -1, -1)
+        if self.initial_reads is None:
+            reads = memory.new_zeros(batch_size, self.num_reads, self.slot_size)
+        else:
+            reads = self.initial_reads.expand(batch_size, -1, -1)
+        read_weights, write_weights = weights.split([self.num_reads, self.num_writes], 1)
+        return NTMState(self.controller.initial_state(batch_size), reads, memory, read_weights, write_weights)
+
+    def project(self, input: Tensor, first: int = 0) -> tuple[Tensor, ...]:
+        return self.controller.project(input, first)
+
+    def step(self, projected: tuple[Tensor, ...], state: NTMState) -> tuple[Tensor, NTMState]:
+        output, state, _ = self.watched_step(projected, state)
+        return output, state
+
+    def watched_step(self, projected: tuple[Tensor, ...], state: NTMState) -> tuple[Tensor, NTMState, HeadParameters]:
+        """`step`, with the parameters of the heads beside its results."""
+        from_reads = self.controller.project(state.reads.flatten(1), self.input_size)
+        from_both = tuple(one + other for one, other in zip(projected, from_reads, strict=True))
+        hidden, controller = self.controller.step(from_both, state.controller)
+        emitted = self.heads(hidden)
+        with _full_precision(hidden):
+            heads = self.parameters_of_heads(emitted.to(state.memory.dtype))
+            read_weights, write_weights = self.address(heads, state)
+            memory = erase_memory(state.memory, write_weights, heads.erase)
+            memory = add_memory(memory, write_weights, heads.add)
+            readable = memory if self.read_order == "after-write" else state.memory
+            reads = read_memory(readable, read_weights)
+        output = torch.cat([hidden, reads.flatten(1)], -1)
+        return output, NTMState(controller, reads, memory, read_weights, write_weights), heads
+
+    def parameters_of_heads(self, emitted: Tensor) -> HeadParameters:
+        """Squash what the linear layer emitted, (batch, features), into each parameter's range."""
+        parts = emitted.split([count * width for count, width in self._head_sizes], -1)
+        key, strength, gate, shift, sharpening, erase, add = (
+            part.unflatten(-1, size) for part, size in zip(parts, self._head_sizes, strict=True)
+        )
+        return HeadParameters(
+            key=torch.tanh(key),
+            strength=functional.softplus(strength),
+            gate=torch.sigmoid(gate),
+            shift=torch.softmax(shift, -1),
+            sharpening=1 + functional.softplus(sharpening),
+            erase=torch.sigmoid(erase),
+            add=torch.tanh(add),
+        )
+
+    def address(self, heads: HeadParameters, state: NTMState) -> tuple[Tensor, Tensor]:
+        """The next read and write weightings (Graves et al. 2014, eqs. 5-9), all heads together."""
+        if self.addressing == "content":
+            weights = content_weights(state.memory, heads.key, heads.strength, self.norm_floor)
+        else:
+            weights = torch.cat([state.read_weights, state.write_weights], 1)
+            if self.addressing == "content-and-location":
+                content = content_weights(state.memory, heads.key, heads.strength, self.norm_floor)
+                weights = interpolate_weights(content, weights, heads.gate)
+            weights = sharpen_weights(shift_weights(weights, heads.shift), heads.sharpening)
+        read_weights, write_weights = weights.split([self.num_reads, self.num_writes], 1)
+        return read_weights, write_weights
+
+
+class NTM(SequenceModule):
+    """A Neural Turing Machine over sequences with a linear readout of controller and reads.
+
+    Options are those of NTMCell. `forward` is SequenceModule's: state in, state out, lengths.
+    """
+
+    cell: NTMCell
+
+    def __init__(
+        self,
+        input_size: int,
+        output_size: int,
+        *,
+        controller: ControllerName = "lstm",
+        hidden_size: int = 100,
+        num_layers: int = 1,
+        num_slots: int = 128,
+        slot_size: int = 20,
+        num_reads: int = 1,
+        num_writes: int = 1,
+        shift_range: int = 1,
+        addressing: Addressing = "content-and-location",
+        read_order: ReadOrder = "after-write",
+        memory_init: MemoryInit = "constant",
+        trainable_memory: bool | None = None,
+        weights_init: WeightsInit = "first",
+        learned_initial_state: bool = False,
+        forget_bias: float = 1.0,
+        norm_floor: float = 1e-6,
+    ) -> None:
+        cell = NTMCell(
+            input_size,
+            controller=controller,
+            hidden_size=hidden_size,
+            num_layers=num_layers,
+            num_slots=num_slots,
+            slot_size=slot_size,
+            num_reads=num_reads,
+            num_writes=num_writes,
+            shift_range=shift_range,
+            addressing=addressing,
+            read_order=read_order,
+            memory_init=memory_init,
+            trainable_memory=trainable_memory,
+            weights_init=weights_init,
+            learned_initial_state=learned_initial_state,
+            forget_bias=forget_bias,
+            norm_floor=norm_floor,
+        )
+        super().__init__(cell, output_size)
+
+    @property
+    def num_slots(self) -> int:
+        """Rows of the memory at the next initial state; may be set, also after training."""
+        return self.cell.num_slots
+
+    @num_slots.setter
+    def num_slots(self, value: int) -> None:
+        self.cell.num_slots = value
+
+    def trace(self, input: Tensor, state: NTMState | None = None, *, lengths: Tensor | None = None) -> NTMTrace:
+        """Run as `forward` does and keep what the heads did at every step.
+
+        Arguments and errors as for forward.
+        """
+        watched: list[tuple[NTMState, HeadParameters]] = []
+
+        def step(projected: tuple[Tensor, ...], state: State) -> tuple[Tensor, State]:
+            output, state, heads = self.cell.watched_step(projected, state)
+            watched.append((state, heads))
+            return output, state
+
+        output, last = self._run(input, state, lengths, step)
+        states, heads = zip(*watched, strict=True)
+        return NTMTrace(
+            output=output,
+            reads=torch.stack([one.reads for one in states], 1),
+            read_weights=torch.stack([one.read_weights for one in states], 1),
+            write_weights=torch.stack([one.write_weights for one in states], 1),
+            heads=HeadParameters(*(torch.stack(parts, 1) for parts in zip(*heads, strict=True))),
+            state=last,
+        )
+
+
+def _check_sizes(**sizes: int) -> None:
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name} must be at least 1, not {size}")
+
+
+def _full_precision(like: Tensor) -> AbstractContextManager[object]:
+    """Addressing and memory keep the state's dtype under autocast."""
+    kind = like.device.type
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()

@@ -1,0 +1,106 @@
+"""Recurrent networks without external memory, behind the interface of every sequence model."""
+
+from typing import Literal
+
+from memnet.cells import make_controller
+from memnet.sequence import SequenceModule
+
+
+class RNN(SequenceModule):
+    """Stacked Elman networks with a linear readout.
+
+    input_size, output_size, hidden_size: features; num_layers: layers.
+    nonlinearity: "tanh", or "relu" with identity initialisation (Le et al. 2015).
+    skip, recurrent_bias, learned_initial_state: see LSTM.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        output_size: int,
+        *,
+        hidden_size: int = 256,
+        num_layers: int = 1,
+        nonlinearity: Literal["tanh", "relu"] = "tanh",
+        skip: bool = False,
+        recurrent_bias: bool = True,
+        learned_initial_state: bool = False,
+    ) -> None:
+        if nonlinearity not in ("tanh", "relu"):
+            raise ValueError(f'nonlinearity must be "tanh" or "relu", not {nonlinearity!r}')
+        cell = make_controller(
+            "rnn-tanh" if nonlinearity == "tanh" else "rnn-relu",
+            input_size,
+            hidden_size,
+            num_layers=num_layers,
+            skip=skip,
+            recurrent_bias=recurrent_bias,
+            learned_initial_state=learned_initial_state,
+        )
+        super().__init__(cell, output_size)
+
+
+class LSTM(SequenceModule):
+    """Stacked long short-term memories with a linear readout.
+
+    input_size, output_size, hidden_size: features; num_layers: layers.
+    forget_bias:    added to the forget gates' bias at initialisation.
+    skip:           every layer sees the input and reaches the output (Graves 2013); with recurrent_bias=False and
+                    learned_initial_state=True this is the baseline of Graves et al. 2014, parameter for parameter.
+    recurrent_bias: a second bias on the recurrent part, as torch.nn has it.
+    learned_initial_state: train the state before the first step (else zeros).
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        output_size: int,
+        *,
+        hidden_size: int = 256,
+        num_layers: int = 1,
+        forget_bias: float = 1.0,
+        skip: bool = False,
+        recurrent_bias: bool = True,
+        learned_initial_state: bool = False,
+    ) -> None:
+        cell = make_controller(
+            "lstm",
+            input_size,
+            hidden_size,
+            num_layers=num_layers,
+            skip=skip,
+            forget_bias=forget_bias,
+            recurrent_bias=recurrent_bias,
+            learned_initial_state=learned_initial_state,
+        )
+        super().__init__(cell, output_size)
+
+
+class GRU(SequenceModule):
+    """Stacked gated recurrent units with a linear readout.
+
+    input_size, output_size, hidden_size: features; num_layers: layers.
+    skip, recurrent_bias, learned_initial_state: see LSTM.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        output_size: int,
+        *,
+        hidden_size: int = 256,
+        num_layers: int = 1,
+        skip: bool = False,
+        recurrent_bias: bool = True,
+        learned_initial_state: bool = False,
+    ) -> None:
+        cell = make_controller(
+            "gru",
+            input_size,
+            hidden_size,
+            num_layers=num_layers,
+            skip=skip,
+            recurrent_bias=recurrent_bias,
+            learned_initial_state=learned_initial_state,
+        )
+        super().__init__(cell, output_size)

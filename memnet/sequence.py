@@ -1,0 +1,202 @@
+"""From a cell to a sequence: one unroll that every recurrent model shares."""
+
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from memnet.cells import Cell, State
+
+Backend: TypeAlias = Literal["eager", "compile"]
+Step: TypeAlias = Callable[[tuple[Tensor, ...], State], tuple[Tensor, State]]
+
+
+def map_state(function: Callable[..., Tensor], *states: State) -> State:
+    """Apply a function to the tensors of one state, or of several of the same structure, leaf by leaf."""
+    first = states[0]
+    if isinstance(first, Tensor):
+        return function(*states)
+    parts = [map_state(function, *leaves) for leaves in zip(*states, strict=True)]
+    return type(first)(*parts) if hasattr(first, "_fields") else type(first)(parts)
+
+
+def state_tensors(state: State) -> list[Tensor]:
+    """The tensors of a state, in order."""
+    if isinstance(state, Tensor):
+        return [state]
+    return [tensor for part in state for tensor in state_tensors(part)]
+
+
+def describe_state(state: State) -> str:
+    """How a state is laid out, as text: equal for two states exactly if their parts correspond."""
+    if isinstance(state, Tensor):
+        return "Tensor"
+    if isinstance(state, tuple):
+        return f"{type(state).__name__}({', '.join(describe_state(part) for part in state)})"
+    return type(state).__name__
+
+
+def detach_state(state: State) -> State:
+    """The same state cut from its past: gradients of later steps stop here (truncated backpropagation)."""
+    return map_state(Tensor.detach, state)
+
+
+def select_rows(rows: Tensor, chosen: State, other: State) -> State:
+    """Per row of the batch, `chosen` where `rows` (batch,) bool is true and `other` elsewhere."""
+    return map_state(
+        lambda yes, no: torch.where(rows.view(-1, *[1] * (yes.dim() - 1)), yes, no),
+        chosen,
+        other,
+    )
+
+
+def unroll(
+    cell: Cell,
+    input: Tensor,
+    state: State,
+    *,
+    lengths: Tensor | None = None,
+    step: Step | None = None,
+) -> tuple[Tensor, State]:
+    """Run a cell over time.
+
+    input:   (batch, time, input_size).
+    lengths: (batch,) real steps of each row; later steps leave the row's state as it is.
+    step:    stands in for cell.step, to watch it.
+    Returns  outputs (batch, time, output_size) and the state after each row's last real step.
+    """
+    shortest = input.size(1) if lengths is None else int(lengths.min())
+    # Time first and contiguous, so that a compiled step meets the same strides at every length.
+    steps = zip(*(part.transpose(0, 1).contiguous().unbind(0) for part in cell.project(input)), strict=True)
+    step = step or cell.step
+    outputs: list[Tensor] = []
+    for time, projected in enumerate(steps):
+        output, after = step(projected, state)
+        if time >= shortest:
+            assert lengths is not None
+            after = select_rows(lengths > time, after, state)
+        state = after
+        outputs.append(output)
+    return torch.stack(outputs, 1), state
+
+
+class SequenceModule(nn.Module):
+    """A cell over time with a linear readout: the interface of every recurrent model.
+
+    cell:        the one-step module.
+    output_size: features of the readout.
+
+    Attribute backend: "eager", or "compile" to run the step through torch.compile (needs a C++ compiler; half a
+    minute once, then about twice as fast at every length). It is no part of the weights and may be set at any time.
+    """
+
+    cell: Cell
+
+    def __init__(self, cell: Cell, output_size: int) -> None:
+        super().__init__()
+        if output_size < 1:
+            raise ValueError(f"output_size must be at least 1, not {output_size}")
+        self.cell = cell
+        self.readout = nn.Linear(cell.output_size, output_size)
+        self.input_size, self.output_size = cell.input_size, output_size
+        self.backend: Backend = "eager"
+        self._compiled: Step | None = None
+
+    def initial_state(self, batch_size: int) -> State:
+        """The state before the first step of `batch_size` sequences."""
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        return self.cell.initial_state(batch_size)
+
+    def reset_state(self, state: State, rows: Tensor) -> State:
+        """The state with the rows where `rows` (batch,) bool is true put back to the initial state."""
+        if rows.dtype != torch.bool or rows.dim() != 1:
+            raise ValueError(f"rows must be a bool tensor (batch,), not {rows.dtype} {tuple(rows.shape)}")
+        self._check_layout(state)
+        batch_size = state_tensors(state)[0].size(0)
+        if rows.size(0) != batch_size:
+            raise ValueError(f"rows must be ({batch_size},) as the state's batch, not ({rows.size(0)},)")
+        self._check_state(state, rows.size(0))
+        return select_rows(rows, self.initial_state(rows.size(0)), state)
+
+    def forward(
+        self, input: Tensor, state: State | None = None, *, lengths: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Run over whole sequences, or over the next chunk of them.
+
+        input:   (batch, time, input_size).
+        state:   what an earlier call returned, or None for the initial state. Chunks that pass the state on
+                 equal the whole; detach_state between them truncates backpropagation.
+        lengths: (batch,) integer, real steps of each row (0..time). Outputs after them are zero, and the state
+                 returned is the one after each row's last real step.
+        Returns  output (batch, time, output_size), before any squashing, and the state.
+        Raises   ValueError for a wrong shape, dtype or device, naming both.
+        """
+        return self._run(input, state, lengths)
+
+    def _run(
+        self, input: Tensor, state: State | None, lengths: Tensor | None, step: Step | None = None
+    ) -> tuple[Tensor, State]:
+        self._check(input, lengths)
+        if state is None:
+            state = self.initial_state(input.size(0))
+        else:
+            self._check_state(state, input.size(0))
+        if step is None and self.backend == "compile":
+            step, state = self._compiled_step(), map_state(Tensor.contiguous, state)
+        features, state = unroll(self.cell, input, state, lengths=lengths, step=step)
+        output = self.readout(features)
+        if lengths is not None:
+            past = torch.arange(input.size(1), device=lengths.device) >= lengths.unsqueeze(1)
+            output = output.masked_fill(past.unsqueeze(-1), 0.0)
+        return output, state
+
+    def _compiled_step(self) -> Step:
+        if self._compiled is None:
+            self._compiled = torch.compile(self.cell.step, dynamic=False)
+        return self._compiled
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy compiles its own step.
+        return self.__dict__ | {"_compiled": None}
+
+    def _check(self, input: Tensor, lengths: Tensor | None) -> None:
+        weight = self.readout.weight
+        if input.dim() != 3 or input.size(-1) != self.input_size or 0 in input.shape:
+            raise ValueError(
+                f"input must be (batch, time, {self.input_size}) with at least one row and one step, "
+                f"not {tuple(input.shape)}"
+            )
+        if input.device != weight.device:
+            raise ValueError(f"input is on {input.device}, the model on {weight.device}")
+        if input.dtype != weight.dtype and not torch.is_autocast_enabled(input.device.type):
+            raise ValueError(f"input is {input.dtype}, the model {weight.dtype}")
+        if lengths is None:
+            return
+        batch_size, time = input.shape[:2]
+        if lengths.shape != (batch_size,) or lengths.is_floating_point() or lengths.dtype == torch.bool:
+            raise ValueError(f"lengths must be integers ({batch_size},), not {lengths.dtype} {tuple(lengths.shape)}")
+        if lengths.device != input.device:
+            raise ValueError(f"lengths are on {lengths.device}, input on {input.device}")
+        if int(lengths.min()) < 0 or int(lengths.max()) > time:
+            raise ValueError(f"lengths must be 0..{time}, not {int(lengths.min())}..{int(lengths.max())}")
+
+    def _check_layout(self, state: State) -> None:
+        expected = describe_state(self.initial_state(1))
+        if describe_state(state) != expected:
+            raise ValueError(f"state must be {expected}, not {describe_state(state)}")
+
+    def _check_state(self, state: State, batch_size: int) -> None:
+        self._check_layout(state)
+        given, expected = state_tensors(state), state_tensors(self.initial_state(batch_size))
+        for one, other in zip(given, expected, strict=True):
+            if not self._same_form(one, other):
+                raise ValueError(
+                    f"state holds {one.dtype} {tuple(one.shape)} on {one.device} "
+                    f"where {other.dtype} {tuple(other.shape)} on {other.device} is expected"
+                )
+
+    @staticmethod
+    def _same_form(given: Tensor, expected: Tensor) -> bool:
+        return (given.shape, given.dtype, given.device) == (expected.shape, expected.dtype, expected.device)

@@ -1,0 +1,41 @@
+"""The copy task (Graves et al. 2014, Neural Turing Machines, section 4.1)."""
+
+import torch
+
+from .common import Batch, Task, bit_channels, draw_bits, draw_range, place
+
+
+class Copy(Task):
+    """Repeat a sequence of random vectors after its end (Graves et al. 2014, arXiv 1410.5401, 4.1).
+
+        step        0 ... n-1       n     n+1 ... 2n
+        bits        the vectors     0     0
+        delimiter   0               1     0
+        target      -               -     the vectors
+
+    Input channels: the bits, then the delimiter (num_bits + 1). Output channels: the bits. A sequence of
+    length n has 2n + 1 steps, of which the last n are scored.
+
+    The paper trains at 1 to 20 and shows 10, 20, 30, 50 and 120. Its parameter counts fit 10 inputs and
+    9 outputs, as in repeat copy; what the ninth output was to be is not described, so there is none here.
+    """
+
+    name = "copy"
+    length_unit = "vectors"
+    length_range = (1, 20)
+    test_lengths = (20, 40, 80, 120)
+
+    def __init__(self, num_bits: int = 8) -> None:
+        """ValueError for num_bits below 1."""
+        bits = bit_channels(num_bits)
+        self.input_channels, self.output_channels = (*bits, "delimiter"), bits
+
+    def sample(self, batch_size: int, *, length: int | tuple[int, int], generator: torch.Generator) -> Batch:
+        counts = draw_range("length", length, batch_size, generator).unsqueeze(1)
+        longest = int(counts.max())
+        vectors = draw_bits(batch_size, longest, self.output_size, generator)
+        step = torch.arange(2 * longest + 1, device=generator.device)
+        answer = (step > counts) & (step <= 2 * counts)
+        delimiter = (step == counts).unsqueeze(-1).float()
+        given = torch.cat([place(vectors, step, step < counts), delimiter], dim=-1)
+        return Batch(given, place(vectors, step - counts - 1, answer), answer, 2 * counts.squeeze(1) + 1)

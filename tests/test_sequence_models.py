@@ -1,0 +1,570 @@
+"""What every sequence module keeps, one list of models through one suite of properties."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import shutil
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.autograd import gradcheck
+from torch.func import functional_call, grad, stack_module_state
+
+import memnet
+from memnet.cells import State
+from memnet.sequence import SequenceModule, detach_state, map_state, state_tensors
+
+INPUT, OUTPUT, BATCH, TIME = 3, 2, 4, 6
+
+small_ntm = partial(memnet.NTM, INPUT, OUTPUT, hidden_size=5, num_slots=6, slot_size=4)
+
+MODELS: dict[str, Callable[[], SequenceModule]] = {
+    "rnn-tanh": lambda: memnet.RNN(INPUT, OUTPUT, hidden_size=5),
+    "rnn-relu": lambda: memnet.RNN(INPUT, OUTPUT, hidden_size=5, nonlinearity="relu"),
+    "rnn-relu-skip": lambda: memnet.RNN(INPUT, OUTPUT, hidden_size=5, nonlinearity="relu", num_layers=2, skip=True),
+    "lstm": lambda: memnet.LSTM(INPUT, OUTPUT, hidden_size=5),
+    "lstm-stacked": lambda: memnet.LSTM(INPUT, OUTPUT, hidden_size=5, num_layers=2),
+    "lstm-of-the-paper": lambda: memnet.LSTM(
+        INPUT, OUTPUT, hidden_size=5, num_layers=3, skip=True, recurrent_bias=False, learned_initial_state=True
+    ),
+    "gru": lambda: memnet.GRU(INPUT, OUTPUT, hidden_size=5),
+    "gru-stacked": lambda: memnet.GRU(INPUT, OUTPUT, hidden_size=5, num_layers=2, learned_initial_state=True),
+    "ntm-feedforward": lambda: small_ntm(controller="feedforward"),
+    "ntm-feedforward-stacked": lambda: small_ntm(controller="feedforward", num_layers=2),
+    "ntm-rnn-tanh": lambda: small_ntm(controller="rnn-tanh"),
+    "ntm-rnn-relu": lambda: small_ntm(controller="rnn-relu"),
+    "ntm-lstm": lambda: small_ntm(controller="lstm"),
+    "ntm-lstm-stacked": lambda: small_ntm(controller="lstm", num_layers=2),
+    "ntm-gru": lambda: small_ntm(controller="gru"),
+    "ntm-many-heads": lambda: small_ntm(controller="feedforward", num_reads=2, num_writes=3),
+    "ntm-shift-range-0": lambda: small_ntm(shift_range=0),
+    "ntm-shift-range-2": lambda: small_ntm(shift_range=2),
+    "ntm-shift-range-3": lambda: small_ntm(shift_range=3, num_slots=7),
+    "ntm-one-slot": lambda: small_ntm(shift_range=0, num_slots=1),
+    "ntm-content": lambda: small_ntm(addressing="content", memory_init="random"),
+    "ntm-location": lambda: small_ntm(addressing="location", controller="feedforward"),
+    "ntm-before-write": lambda: small_ntm(read_order="before-write", num_reads=2),
+    "ntm-learned-memory": lambda: small_ntm(memory_init="learned"),
+    "ntm-random-memory": lambda: small_ntm(memory_init="random"),
+    "ntm-trained-random-memory": lambda: small_ntm(memory_init="random", trainable_memory=True),
+    "ntm-trained-constant-memory": lambda: small_ntm(memory_init="constant", trainable_memory=True),
+    "ntm-learned-weights": lambda: small_ntm(weights_init="learned", num_reads=2),
+    "ntm-learned-start": lambda: small_ntm(learned_initial_state=True, weights_init="learned", memory_init="learned"),
+}
+
+every_model = pytest.mark.parametrize("name", MODELS)
+some_models = pytest.mark.parametrize(
+    "name", ["rnn-tanh", "lstm", "gru-stacked", "ntm-feedforward", "ntm-lstm-stacked"]
+)
+every_ntm = pytest.mark.parametrize("name", [name for name in MODELS if name.startswith("ntm")])
+
+
+def fresh(name: str, seed: int = 0) -> Any:
+    """The model as it is built, in float64."""
+    torch.manual_seed(seed)
+    return MODELS[name]().double()
+
+
+def drawn_anew(name: str, seed: int = 0) -> Any:
+    """The model in float64 with every parameter from N(0, 0.5^2), so that no zero or identity hides a mistake."""
+    model = fresh(name, seed)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    return model
+
+
+def input_of(batch: int = BATCH, time: int = TIME, seed: int = 0) -> Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=(batch, time, INPUT)))
+
+
+def assert_close(actual: Tensor, expected: Tensor, tolerance: float = 1e-12) -> None:
+    torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance)
+
+
+def assert_states_close(actual: State, expected: State, tolerance: float = 1e-12) -> None:
+    for one, other in zip(state_tensors(actual), state_tensors(expected), strict=True):
+        assert_close(one, other, tolerance)
+
+
+def assert_states_equal(actual: State, expected: State) -> None:
+    for one, other in zip(state_tensors(actual), state_tensors(expected), strict=True):
+        assert torch.equal(one, other)
+
+
+def rows_of(state: State, rows: slice | list[int]) -> State:
+    return map_state(lambda tensor: tensor[rows], state)
+
+
+def weightings(state: State) -> Tensor:
+    return torch.cat([state.read_weights, state.write_weights], 1)
+
+
+@every_model
+@pytest.mark.parametrize(("batch", "time"), [(1, 1), (1, 4), (3, 1), (3, 4)])
+def test_shapes(name: str, batch: int, time: int) -> None:
+    model = fresh(name)
+    output, state = model(input_of(batch, time))
+    assert output.shape == (batch, time, OUTPUT)
+    start = model.initial_state(batch)
+    assert type(state) is type(start)
+    assert [tensor.shape for tensor in state_tensors(state)] == [tensor.shape for tensor in state_tensors(start)]
+    assert all(len(tensor) == batch for tensor in state_tensors(start))
+
+
+@every_ntm
+def test_weightings_are_distributions_over_slots(name: str) -> None:
+    model = drawn_anew(name)
+    state = model.initial_state(BATCH)
+    for chunk in input_of(time=8).split(2, 1):
+        assert (weightings(state) >= 0).all()
+        assert_close(weightings(state).sum(-1), torch.ones(BATCH, weightings(state).size(1), dtype=torch.float64))
+        _, state = model(chunk, state)
+
+
+@every_model
+def test_chunks_that_pass_the_state_on_equal_the_whole(name: str) -> None:
+    model, input = drawn_anew(name), input_of()
+    whole, last = model(input)
+    outputs, state = [], None
+    for chunk in input.split([1, 3, 2], 1):
+        output, state = model(chunk, state)
+        outputs.append(output)
+    assert_close(torch.cat(outputs, 1), whole)
+    assert_states_close(state, last)
+
+
+@every_model
+def test_a_call_is_steps_of_the_cell_and_the_readout(name: str) -> None:
+    model, input = drawn_anew(name), input_of()
+    whole, last = model(input)
+    state = model.initial_state(BATCH)
+    for time in range(TIME):
+        output, state = model.cell(input[:, time], state)
+        assert_close(model.readout(output), whole[:, time])
+    assert_states_close(state, last)
+
+
+@every_model
+def test_rows_do_not_see_their_neighbours(name: str) -> None:
+    model, input, lengths = drawn_anew(name), input_of(batch=7), torch.tensor([6, 0, 3, 1, 6, 5, 2])
+    together, last = model(input, lengths=lengths)
+    for row in range(7):
+        alone, state = model(input[row : row + 1], lengths=lengths[row : row + 1])
+        assert_close(alone[0], together[row])
+        assert_states_close(state, rows_of(last, [row]))
+
+
+@every_model
+def test_rows_end_at_their_length(name: str) -> None:
+    """Zero outputs after the end, and the state of the last real step: what the shorter sequence gives alone."""
+    model, input, lengths = drawn_anew(name), input_of(batch=5), [0, 1, 4, 6, 3]
+    output, last = model(input, lengths=torch.tensor(lengths))
+    assert_states_equal(rows_of(last, [0]), model.initial_state(1))
+    for row, length in enumerate(lengths):
+        assert (output[row, length:] == 0).all()
+        if length > 0:
+            alone, state = model(input[row : row + 1, :length])
+            assert_close(output[row, :length], alone[0])
+            assert_states_close(rows_of(last, [row]), state)
+
+
+@every_model
+def test_full_lengths_change_nothing(name: str) -> None:
+    model, input = drawn_anew(name), input_of()
+    plain, state = model(input)
+    output, last = model(input, lengths=torch.full((BATCH,), TIME))
+    assert torch.equal(output, plain)
+    assert_states_equal(last, state)
+
+
+@every_model
+def test_lengths_zero_leave_the_state_alone(name: str) -> None:
+    model = drawn_anew(name)
+    _, state = model(input_of())
+    output, last = model(input_of(seed=1), state, lengths=torch.zeros(BATCH, dtype=torch.int64))
+    assert (output == 0).all()
+    assert_states_equal(last, state)
+
+
+@every_model
+def test_padding_content_does_not_matter(name: str) -> None:
+    model, input, lengths = drawn_anew(name), input_of(), torch.tensor([6, 2, 0, 5])
+    padding = torch.arange(TIME) >= lengths.unsqueeze(1)
+    results = []
+    for filler in (0.0, 1e3):
+        padded = input.masked_fill(padding.unsqueeze(-1), filler).requires_grad_()
+        output, state = model(padded, lengths=lengths)
+        gradients = torch.autograd.grad(output.square().sum(), [padded, *model.parameters()])
+        assert (gradients[0][padding] == 0).all()
+        results.append([output, *state_tensors(state), *gradients])
+    for one, other in zip(*results, strict=True):
+        assert torch.equal(one, other)
+
+
+@every_model
+def test_output_does_not_depend_on_later_input(name: str) -> None:
+    model, input = drawn_anew(name), input_of()
+    output, _ = model(input)
+    for time in range(1, TIME):
+        changed, _ = model(torch.cat([input[:, :time], 10 * input_of(seed=1)[:, time:]], 1))
+        assert torch.equal(changed[:, :time], output[:, :time])
+        assert not torch.isclose(changed[:, time], output[:, time]).any()
+
+
+@every_model
+def test_detached_state_cuts_gradients(name: str) -> None:
+    model = drawn_anew(name)
+    first = input_of().requires_grad_()
+    _, state = model(first)
+    detached = detach_state(state)
+    assert type(detached) is type(state)
+    assert_states_equal(detached, state)
+    assert not any(tensor.requires_grad for tensor in state_tensors(detached))
+    for carried, reaches in ((state, True), (detached, False)):
+        output, _ = model(input_of(seed=1), carried)
+        (gradient,) = torch.autograd.grad(output.sum(), first, allow_unused=True, retain_graph=True)
+        assert (gradient is not None) == reaches
+
+
+@every_model
+def test_gradients_reach_every_earlier_step(name: str) -> None:
+    model, input = fresh(name), input_of().requires_grad_()
+    output, _ = model(input)
+    (gradient,) = torch.autograd.grad(output[:, -1].sum(), input)
+    assert gradient.isfinite().all()
+    assert (gradient.abs().amax((0, 2)) > 0).all()
+
+
+@every_model
+def test_every_parameter_gets_a_gradient(name: str) -> None:
+    model = fresh(name)
+    model(input_of())[0].square().sum().backward()
+    for key, parameter in model.named_parameters():
+        assert parameter.grad is not None, key
+        assert parameter.grad.isfinite().all(), key
+        assert parameter.grad.abs().max() > 0, key
+
+
+@every_model
+def test_gradients_equal_finite_differences(name: str) -> None:
+    model = drawn_anew(name)
+    names = [key for key, _ in model.named_parameters()]
+    lengths = torch.tensor([3, 2])
+
+    def run(input: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
+        output, state = functional_call(
+            model, dict(zip(names, parameters, strict=True)), (input,), {"lengths": lengths}
+        )
+        return output, *state_tensors(state)
+
+    inputs = [input_of(batch=2, time=3).requires_grad_(), *model.parameters()]
+    assert gradcheck(run, inputs, fast_mode=True, atol=1e-6, rtol=1e-4)
+
+
+@every_model
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+def test_state_keeps_its_dtype(name: str, dtype: torch.dtype) -> None:
+    model = fresh(name).to(dtype)
+    start = model.initial_state(BATCH)
+    output, state = model(input_of().to(dtype), start, lengths=torch.tensor([6, 5, 0, 1]))
+    assert output.dtype == dtype
+    assert all(tensor.dtype == dtype for tensor in state_tensors(start) + state_tensors(state))
+    assert all(tensor.isfinite().all() for tensor in state_tensors(state))
+
+
+@every_model
+@pytest.mark.parametrize("with_lengths", [False, True])
+def test_autocast_leaves_the_state_in_float32(name: str, with_lengths: bool) -> None:
+    model, input = drawn_anew(name).float(), input_of().float()
+    lengths = torch.tensor([6, 5, 0, 1]) if with_lengths else None
+    expected, _ = model(input, lengths=lengths)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output, state = model(input, lengths=lengths)
+        assert output.dtype == torch.bfloat16
+        for half_input in (input, input.bfloat16()):
+            _, after = model(half_input, state, lengths=lengths)
+            assert all(tensor.dtype == torch.float32 for tensor in state_tensors(state) + state_tensors(after))
+    assert_close(output.float(), expected, 0.1)
+    if name.startswith("ntm"):
+        assert_close(weightings(after).sum(-1), torch.ones(weightings(after).shape[:2]), 1e-5)
+    output.float().square().sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
+@every_model
+def test_resetting_puts_the_chosen_rows_back_alone(name: str) -> None:
+    model = drawn_anew(name)
+    _, state = model(input_of())
+    reset = model.reset_state(state, torch.tensor([True, False, False, True]))
+    assert type(reset) is type(state)
+    assert_states_equal(rows_of(reset, [0, 3]), model.initial_state(2))
+    assert_states_equal(rows_of(reset, [1, 2]), rows_of(state, [1, 2]))
+
+
+@some_models
+@pytest.mark.parametrize(
+    "rows",
+    [
+        torch.tensor([1, 0, 0, 1]),
+        torch.tensor([1.0, 0, 0, 1]),
+        torch.ones(BATCH, 1, dtype=torch.bool),
+        torch.tensor(True),
+        torch.ones(BATCH - 1, dtype=torch.bool),
+        torch.ones(1, dtype=torch.bool),
+    ],
+    ids=["integers", "floats", "two axes", "no axis", "too short", "one row"],
+)
+def test_resetting_refuses_wrong_rows(name: str, rows: Tensor) -> None:
+    model = fresh(name)
+    with pytest.raises(ValueError, match="rows"):
+        model.reset_state(model.initial_state(BATCH), rows)
+
+
+@every_model
+def test_two_calls_give_the_same_bits(name: str) -> None:
+    model, input = drawn_anew(name).eval(), input_of()
+    first, second = model(input), model(input)
+    assert torch.equal(first[0], second[0])
+    assert_states_equal(first[1], second[1])
+
+
+@every_model
+def test_the_given_state_and_input_stay_as_they_are(name: str) -> None:
+    model, input = drawn_anew(name), input_of()
+    _, state = model(input_of(seed=1))
+    state_before, input_before = map_state(torch.clone, state), input.clone()
+    model(input, state, lengths=torch.tensor([6, 2, 0, 5]))
+    assert_states_equal(state, state_before)
+    assert torch.equal(input, input_before)
+
+
+@every_model
+def test_interleaved_sequences_do_not_mix(name: str) -> None:
+    model = drawn_anew(name)
+    inputs = input_of(seed=1), input_of(seed=2)
+    expected = [model(input) for input in inputs]
+    states: list[State] = [None, None]
+    for time in range(TIME):
+        for which in range(2):
+            output, states[which] = model(inputs[which][:, time : time + 1], states[which])
+            assert_close(output, expected[which][0][:, time : time + 1])
+    for which in range(2):
+        assert_states_close(states[which], expected[which][1])
+
+
+@every_model
+def test_a_state_dict_holds_the_whole_model(name: str) -> None:
+    model, other, input = drawn_anew(name, seed=0), drawn_anew(name, seed=1), input_of()
+    expected, state = model(input)
+    assert not torch.equal(other(input)[0], expected)
+    other.load_state_dict(model.state_dict())
+    output, last = other(input)
+    assert torch.equal(output, expected)
+    assert_states_equal(last, state)
+
+
+@every_model
+def test_nothing_stays_behind_when_a_model_moves(name: str) -> None:
+    torch.manual_seed(0)
+    model = MODELS[name]()
+    for module in model.modules():
+        assert not any(isinstance(value, Tensor) for value in vars(module).values())
+    for destination in (torch.float64, torch.device("meta")):
+        model.to(destination)
+        tensors = [*model.parameters(), *model.buffers(), *state_tensors(model.initial_state(2))]
+        for tensor in tensors:
+            assert destination in (tensor.dtype, tensor.device)
+
+
+@every_model
+@pytest.mark.parametrize(
+    "duplicate",
+    [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))],
+    ids=["deepcopy", "pickle"],
+)
+def test_a_duplicate_computes_the_same_and_shares_nothing(name: str, duplicate: Callable[[Any], Any]) -> None:
+    model, input = drawn_anew(name), input_of()
+    twin = duplicate(model)
+    expected, state = model(input)
+    output, last = twin(input, duplicate(detach_state(model.initial_state(BATCH))))
+    assert torch.equal(output, expected)
+    assert_states_equal(last, state)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.zero_()
+    assert torch.equal(model(input)[0], expected)
+
+
+@every_model
+def test_vmap_over_stacked_parameters_agrees_with_a_loop(name: str) -> None:
+    """Outputs, states and gradients: several seeds can train at once."""
+    models, input = [drawn_anew(name, seed) for seed in range(3)], input_of()
+    parameters, buffers = stack_module_state(models)
+
+    def call(parameters: Any, buffers: Any) -> Any:
+        return functional_call(models[0], (parameters, buffers), (input,))
+
+    def loss(parameters: Any, buffers: Any) -> Tensor:
+        return call(parameters, buffers)[0].square().sum()
+
+    outputs, states = torch.vmap(call)(parameters, buffers)
+    gradients = torch.vmap(grad(loss))(parameters, buffers)
+    for index, model in enumerate(models):
+        output, state = model(input)
+        assert_close(outputs[index], output)
+        assert_states_close(map_state(lambda tensor, index=index: tensor[index], states), state)
+        output.square().sum().backward()
+        for key, parameter in model.named_parameters():
+            assert_close(gradients[key][index], parameter.grad, 1e-10)
+
+
+# Warnings of torch's compiler about torch's own code.
+compiling = pytest.mark.filterwarnings(
+    "ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning",
+    "ignore:.torch.jit.* is deprecated:DeprecationWarning",
+)
+
+
+def assert_compiled_step_agrees(name: str, backend: str) -> None:
+    """Outputs, states and gradients; a contiguous start that takes gradients makes one graph for every step."""
+    model, input = drawn_anew(name), input_of()
+    torch.compiler.reset()
+    compiled = torch.compile(model.cell.step, backend=backend, fullgraph=True)
+    start = map_state(lambda tensor: tensor.detach().contiguous().requires_grad_(), model.initial_state(BATCH))
+    results = []
+    for step in (model.cell.step, compiled):
+        state = start
+        for time in range(3):
+            output, state = step(model.cell.project(input[:, time]), state)
+        sources = [parameter for key, parameter in model.cell.named_parameters() if "initial" not in key]
+        gradients = torch.autograd.grad(output.square().sum(), [*sources, *state_tensors(start)], allow_unused=True)
+        results.append([output, *state_tensors(state), *(gradient for gradient in gradients if gradient is not None)])
+    for one, other in zip(*results, strict=True):
+        assert_close(one, other, 1e-10)
+
+
+@compiling
+@pytest.mark.parametrize("name", ["lstm-stacked", "gru", "ntm-many-heads", "ntm-location"])
+def test_a_step_is_one_graph_without_breaks(name: str) -> None:
+    assert_compiled_step_agrees(name, backend="aot_eager")
+
+
+@compiling
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="torch.compile needs a C++ compiler")
+def test_a_compiled_step_agrees_with_eager() -> None:
+    assert_compiled_step_agrees("ntm-feedforward", backend="inductor")
+
+
+@some_models
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (input_of()[0], r"3\).*\(6, 3\)"),
+        (input_of().unsqueeze(0), r"3\).*\(1, 4, 6, 3\)"),
+        (input_of()[..., :2], r"3\).*\(4, 6, 2\)"),
+        (input_of()[:, :0], r"\(4, 0, 3\)"),
+        (input_of()[:0], r"\(0, 6, 3\)"),
+        (input_of().float(), "float32.*float64"),
+        (input_of().long(), "int64.*float64"),
+        (input_of().to("meta"), "meta.*cpu"),
+    ],
+    ids=["two axes", "four axes", "features", "no step", "no row", "dtype", "integers", "device"],
+)
+def test_a_wrong_input_is_refused(name: str, wrong: Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        fresh(name)(wrong)
+
+
+@some_models
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (torch.tensor([6.0, 6, 6, 6]), "float32"),
+        (torch.tensor([True] * 4), "bool"),
+        (torch.tensor([6, 6, 6]), r"\(4,\).*\(3,\)"),
+        (torch.tensor([[6], [6], [6], [6]]), r"\(4,\).*\(4, 1\)"),
+        (torch.tensor(6), r"\(4,\).*\(\)"),
+        (torch.tensor([6, -1, 6, 6]), r"0\.\.6.*-1\.\.6"),
+        (torch.tensor([6, 2, 7, 6]), r"0\.\.6.*2\.\.7"),
+        (torch.tensor([6, 6, 6, 6], device="meta"), "meta.*cpu"),
+    ],
+    ids=["floats", "bools", "too few", "two axes", "no axis", "negative", "too long", "device"],
+)
+def test_wrong_lengths_are_refused(name: str, wrong: Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        fresh(name)(input_of(), lengths=wrong)
+
+
+@some_models
+def test_a_wrong_batch_size_is_refused(name: str) -> None:
+    model = fresh(name)
+    with pytest.raises(ValueError, match=r"\(3, .*\(4, "):
+        model(input_of(), model.initial_state(3))
+    with pytest.raises(ValueError, match="0"):
+        model.initial_state(0)
+
+
+@some_models
+@pytest.mark.parametrize("destination", [torch.float32, "meta"], ids=str)
+def test_a_state_of_another_dtype_or_device_is_refused(name: str, destination: Any) -> None:
+    model = fresh(name)
+    state = map_state(lambda tensor: tensor.to(destination), model.initial_state(BATCH))
+    with pytest.raises(ValueError, match=f"{destination}.*"):
+        model(input_of(), state)
+
+
+def bare(state: State) -> Tensor:
+    return state_tensors(state)[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("lstm", lambda: fresh("ntm-lstm").initial_state(BATCH)),
+        ("ntm-lstm", lambda: fresh("lstm").initial_state(BATCH)),
+        ("ntm-lstm", lambda: fresh("ntm-gru").initial_state(BATCH)),
+        ("ntm-lstm", lambda: fresh("ntm-many-heads").initial_state(BATCH)),
+        ("ntm-lstm", lambda: fresh("ntm-shift-range-3").initial_state(BATCH)),
+        ("ntm-lstm", lambda: fresh("ntm-lstm").initial_state(BATCH)._replace(memory=None)),
+        ("ntm-lstm", lambda: fresh("ntm-lstm").initial_state(BATCH)[:-1]),
+        ("ntm-lstm", lambda: fresh("ntm-lstm").initial_state(BATCH).memory),
+        ("lstm-stacked", lambda: fresh("lstm").initial_state(BATCH)),
+        ("lstm", lambda: fresh("rnn-tanh").initial_state(BATCH)),
+        ("lstm", lambda: fresh("gru-stacked").initial_state(BATCH)),
+        ("gru-stacked", lambda: fresh("lstm").initial_state(BATCH)),
+        ("rnn-tanh", lambda: bare(fresh("rnn-tanh").initial_state(BATCH))),
+        ("rnn-tanh", lambda: "hidden"),
+        ("rnn-tanh", lambda: {"hidden": bare(fresh("rnn-tanh").initial_state(BATCH))}),
+        ("rnn-tanh", lambda: 1.0),
+    ],
+    ids=[
+        "an NTM's for an LSTM",
+        "an LSTM's for an NTM",
+        "another controller's",
+        "other heads'",
+        "other slots'",
+        "no memory",
+        "last part missing",
+        "memory alone",
+        "one layer's for two",
+        "an RNN's for an LSTM",
+        "two GRU layers' for an LSTM",
+        "an LSTM's for two GRU layers",
+        "a bare tensor",
+        "a string",
+        "a dict",
+        "a number",
+    ],
+)
+def test_another_models_state_is_refused(name: str, wrong: Callable[[], Any]) -> None:
+    with pytest.raises(ValueError, match="state"):
+        fresh(name)(input_of(), wrong())

@@ -1,0 +1,310 @@
+"""Training: what it learns, what it leaves, and that stopping changes nothing."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from experiments.__main__ import main
+from experiments.config import TrainConfig
+from experiments.curriculum import Curriculum
+from experiments.metrics import read_metrics
+from experiments.models import make_task
+from experiments.run_folder import RunFolder
+from experiments.training import Trainer
+from tests.running import TINY, command, start
+
+MODELS = {
+    "ntm-feedforward": [],
+    "ntm-lstm": ["--controller", "lstm", "--num-layers", "2", "--num-reads", "2"],
+    "ntm-learned": ["--memory-init", "learned", "--weights-init", "learned", "--learned-initial-state", "True"],
+    "rmsprop": ["--optimizer", "rmsprop", "--clip-value", "1", "--clip-norm", "None"],
+    "growing-gru": ["--model", "gru", "--curriculum", "growing", "--growing-start", "1", "--growing-threshold", "2"],
+}
+
+
+def train(folder: Path, *more: object) -> int:
+    return main(["train", "copy", *TINY, "--steps", "24", "--out", str(folder), *map(str, more)])
+
+
+def without_clock(folder: Path) -> list[dict[str, object]]:
+    rows = read_metrics(folder / "metrics.jsonl")
+    return [{key: value for key, value in row.items() if not key.startswith("perf/")} for row in rows]
+
+
+def checkpoint_tensors(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "checkpoint.safetensors")
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    assert without_clock(one) == without_clock(other)
+    expected, found = checkpoint_tensors(one), checkpoint_tensors(other)
+    assert expected.keys() == found.keys()
+    for name, tensor in expected.items():
+        assert torch.equal(tensor, found[name]), name
+
+
+def run_until(folder: Path, stop_at: int, *options: str) -> None:
+    """Train as `train` does, but die without a word after a number of steps."""
+    from experiments.command_line import parse_train
+    from experiments.metrics import MetricsFile
+    from experiments.progress import Progress
+    from experiments.tracking import Tracker
+
+    config = parse_train(["copy", *TINY, "--steps", "24", "--out", str(folder), *options])
+    trainer = Trainer(config, make_task("copy"), RunFolder.create(config), "id")
+
+    class Died(Exception):
+        pass
+
+    class Dying(Tracker):
+        def log(self, row: object) -> None:
+            if trainer.step >= stop_at:
+                raise Died
+
+    metrics = MetricsFile(folder / "metrics.jsonl")
+    with pytest.raises(Died):
+        trainer.train(metrics, Dying("id"), Progress(1))
+    metrics.close()
+
+
+@pytest.mark.parametrize("options", MODELS.values(), ids=MODELS)
+@pytest.mark.parametrize("stop_at", [6, 9, 20])
+def test_a_killed_run_resumed_equals_one_never_stopped(tmp_path: Path, stop_at: int, options: list[str]) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert train(whole, *options) == 0
+    run_until(killed, stop_at, *options)
+    assert main(["train", "--resume", str(killed)]) == 0
+    assert_same_run(whole, killed)
+
+
+def test_same_seed_same_run_and_other_seed_another(tmp_path: Path) -> None:
+    for name, seed in (("one", 3), ("two", 3), ("other", 4)):
+        assert train(tmp_path / name, "--seed", seed) == 0
+    assert_same_run(tmp_path / "one", tmp_path / "two")
+    assert without_clock(tmp_path / "one") != without_clock(tmp_path / "other")
+
+
+def test_a_finished_run_can_be_resumed_with_more_steps(tmp_path: Path) -> None:
+    assert train(tmp_path / "run", "--cooldown-steps", "0") == 0
+    assert main(["train", "--resume", str(tmp_path / "run"), "--steps", "30"]) == 0
+    assert read_metrics(tmp_path / "run" / "metrics.jsonl")[-1]["step"] == 30
+    assert train(tmp_path / "whole", "--cooldown-steps", "0", "--steps", "30") == 0
+    assert torch.equal(
+        checkpoint_tensors(tmp_path / "run")["generator"], checkpoint_tensors(tmp_path / "whole")["generator"]
+    )
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_and_sigterm_leave_a_checkpoint_that_goes_on(tmp_path: Path, number: int, code: int) -> None:
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    process = start("train", "copy", *TINY, "--steps", "400", "--out", run)
+    while not (run / "metrics.jsonl").exists() or len(read_metrics(run / "metrics.jsonl")) < 5:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code, errors
+    assert "--resume" in errors
+    assert "Traceback" not in errors
+    assert command("train", "--resume", run).returncode == 0
+    assert command("train", "copy", *TINY, "--steps", "400", "--out", whole).returncode == 0
+    assert_same_run(whole, run)
+
+
+def test_kill_9_loses_nothing_that_was_checkpointed(tmp_path: Path) -> None:
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    process = start("train", "copy", *TINY, "--steps", "400", "--out", run)
+    while not (run / "metrics.jsonl").exists() or len(read_metrics(run / "metrics.jsonl")) < 9:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+    assert command("evaluate", run, "--length", 3, "--sequences", 2).returncode == 0
+    assert command("train", "--resume", run).returncode == 0
+    assert command("train", "copy", *TINY, "--steps", "400", "--out", whole).returncode == 0
+    assert_same_run(whole, run)
+
+
+def test_a_run_leaves_everything_in_one_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    assert train(run, "--seed", 7) == 0
+    printed = capsys.readouterr().out
+    assert {path.name for path in run.iterdir()} == {
+        "config.yaml",
+        "metrics.jsonl",
+        "checkpoint.safetensors",
+        "weights.safetensors",
+        "result.json",
+        "evaluation.json",
+        "figures",
+        ".lock",
+    }
+    assert {path.name for path in (run / "figures").iterdir()} == {
+        "memory-3.png",
+        "memory-120.png",
+        "learning-curve.png",
+        "error-by-length.png",
+    }
+    assert RunFolder(run).read_config() == TrainConfig(
+        task="copy",
+        seed=7,
+        hidden_size=12,
+        num_slots=16,
+        slot_size=6,
+        max_length=3,
+        batch_size=4,
+        valid_sequences=6,
+        test_sequences=2,
+        log_every=3,
+        valid_every=5,
+        checkpoint_every=4,
+        cooldown_steps=6,
+        tracker="none",
+        steps=24,
+    )
+    result = json.loads((run / "result.json").read_text())
+    assert (result["steps"], result["sequences"]) == (24, 96)
+    assert [row["length"] for row in json.loads((run / "evaluation.json").read_text())] == [20, 40, 80, 120]
+    for shown in ("exactly right", "bit error rate", str(run), "experiments evaluate", "experiments show"):
+        assert shown in printed
+
+
+def test_the_learning_rate_falls_to_zero_when_solved_or_at_the_end(tmp_path: Path) -> None:
+    config = TrainConfig(task="copy", steps=100, cooldown_steps=10, learning_rate=1.0, out=str(tmp_path / "run"))
+    trainer = Trainer(config, make_task("copy"), RunFolder.create(config), "id")
+    rates = []
+    for trainer.step in range(100):
+        rates.append(trainer.learning_rate)
+    assert rates[:91] == [1.0] * 91
+    assert rates[91:] == pytest.approx([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1])
+    trainer.solved_step = 40
+    assert trainer.last_step == 50
+    trainer.step = 45
+    assert trainer.learning_rate == pytest.approx(0.5)
+    trainer.solved_step = 97
+    assert trainer.last_step == 100
+
+
+def test_solving_is_noticed_and_stops_early(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # Any model "solves" a task whose threshold is above its error.
+    assert train(tmp_path / "run", "--solved-at", 1000) == 0
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["sequences_to_solve"] == 5 * 4
+    assert result["steps"] == 5 + 6
+    printed = capsys.readouterr()
+    assert "solved after 20 sequences" in printed.out
+    assert "solved after 20 sequences" in printed.err
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tasks import Copy
+
+    honest, calls = Copy.loss, []
+
+    def breaking(self: Copy, logits: torch.Tensor, batch: object) -> torch.Tensor:
+        calls.append(1)
+        return honest(self, logits, batch) * (torch.nan if len(calls) == 11 else 1.0)
+
+    monkeypatch.setattr(Copy, "loss", breaking)
+    assert train(tmp_path / "run") == 1
+    told = capsys.readouterr().err
+    assert "step 11" in told
+    assert "checkpoint.safetensors" in told
+    assert "--clip-norm" in told
+    monkeypatch.setattr(Copy, "loss", honest)
+    assert main(["train", "--resume", str(tmp_path / "run")]) == 0
+    assert train(tmp_path / "whole") == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "run")
+
+
+def test_curricula_draw_what_they_say() -> None:
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(**options: object) -> set[int]:
+        curriculum = Curriculum(TrainConfig(task="copy", **options), (2, 6))
+        return {curriculum.draw(generator) for _ in range(300)}
+
+    assert drawn(curriculum="uniform") == {2, 3, 4, 5, 6}
+    assert drawn(curriculum="fixed") == {6}
+    assert drawn(curriculum="growing", growing_start=3) == {2, 3}
+    growing = Curriculum(TrainConfig(task="copy", curriculum="growing", growing_start=3), (2, 6))
+    for _ in range(19):
+        growing.report(0.05)
+    assert growing.limit == 3
+    growing.report(0.05)
+    assert growing.limit == 4
+    for _ in range(40):
+        growing.report(0.5)
+    assert growing.limit == 4
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--controller", "feedforward", "--learning-rate", "0.005"],
+        ["--controller", "lstm", "--learning-rate", "0.01"],
+        ["--model", "lstm", "--hidden-size", "40", "--learning-rate", "0.01"],
+        ["--model", "gru", "--hidden-size", "40", "--learning-rate", "0.01"],
+        ["--model", "rnn-tanh", "--hidden-size", "40", "--learning-rate", "0.005"],
+    ],
+    ids=lambda options: options[1],
+)
+def test_every_model_learns_a_small_copy(tmp_path: Path, options: list[str]) -> None:
+    small = [
+        "--max-length",
+        "1",
+        "--num-slots",
+        "6",
+        "--slot-size",
+        "10",
+        "--hidden-size",
+        "32",
+        "--steps",
+        "600",
+        "--cooldown-steps",
+        "100",
+    ]
+    more = [
+        "--valid-sequences",
+        "50",
+        "--valid-every",
+        "50",
+        "--test-sequences",
+        "1",
+        "--tracker",
+        "none",
+        "--solved-at",
+        "0.1",
+    ]
+    assert main(["train", "copy", *small, *more, *options, "--out", str(tmp_path / "run")]) == 0
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["sequences_to_solve"] is not None
+
+
+def test_two_runs_at_once_get_two_folders(tmp_path: Path) -> None:
+    root = Path(__file__).resolve().parents[1]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
+    import subprocess
+    import sys
+
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-m", "experiments", "train", "copy", *TINY, "--steps", "5"],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for _ in range(2)
+    ]
+    for process in both:
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["copy-ntm-s0", "copy-ntm-s0-2"]
