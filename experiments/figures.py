@@ -23,10 +23,10 @@ from experiments.paper_curves import (
     Curve,
     columns,
     curve_of_rows,
+    first_below,
     paper_curves,
     quartiles_of_seeds,
     running_median,
-    solved_at,
 )
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ MODELS = {
     "ntm-feedforward": ("NTM, feed-forward controller", BLUE),
     "ntm-lstm": ("NTM, LSTM controller", VERMILION),
     "lstm": ("LSTM", GREEN),
-    "dnc": ("DNC", PURPLE),
+    "gru": ("GRU", PURPLE),
     "ntm-gru": ("NTM, GRU controller", ORANGE),
-    "ntm-rnn": ("NTM, RNN controller", SKY),
+    "ntm-rnn-tanh": ("NTM, tanh RNN controller", SKY),
 }
 
 STYLE = {
@@ -463,7 +463,7 @@ def learning_curve_figure(
     title: str = "",
     *,
     model: str | None = None,
-    solved_bits: float | None = 0.1,
+    solved_at: float | None = 0.01,
     optimum: float | None = None,
 ) -> Figure:
     """Bits per sequence over the sequences seen, from the rows of one metrics.jsonl.
@@ -473,12 +473,13 @@ def learning_curve_figure(
 
     published:   curves in (thousand sequences, bits) by model, as from `paper_curves`, drawn behind.
     model:       the name that gives the run its colour, see MODELS.
-    solved_bits: the run counts as solved from where validation stays at or below it; None: no mark.
+    solved_at:   wrong bits per validation sequence; at the first validation with fewer the run counts as
+                 solved, as for the trainer. None: no mark.
     optimum:     the best possible bits per sequence, drawn as a line.
     """
     train = curve_of_rows(rows, "train/bits_per_sequence")
     valid = curve_of_rows(rows)
-    wrong = curve_of_rows(rows, "valid/wrong_bits")
+    wrong = curve_of_rows(rows, "valid/wrong_bits_per_sequence") or curve_of_rows(rows, "valid/wrong_bits")
     note = f"last validation: {valid[-1][1]:.3g} bits" if valid else ""
     note += f", {wrong[-1][1]:.3g} wrong bits per sequence" if valid and wrong else ""
     colour = _look(model)[1]
@@ -491,9 +492,9 @@ def learning_curve_figure(
             look: dict[str, Any] = {"color": INK, "markerfacecolor": "white", "markersize": 4.0, "markeredgewidth": 1.0}
             axes.plot(*columns(valid), "o", label="validation", clip_on=False, zorder=4, **look)
         _finish_curves(figure, axes, [train, valid], published, optimum)
-        when = None if solved_bits is None else solved_at(valid, solved_bits)
+        when = None if solved_at is None else first_below(wrong, solved_at)
         if when is not None:
-            _mark_solved(axes, when, f"validation stays at or below {solved_bits:g} bits")
+            _mark_solved(axes, when, f"under {solved_at:g} wrong bits in validation")
     return figure
 
 
@@ -503,22 +504,22 @@ def seeds_figure(
     title: str = "",
     *,
     model: str | None = None,
-    solved_bits: float | None = 0.1,
+    target_bits: float | None = 0.1,
     optimum: float | None = None,
 ) -> Figure:
     """One setting with many seeds: each seed thin, their median, and the band of their middle half.
 
     curves: by seed, in (thousand sequences, bits per sequence), as from `curve_of_rows`. A seed that
     stopped early counts in median and band with its last value; a value that is not finite counts as
-    worse than all others and stands as a cross at the upper edge. The other arguments are those of
-    `learning_curve_figure`; a seed counts as solved if it ends at or below `solved_bits`.
+    worse than all others and stands as a cross at the upper edge. The number of seeds that end at or
+    below `target_bits` stands at the upper right. The other arguments are those of `learning_curve_figure`.
     """
     every = [list(curve) for curve in curves.values()]
     colour = _look(model)[1]
     note = f"{len(every)} seed{'' if len(every) == 1 else 's'}"
-    if solved_bits is not None:
-        solved = sum(solved_at(curve, solved_bits) is not None for curve in every)
-        note += f", {solved} at or below {solved_bits:g} bits at the end"
+    if target_bits is not None:
+        reached = sum(curve[-1][1] <= target_bits for curve in every if curve)
+        note += f", {reached} at or below {target_bits:g} bits at the end"
     with _style():
         figure, axes = _curve_axes(title, note, published)
         x, quartiles = quartiles_of_seeds(every)

@@ -46,15 +46,9 @@ def columns(curve: Sequence[tuple[float, float]]) -> tuple[Numbers, Numbers]:
     return values[:, 0], values[:, 1]
 
 
-def solved_at(curve: Sequence[tuple[float, float]], bits: float) -> float | None:
-    """Where the curve comes to `bits` or less for good, in its x units; None if it does not.
-
-    "For good" is to the end of the curve; a value that is not a number is above.
-    """
-    x, y = columns(curve)
-    above = np.flatnonzero(~(y <= bits))
-    first = int(above[-1]) + 1 if len(above) else 0
-    return float(x[first]) if first < len(x) else None
+def first_below(curve: Sequence[tuple[float, float]], limit: float) -> float | None:
+    """Where the curve is first under `limit`, in its x units; None if it never is."""
+    return next((x for x, y in curve if y < limit), None)
 
 
 def running_median(curve: Sequence[tuple[float, float]], points: int = 500) -> Curve:

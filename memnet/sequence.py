@@ -67,8 +67,8 @@ def unroll(
     Returns  outputs (batch, time, output_size) and the state after each row's last real step.
     """
     shortest = input.size(1) if lengths is None else int(lengths.min())
-    # Time first and contiguous, so that a compiled step meets the same strides at every length.
-    steps = zip(*(part.transpose(0, 1).contiguous().unbind(0) for part in cell.project(input)), strict=True)
+    # Time first, so that a compiled step meets the same strides at every length.
+    steps = zip(*(_packed(part.transpose(0, 1)).unbind(0) for part in cell.project(input)), strict=True)
     step = step or cell.step
     outputs: list[Tensor] = []
     for time, projected in enumerate(steps):
@@ -81,6 +81,11 @@ def unroll(
     return torch.stack(outputs, 1), state
 
 
+def _packed(tensor: Tensor) -> Tensor:
+    """A copy with the standard strides, also along axes of size one (which `contiguous` leaves as they are)."""
+    return tensor.clone(memory_format=torch.contiguous_format)
+
+
 class SequenceModule(nn.Module):
     """A cell over time with a linear readout: the interface of every recurrent model.
 
@@ -89,6 +94,8 @@ class SequenceModule(nn.Module):
 
     Attribute backend: "eager", or "compile" to run the step through torch.compile (needs a C++ compiler; half a
     minute once, then about twice as fast at every length). It is no part of the weights and may be set at any time.
+    torch keeps eight variants of a step (by batch size, slots, training or not); further ones run eagerly, with a
+    warning of torch.
     """
 
     cell: Cell
@@ -144,7 +151,7 @@ class SequenceModule(nn.Module):
         else:
             self._check_state(state, input.size(0))
         if step is None and self.backend == "compile":
-            step, state = self._compiled_step(), map_state(Tensor.contiguous, state)
+            step, state = self._compiled_step(), map_state(_packed, state)
         features, state = unroll(self.cell, input, state, lengths=lengths, step=step)
         output = self.readout(features)
         if lengths is not None:
