@@ -20,7 +20,7 @@ from experiments.config import TrainConfig
 from experiments.evaluation import merge_rows, table, test_at
 from experiments.files import UserError, write_whole
 from experiments.metrics import MetricsFile, cut, read_metrics
-from experiments.models import label, make_model, make_task
+from experiments.models import label, make_model, make_task, training_lengths
 from experiments.pictures import draw_run
 from experiments.progress import Progress
 from experiments.run_folder import RunFolder, command, versions
@@ -36,7 +36,9 @@ def train(args: Sequence[str]) -> int:
     config = parse_train(args)
     _prepare(config.device, config.threads)
     task = make_task(config.task)
+    # What cannot be is refused before there is a folder.
     make_model(config, task)
+    training_lengths(config, task)
     mode = resolve_mode(config.wandb_mode, os.environ) if config.tracker == "wandb" else "disabled"
     folder = RunFolder(config.resume) if config.resume else RunFolder.create(config)
     with folder.locked(), _signals_stop():

@@ -64,7 +64,7 @@ class TrainConfig:
     """NTM: how heads find slots."""
     read_order: ReadOrder = "after-write"
     """NTM: whether reads see this step's writes."""
-    memory_init: MemoryInit = "constant"
+    memory_init: MemoryInit = "learned"
     """NTM: the memory before the first step."""
     trainable_memory: bool | None = None
     """NTM: train the initial memory; None trains a learned one only."""

@@ -81,17 +81,19 @@ def test_at(
     optimal: list[torch.Tensor] = []
 
     def batches() -> Iterable[tuple[Task, Batch]]:
-        for done in range(0, sequences, chosen_batch):
-            size = min(chosen_batch, sequences - done)
+        # Drawn in blocks of one size, so that the sequences do not depend on the batch size.
+        for done in range(0, sequences, _LARGEST_BATCH):
+            size = min(_LARGEST_BATCH, sequences - done)
             if isinstance(task, RepeatCopy):
-                batch = task.sample(size, length=length, generator=generator, repeats=repeats)
+                block = task.sample(size, length=length, generator=generator, repeats=repeats)
             else:
-                batch = task.sample(size, length=length, generator=generator)
+                block = task.sample(size, length=length, generator=generator)
             if isinstance(task, DynamicNGrams):
-                optimal.append(task.metrics(torch.logit(task.optimal_probabilities(batch)), batch)["bits"])
-            yield task, batch
-            if tell is not None:
-                tell(done + size)
+                optimal.append(task.metrics(torch.logit(task.optimal_probabilities(block)), block)["bits"])
+            for first in range(0, size, chosen_batch):
+                yield task, Batch(*(tensor[first : first + chosen_batch] for tensor in block))
+                if tell is not None:
+                    tell(done + min(first + chosen_batch, size))
 
     try:
         if isinstance(model, NTM) and num_slots is not None:

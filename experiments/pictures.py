@@ -37,10 +37,13 @@ def draw_run(
         figure = memory_figure(watch(model, task, length), f"{name}: length {length}")
         files.append(folder.figures / f"memory-{length}.png")
         save_figure(figure, files[-1])
-    curves = learning_curve_figure(rows, paper_curves(config.task), name, model=label(config))
+    curves = learning_curve_figure(
+        rows, paper_curves(config.task), name, model=label(config), solved_at=config.solved_at
+    )
     files.append(folder.figures / "learning-curve.png")
     save_figure(curves, files[-1])
-    if tests := folder.read_json(folder.evaluation, []):
+    # Tests at a chosen number of repeats are another axis than length.
+    if tests := [row for row in folder.read_json(folder.evaluation, []) if row["repeats"] is None]:
         files.append(folder.figures / "error-by-length.png")
         save_figure(length_figure(tests, trained, task.length_unit, name), files[-1])
     return files

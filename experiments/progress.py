@@ -41,8 +41,9 @@ class Progress:
     start:   sequences seen before, for a resumed training.
     shown:   which keys of a row to show, and under which label.
 
-    An update costs a microsecond: the bar is drawn at most every BAR_EVERY seconds, a line is
-    printed at most every LINE_EVERY seconds, and the last state is always shown on leaving.
+    total_sequences may be set anew when the end comes nearer. An update costs a microsecond: the bar is
+    drawn at most every BAR_EVERY seconds, a line is printed at most every LINE_EVERY seconds, and the
+    last state is always shown on leaving.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Progress:
         start: int = 0,
         shown: Mapping[str, str] = SHOWN,
     ) -> None:
-        self._total = total_sequences
+        self.total_sequences = total_sequences
         self._title = title
         self._shown = shown
         self._console = console
@@ -96,7 +97,7 @@ class Progress:
         self._sequences = sequences
         if row.get("step") and sequences:
             # Batches are all of one size.
-            self._step = f"step {row['step']}/{round(self._total * row['step'] / sequences)}"
+            self._step = f"step {row['step']}/{round(self.total_sequences * row['step'] / sequences)}"
         self._state = state or self._state
         self._pending = True
         now = time.monotonic()
@@ -131,7 +132,7 @@ class Progress:
         (earlier, before), (now, after) = self._pace[0], self._pace[-1]
         if now > earlier and after > before:
             rate = (after - before) / (now - earlier)
-            left = max(self._total - self._sequences, 0) / rate
+            left = max(self.total_sequences - self._sequences, 0) / rate
             parts += [f"{_short(rate)} seq/s", f"{_duration(left)} left"]
         return parts
 
@@ -159,7 +160,7 @@ class Progress:
         from rich.table import Table
         from rich.text import Text
 
-        done = min(self._sequences / max(self._total, 1), 1.0)
+        done = min(self._sequences / max(self.total_sequences, 1), 1.0)
         first = Table.grid(padding=(0, 1))
         first.add_row(
             Text(self._title, style="bold"),

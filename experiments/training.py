@@ -127,6 +127,7 @@ class Trainer:
                 if row := self._due_row(progress):
                     metrics.append(row)
                     tracker.log(row)
+                    progress.total_sequences = self.last_step * self.config.batch_size
                     progress.update(row, self.sequences, state=self._state_word())
                 if self._stop is not None or self.step % self.config.checkpoint_every == 0:
                     self.save()

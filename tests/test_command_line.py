@@ -1,0 +1,348 @@
+"""Bad input gets one clear line and exit code 2; good input what was asked for."""
+
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import save_file
+
+from experiments.__main__ import main
+from experiments.config import TrainConfig, from_yaml, to_yaml
+from experiments.models import make_model, make_task
+from experiments.recipes import recipe, recipe_names
+from memnet import NTM
+from tests.running import ROOT, TINY, command
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small finished run."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    assert main(["train", "copy", *TINY, "--steps", "10", "--out", str(folder)]) == 0
+    return folder
+
+
+def refused(capsys: Capture, *args: object) -> str:
+    """The one line that a mistake gets."""
+    capsys.readouterr()
+    assert main([str(arg) for arg in args]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1, printed.err
+    return printed.err
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ("train cpoy", "'cpoy'.*'copy'"),
+        ("trian copy", "'trian'.*'train'"),
+        ("train", "needs a task.*associative-recall"),
+        ("train copy --stepz 3", "--stepz.*--steps"),
+        ("train copy --steps x", "--steps.*'x'"),
+        ("train copy --steps", "--steps"),
+        ("train copy --steps 0", "--steps.*at least 1.*0"),
+        ("train copy --steps -5", "--steps.*at least 1.*-5"),
+        ("train copy --steps 1.5", "--steps.*'1.5'"),
+        ("train copy --model nmt", "nmt.*ntm"),
+        ("train copy --controller lsmt", "lsmt.*lstm"),
+        ("train copy --recipe paper/copy-ntm-lsmt", "'paper/copy-ntm-lsmt'.*'paper/copy-ntm-lstm'"),
+        ("train copy --recipe paper/repeat-copy-lstm", "repeat-copy.*not copy"),
+        ("train copy --recipe", "--recipe"),
+        ("train copy --num-slots 0", "num_slots.*1.*0"),
+        ("train copy --num-slots 2", "shift_range 1.*3.*2"),
+        ("train copy --shift-range 64 --num-slots 128", "shift_range 64.*129.*128"),
+        ("train copy --shift-range -1", "shift_range.*-1"),
+        ("train copy --num-reads 0", "num_reads.*0"),
+        ("train copy --num-writes -1", "num_writes.*-1"),
+        ("train copy --hidden-size 0", "hidden_size.*0"),
+        ("train copy --num-layers 0", "num_layers.*0"),
+        ("train copy --max-length -3", "--max-length.*-3"),
+        ("train copy --min-length 30", "30.*20"),
+        ("train copy --min-length 5 --max-length 4", "--min-length 5.*--max-length 4"),
+        ("train copy --learning-rate nan", "--learning-rate.*nan"),
+        ("train copy --learning-rate -1", "--learning-rate.*-1"),
+        ("train copy --clip-norm 0", "--clip-norm.*0"),
+        ("train copy --momentum 1", "--momentum.*1"),
+        ("train copy --seed -1", "--seed.*-1"),
+        ("train copy --device cdua", "--device cdua"),
+        ("train copy --wandb-mode onlin", "onlin.*online"),
+        ("train copy --config no/such.yaml", "no/such.yaml"),
+        ("train copy --config a.yaml --recipe default", "--config and --recipe"),
+        ("train --resume no/such/run", "no/such/run"),
+        ("evaluate no/such/run", "no/such/run"),
+        ("evaluate", "evaluate"),
+        ("show no/such/run", "no/such/run"),
+        ("summarize", "at least one run"),
+        ("summarize no/such/run", "no/such/run"),
+    ],
+)
+def test_a_mistake_gets_one_line_that_names_it(
+    args: str, words: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert re.search(words, refused(capsys, *args.split())), capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_mistakes_look_the_same_to_a_person() -> None:
+    for args, words in ((["train", "cpoy"], "copy"), (["train", "copy", "--steps", "x"], "--steps"), ([], "usage")):
+        done = command(*args)
+        assert done.returncode == 2
+        assert words in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ("evaluate RUN --length 0", "--length.*0"),
+        ("evaluate RUN --length -4", "--length.*-4"),
+        ("evaluate RUN --sequences 0", "--sequences.*0"),
+        ("evaluate RUN --num-slots 0", "--num-slots.*0"),
+        ("evaluate RUN --num-slots 2", "3.*2"),
+        ("evaluate RUN --repeats 3", "--repeats 3.*copy"),
+        ("evaluate RUN --seed -1", "--seed.*-1"),
+        ("show RUN --length 0", "--length.*0"),
+        ("show RUN --num-slots 1", "3.*1"),
+        ("train --resume RUN --hidden-size 13", "hidden-size.*12.*13"),
+        ("train copy --out RUN", "holds a run already.*--resume"),
+        ("summarize RUN RUN", "same seed"),
+    ],
+)
+def test_a_mistake_about_a_run_leaves_it_as_it_was(args: str, words: str, run: Path, capsys: Capture) -> None:
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert re.search(words, refused(capsys, *args.replace("RUN", str(run)).split()))
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+def damaged(run: Path, tmp_path: Path) -> Path:
+    copy = tmp_path / "damaged"
+    copy.mkdir()
+    for name in ("config.yaml", "metrics.jsonl", "checkpoint.safetensors"):
+        (copy / name).write_bytes((run / name).read_bytes())
+    return copy
+
+
+@pytest.mark.parametrize("how", ["truncated", "garbage", "empty", "pickle", "not ours", "other model", "other sizes"])
+def test_a_checkpoint_that_cannot_be_used(how: str, run: Path, tmp_path: Path, capsys: Capture) -> None:
+    copy = damaged(run, tmp_path)
+    path = copy / "checkpoint.safetensors"
+    if how == "truncated":
+        path.write_bytes(path.read_bytes()[:5000])
+    elif how == "garbage":
+        path.write_bytes(bytes(range(256)) * 40)
+    elif how == "empty":
+        path.write_bytes(b"")
+    elif how == "pickle":
+        torch.save({"model": torch.zeros(3)}, path)
+    elif how == "not ours":
+        save_file({"weight": torch.zeros(3)}, path)
+    else:
+        change = "controller: gru" if how == "other model" else "hidden_size: 13"
+        old = "controller: feedforward" if how == "other model" else "hidden_size: 12"
+        (copy / "config.yaml").write_text((copy / "config.yaml").read_text().replace(old, change))
+    for args in (["train", "--resume", copy], ["evaluate", copy]):
+        line = refused(capsys, *args)
+        assert "checkpoint.safetensors" in line
+        if how.startswith("other"):
+            assert "another model" in line
+    assert (copy / "metrics.jsonl").read_bytes() == (run / "metrics.jsonl").read_bytes()
+
+
+def test_a_pickled_checkpoint_is_never_executed(run: Path, tmp_path: Path, capsys: Capture) -> None:
+    copy, witness = damaged(run, tmp_path), tmp_path / "executed"
+
+    class Evil:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (witness.write_text, ("",))
+
+    torch.save(Evil(), copy / "checkpoint.safetensors")
+    refused(capsys, "evaluate", copy)
+    refused(capsys, "train", "--resume", copy)
+    assert not witness.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no configuration"),
+        ("- 1\n", "no configuration"),
+        ("task: copy\nstepz: 3\n", "'stepz'"),
+        ("task: copy\nsteps: many\n", "steps.*'many'"),
+        ("task: copy\nmodel: dcn\n", "model.*'dcn'"),
+        ("task: copy\nskip: 1\n", "skip.*1"),
+        ("task: cpoy\n", "'cpoy'"),
+        ("a: [", "cannot read"),
+        ("!!python/object/apply:os.system ['true']", "cannot read"),
+    ],
+)
+def test_a_configuration_file_is_read_strictly(text: str, words: str, tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    assert re.search(words, refused(capsys, "train", "--config", tmp_path / "config.yaml"))
+
+
+@pytest.mark.parametrize("name", [name for name in recipe_names() if name != "default"])
+def test_every_paper_recipe_builds_and_reads_back(name: str, tmp_path: Path) -> None:
+    task = next(
+        one for one in ("repeat-copy", "copy", "associative-recall", "dynamic-ngrams", "priority-sort") if one in name
+    )
+    config = recipe(name, task)
+    config.check()
+    model = make_model(config, make_task(task))
+    assert isinstance(model, NTM) == ("-ntm-" in name)
+    (tmp_path / "config.yaml").write_text(to_yaml(config))
+    assert from_yaml(tmp_path / "config.yaml") == config
+
+
+def test_a_whole_number_in_a_file_serves_as_a_float(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("task: copy\nclip_norm: 5\nclip_value: null\n")
+    assert from_yaml(tmp_path / "config.yaml") == TrainConfig(task="copy", clip_norm=5.0)
+
+
+def test_options_win_over_the_configuration_file(run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    args = ["train", "--config", run / "config.yaml", "--seed", "5", "--steps", "4", "--out", other]
+    assert main([str(arg) for arg in args]) == 0
+    config = yaml.safe_load((other / "config.yaml").read_text())
+    assert (config["seed"], config["steps"], config["hidden_size"]) == (5, 4, 12)
+
+
+def test_an_unwritable_folder(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "run", "/proc/run"):
+        assert str(out) in refused(capsys, "train", "copy", *TINY, "--out", out)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("precious")
+    assert "not empty" in refused(capsys, "train", "copy", *TINY, "--out", tmp_path / "full")
+
+
+def test_a_folder_in_use_by_another_process(run: Path, capsys: Capture) -> None:
+    hold = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, 2); print(1); input()"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", hold, str(run / ".lock")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+    )
+    holder.stdout.readline()
+    try:
+        assert "in use by another process" in refused(capsys, "train", "--resume", run)
+    finally:
+        holder.communicate(b"\n")
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path) -> None:
+    # A limit on the size of files stands in for the disk: the metrics grow past it, checkpoints do not.
+    whole = tmp_path / "run"
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+
+    done = command("train", "copy", *TINY, "--log-every", "1", "--steps", "2000", "--out", whole, preexec_fn=limit)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert re.search("error: .*metrics.jsonl|error: .*large", done.stderr)
+    again = command("evaluate", whole, "--length", "3", "--sequences", "2")
+    assert again.returncode == 0, again.stderr
+    assert not list(whole.glob(".*.part"))
+
+
+def test_evaluate_prints_and_keeps_its_table(run: Path, capsys: Capture) -> None:
+    args = ["evaluate", run, "--length", "5", "7", "--num-slots", "40", "--sequences", "5", "--batch-size", "2"]
+    capsys.readouterr()
+    assert main([str(arg) for arg in args]) == 0
+    printed = capsys.readouterr().out
+    assert "exactly right" in printed
+    kept = json.loads((run / "evaluation.json").read_text())
+    mine = [row for row in kept if row["num_slots"] == 40]
+    assert [(row["length"], row["sequences"]) for row in mine] == [(5, 5), (7, 5)]
+    assert main([str(arg) for arg in args]) == 0
+    assert json.loads((run / "evaluation.json").read_text()) == kept
+
+
+def test_the_batch_size_of_a_test_changes_nothing(run: Path) -> None:
+    scores = []
+    for batch_size in (1, 3, 7):
+        args = ["evaluate", run, "--length", "4", "--num-slots", "20", "--sequences", "7", "--batch-size", batch_size]
+        assert main([str(arg) for arg in args]) == 0
+        rows = json.loads((run / "evaluation.json").read_text())
+        scores.append(next(row for row in rows if (row["num_slots"], row["length"]) == (20, 4)))
+    for other in scores[1:]:
+        assert other["wrong_bits_per_sequence"] == scores[0]["wrong_bits_per_sequence"]
+        assert other["bits_per_sequence"] == pytest.approx(scores[0]["bits_per_sequence"], rel=1e-5)
+
+
+def test_show_draws_again(run: Path, capsys: Capture) -> None:
+    for path in (run / "figures").iterdir():
+        path.unlink()
+    capsys.readouterr()
+    assert main(["show", str(run), "--length", "6", "--num-slots", "50"]) == 0
+    for line in capsys.readouterr().out.splitlines():
+        assert Path(line).read_bytes().startswith(b"\x89PNG")
+
+
+def test_summarize_puts_seeds_together(tmp_path: Path, capsys: Capture) -> None:
+    for seed in (0, 1, 2):
+        out = tmp_path / f"s{seed}"
+        assert (
+            main(
+                ["train", "copy", *TINY, "--steps", "10", "--solved-at", "1000", "--seed", str(seed), "--out", str(out)]
+            )
+            == 0
+        )
+    capsys.readouterr()
+    out = tmp_path / "result"
+    runs = [str(tmp_path / f"s{seed}") for seed in (0, 1, 2)]
+    assert main(["summarize", *runs, "--out", str(out), "--made-by", "for seed in 0 1 2"]) == 0
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert [one["sequences_to_solve"] for one in result["seeds"]] == [20, 20, 20]
+    test = next(one for one in result["tests"] if one["length"] == 20)
+    scores = [json.loads((tmp_path / f"s{seed}" / "evaluation.json").read_text())[0] for seed in (0, 1, 2)]
+    wrong = torch.tensor([score["wrong_bits_per_sequence"] for score in scores], dtype=torch.float64)
+    assert test["wrong_bits_per_sequence"]["mean"] == pytest.approx(float(wrong.mean()))
+    assert test["wrong_bits_per_sequence"]["deviation"] == pytest.approx(float(wrong.std()))
+    assert test["wrong_bits_per_sequence"]["best"] == float(wrong.min())
+    text = (tmp_path / "result.md").read_text()
+    assert "3 of 3 seeds" in text
+    assert "for seed in 0 1 2" in text
+    assert "Published:" in text
+    assert (tmp_path / "result.png").read_bytes().startswith(b"\x89PNG")
+    assert main(["train", "copy", *TINY, "--steps", "12", "--seed", "3", "--out", str(tmp_path / "s3")]) == 0
+    assert "steps" in refused(capsys, "summarize", *runs, tmp_path / "s3")
+
+
+def test_help_and_recipes(capsys: Capture) -> None:
+    assert main(["--help"]) == 0
+    assert "train TASK" in capsys.readouterr().out
+    assert main(["recipes"]) == 0
+    assert "paper/priority-sort-ntm-lstm" in capsys.readouterr().out
+    done = command("train", "--help")
+    assert done.returncode == 0
+    for option in ("--out", "--seed", "--model", "--controller", "--steps", "--batch-size", "--learning-rate"):
+        assert option in done.stdout
+
+
+def test_training_runs_without_wandb_and_tells_how_with_it(tmp_path: Path) -> None:
+    blocked = tmp_path / "blocked"
+    blocked.mkdir()
+    (blocked / "wandb.py").write_text("raise ImportError('not installed')\n")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{blocked}{os.pathsep}{ROOT}"}
+    for tracker, code in (("none", 0), ("wandb", 2)):
+        args = ["train", "copy", *TINY, "--steps", "4", "--tracker", tracker, "--out", str(tmp_path / tracker)]
+        done = subprocess.run(
+            [sys.executable, "-m", "experiments", *args], env=environment, cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == code, done.stderr
+        assert "Traceback" not in done.stderr
+    assert "--tracker none" in done.stderr
