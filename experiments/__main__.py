@@ -10,7 +10,7 @@ HELP = """usage: python -m experiments COMMAND ...
   evaluate RUN [options]   test a run at other lengths or with more memory
   show RUN [options]       draw a run's figures again
   summarize RUN ...        put runs that differ in their seed together in one result
-  recipes                  list the named settings that --recipe takes
+  recipes                  list the paper's settings that --recipe takes, with counts of parameters
 
 `python -m experiments COMMAND --help` lists the options of a command; `python -m tasks list` the tasks.
 """
@@ -42,11 +42,11 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
     from experiments import commands
     from experiments.files import UserError
     from experiments.names import nearest
-    from experiments.recipes import recipe_names
+    from experiments.recipes import table
     from experiments.summary import summarize
 
     def recipes(args: Sequence[str]) -> int:
-        print(*recipe_names(), sep="\n")
+        print(table())
         return 0
 
     known: dict[str, Callable[[Sequence[str]], int]] = {

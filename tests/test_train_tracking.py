@@ -1,0 +1,70 @@
+"""What `train` really wrote to Weights & Biases, read back from its files."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from experiments.__main__ import main
+from experiments.metrics import read_metrics
+from tests.running import TINY
+from tests.tracked import clean_environment
+from tests.wandb_log import read_run
+
+WITH_WANDB = [*TINY[:-2], "--tracker", "wandb"]
+
+
+@pytest.fixture(autouse=True)
+def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    yield from clean_environment(tmp_path, monkeypatch)
+
+
+def runs_in(folder: Path) -> list[Path]:
+    return sorted((folder / "wandb").glob("offline-run-*"), key=os.path.getmtime)
+
+
+def test_a_run_is_recorded_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "copy", *WITH_WANDB, "--steps", "12", "--out", str(tmp_path / "run")]) == 0
+    (folder,) = runs_in(tmp_path)
+    log = read_run(folder)
+    rows = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    written = [row for row in log.history if "train/loss" in row or "valid/wrong_bits_per_sequence" in row]
+    assert len(written) == len(rows)
+    for row, record in zip(rows, written, strict=True):
+        assert row.items() <= record.items()
+    assert log.step_metrics == {"*": "sequences"}
+    assert log.config["hidden_size"] == 12
+    assert log.config["versions"]["torch"]
+    assert log.config["parameters"] > 0
+    pictures = {key for row in log.history for key in row if key.startswith("figures/")}
+    assert {"figures/memory-3", "figures/learning-curve", "figures/error-by-length"} <= pictures
+    assert any(key.startswith("test/exact_share/length-20") for key in log.summary)
+    assert (log.exit_code, log.run.run_id.startswith("run-"), log.run.run_group) == (0, True, "copy-ntm-feedforward")
+    printed = capsys.readouterr().out
+    assert "wandb leet" in printed
+    assert "wandb sync" in printed
+
+
+def test_a_resumed_run_is_one_clean_curve_under_the_same_id(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert main(["train", "copy", *WITH_WANDB, "--cooldown-steps", "0", "--steps", "12", "--out", str(run)]) == 0
+    assert main(["train", "--resume", str(run), "--steps", "20"]) == 0
+    first, second = (read_run(folder) for folder in runs_in(tmp_path))
+    assert first.run.run_id == second.run.run_id
+    steps = [row["step"] for row in second.history if "step" in row]
+    assert steps == [row["step"] for row in read_metrics(run / "metrics.jsonl")]
+    assert steps[-1] == 20
+
+
+def test_wandb_is_imported_only_when_asked_for(tmp_path: Path) -> None:
+    import subprocess
+
+    program = (
+        "import sys; from experiments.__main__ import main; "
+        "code = main(sys.argv[1:]); assert 'wandb' not in sys.modules; sys.exit(code)"
+    )
+    args = ["train", "copy", *TINY, "--steps", "2", "--out", str(tmp_path / "run")]
+    done = subprocess.run([sys.executable, "-c", program, *args], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
