@@ -40,7 +40,7 @@ class TrainConfig:
     """The NTM's controller."""
     hidden_size: int = 100
     """Units of a layer of the controller or baseline."""
-    num_layers: int = 1
+    num_layers: int = 2
     """Layers of the controller or baseline."""
     skip: bool = False
     """Baselines: every layer sees the input and reaches the output."""
@@ -64,7 +64,7 @@ class TrainConfig:
     """NTM: how heads find slots."""
     read_order: ReadOrder = "after-write"
     """NTM: whether reads see this step's writes."""
-    memory_init: MemoryInit = "learned"
+    memory_init: MemoryInit = "constant"
     """NTM: the memory before the first step."""
     trainable_memory: bool | None = None
     """NTM: train the initial memory; None trains a learned one only."""
@@ -100,7 +100,7 @@ class TrainConfig:
 
     solved_at: float | None = 0.01
     """Wrong bits per validation sequence under which the task counts as solved; None never stops early."""
-    cooldown_steps: int = 1000
+    cooldown_steps: int = 1500
     """The learning rate falls linearly to zero over these last steps, which begin when the task is solved."""
     valid_every: int = 100
     """Steps between validations."""

@@ -18,7 +18,7 @@ def cosine_similarity(memory: Tensor, key: Tensor, epsilon: float = 1e-6) -> Ten
              and every gradient is finite.
     Returns  (batch, head, slot), in [-1, 1].
     """
-    squared = epsilon * epsilon
+    squared = max(epsilon * epsilon, torch.finfo(memory.dtype).tiny)
     memory_scale = memory.square().sum(-1).clamp_min(squared).rsqrt()
     key_scale = key.square().sum(-1).clamp_min(squared).rsqrt()
     dot = key @ memory.transpose(-1, -2)

@@ -10,7 +10,7 @@ from torch.nn import functional
 from memnet.addressing import content_weights, interpolate_weights, sharpen_weights, shift_weights
 from memnet.cells import Cell, ControllerName, State, make_controller
 from memnet.memory import add_memory, erase_memory, read_memory
-from memnet.sequence import SequenceModule
+from memnet.sequence import SequenceModule, under_autocast
 
 Addressing: TypeAlias = Literal["content-and-location", "content", "location"]
 MemoryInit: TypeAlias = Literal["constant", "learned", "random"]
@@ -87,11 +87,13 @@ class NTMCell(Cell):
     slot_size:      memory columns.
     num_reads, num_writes: heads.
     shift_range:    furthest rotation in one step; 2 * shift_range + 1 offsets must fit in num_slots.
-    addressing:     "content-and-location" (the paper), "content" (eqs. 5-6 alone) or "location" (eqs. 8-9 alone).
+    addressing:     "content-and-location" (the paper), "content" (eqs. 5-6 alone; slots that start equal then
+                    stay equal, so start from a random memory) or "location" (eqs. 8-9 alone).
     read_order:     "after-write": heads read the memory written in the same step (M_t in eq. 2);
                     "before-write": they read M_{t-1}, as most implementations do. Addressing always sees M_{t-1}.
     memory_init:    "constant" (1e-6, recommended by Collier & Beel 2018), "learned" (one trained row shared by all
-                    slots) or "random" (num_slots rows drawn once from N(0, 0.5^2), repeated if num_slots grows).
+                    slots, from N(0, 0.1^2)) or "random" (num_slots rows drawn once from N(0, 0.1^2), repeated if
+                    num_slots grows).
     trainable_memory: train the initial memory; None trains it where memory_init is "learned".
     weights_init:   "first": every head starts on slot 0, which tells the slots apart; "learned": trained
                     logits for each of the num_slots at construction (slots added later start at weight zero).
@@ -178,7 +180,7 @@ class NTMCell(Cell):
         if memory_init == "constant":
             memory = torch.full((1, self.slot_size), 1e-6)
         else:
-            memory = torch.empty(self.num_slots if memory_init == "random" else 1, self.slot_size).normal_(std=0.5)
+            memory = torch.empty(self.num_slots if memory_init == "random" else 1, self.slot_size).normal_(std=0.1)
         if trainable or memory_init == "learned":
             self.initial_memory = nn.Parameter(memory)
         else:
@@ -200,7 +202,7 @@ class NTMCell(Cell):
     @num_slots.setter
     def num_slots(self, value: int) -> None:
         _check_sizes(num_slots=value)
-        if 2 * self.shift_range + 1 > value:
+        if self.addressing != "content" and 2 * self.shift_range + 1 > value:
             raise ValueError(
                 f"shift_range {self.shift_range} needs at least {2 * self.shift_range + 1} slots, not {value}"
             )
@@ -341,7 +343,7 @@ class NTM(SequenceModule):
     def trace(self, input: Tensor, state: NTMState | None = None, *, lengths: Tensor | None = None) -> NTMTrace:
         """Run as `forward` does and keep what the heads did at every step.
 
-        Arguments and errors as for forward.
+        Arguments and errors as for forward. What is kept of steps after a row's length means nothing.
         """
         watched: list[tuple[NTMState, HeadParameters]] = []
 
@@ -364,11 +366,12 @@ class NTM(SequenceModule):
 
 def _check_sizes(**sizes: int) -> None:
     for name, size in sizes.items():
+        if not isinstance(size, int):
+            raise ValueError(f"{name} must be a whole number, not {size!r}")
         if size < 1:
             raise ValueError(f"{name} must be at least 1, not {size}")
 
 
 def _full_precision(like: Tensor) -> AbstractContextManager[object]:
     """Addressing and memory keep the state's dtype under autocast."""
-    kind = like.device.type
-    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
+    return torch.autocast(like.device.type, enabled=False) if under_autocast(like) else nullcontext()

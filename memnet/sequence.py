@@ -1,7 +1,7 @@
 """From a cell to a sequence: one unroll that every recurrent model shares."""
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
@@ -81,6 +81,12 @@ def unroll(
     return torch.stack(outputs, 1), state
 
 
+def under_autocast(tensor: Tensor) -> bool:
+    """Whether autocast is on for the tensor's device."""
+    kind = tensor.device.type
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+
+
 def _packed(tensor: Tensor) -> Tensor:
     """A copy with the standard strides, also along axes of size one (which `contiguous` leaves as they are)."""
     return tensor.clone(memory_format=torch.contiguous_format)
@@ -107,8 +113,19 @@ class SequenceModule(nn.Module):
         self.cell = cell
         self.readout = nn.Linear(cell.output_size, output_size)
         self.input_size, self.output_size = cell.input_size, output_size
-        self.backend: Backend = "eager"
+        self.backend = "eager"
         self._compiled: Step | None = None
+
+    @property
+    def backend(self) -> Backend:
+        """How steps run: "eager" or "compile"."""
+        return self._backend
+
+    @backend.setter
+    def backend(self, value: Backend) -> None:
+        if value not in get_args(Backend):
+            raise ValueError(f"backend must be one of {', '.join(get_args(Backend))}, not {value!r}")
+        self._backend: Backend = value
 
     def initial_state(self, batch_size: int) -> State:
         """The state before the first step of `batch_size` sequences."""
@@ -146,6 +163,11 @@ class SequenceModule(nn.Module):
         self, input: Tensor, state: State | None, lengths: Tensor | None, step: Step | None = None
     ) -> tuple[Tensor, State]:
         self._check(input, lengths)
+        past = None
+        if lengths is not None:
+            past = (torch.arange(input.size(1), device=lengths.device) >= lengths.unsqueeze(1)).unsqueeze(-1)
+            # Whatever is in the padding, a NaN too, must not reach a gradient.
+            input = input.masked_fill(past, 0.0)
         if state is None:
             state = self.initial_state(input.size(0))
         else:
@@ -154,10 +176,7 @@ class SequenceModule(nn.Module):
             step, state = self._compiled_step(), map_state(_packed, state)
         features, state = unroll(self.cell, input, state, lengths=lengths, step=step)
         output = self.readout(features)
-        if lengths is not None:
-            past = torch.arange(input.size(1), device=lengths.device) >= lengths.unsqueeze(1)
-            output = output.masked_fill(past.unsqueeze(-1), 0.0)
-        return output, state
+        return output if past is None else output.masked_fill(past, 0.0), state
 
     def _compiled_step(self) -> Step:
         if self._compiled is None:
@@ -177,7 +196,7 @@ class SequenceModule(nn.Module):
             )
         if input.device != weight.device:
             raise ValueError(f"input is on {input.device}, the model on {weight.device}")
-        if input.dtype != weight.dtype and not torch.is_autocast_enabled(input.device.type):
+        if not input.is_floating_point() or (input.dtype != weight.dtype and not under_autocast(input)):
             raise ValueError(f"input is {input.dtype}, the model {weight.dtype}")
         if lengths is None:
             return

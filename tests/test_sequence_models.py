@@ -433,35 +433,84 @@ compiling = pytest.mark.filterwarnings(
 )
 
 
-def assert_compiled_step_agrees(name: str, backend: str) -> None:
-    """Outputs, states and gradients; a contiguous start that takes gradients makes one graph for every step."""
-    model, input = drawn_anew(name), input_of()
-    torch.compiler.reset()
-    compiled = torch.compile(model.cell.step, backend=backend, fullgraph=True)
-    start = map_state(lambda tensor: tensor.detach().contiguous().requires_grad_(), model.initial_state(BATCH))
+def assert_compiling_changes_nothing(name: str) -> None:
+    """Outputs, states and gradients: whole sequences, chunks and lengths."""
+    model, input, lengths = drawn_anew(name), input_of(), torch.tensor([5, 2, 0, 6])
     results = []
-    for step in (model.cell.step, compiled):
-        state = start
-        for time in range(3):
-            output, state = step(model.cell.project(input[:, time]), state)
-        sources = [parameter for key, parameter in model.cell.named_parameters() if "initial" not in key]
-        gradients = torch.autograd.grad(output.square().sum(), [*sources, *state_tensors(start)], allow_unused=True)
-        results.append([output, *state_tensors(state), *(gradient for gradient in gradients if gradient is not None)])
+    for backend in ("eager", "compile"):
+        model.backend = backend
+        output, state = model(input)
+        chunk, last = model(input[:, :2], state, lengths=torch.tensor([2, 1, 0, 2]))
+        padded, end = model(input, lengths=lengths)
+        loss = output.square().sum() + chunk.sum() + padded.square().sum()
+        gradients = torch.autograd.grad(loss, list(model.parameters()))
+        results.append([output, chunk, padded, *gradients, *state_tensors(last), *state_tensors(end)])
     for one, other in zip(*results, strict=True):
         assert_close(one, other, 1e-10)
 
 
 @compiling
 @pytest.mark.parametrize("name", ["lstm-stacked", "gru", "ntm-many-heads", "ntm-location"])
-def test_a_step_is_one_graph_without_breaks(name: str) -> None:
-    assert_compiled_step_agrees(name, backend="aot_eager")
+def test_a_compiled_model_agrees_with_eager_without_graph_breaks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch's tracer, without the code that it would generate."""
+    torch.compiler.reset()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager", fullgraph=True))
+    assert_compiling_changes_nothing(name)
 
 
 @compiling
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="torch.compile needs a C++ compiler")
-def test_a_compiled_step_agrees_with_eager() -> None:
-    assert_compiled_step_agrees("ntm-feedforward", backend="inductor")
+def test_a_model_in_compiled_code_agrees_with_eager() -> None:
+    torch.compiler.reset()
+    model, input = drawn_anew("ntm-feedforward"), input_of()
+    results = []
+    for backend in ("eager", "compile"):
+        model.backend = backend
+        output, state = model(input, lengths=torch.tensor([5, 2, 0, 6]))
+        gradients = torch.autograd.grad(output.square().sum(), list(model.parameters()))
+        results.append([output, *gradients, *state_tensors(state)])
+    for one, other in zip(*results, strict=True):
+        assert_close(one, other, 1e-10)
+
+
+@compiling
+@pytest.mark.parametrize("name", ["lstm", "ntm-many-heads", "ntm-learned-start"])
+def test_a_step_is_not_compiled_anew_for_other_lengths_and_chunks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs = []
+
+    def count(graph: torch.fx.GraphModule, _: list[Tensor]) -> Callable[..., Any]:
+        graphs.append(graph)
+        return graph.forward
+
+    torch.compiler.reset()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=count))
+    model = drawn_anew(name)
+    model.backend = "compile"
+    start = detach_state(model.initial_state(BATCH))
+    model(input_of(time=3), start)
+    few = len(graphs)
+    assert 1 <= few <= 2
+    for time in (1, 2, 4, 7):
+        _, state = model(input_of(time=time), start)
+        model(input_of(time=time), detach_state(state))
+    assert len(graphs) == few
+
+
+@compiling
+def test_a_duplicate_of_a_compiled_model_has_a_step_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.compiler.reset()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    model, input = drawn_anew("gru"), input_of()
+    model.backend = "compile"
+    expected, _ = model(input)
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert_close(twin(input)[0], expected)
+        nn.init.zeros_(twin.readout.bias)
+        for parameter in twin.cell.parameters():
+            nn.init.zeros_(parameter)
+        assert (twin(input)[0] == 0).all()
+    assert torch.equal(model(input)[0], expected)
 
 
 @some_models

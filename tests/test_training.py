@@ -21,8 +21,8 @@ from tests.running import TINY, command, start
 
 MODELS = {
     "ntm-feedforward": [],
-    "ntm-lstm": ["--controller", "lstm", "--num-layers", "2", "--num-reads", "2"],
-    "ntm-constant": ["--memory-init", "constant", "--weights-init", "learned", "--learned-initial-state", "True"],
+    "ntm-lstm": ["--controller", "lstm", "--num-reads", "2"],
+    "ntm-learned": ["--memory-init", "learned", "--weights-init", "learned", "--learned-initial-state", "True"],
     "rmsprop": ["--optimizer", "rmsprop", "--clip-value", "1", "--clip-norm", "None"],
     "growing-gru": ["--model", "gru", "--curriculum", "growing", "--growing-start", "1", "--growing-threshold", "2"],
 }
