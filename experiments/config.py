@@ -40,7 +40,7 @@ class TrainConfig:
     """The NTM's controller."""
     hidden_size: int = 100
     """Units of a layer of the controller or baseline."""
-    num_layers: int = 2
+    num_layers: int = 3
     """Layers of the controller or baseline."""
     skip: bool = False
     """Baselines: every layer sees the input and reaches the output."""
