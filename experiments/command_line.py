@@ -99,12 +99,14 @@ def _resumed(run: str, args: Sequence[str]) -> TrainConfig:
 
 def _one_line(box: str, name: str, kind: type) -> str:
     """The complaint out of tyro's box, in one line, with the nearest option for an unknown one."""
-    lines = [line.strip("│╭╮╰╯ \n") for line in box.splitlines()]
+    # tyro draws with plain characters where the output cannot show others.
+    lines = [line.strip("│╭╮╰╯|+ \n") for line in box.splitlines()]
     body: list[str] = []
     for line in lines[1:]:
-        if re.fullmatch("─+", line):
+        if not re.fullmatch("[─-]{5,}", line):
+            body.append(line)
+        elif body:
             break
-        body.append(line)
     text = " ".join(part for part in body if part)
     if unknown := re.search(r"Unrecognized options?: (--[\w-]+)", text):
         options = ["--" + field.name.replace("_", "-") for field in dataclasses.fields(kind)]

@@ -127,9 +127,14 @@ def show(args: Sequence[str]) -> int:
 
 def _train_in(folder: RunFolder, config: TrainConfig, task: Task, mode: str) -> int:
     trainer = Trainer(config, task, folder, run_id=f"{folder.path.name}-{secrets.token_hex(2)}")
-    if config.resume:
+    if folder.checkpoint.exists():
         trainer.restore()
+    else:
+        trainer.save()
+    earlier = []
+    if folder.metrics.exists():
         cut(folder.metrics, trainer.step)
+        earlier = read_metrics(folder.metrics)
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     print(f"{config.task}, {label(config)}, {parameters:,} parameters, in {folder.path}", file=sys.stderr)
     tracker = start_tracker(
@@ -145,8 +150,7 @@ def _train_in(folder: RunFolder, config: TrainConfig, task: Task, mode: str) -> 
     )
     exit_code = 1
     try:
-        if config.resume:
-            tracker.replay(read_metrics(folder.metrics))
+        tracker.replay(earlier)
         rows = _run(trainer, folder, tracker)
         exit_code = 0
     except Stopped as stop:

@@ -11,7 +11,7 @@ from memnet import NTM, SequenceModule
 from tasks import Batch, DynamicNGrams, RepeatCopy, Task
 
 # Numbers of memory that a batch should not exceed, so that it stays in a processor's cache.
-_CACHE = 1 << 18
+_CACHE = 1 << 17
 _LARGEST_BATCH = 100
 
 Scores = dict[str, float]

@@ -117,8 +117,6 @@ class Trainer:
 
     def train(self, metrics: MetricsFile, tracker: Tracker, progress: Progress) -> None:
         """Run to the end. Raises Stopped after Ctrl-C or SIGTERM, NotFinite for a loss that is no number."""
-        if self.step == 0:
-            self.save()
         with self._deferred_signals():
             started = time.monotonic() - self.seconds
             while self.step < self.last_step:

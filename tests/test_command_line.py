@@ -95,6 +95,20 @@ def test_a_mistake_gets_one_line_that_names_it(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_mistake_is_one_line_without_unicode_too() -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments", "train", "copy", "--steps"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr.startswith("error: train: Missing value for argument '--steps'")
+    assert "----" not in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_mistakes_look_the_same_to_a_person() -> None:
     for args, words in ((["train", "cpoy"], "copy"), (["train", "copy", "--steps", "x"], "--steps"), ([], "usage")):
         done = command(*args)

@@ -17,6 +17,7 @@ from experiments.metrics import read_metrics
 from experiments.models import make_task
 from experiments.run_folder import RunFolder
 from experiments.training import Trainer
+from tasks import TASKS
 from tests.running import TINY, command, start
 
 MODELS = {
@@ -129,6 +130,16 @@ def test_kill_9_loses_nothing_that_was_checkpointed(tmp_path: Path) -> None:
     assert command("train", "--resume", run).returncode == 0
     assert command("train", "copy", *TINY, "--steps", "400", "--out", whole).returncode == 0
     assert_same_run(whole, run)
+
+
+def test_a_run_that_died_before_its_first_checkpoint_starts_again(tmp_path: Path) -> None:
+    for name in ("whole", "died"):
+        assert train(tmp_path / name) == 0
+    for path in (tmp_path / "died").glob("*.*"):
+        if path.name not in ("config.yaml", ".lock"):
+            path.unlink()
+    assert main(["train", "--resume", str(tmp_path / "died")]) == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "died")
 
 
 def test_a_run_leaves_everything_in_one_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -286,6 +297,28 @@ def test_every_model_learns_a_small_copy(tmp_path: Path, options: list[str]) -> 
     ]
     assert main(["train", "copy", *small, *more, *options, "--out", str(tmp_path / "run")]) == 0
     assert json.loads((tmp_path / "run" / "result.json").read_text())["sequences_to_solve"] is not None
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_trains_and_is_tested_and_drawn(
+    task: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    length = TINY.index("--max-length")
+    tiny = [*TINY[:length], *TINY[length + 2 :]]
+    options = ["--steps", "2", "--valid-every", "2", "--valid-sequences", "2", "--out", str(run)]
+    assert main(["train", task, *tiny, *options]) == 0
+    rows = json.loads((run / "evaluation.json").read_text())
+    assert [row["length"] for row in rows] == list(TASKS[task].test_lengths)
+    assert ("optimal bits/seq" in capsys.readouterr().out) == (task == "dynamic-ngrams")
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in (run / "figures").iterdir())
+
+
+@pytest.mark.parametrize("controller", ["feedforward", "rnn-relu", "lstm"])
+def test_the_smallest_sizes_train(controller: str, tmp_path: Path) -> None:
+    least = "--num-slots 1 --shift-range 0 --slot-size 1 --hidden-size 1 --batch-size 1 --max-length 1 --steps 3"
+    rest = f"--valid-sequences 1 --test-sequences 1 --valid-every 1 --tracker none --controller {controller}"
+    assert main(["train", "copy", *least.split(), *rest.split(), "--out", str(tmp_path / "run")]) == 0
 
 
 def test_two_runs_at_once_get_two_folders(tmp_path: Path) -> None:
