@@ -1,0 +1,24 @@
+"""Pictures of runs: memory over time, learning curves, error against length, seeds beside one another.
+
+Every function returns a matplotlib Figure, 1200 pixels wide, and `save_figure` writes it as PNG.
+matplotlib is imported when the first figure is made, through its object API: there is no pyplot,
+no window and no figure that stays in memory, and the caller's matplotlib settings change nothing.
+"""
+
+from experiments.figures.curves import learning_curve_figure, seeds_figure
+from experiments.figures.lengths import length_figure
+from experiments.figures.memory import Episode, memory_figure
+from experiments.figures.style import MODELS, save_figure
+from experiments.paper_curves import curve_of_rows, paper_curves
+
+__all__ = [
+    "MODELS",
+    "Episode",
+    "curve_of_rows",
+    "learning_curve_figure",
+    "length_figure",
+    "memory_figure",
+    "paper_curves",
+    "save_figure",
+    "seeds_figure",
+]

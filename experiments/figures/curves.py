@@ -1,0 +1,174 @@
+"""Bits per sequence over training: of one run, and of many seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from experiments.figures.style import (
+    GREY,
+    INK,
+    MODELS,
+    WIDTH,
+    Curves,
+    Rows,
+    add_axes,
+    error_scale,
+    mark_lost,
+    new_figure,
+    styled,
+)
+from experiments.paper_curves import Curve, columns, curve_of_rows, first_below, quartiles_of_seeds, running_median
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def learning_curve_figure(
+    rows: Rows,
+    published: Curves | None = None,
+    title: str = "",
+    *,
+    model: str | None = None,
+    solved_at: float | None = 0.01,
+    optimum: float | None = None,
+) -> Figure:
+    """Bits per sequence over the sequences seen, from the rows of one metrics.jsonl.
+
+    Training is drawn lightly with its running median in front, validation as points. Values that
+    are not finite stand as crosses at the upper edge.
+
+    published:   curves in (thousand sequences, bits) by model, as from `paper_curves`, drawn behind.
+    model:       the name that gives the run its colour, see MODELS.
+    solved_at:   wrong bits per validation sequence; at the first validation with fewer the run counts as
+                 solved, as for the trainer. None: no mark.
+    optimum:     the best possible bits per sequence, drawn as a line.
+    """
+    train = curve_of_rows(rows, "train/bits_per_sequence")
+    valid = curve_of_rows(rows)
+    wrong = curve_of_rows(rows, "valid/wrong_bits_per_sequence") or curve_of_rows(rows, "valid/wrong_bits")
+    note = f"last validation: {valid[-1][1]:.3g} bits" if valid else ""
+    note += f", {wrong[-1][1]:.3g} wrong bits per sequence" if valid and wrong else ""
+    colour = _look(model)[1]
+    with styled():
+        figure, axes = _curve_axes(title, note, published)
+        if train:
+            _draw_curve(axes, train, color=colour, alpha=0.3, linewidth=0.8, label="training")
+            _draw_curve(axes, running_median(train), color=colour, linewidth=1.8, label="training, running median")
+        if valid:
+            look: dict[str, Any] = {"color": INK, "markerfacecolor": "white", "markersize": 4.0, "markeredgewidth": 1.0}
+            axes.plot(*columns(valid), "o", label="validation", clip_on=False, zorder=4, **look)
+        _finish_curves(figure, axes, [train, valid], published, optimum)
+        when = None if solved_at is None else first_below(wrong, solved_at)
+        if when is not None:
+            _mark_solved(axes, when, f"under {solved_at:g} wrong bits in validation")
+    return figure
+
+
+def seeds_figure(
+    curves: Curves,
+    published: Curves | None = None,
+    title: str = "",
+    *,
+    model: str | None = None,
+    target_bits: float | None = 0.1,
+    optimum: float | None = None,
+) -> Figure:
+    """One setting with many seeds: each seed thin, their median, and the band of their middle half.
+
+    curves: by seed, in (thousand sequences, bits per sequence), as from `curve_of_rows`. A seed that
+    stopped early counts in median and band with its last value; a value that is not finite counts as
+    worse than all others and stands as a cross at the upper edge. The number of seeds that end at or
+    below `target_bits` stands at the upper right. The other arguments are those of `learning_curve_figure`.
+    """
+    every = [list(curve) for curve in curves.values()]
+    colour = _look(model)[1]
+    note = f"{len(every)} seed{'' if len(every) == 1 else 's'}"
+    if target_bits is not None:
+        reached = sum(curve[-1][1] <= target_bits for curve in every if curve)
+        note += f", {reached} at or below {target_bits:g} bits at the end"
+    with styled():
+        figure, axes = _curve_axes(title, note, published)
+        x, quartiles = quartiles_of_seeds(every)
+        if len(x):
+            # A band that ends at infinity is drawn to far above the axes.
+            lower, _, upper = np.minimum(quartiles, 1e12)
+            axes.fill_between(x, lower, upper, color=colour, alpha=0.2, linewidth=0, label="middle half of the seeds")
+        for k, curve in enumerate(every):
+            _draw_curve(axes, curve, color=colour, alpha=0.5, linewidth=0.7, label="" if k else "single seeds")
+        if len(x):
+            middle = list(zip(x, quartiles[1], strict=True))
+            _draw_curve(axes, middle, color=colour, linewidth=2.2, label="median of the seeds")
+        _finish_curves(figure, axes, every, published, optimum)
+    return figure
+
+
+def _look(model: str | None) -> tuple[str, str]:
+    """Words and colour for a model; one that is not in MODELS keeps its name."""
+    return MODELS.get(model or "", (model or "", INK))
+
+
+def _curve_axes(title: str, note: str, published: Curves | None) -> tuple[Figure, Axes]:
+    """Axes for learning curves with the published ones in the background and the note at the upper right."""
+    figure = new_figure(770, title, 116)
+    axes = add_axes(figure, 116, 96, 1044, 500)
+    axes.set_title(note, loc="right", fontsize=8, color=GREY, pad=20)
+    axes.set_xlabel("sequences seen in training, thousands")
+    axes.set_ylabel("cross-entropy, bits per sequence")
+    axes.grid(True)
+    for model, curve in (published or {}).items():
+        words, colour = _look(model)
+        dashes = (0, (4, 1.6))
+        axes.plot(*columns(curve), color=colour, linewidth=1.2, linestyle=dashes, alpha=0.65, label=f"paper: {words}")
+    return figure, axes
+
+
+def _draw_curve(axes: Axes, curve: Sequence[tuple[float, float]], **look: Any) -> None:
+    """A line, or a dot where there is but one point."""
+    axes.plot(*columns(curve), marker="o" if len(curve) == 1 else "", markersize=4, **look)
+
+
+def _finish_curves(
+    figure: Figure, axes: Axes, curves: Sequence[Curve], published: Curves | None, optimum: float | None
+) -> None:
+    """Scales that hold our curves and where the published ones begin, marks for values not finite, and the key."""
+    ours = [columns(curve) for curve in curves if curve]
+    theirs = [columns(curve) for curve in (published or {}).values() if len(curve)]
+    if ours:
+        end = max([x.max() for x, _ in ours] + [1.4 * x[0] for x, _ in theirs])
+    else:
+        end = max([x.max() for x, _ in theirs], default=1)
+        if not theirs:
+            axes.text(0.5, 0.5, "no values yet", transform=axes.transAxes, ha="center", color=GREY)
+    end = 1.02 * end if end > 0 else 1
+    axes.set_xlim(0, end)
+    lost = np.concatenate([x[~np.isfinite(y)] for x, y in ours] or [np.empty(0)])
+    if len(lost):
+        label = f"not finite ({len(lost)} value{'' if len(lost) == 1 else 's'})"
+        mark_lost(axes, lost, label)
+    if optimum is not None:
+        axes.axhline(optimum, color=INK, linewidth=1, linestyle=":", label=f"best possible, {optimum:.4g} bits")
+    # One point beyond the edge, since the line to it is seen.
+    seen = [y[: np.searchsorted(x, end) + 1] for x, y in ours + theirs]
+    error_scale(axes, np.concatenate([*seen, [] if optimum is None else [optimum]]))
+    if axes.get_legend_handles_labels()[1]:
+        figure.legend(loc="lower left", bbox_to_anchor=(106 / WIDTH, 0.005), ncols=3, columnspacing=1.6)
+
+
+def _mark_solved(axes: Axes, when: float, reason: str) -> None:
+    """A line at `when` thousand sequences and its number above the axes."""
+    axes.axvline(when, color=GREY, linewidth=1, linestyle=(0, (2, 2)), zorder=1.5)
+    left, right = axes.get_xlim()
+    place = (when - left) / (right - left)
+    axes.annotate(
+        f"solved at {when:.3g} thousand sequences: {reason}",
+        (when, 1),
+        xycoords=axes.get_xaxis_transform(),
+        xytext=(0, 4),
+        textcoords="offset points",
+        ha="left" if place < 0.4 else "right" if place > 0.6 else "center",
+        fontsize=8,
+    )

@@ -1,0 +1,139 @@
+"""Errors over the length of the test."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from experiments.figures.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PURPLE,
+    SHADE,
+    SKY,
+    VERMILION,
+    Rows,
+    add_axes,
+    error_scale,
+    mark_lost,
+    new_figure,
+    styled,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ERRORS = {
+    "exact_share": "Sequences exactly right, %",
+    "bit_error_rate": "Wrong bits, share of scored bits",
+    "wrong_bits_per_sequence": "Wrong bits per sequence",
+}
+# Not the colours of the models that are most often compared.
+LINES = ((INK, "o"), (ORANGE, "s"), (PURPLE, "^"), (SKY, "D"), (GREY, "v"), (BLUE, "P"), (GREEN, "X"))
+
+
+def length_figure(rows: Rows, trained_range: tuple[int, int], unit: str, title: str = "") -> Figure:
+    """Three errors over the test length: sequences exactly right, bit error rate, wrong bits per sequence.
+
+    rows:          one a test, with "length", "exact_share", "bit_error_rate", "wrong_bits_per_sequence",
+                   "sequences", and "num_slots", absent or None for a model without memory. Each
+                   number of slots is a line of its own.
+    trained_range: shortest and longest length in training, shaded.
+    unit:          what a length counts, such as "vectors".
+
+    A test without an error is a hollow mark at 0, with the number of sequences in the key. A value
+    that is missing or not finite is a cross at the upper edge. ValueError for lengths below 1.
+    """
+    lengths = sorted({float(row["length"]) for row in rows})
+    if not 1 <= trained_range[0] <= trained_range[1] or any(length < 1 for length in lengths):
+        raise ValueError(f"lengths must be at least 1, not {trained_range} in training and {lengths} in tests")
+    slots: list[int | None] = sorted({row.get("num_slots") for row in rows}, key=lambda count: count or 0)
+    lines = {count: LINES[k % len(LINES)] for k, count in enumerate(slots)}
+    with styled():
+        figure = new_figure(530, title, 80)
+        for k, (key, words) in enumerate(ERRORS.items()):
+            axes = add_axes(figure, 80 + 388 * k, 94, 310, 310)
+            axes.set_title(words)
+            axes.grid(True, axis="y")
+            for count, (colour, marker) in lines.items():
+                _draw_errors(axes, [row for row in rows if row.get("num_slots") == count], key, colour, marker)
+            if key == "exact_share":
+                axes.set_ylim(-4, 104)
+            else:
+                error_scale(axes, np.array([_number(row, key) for row in rows]), finest=-9)
+            axes.set_xlabel(f"test length, {unit}")
+            _length_scale(axes, lengths, trained_range)
+        if not rows:
+            figure.text(0.5, 0.5, "no tests yet", ha="center", color=GREY)
+        ends = " to ".join(dict.fromkeys(map(str, trained_range)))
+        _length_key(figure, rows, lines, f"{ends} {unit}")
+    return figure
+
+
+def _number(row: Mapping[str, Any], key: str) -> float:
+    value = row.get(key)
+    return math.nan if value is None else float(value)
+
+
+def _draw_errors(axes: Axes, rows: Rows, key: str, colour: str, marker: str) -> None:
+    """One error of the tests with one number of slots; zeros hollow, what is not finite at the upper edge."""
+    ordered = sorted(rows, key=lambda row: float(row["length"]))
+    length = np.array([float(row["length"]) for row in ordered])
+    error = np.array([_number(row, key) for row in ordered])
+    look: dict[str, Any] = {"color": colour, "marker": marker, "clip_on": False}
+    if key == "exact_share":
+        axes.plot(length, 100 * error, markersize=4.5, linewidth=1.4, **look)
+    else:
+        axes.plot(length, error, markersize=4.5, linewidth=1.4, **look)
+        none = error == 0
+        axes.plot(length[none], error[none], linestyle="", markersize=6, markerfacecolor="white", zorder=4, **look)
+    mark_lost(axes, length[~np.isfinite(error)])
+
+
+def _length_scale(axes: Axes, lengths: Sequence[float], trained: tuple[int, int]) -> None:
+    """A logarithmic axis numbered at the tested lengths as far as there is room, the trained range shaded."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    low, high = min([*lengths, trained[0]]), max([*lengths, trained[1]])
+    room = max((high / low) ** 0.05, 1.2)
+    left, right = low / room, high * room
+    axes.set_xscale("log")
+    axes.set_xlim(left, right)
+    named: list[float] = []
+    # From the longest down, since that one matters most.
+    for length in reversed(lengths or [low, high]):
+        if not named or math.log(named[-1] / length) > 0.12 * math.log(right / left):
+            named.append(length)
+    axes.xaxis.set_major_locator(FixedLocator(named))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda length, _: f"{length:,.0f}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    start, stop = trained if trained[0] < trained[1] else (trained[0] / 1.02, trained[1] * 1.02)
+    axes.axvspan(start, stop, color=SHADE, alpha=0.5, linewidth=0, zorder=0.5)
+
+
+def _length_key(figure: Figure, rows: Rows, lines: Mapping[int | None, tuple[str, str]], trained: str) -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    marks: list[Line2D | Patch] = []
+    for count, (colour, marker) in lines.items():
+        words = "no memory" if count is None else f"{count:,} slots"
+        marks.append(Line2D([], [], color=colour, marker=marker, markersize=4.5, linewidth=1.4, label=words))
+    marks.append(Patch(color=SHADE, alpha=0.5, linewidth=0, label=f"trained at {trained}"))
+    perfect = [row for row in rows if 0 in (row.get("bit_error_rate"), row.get("wrong_bits_per_sequence"))]
+    if perfect:
+        counts = sorted(row["sequences"] for row in perfect if row.get("sequences"))
+        words = " to ".join(dict.fromkeys(f"{count:,}" for count in counts[:1] + counts[-1:]))
+        words = f"no error in {words} sequences" if words else "no error"
+        look: dict[str, Any] = {"color": INK, "marker": "o", "markerfacecolor": "white", "markersize": 6}
+        marks.append(Line2D([], [], linestyle="", label=words, **look))
+    if any(not math.isfinite(_number(row, key)) for row in rows for key in ERRORS):
+        marks.append(Line2D([], [], linestyle="", color=VERMILION, marker="x", markersize=5, label="not finite"))
+    figure.legend(handles=marks, loc="lower center", bbox_to_anchor=(0.5, 0.0), ncols=5, columnspacing=1.6)

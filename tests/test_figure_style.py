@@ -1,0 +1,94 @@
+"""What all figures share: whole files, late imports, one look."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from experiments.figures import MODELS, learning_curve_figure, memory_figure, save_figure
+from tests.figure_parts import episode, rows_of
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_a_png_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "curve.png"
+    figure = learning_curve_figure(rows_of([10.0, 1.0, 0.1]))
+    save_figure(figure, path)
+    data = path.read_bytes()
+    assert data.startswith(b"\x89PNG\r\n\x1a\n")
+    assert data.endswith(b"IEND\xaeB`\x82")
+    width, height = struct.unpack(">II", data[16:24])
+    assert (width, height) == (1200, 770)
+    from matplotlib.image import imread
+
+    assert len(np.unique(imread(path)[:, :, 0])) > 20
+    save_figure(figure, path)
+    assert path.read_bytes() == data
+
+    def half(self: Figure, file: Any, **_: Any) -> None:
+        file.write(b"half a picture")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Figure, "savefig", half)
+    with pytest.raises(OSError, match="disk full"):
+        save_figure(figure, path)
+    assert path.read_bytes() == data
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(ValueError, match=r"as \.png, not as 'curve\.pdf'"):
+        save_figure(figure, tmp_path / "curve.pdf")
+
+
+def run_python(code: str) -> None:
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_matplotlib_is_imported_late_and_pyplot_never(tmp_path: Path) -> None:
+    run_python(f"""
+import sys
+from experiments import figures
+assert not [name for name in sys.modules if name.startswith(("matplotlib", "torch", "wandb"))]
+figures.paper_curves("copy")
+assert "matplotlib" not in sys.modules
+figures.save_figure(figures.learning_curve_figure([]), {str(tmp_path / "empty.png")!r})
+assert "matplotlib.figure" in sys.modules and "matplotlib.pyplot" not in sys.modules
+""")
+
+
+def test_without_matplotlib_one_line_says_what_to_install() -> None:
+    run_python("""
+import sys
+sys.modules["matplotlib"] = None
+from experiments.files import UserError
+from experiments.figures import learning_curve_figure
+try:
+    learning_curve_figure([])
+except UserError as error:
+    assert str(error) == "figures need matplotlib: pip install matplotlib", error
+else:
+    raise AssertionError
+""")
+
+
+def test_the_callers_settings_neither_matter_nor_change(tmp_path: Path) -> None:
+    import matplotlib
+
+    save_figure(memory_figure(episode()), tmp_path / "plain.png")
+    with matplotlib.rc_context({"axes.facecolor": "black", "savefig.dpi": 33, "font.size": 30}):
+        before = dict(matplotlib.rcParams)
+        save_figure(memory_figure(episode()), tmp_path / "set.png")
+        assert dict(matplotlib.rcParams) == before
+    assert (tmp_path / "set.png").read_bytes() == (tmp_path / "plain.png").read_bytes()
+
+
+def test_models_have_colours_of_their_own() -> None:
+    colours = [colour for _, colour in MODELS.values()]
+    assert len(set(colours)) == len(colours)
