@@ -11,11 +11,12 @@ from typing import TypeVar
 
 import tyro
 
-from experiments.config import TrainConfig, from_yaml
+from experiments.config import CHANGEABLE, TrainConfig, from_yaml
 from experiments.files import UserError
 from experiments.models import make_task
 from experiments.names import nearest
 from experiments.recipes import recipe
+from experiments.run_folder import RunFolder
 from tasks import TASKS
 
 Options = TypeVar("Options")
@@ -71,19 +72,16 @@ def parse_train(args: Sequence[str]) -> TrainConfig:
     elif asks_help:
         start = TrainConfig(task="copy")
     else:
-        raise UserError(f"train needs a task, as in `python -m experiments train copy`; there are {', '.join(TASKS)}")
+        raise UserError(
+            f"train needs a task first, as in `python -m experiments train copy`; there are {', '.join(TASKS)}"
+        )
     config = parse(TrainConfig, "train", args, start)
     config.check()
     return config
 
 
-CHANGEABLE = ("steps", "tracker", "wandb_mode", "threads", "test_sequences")
-
-
 def _resumed(run: str, args: Sequence[str]) -> TrainConfig:
-    saved = from_yaml(Path(run) / "config.yaml") if (Path(run) / "config.yaml").is_file() else None
-    if saved is None:
-        raise UserError(f"--resume {run}: no run folder, there is no config.yaml in it")
+    saved = RunFolder(run).read_config()
     config = parse(TrainConfig, "train", args, dataclasses.replace(saved, resume=run))
     for field in dataclasses.fields(TrainConfig):
         if field.name in CHANGEABLE or field.name == "resume":
@@ -111,4 +109,7 @@ def _one_line(box: str, name: str, kind: type) -> str:
     if unknown := re.search(r"Unrecognized options?: (--[\w-]+)", text):
         options = ["--" + field.name.replace("_", "-") for field in dataclasses.fields(kind)]
         return f"{name}: no option is called {unknown[1]}{nearest(unknown[1], options)}"
+    if choice := re.search(r"invalid choice '([^']*)' for argument '([^']*)'.*one of \(([^)]*)\)", text):
+        value, wrong, known = choice.groups()
+        return f"{name}: {wrong} cannot be {value!r}" + nearest(value, re.findall("'([^']*)'", known))
     return f"{name}: {text}"

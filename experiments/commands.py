@@ -14,17 +14,18 @@ from typing import Any
 import torch
 import tyro
 
-from experiments.checkpoint import load_weights, save_weights
+from experiments.checkpoint import save_weights
 from experiments.command_line import parse, parse_train
-from experiments.config import TrainConfig
+from experiments.config import TrainConfig, to_yaml
 from experiments.evaluation import merge_rows, table, test_at
 from experiments.files import UserError, write_whole
+from experiments.loading import load_run
 from experiments.metrics import MetricsFile, cut, read_metrics
 from experiments.models import label, make_model, make_task, training_lengths
 from experiments.pictures import draw_run
 from experiments.progress import Progress
 from experiments.run_folder import RunFolder, command, versions
-from experiments.tracking import Tracker, resolve_mode, start_tracker
+from experiments.tracking import Tracker, import_wandb, resolve_mode, start_tracker
 from experiments.training import NotFinite, Stopped, Trainer
 from memnet import NTM, SequenceModule
 from memnet.sequence import Backend
@@ -35,14 +36,21 @@ def train(args: Sequence[str]) -> int:
     """Train, test and draw. Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped."""
     config = parse_train(args)
     _prepare(config.device, config.threads)
-    task = make_task(config.task)
     # What cannot be is refused before there is a folder.
+    task = make_task(config.task)
     make_model(config, task)
     training_lengths(config, task)
     mode = resolve_mode(config.wandb_mode, os.environ) if config.tracker == "wandb" else "disabled"
-    folder = RunFolder(config.resume) if config.resume else RunFolder.create(config)
-    with folder.locked(), _signals_stop():
-        return _train_in(folder, config, task, mode)
+    if mode != "disabled":
+        import_wandb()
+    try:
+        with _signals_stop():
+            folder = RunFolder(config.resume) if config.resume else RunFolder.create(config)
+            with folder.locked():
+                return _train_in(folder, config, task, mode)
+    except Stopped as stop:
+        print("stopped", file=sys.stderr)
+        return stop.exit_code
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,14 +90,21 @@ def evaluate(args: Sequence[str]) -> int:
         raise UserError(f"--seed must be at least 0, not {options.seed}")
     _prepare(options.device, options.threads)
     folder = RunFolder(options.run)
-    _, task, model = _load(folder, options.device)
+    _, task, model = load_run(options.run, options.device)
     model.backend = options.backend
-    lengths = options.length or task.test_lengths
-    rows = _tests(model, task, lengths, options)
-    with folder.locked():
-        merged = merge_rows(folder.read_json(folder.evaluation, []), rows)
-        write_whole(folder.evaluation, json.dumps(merged, indent=1) + "\n")
+    rows = _tests(
+        model,
+        task,
+        options.length or task.test_lengths,
+        sequences=options.sequences,
+        seed=options.seed,
+        num_slots=options.num_slots,
+        repeats=options.repeats,
+        batch_size=options.batch_size,
+    )
     print(table(rows))
+    with folder.locked():
+        _keep_tests(folder, rows)
     return 0
 
 
@@ -112,7 +127,7 @@ def show(args: Sequence[str]) -> int:
         raise UserError(f"--length must be at least 1, not {min(options.length)}")
     _prepare("cpu", 1)
     folder = RunFolder(options.run)
-    config, task, model = _load(folder, "cpu")
+    config, task, model = load_run(options.run)
     try:
         if options.num_slots is not None:
             if not isinstance(model, NTM):
@@ -127,29 +142,23 @@ def show(args: Sequence[str]) -> int:
 
 def _train_in(folder: RunFolder, config: TrainConfig, task: Task, mode: str) -> int:
     trainer = Trainer(config, task, folder, run_id=f"{folder.path.name}-{secrets.token_hex(2)}")
-    if folder.checkpoint.exists():
-        trainer.restore()
-    else:
-        trainer.save()
-    earlier = []
-    if folder.metrics.exists():
-        cut(folder.metrics, trainer.step)
-        earlier = read_metrics(folder.metrics)
+    earlier = _take_up(folder, trainer)
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     print(f"{config.task}, {label(config)}, {parameters:,} parameters, in {folder.path}", file=sys.stderr)
-    tracker = start_tracker(
-        config.tracker,
-        run_folder=folder.path.resolve(),
-        run_id=trainer.run_id,
-        name=folder.path.name,
-        group=f"{config.task}-{label(config)}",
-        job_type="train",
-        tags=[config.task, label(config)],
-        config={**config.saved(), "parameters": parameters, "versions": versions()},
-        mode=mode,
-    )
+    tracker = Tracker(trainer.run_id)
     exit_code = 1
     try:
+        tracker = start_tracker(
+            config.tracker,
+            run_folder=folder.path.resolve(),
+            run_id=trainer.run_id,
+            name=folder.path.name,
+            group=f"{config.task}-{label(config)}",
+            job_type="train",
+            tags=[config.task, label(config)],
+            config={**config.saved(), "parameters": parameters, "versions": versions()},
+            mode=mode,
+        )
         tracker.replay(earlier)
         rows = _run(trainer, folder, tracker)
         exit_code = 0
@@ -166,6 +175,27 @@ def _train_in(folder: RunFolder, config: TrainConfig, task: Task, mode: str) -> 
     return exit_code
 
 
+def _take_up(folder: RunFolder, trainer: Trainer) -> list[dict[str, Any]]:
+    """Bring the trainer to the folder's checkpoint, or write its first; returns the metrics up to there.
+
+    Files that tell of the end of training go where training goes on. UserError if the checkpoint was lost.
+    """
+    earlier = read_metrics(folder.metrics) if folder.metrics.exists() else []
+    if folder.checkpoint.exists():
+        trainer.restore()
+    elif earlier:
+        raise UserError(f"{folder.checkpoint} is lost, though {folder.metrics} holds {len(earlier)} rows")
+    else:
+        trainer.save()
+    if earlier:
+        cut(folder.metrics, trainer.step)
+    if trainer.step < trainer.last_step:
+        for path in (folder.weights, folder.result, folder.evaluation):
+            path.unlink(missing_ok=True)
+    write_whole(folder.config, to_yaml(trainer.config))
+    return [row for row in earlier if row["step"] <= trainer.step]
+
+
 def _run(trainer: Trainer, folder: RunFolder, tracker: Tracker) -> list[dict[str, Any]]:
     """Train, test, draw; returns the test table."""
     config, task, model = trainer.config, trainer.task, trainer.model
@@ -176,9 +206,8 @@ def _run(trainer: Trainer, folder: RunFolder, tracker: Tracker) -> list[dict[str
     ):
         trainer.train(metrics, tracker, progress)
     save_weights(folder.weights, model)
-    options = EvaluateOptions(str(folder.path), sequences=config.test_sequences, device=config.device)
-    rows = _tests(model, task, task.test_lengths, options)
-    write_whole(folder.evaluation, json.dumps(rows, indent=1) + "\n")
+    rows = _tests(model, task, task.test_lengths, sequences=config.test_sequences)
+    _keep_tests(folder, rows)
     for path in draw_run(folder, model, task, config):
         tracker.image(f"figures/{path.stem}", path, trainer.sequences)
     result = {
@@ -197,34 +226,24 @@ def _run(trainer: Trainer, folder: RunFolder, tracker: Tracker) -> list[dict[str
     return rows
 
 
-def _tests(model: SequenceModule, task: Task, lengths: Sequence[int], options: EvaluateOptions) -> list[dict[str, Any]]:
-    """One row of the test table for each length, with a live display."""
+def _tests(
+    model: SequenceModule, task: Task, lengths: Sequence[int], *, sequences: int, seed: int = 0, **options: int | None
+) -> list[dict[str, Any]]:
+    """One row of the test table for each length, with a live display; options are those of test_at."""
     rows: list[dict[str, Any]] = []
     for length in lengths:
-        title = f"testing at {length} {task.length_unit}"
-        with Progress(options.sequences, title=title, shown={}) as progress:
-            row = test_at(
-                model,
-                task,
-                length,
-                sequences=options.sequences,
-                seed=options.seed,
-                num_slots=options.num_slots,
-                repeats=options.repeats,
-                batch_size=options.batch_size,
-                tell=lambda done, progress=progress: progress.update({}, done),  # type: ignore[misc]
-            )
-        rows.append(row)
+        with Progress(sequences, title=f"testing at {length} {task.length_unit}", shown={}) as progress:
+
+            def tell(done: int, progress: Progress = progress) -> None:
+                progress.update({}, done)
+
+            rows.append(test_at(model, task, length, sequences=sequences, seed=seed, tell=tell, **options))
     return rows
 
 
-def _load(folder: RunFolder, device: str) -> tuple[TrainConfig, Task, SequenceModule]:
-    """The configuration, task and trained model of a run; its checkpoint where training has not ended."""
-    config = folder.read_config()
-    task = make_task(config.task)
-    model = make_model(config, task)
-    load_weights(folder.weights if folder.weights.exists() else folder.checkpoint, model)
-    return config, task, model.to(device).eval()
+def _keep_tests(folder: RunFolder, rows: list[dict[str, Any]]) -> None:
+    merged = merge_rows(folder.read_json(folder.evaluation, []), rows)
+    write_whole(folder.evaluation, json.dumps(merged, indent=1) + "\n")
 
 
 def _closing(trainer: Trainer, folder: RunFolder, tracker: Tracker, rows: list[dict[str, Any]]) -> str:
@@ -246,17 +265,21 @@ def _closing(trainer: Trainer, folder: RunFolder, tracker: Tracker, rows: list[d
     ]
     if tracker.notice:
         lines.append(f"tracker  {tracker.notice}")
-    longest = f" --length {10 * max(trainer.task.test_lengths)}" if trainer.task.name == "copy" else ""
-    slots = " --num-slots 4096" if isinstance(trainer.model, NTM) and longest else ""
-    lines += ["", "next", f"  python -m experiments evaluate {folder.path}{longest}{slots} --sequences 10"]
-    lines.append(f"  python -m experiments show {folder.path} --length {max(trainer.task.test_lengths)}")
+    task, run = trainer.task, folder.path
+    lines += ["", "next"]
+    if isinstance(trainer.model, NTM):
+        # A head walks a slot a step: long sequences want more slots than steps.
+        length, slots = 5 * max(task.test_lengths) // 2, 16 * trainer.model.num_slots
+        lines.append(f"  python -m experiments evaluate {run} --length {length} --num-slots {slots} --sequences 20")
+    lines.append(f"  python -m experiments evaluate {run} --sequences 1000")
+    lines.append(f"  python -m experiments show {run} --length {max(task.test_lengths)}")
     return "\n".join(lines)
 
 
 def _prepare(device: str, threads: int) -> None:
     """UserError for a device that is not there; sets the threads."""
     try:
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"--device {device} cannot be used: {reason}") from None

@@ -15,6 +15,8 @@ from memnet.sequence import Backend
 
 ModelName = Literal["ntm", "rnn-tanh", "rnn-relu", "lstm", "gru"]
 WHERE_FROM = ("out", "config", "resume")
+# What a resumed run may have other than the run it continues.
+CHANGEABLE = ("steps", "tracker", "wandb_mode", "threads", "test_sequences")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +103,7 @@ class TrainConfig:
     solved_at: float | None = 0.01
     """Wrong bits per validation sequence under which the task counts as solved; None never stops early."""
     cooldown_steps: int = 1500
-    """The learning rate falls linearly to zero over these last steps, which begin when the task is solved."""
+    """The learning rate falls linearly to zero over so many last steps, which begin when the task is solved."""
     valid_every: int = 100
     """Steps between validations."""
     valid_sequences: int = 640
@@ -141,6 +143,8 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):
                 raise UserError(f"{option(name)} must be a finite number above 0, not {value}")
+        if self.learning_rate > 1000:
+            raise UserError(f"--learning-rate must be at most 1000, not {self.learning_rate}")
         if not 0 <= self.momentum < 1:
             raise UserError(f"--momentum must be in [0, 1), not {self.momentum}")
 

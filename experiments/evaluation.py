@@ -132,12 +132,15 @@ def table(rows: Iterable[dict[str, Any]]) -> str:
 
 
 def merge_rows(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Old rows with new ones in place of those of the same test, in order of slots, repeats and length."""
+    """Old and new rows in order of slots, repeats and length; of the same test that with more sequences."""
 
     def key(row: dict[str, Any]) -> tuple[int, ...]:
         return tuple(row[name] or 0 for name in ("num_slots", "repeats", "length", "seed"))
 
-    merged = {key(row): row for row in [*old, *new]}
+    merged: dict[tuple[int, ...], dict[str, Any]] = {}
+    for row in [*old, *new]:
+        if row["sequences"] >= merged.get(key(row), row)["sequences"]:
+            merged[key(row)] = row
     return [merged[one] for one in sorted(merged)]
 
 

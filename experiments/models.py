@@ -2,6 +2,8 @@
 
 from typing import Any, cast
 
+import torch
+
 from experiments.config import TrainConfig
 from experiments.files import UserError
 from experiments.names import nearest
@@ -23,8 +25,8 @@ def make_model(config: TrainConfig, task: Task) -> SequenceModule:
     """
     try:
         return _make_ntm(config, task) if config.model == "ntm" else _make_recurrent(config, task)
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    except (ValueError, RuntimeError) as error:
+        raise UserError(f"no such model: {str(error).splitlines()[0]}") from None
 
 
 def _make_ntm(config: TrainConfig, task: Task) -> NTM:
@@ -73,9 +75,13 @@ def label(config: TrainConfig) -> str:
 
 
 def training_lengths(config: TrainConfig, task: Task) -> tuple[int, int]:
-    """Shortest and longest training length; UserError where they cross."""
+    """Shortest and longest training length; UserError where they cross or the task has no such length."""
     low = task.length_range[0] if config.min_length is None else config.min_length
     high = task.length_range[1] if config.max_length is None else config.max_length
     if low > high:
         raise UserError(f"the shortest training length, {low}, is above the longest, {high}")
+    try:
+        task.sample(1, length=low, generator=torch.Generator())
+    except ValueError as error:
+        raise UserError(f"{task.name}: {error}") from None
     return low, high

@@ -45,6 +45,7 @@ class GravesRMSProp(torch.optim.Optimizer):
                 state["square_mean"].mul_(decay).addcmul_(gradient, gradient, value=1 - decay)
                 state["mean"].lerp_(gradient, 1 - decay)
                 variance = torch.addcmul(state["square_mean"], state["mean"], state["mean"], value=-1)
-                scale = variance.add_(group["floor"]).sqrt_()
+                # Rounding can leave it below zero.
+                scale = variance.clamp_min_(0).add_(group["floor"]).sqrt_()
                 state["momentum_step"].mul_(group["momentum"]).addcdiv_(gradient, scale, value=-group["lr"])
                 parameter.add_(state["momentum_step"])

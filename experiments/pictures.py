@@ -37,13 +37,19 @@ def draw_run(
         figure = memory_figure(watch(model, task, length), f"{name}: length {length}")
         files.append(folder.figures / f"memory-{length}.png")
         save_figure(figure, files[-1])
+    # Tests at a chosen number of repeats are another axis than length.
+    tests = [row for row in folder.read_json(folder.evaluation, []) if row["repeats"] is None]
     curves = learning_curve_figure(
-        rows, paper_curves(config.task), name, model=label(config), solved_at=config.solved_at
+        rows,
+        paper_curves(config.task),
+        name,
+        model=label(config),
+        solved_at=config.solved_at,
+        optimum=tests[0].get("optimal_bits_per_sequence") if tests else None,
     )
     files.append(folder.figures / "learning-curve.png")
     save_figure(curves, files[-1])
-    # Tests at a chosen number of repeats are another axis than length.
-    if tests := [row for row in folder.read_json(folder.evaluation, []) if row["repeats"] is None]:
+    if tests:
         files.append(folder.figures / "error-by-length.png")
         save_figure(length_figure(tests, trained, task.length_unit, name), files[-1])
     return files

@@ -217,7 +217,7 @@ def start_tracker(
     """
     if kind == "none" or mode == "disabled":
         return Tracker(run_id)
-    wandb = _import_wandb()
+    wandb = import_wandb()
     chosen = {
         "run_id": run_id,
         "run_name": name,
@@ -274,7 +274,7 @@ def _folders_of(run_id: str, parent: Path) -> set[Path]:
 
 
 def _check_key() -> None:
-    wandb = _import_wandb()
+    wandb = import_wandb()
     wandb.setup(wandb.Settings(mode="online", silent=True))
     try:
         known = wandb.login(prompt=False, verify=False)
@@ -288,7 +288,8 @@ def _check_key() -> None:
         )
 
 
-def _import_wandb() -> Any:
+def import_wandb() -> Any:
+    """wandb, or a UserError that tells how to install it or do without."""
     try:
         import wandb
     except ImportError as error:

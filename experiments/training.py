@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 
-from experiments.checkpoint import load_checkpoint, save_checkpoint
-from experiments.config import TrainConfig
+from experiments.checkpoint import load_checkpoint, read_progress, save_checkpoint
+from experiments.config import CHANGEABLE, TrainConfig
 from experiments.curriculum import Curriculum
 from experiments.evaluation import evaluate, validation_batches
+from experiments.files import UserError
 from experiments.metrics import MetricsFile
 from experiments.models import make_model, training_lengths
 from experiments.optimizers import GravesRMSProp
@@ -24,8 +25,11 @@ from experiments.tracking import Tracker
 from tasks import Task
 
 
-class Stopped(Exception):
-    """Ctrl-C or SIGTERM; the checkpoint is written. exit_code as a shell would give it."""
+class Stopped(BaseException):
+    """Ctrl-C or SIGTERM. Like KeyboardInterrupt no Exception, so that no library swallows it.
+
+    exit_code: as a shell would give it.
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -88,7 +92,7 @@ class Trainer:
     def learning_rate(self) -> float:
         """The rate of the next step."""
         into = self.step - self.cooldown_start
-        share = 1.0 if into < 0 or self.config.cooldown_steps == 0 else 1 - into / self.config.cooldown_steps
+        share = 1.0 if into < 0 else 1 - into / max(self.last_step - self.cooldown_start, 1)
         return self.config.learning_rate * max(share, 0.0)
 
     def save(self) -> None:
@@ -102,12 +106,18 @@ class Trainer:
             "losses": self._losses,
             "norms": self._norms,
             "run_id": self.run_id,
-            "model": self.config.saved(),
+            "config": self.config.saved(),
         }
         save_checkpoint(self.folder.checkpoint, self.model, self.optimizer, self.generator, progress)
 
     def restore(self) -> None:
         """Continue from the folder's checkpoint. UserError where it cannot be used."""
+        expected = self.config.saved()
+        for name, value in read_progress(self.folder.checkpoint)["config"].items():
+            if name not in CHANGEABLE and value != expected.get(name):
+                raise UserError(
+                    f"{self.folder.checkpoint} is of another model: its {name} is {value!r}, not {expected.get(name)!r}"
+                )
         progress = load_checkpoint(self.folder.checkpoint, self.model, self.optimizer, self.generator)
         self.step, self.solved_step = progress["step"], progress["solved_step"]
         self.seconds, self.seconds_to_solve = progress["seconds"], progress["seconds_to_solve"]
@@ -150,7 +160,7 @@ class Trainer:
             raise NotFinite(
                 f"step {self.step + 1}: the loss is {self._losses[-1]} and the gradient's norm {norm}. "
                 f"The last good checkpoint is {self.folder.checkpoint}. "
-                "Try a smaller --clip-norm, a smaller --learning-rate or another --seed"
+                "Try a smaller --learning-rate, a --clip-norm that bites, or another --seed"
             )
         self.optimizer.step()
         self.step += 1
@@ -182,7 +192,7 @@ class Trainer:
         return {"step": self.step, "sequences": self.sequences} | row | clock
 
     def _training_scores(self) -> dict[str, Any]:
-        """Means since the last row, and what drove them."""
+        """Means since the last row, and what drove the last step."""
         losses, norms = self._losses, self._norms
         self._losses, self._norms = [], []
         loss = sum(losses) / len(losses)
@@ -192,7 +202,7 @@ class Trainer:
             "train/largest_bits_per_sequence": max(losses) / math.log(2),
             "train/gradient_norm": sum(norms) / len(norms),
             "train/largest_gradient_norm": max(norms),
-            "train/learning_rate": self.learning_rate,
+            "train/learning_rate": self.optimizer.param_groups[0]["lr"],
             "train/longest_length": self.curriculum.limit,
         }
 

@@ -14,8 +14,8 @@ def cosine_similarity(memory: Tensor, key: Tensor, epsilon: float = 1e-6) -> Ten
 
     memory:  (batch, slot, width).
     key:     (batch, head, width).
-    epsilon: norms below it count as epsilon, so that empty slots have similarity near zero
-             and every gradient is finite.
+    epsilon: norms below it count as epsilon, so that a zero vector has similarity zero and every
+             gradient is finite.
     Returns  (batch, head, slot), in [-1, 1].
     """
     squared = max(epsilon * epsilon, torch.finfo(memory.dtype).tiny)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, get_args
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from memnet.cells import Cell, State
@@ -68,7 +69,10 @@ def unroll(
     """
     shortest = input.size(1) if lengths is None else int(lengths.min())
     # Time first, so that a compiled step meets the same strides at every length.
-    steps = zip(*(_packed(part.transpose(0, 1)).unbind(0) for part in cell.project(input)), strict=True)
+    steps = zip(
+        *(_packed(rearrange(part, "batch time unit -> time batch unit")).unbind(0) for part in cell.project(input)),
+        strict=True,
+    )
     step = step or cell.step
     outputs: list[Tensor] = []
     for time, projected in enumerate(steps):

@@ -17,7 +17,7 @@ class Copy(Task):
     length n has 2n + 1 steps, of which the last n are scored.
 
     The paper trains at 1 to 20 and shows 10, 20, 30, 50 and 120. Its parameter counts fit 10 inputs and
-    9 outputs, as in repeat copy; what the ninth output was to be is not described, so there is none here.
+    9 outputs; what the further input and output were is not described, so there are none here.
     """
 
     name = "copy"

@@ -54,8 +54,13 @@ def refused(capsys: Capture, *args: object) -> str:
         ("train copy --steps 0", "--steps.*at least 1.*0"),
         ("train copy --steps -5", "--steps.*at least 1.*-5"),
         ("train copy --steps 1.5", "--steps.*'1.5'"),
-        ("train copy --model nmt", "nmt.*ntm"),
-        ("train copy --controller lsmt", "lsmt.*lstm"),
+        ("train copy --model nmt", "--model.*'nmt'.*'ntm'"),
+        ("train copy --controller lsmt", "--controller.*'lsmt', did you mean 'lstm'"),
+        ("train --steps 3 copy", "task first"),
+        ("train associative-recall --min-length 1", "associative-recall.*2.*1"),
+        ("train copy --learning-rate 1e38", "--learning-rate.*1000.*1e[+]38"),
+        ("train copy --hidden-size 10000000000", "no such model"),
+        ("train copy --device meta", "--device meta"),
         ("train copy --recipe paper/copy-ntm-lsmt", "'paper/copy-ntm-lsmt'.*'paper/copy-ntm-lstm'"),
         ("train copy --recipe paper/repeat-copy-lstm", "repeat-copy.*not copy"),
         ("train copy --recipe", "--recipe"),
@@ -142,7 +147,7 @@ def test_a_mistake_about_a_run_leaves_it_as_it_was(args: str, words: str, run: P
 
 def damaged(run: Path, tmp_path: Path) -> Path:
     copy = tmp_path / "damaged"
-    copy.mkdir()
+    copy.mkdir(parents=True)
     for name in ("config.yaml", "metrics.jsonl", "checkpoint.safetensors"):
         (copy / name).write_bytes((run / name).read_bytes())
     return copy
@@ -166,11 +171,28 @@ def test_a_checkpoint_that_cannot_be_used(how: str, run: Path, tmp_path: Path, c
         change = "controller: gru" if how == "other model" else "hidden_size: 13"
         old = "controller: feedforward" if how == "other model" else "hidden_size: 12"
         (copy / "config.yaml").write_text((copy / "config.yaml").read_text().replace(old, change))
-    for args in (["train", "--resume", copy], ["evaluate", copy]):
+    for args in (["evaluate", copy], ["train", "--resume", copy]):
         line = refused(capsys, *args)
         assert "checkpoint.safetensors" in line
         if how.startswith("other"):
             assert "another model" in line
+    assert (copy / "metrics.jsonl").read_bytes() == (run / "metrics.jsonl").read_bytes()
+
+
+def test_a_checkpoint_of_other_settings_with_the_same_sizes(run: Path, tmp_path: Path, capsys: Capture) -> None:
+    for old, new in (
+        ("read_order: after-write", "read_order: before-write"),
+        ("optimizer: adam", "optimizer: rmsprop"),
+    ):
+        copy = damaged(run, tmp_path / new.replace(" ", ""))
+        (copy / "config.yaml").write_text((copy / "config.yaml").read_text().replace(old, new))
+        assert re.search(f"another model.*{old.split()[0][:-1]}", refused(capsys, "train", "--resume", copy))
+
+
+def test_a_lost_checkpoint_does_not_cost_the_metrics(run: Path, tmp_path: Path, capsys: Capture) -> None:
+    copy = damaged(run, tmp_path)
+    (copy / "checkpoint.safetensors").unlink()
+    assert "is lost" in refused(capsys, "train", "--resume", copy)
     assert (copy / "metrics.jsonl").read_bytes() == (run / "metrics.jsonl").read_bytes()
 
 
@@ -297,6 +319,14 @@ def test_the_batch_size_of_a_test_changes_nothing(run: Path) -> None:
         assert other["bits_per_sequence"] == pytest.approx(scores[0]["bits_per_sequence"], rel=1e-5)
 
 
+def test_a_test_of_fewer_sequences_does_not_replace_one_of_more(run: Path) -> None:
+    for sequences in (6, 2, 9):
+        args = ["evaluate", run, "--length", "8", "--num-slots", "30", "--sequences", sequences]
+        assert main([str(arg) for arg in args]) == 0
+        (row,) = (row for row in json.loads((run / "evaluation.json").read_text()) if row["num_slots"] == 30)
+        assert row["sequences"] == max(6, sequences)
+
+
 def test_show_draws_again(run: Path, capsys: Capture) -> None:
     for path in (run / "figures").iterdir():
         path.unlink()
@@ -352,6 +382,7 @@ def test_training_runs_without_wandb_and_tells_how_with_it(tmp_path: Path) -> No
     blocked.mkdir()
     (blocked / "wandb.py").write_text("raise ImportError('not installed')\n")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{blocked}{os.pathsep}{ROOT}"}
+    folder = tmp_path / "wandb"
     for tracker, code in (("none", 0), ("wandb", 2)):
         args = ["train", "copy", *TINY, "--steps", "4", "--tracker", tracker, "--out", str(tmp_path / tracker)]
         done = subprocess.run(
@@ -360,3 +391,4 @@ def test_training_runs_without_wandb_and_tells_how_with_it(tmp_path: Path) -> No
         assert done.returncode == code, done.stderr
         assert "Traceback" not in done.stderr
     assert "--tracker none" in done.stderr
+    assert not folder.exists()

@@ -2,18 +2,28 @@
 
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 
 from experiments.__main__ import main
-from tests.running import ROOT
+from tests.running import ROOT, TINY
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the run that the README speaks of was made."""
+    folder = tmp_path_factory.mktemp("checkout")
+    assert main(["train", "copy", *TINY, "--steps", "2", "--out", str(folder / "runs" / "copy-ntm-s0")]) == 0
+    return folder
+
+
 @pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
-def test_python_blocks_run(block: str) -> None:
+def test_python_blocks_run(block: str, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(checkout)
     exec(compile(block, "README.md", "exec"), {})
 
 

@@ -15,6 +15,7 @@ from experiments.config import TrainConfig
 from experiments.curriculum import Curriculum
 from experiments.metrics import read_metrics
 from experiments.models import make_task
+from experiments.optimizers import GravesRMSProp
 from experiments.run_folder import RunFolder
 from experiments.training import Trainer
 from tasks import TASKS
@@ -93,8 +94,11 @@ def test_same_seed_same_run_and_other_seed_another(tmp_path: Path) -> None:
 
 def test_a_finished_run_can_be_resumed_with_more_steps(tmp_path: Path) -> None:
     assert train(tmp_path / "run", "--cooldown-steps", "0") == 0
+    before = (tmp_path / "run" / "weights.safetensors").read_bytes()
     assert main(["train", "--resume", str(tmp_path / "run"), "--steps", "30"]) == 0
     assert read_metrics(tmp_path / "run" / "metrics.jsonl")[-1]["step"] == 30
+    assert RunFolder(tmp_path / "run").read_config().steps == 30
+    assert (tmp_path / "run" / "weights.safetensors").read_bytes() != before
     assert train(tmp_path / "whole", "--cooldown-steps", "0", "--steps", "30") == 0
     assert torch.equal(
         checkpoint_tensors(tmp_path / "run")["generator"], checkpoint_tensors(tmp_path / "whole")["generator"]
@@ -116,6 +120,21 @@ def test_ctrl_c_and_sigterm_leave_a_checkpoint_that_goes_on(tmp_path: Path, numb
     assert command("train", "--resume", run).returncode == 0
     assert command("train", "copy", *TINY, "--steps", "400", "--out", whole).returncode == 0
     assert_same_run(whole, run)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.4, 1.0])
+def test_ctrl_c_while_starting_stops_in_one_line(tmp_path: Path, seconds: float) -> None:
+    run = tmp_path / "run"
+    process = start("train", "copy", *TINY[:-2], "--steps", "100000", "--out", run)
+    while not (run / "config.yaml").exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "stopped" in errors
+    assert "Traceback" not in errors
 
 
 def test_kill_9_loses_nothing_that_was_checkpointed(tmp_path: Path) -> None:
@@ -234,6 +253,34 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(
     assert main(["train", "--resume", str(tmp_path / "run")]) == 0
     assert train(tmp_path / "whole") == 0
     assert_same_run(tmp_path / "whole", tmp_path / "run")
+
+
+def test_rmsprop_is_the_one_of_graves_2013() -> None:
+    torch.manual_seed(0)
+    parameter = torch.nn.Parameter(torch.randn(3, dtype=torch.float64))
+    optimizer = GravesRMSProp([parameter], lr=0.01, momentum=0.9)
+    value, n, g, delta = parameter.detach().clone(), [0.0] * 3, [0.0] * 3, [0.0] * 3
+    for _ in range(20):
+        gradient = torch.randn(3, dtype=torch.float64)
+        parameter.grad = gradient.clone()
+        optimizer.step()
+        for i in range(3):
+            e = gradient[i].item()
+            n[i] = 0.95 * n[i] + 0.05 * e * e
+            g[i] = 0.95 * g[i] + 0.05 * e
+            delta[i] = 0.9 * delta[i] - 0.01 * e / (n[i] - g[i] ** 2 + 1e-4) ** 0.5
+            value[i] += delta[i]
+    assert torch.allclose(parameter, value, rtol=1e-12)
+
+
+def test_rmsprop_bears_large_constant_gradients() -> None:
+    parameter = torch.nn.Parameter(torch.zeros(4))
+    optimizer = GravesRMSProp([parameter], lr=1e-4)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(600):
+        parameter.grad = 100 + torch.rand(4, generator=generator)
+        optimizer.step()
+    assert parameter.isfinite().all()
 
 
 def test_curricula_draw_what_they_say() -> None:

@@ -49,7 +49,7 @@ def learning_curve_figure(
     """
     train = curve_of_rows(rows, "train/bits_per_sequence")
     valid = curve_of_rows(rows)
-    wrong = curve_of_rows(rows, "valid/wrong_bits_per_sequence") or curve_of_rows(rows, "valid/wrong_bits")
+    wrong = curve_of_rows(rows, "valid/wrong_bits_per_sequence")
     note = f"last validation: {valid[-1][1]:.3g} bits" if valid else ""
     note += f", {wrong[-1][1]:.3g} wrong bits per sequence" if valid and wrong else ""
     colour = _look(model)[1]

@@ -1,0 +1,23 @@
+"""Getting a trained model back from its run's folder."""
+
+from pathlib import Path
+
+from experiments.checkpoint import load_weights
+from experiments.config import TrainConfig
+from experiments.models import make_model, make_task
+from experiments.run_folder import RunFolder
+from memnet import SequenceModule
+from tasks import Task
+
+
+def load_run(run: str | Path, device: str = "cpu") -> tuple[TrainConfig, Task, SequenceModule]:
+    """The configuration, task and model of a run; the latest checkpoint's model where training has not ended.
+
+    UserError if there is no run, or its files cannot be used.
+    """
+    folder = RunFolder(run)
+    config = folder.read_config()
+    task = make_task(config.task)
+    model = make_model(config, task)
+    load_weights(folder.weights if folder.weights.exists() else folder.checkpoint, model)
+    return config, task, model.to(device).eval()
