@@ -73,5 +73,5 @@ def rows_of(values: list[float], every: int = 100) -> list[dict[str, Any]]:
     for k, value in enumerate(values, start=1):
         rows.append({"step": k, "sequences": every * k, "train/bits_per_sequence": value})
         if k % 2 == 0:
-            rows[-1] |= {"valid/bits_per_sequence": value / 2, "valid/wrong_bits": value / 4}
+            rows[-1] |= {"valid/bits_per_sequence": value / 2, "valid/wrong_bits_per_sequence": value / 4}
     return rows

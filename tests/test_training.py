@@ -317,6 +317,8 @@ def test_curricula_draw_what_they_say() -> None:
 )
 def test_every_model_learns_a_small_copy(tmp_path: Path, options: list[str]) -> None:
     small = [
+        "--num-layers",
+        "1",
         "--max-length",
         "1",
         "--num-slots",
