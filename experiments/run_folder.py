@@ -117,7 +117,9 @@ def versions() -> dict[str, str]:
     try:
         git = ["git", "-C", str(root)]
         commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True
+        ).stdout
         found["commit"] = commit + (" with changes" if changed.strip() else "")
     except (OSError, subprocess.CalledProcessError):
         found["commit"] = "unknown"
