@@ -170,7 +170,8 @@ def _text(result: dict[str, Any], config: TrainConfig) -> str:
         ]
     if result["curve"]:
         lines += [
-            "| thousand sequences | ours, median bits/seq on validation, of ended seeds the last | paper, bits/seq (digitised) |",
+            "| thousand sequences | ours, median bits/seq on validation, of ended seeds the last "
+            "| paper, bits/seq (digitised) |",
             "|---|---|---|",
         ]
         chosen = _thinned(result["curve"])
