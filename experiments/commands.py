@@ -4,10 +4,8 @@ import dataclasses
 import json
 import os
 import secrets
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
@@ -26,7 +24,7 @@ from experiments.pictures import draw_run
 from experiments.progress import Progress
 from experiments.run_folder import RunFolder, command, versions
 from experiments.tracking import Tracker, import_wandb, resolve_mode, start_tracker
-from experiments.training import NotFinite, Stopped, Trainer
+from experiments.training import NotFinite, Stopped, Trainer, handling_signals
 from memnet import NTM, SequenceModule
 from memnet.sequence import Backend
 from tasks import Task
@@ -44,7 +42,7 @@ def train(args: Sequence[str]) -> int:
     if mode != "disabled":
         import_wandb()
     try:
-        with _signals_stop():
+        with handling_signals(_stop):
             folder = RunFolder(config.resume) if config.resume else RunFolder.create(config)
             with folder.locked():
                 return _train_in(folder, config, task, mode)
@@ -286,16 +284,6 @@ def _prepare(device: str, threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-@contextmanager
-def _signals_stop() -> Iterator[None]:
-    """Turn Ctrl-C and SIGTERM into Stopped, wherever the program is."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Stopped(number)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Turn a signal into Stopped, wherever the program is."""
+    raise Stopped(number)
