@@ -89,6 +89,8 @@ class TrainConfig:
     """Largest norm of the whole gradient; None for no limit."""
     clip_value: float | None = None
     """Largest size of a gradient's element; None for no limit."""
+    weight_noise: float = 0.0
+    """Standard deviation of Gaussian noise on every weight, drawn anew for each step (Graves et al. 2013)."""
     curriculum: Literal["uniform", "fixed", "growing"] = "uniform"
     """Length of each batch: uniform over the range, always the longest, or uniform up to a limit that grows."""
     min_length: int | None = None
@@ -145,6 +147,8 @@ class TrainConfig:
                 raise UserError(f"{option(name)} must be a finite number above 0, not {value}")
         if self.learning_rate > 1000:
             raise UserError(f"--learning-rate must be at most 1000, not {self.learning_rate}")
+        if not 0 <= self.weight_noise < math.inf:
+            raise UserError(f"--weight-noise must be a finite number of at least 0, not {self.weight_noise}")
         if not 0 <= self.momentum < 1:
             raise UserError(f"--momentum must be in [0, 1), not {self.momentum}")
 

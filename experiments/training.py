@@ -161,9 +161,10 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate
         self.optimizer.zero_grad(set_to_none=True)
-        logits, _ = self.model(batch.input)
-        loss = self.task.loss(logits, batch)
-        loss.backward()
+        with self._weight_noise():
+            logits, _ = self.model(batch.input)
+            loss = self.task.loss(logits, batch)
+            loss.backward()
         norm = self._clip()
         self._losses.append(loss.item())
         self._norms.append(norm)
@@ -177,6 +178,23 @@ class Trainer:
         self.step += 1
         scored = float(batch.mask.sum()) * self.task.output_size / config.batch_size
         self.curriculum.report(self._losses[-1] / math.log(2) / scored)
+
+    @contextmanager
+    def _weight_noise(self) -> Iterator[None]:
+        """Move every weight by Gaussian noise; afterwards each is what it was, and has the gradient of the moved one."""
+        if not self.config.weight_noise:
+            yield
+            return
+        parameters = list(self.model.parameters())
+        clean = [parameter.detach().clone() for parameter in parameters]
+        with torch.no_grad():
+            for parameter in parameters:
+                noise = torch.randn(parameter.shape, generator=self.generator).to(parameter.device)
+                parameter.add_(noise, alpha=self.config.weight_noise)
+        yield
+        with torch.no_grad():
+            for parameter, before in zip(parameters, clean, strict=True):
+                parameter.copy_(before)
 
     def _clip(self) -> float:
         """Clip the gradient as configured; returns its norm before."""

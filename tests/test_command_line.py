@@ -78,6 +78,7 @@ def refused(capsys: Capture, *args: object) -> str:
         ("train copy --learning-rate nan", "--learning-rate.*nan"),
         ("train copy --learning-rate -1", "--learning-rate.*-1"),
         ("train copy --clip-norm 0", "--clip-norm.*0"),
+        ("train copy --weight-noise -0.1", "--weight-noise.*-0.1"),
         ("train copy --momentum 1", "--momentum.*1"),
         ("train copy --seed -1", "--seed.*-1"),
         ("train copy --device cdua", "--device cdua"),

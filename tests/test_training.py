@@ -26,6 +26,7 @@ MODELS = {
     "ntm-lstm": ["--controller", "lstm", "--num-reads", "2"],
     "ntm-learned": ["--memory-init", "learned", "--weights-init", "learned", "--learned-initial-state", "True"],
     "rmsprop": ["--optimizer", "rmsprop", "--clip-value", "1", "--clip-norm", "None"],
+    "noise": ["--weight-noise", "0.02"],
     "growing-gru": ["--model", "gru", "--curriculum", "growing", "--growing-start", "1", "--growing-threshold", "2"],
 }
 
@@ -219,6 +220,29 @@ def test_the_learning_rate_falls_to_zero_when_solved_or_at_the_end(tmp_path: Pat
     assert trainer.learning_rate == pytest.approx(0.5)
     trainer.solved_step = 97
     assert trainer.last_step == 100
+
+
+def test_weight_noise_moves_the_weights_for_one_step_only(tmp_path: Path) -> None:
+    options = {"steps": 1, "cooldown_steps": 0, "valid_every": 9, "log_every": 9, "tracker": "none"}
+    config = TrainConfig(task="copy", weight_noise=0.1, out=str(tmp_path / "run"), **options)  # type: ignore[arg-type]
+    trainer = Trainer(config, make_task("copy"), RunFolder.create(config), "id")
+    before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+    with trainer._weight_noise():
+        moved = torch.cat([(tensor - before[name]).flatten() for name, tensor in trainer.model.state_dict().items()])
+        draws = moved[moved != 0]
+        assert len(draws) == sum(parameter.numel() for parameter in trainer.model.parameters())
+        assert draws.std().item() == pytest.approx(0.1, rel=0.02)
+        assert abs(draws.mean().item()) < 0.002
+        logits, _ = trainer.model(torch.ones(1, 3, trainer.task.input_size))
+        logits.sum().backward()
+    for name, tensor in trainer.model.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    gradients = [parameter.grad.clone() for parameter in trainer.model.parameters() if parameter.grad is not None]
+    trainer.model.zero_grad()
+    logits, _ = trainer.model(torch.ones(1, 3, trainer.task.input_size))
+    logits.sum().backward()
+    clean = [parameter.grad for parameter in trainer.model.parameters() if parameter.grad is not None]
+    assert any(not torch.allclose(one, other) for one, other in zip(gradients, clean, strict=True))
 
 
 def test_solving_is_noticed_and_stops_early(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
