@@ -181,7 +181,7 @@ class Trainer:
 
     @contextmanager
     def _weight_noise(self) -> Iterator[None]:
-        """Move every weight by Gaussian noise; afterwards each is what it was, and has the gradient of the moved one."""
+        """Move every weight by Gaussian noise; afterwards each is as before, with the gradient of the moved one."""
         if not self.config.weight_noise:
             yield
             return
