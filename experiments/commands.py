@@ -71,8 +71,8 @@ class EvaluateOptions:
     """Seed of the test sequences, a stream of its own."""
     device: str = "cpu"
     """Where to compute: cpu or cuda."""
-    backend: Backend = "eager"
-    """How steps run: eager or compile."""
+    backend: Backend = "auto"
+    """How steps run: eager, compile, native (NTMs on the CPU), or auto, the fastest that applies."""
     threads: int = 1
     """CPU threads."""
 
@@ -212,6 +212,7 @@ def _run(trainer: Trainer, folder: RunFolder, tracker: Tracker) -> list[dict[str
         "command": command(),
         "config": config.saved(),
         "versions": versions(),
+        "backend_used": model.backend_used,
         "steps": trainer.step,
         "sequences": trainer.sequences,
         "sequences_to_solve": trainer.sequences_to_solve,

@@ -139,9 +139,12 @@ class Trainer:
     def train(self, metrics: MetricsFile, tracker: Tracker, progress: Progress) -> None:
         """Run to the end. Raises Stopped after Ctrl-C or SIGTERM, NotFinite for a loss that is no number."""
         with self._deferred_signals():
-            started = time.monotonic() - self.seconds
+            started, told = time.monotonic() - self.seconds, None
             while self.step < self.last_step:
                 self._train_step()
+                if told != self.model.backend_used:
+                    told = self.model.backend_used
+                    progress.message(f"backend: {told}")
                 self.seconds = time.monotonic() - started
                 if row := self._due_row(progress):
                     metrics.append(row)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from memnet import native
 from memnet.addressing import content_weights, interpolate_weights, sharpen_weights, shift_weights
 from memnet.cells import Cell, ControllerName, State, make_controller
 from memnet.memory import add_memory, erase_memory, read_memory
@@ -287,6 +288,7 @@ class NTM(SequenceModule):
     """
 
     cell: NTMCell
+    has_native = True
 
     def __init__(
         self,
@@ -339,6 +341,12 @@ class NTM(SequenceModule):
     @num_slots.setter
     def num_slots(self, value: int) -> None:
         self.cell.num_slots = value
+
+    def _native_refusal(self, input: Tensor, state: State) -> str | None:
+        return native.refusal(self.cell, input, state)
+
+    def _unroll_native(self, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+        return native.unroll_ntm(self.cell, input, state, lengths)
 
     def trace(self, input: Tensor, state: NTMState | None = None, *, lengths: Tensor | None = None) -> NTMTrace:
         """Run as `forward` does and keep what the heads did at every step.

@@ -1,6 +1,8 @@
 """From a cell to a sequence: one unroll that every recurrent model shares."""
 
+import warnings
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Literal, TypeAlias, get_args
 
 import torch
@@ -9,7 +11,7 @@ from torch import Tensor, nn
 
 from memnet.cells import Cell, State
 
-Backend: TypeAlias = Literal["eager", "compile"]
+Backend: TypeAlias = Literal["auto", "eager", "compile", "native"]
 Step: TypeAlias = Callable[[tuple[Tensor, ...], State], tuple[Tensor, State]]
 
 
@@ -91,6 +93,11 @@ def under_autocast(tensor: Tensor) -> bool:
     return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
 
 
+@cache
+def _warn_once(text: str) -> None:
+    warnings.warn(text, stacklevel=7)
+
+
 def _packed(tensor: Tensor) -> Tensor:
     """A copy with the standard strides, also along axes of size one (which `contiguous` leaves as they are)."""
     return tensor.clone(memory_format=torch.contiguous_format)
@@ -102,13 +109,20 @@ class SequenceModule(nn.Module):
     cell:        the one-step module.
     output_size: features of the readout.
 
-    Attribute backend: "eager", or "compile" to run the step through torch.compile (needs a C++ compiler; half a
-    minute once, then about twice as fast at every length). It is no part of the weights and may be set at any time.
-    torch keeps eight variants of a step (by batch size, slots, training or not); further ones run eagerly, with a
-    warning of torch.
+    Attribute backend: how steps run. It is no part of the weights and may be set at any time.
+        "eager":   one torch operation after the other, the definition.
+        "compile": the step through torch.compile (needs a C++ compiler; half a minute once, then about twice as fast
+                   at every length). torch keeps eight variants of a step (by batch size, slots, training or not);
+                   further ones run eagerly, with a warning of torch.
+        "native":  the whole sequence as one compiled operator, see memnet.native (needs a C++ compiler; seconds once,
+                   then 6 to 50 times as fast). For NTMs on the CPU in float32 or float64; what it does not cover
+                   runs eagerly, with a warning that says why.
+        "auto":    "native" where it covers the call, else "eager".
+    Attribute backend_used: what the last call ran, None before the first.
     """
 
     cell: Cell
+    has_native = False
 
     def __init__(self, cell: Cell, output_size: int) -> None:
         super().__init__()
@@ -118,17 +132,22 @@ class SequenceModule(nn.Module):
         self.readout = nn.Linear(cell.output_size, output_size)
         self.input_size, self.output_size = cell.input_size, output_size
         self.backend = "eager"
+        self.backend_used: Backend | None = None
         self._compiled: Step | None = None
 
     @property
     def backend(self) -> Backend:
-        """How steps run: "eager" or "compile"."""
+        """How steps run: "auto", "eager", "compile" or "native"."""
         return self._backend
 
     @backend.setter
     def backend(self, value: Backend) -> None:
         if value not in get_args(Backend):
             raise ValueError(f"backend must be one of {', '.join(get_args(Backend))}, not {value!r}")
+        if value == "native" and not self.has_native:
+            raise ValueError(
+                f'backend "native" covers NTM, not {type(self).__name__}; take "auto", "eager" or "compile"'
+            )
         self._backend: Backend = value
 
     def initial_state(self, batch_size: int) -> State:
@@ -176,11 +195,32 @@ class SequenceModule(nn.Module):
             state = self.initial_state(input.size(0))
         else:
             self._check_state(state, input.size(0))
-        if step is None and self.backend == "compile":
-            step, state = self._compiled_step(), map_state(_packed, state)
-        features, state = unroll(self.cell, input, state, lengths=lengths, step=step)
+        backend = "eager" if step is not None else self._backend_for(input, state)
+        if backend == "native":
+            features, state = self._unroll_native(input, state, lengths)
+        else:
+            if backend == "compile":
+                step, state = self._compiled_step(), map_state(_packed, state)
+            features, state = unroll(self.cell, input, state, lengths=lengths, step=step)
+        self.backend_used = backend
         output = self.readout(features)
         return output if past is None else output.masked_fill(past, 0.0), state
+
+    def _backend_for(self, input: Tensor, state: State) -> Backend:
+        if self.backend not in ("auto", "native"):
+            return self.backend
+        refusal = self._native_refusal(input, state) if self.has_native else "it covers NTM alone"
+        if refusal is not None and self.backend == "native":
+            _warn_once(f'backend "native" cannot run this: {refusal}. Running eagerly instead')
+        return "native" if refusal is None else "eager"
+
+    def _native_refusal(self, input: Tensor, state: State) -> str | None:
+        """Why the native backend does not cover a call, None where it does."""
+        raise NotImplementedError
+
+    def _unroll_native(self, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+        """What `unroll` returns."""
+        raise NotImplementedError
 
     def _compiled_step(self) -> Step:
         if self._compiled is None:

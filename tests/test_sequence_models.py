@@ -25,6 +25,13 @@ INPUT, OUTPUT, BATCH, TIME = 3, 2, 4, 6
 
 small_ntm = partial(memnet.NTM, INPUT, OUTPUT, hidden_size=5, num_slots=6, slot_size=4)
 
+
+def automatic(model: memnet.NTM) -> memnet.NTM:
+    """The model on the native backend, as far as that goes and there is a compiler."""
+    model.backend = "auto"
+    return model
+
+
 MODELS: dict[str, Callable[[], SequenceModule]] = {
     "rnn-tanh": lambda: memnet.RNN(INPUT, OUTPUT, hidden_size=5),
     "rnn-relu": lambda: memnet.RNN(INPUT, OUTPUT, hidden_size=5, nonlinearity="relu"),
@@ -56,6 +63,7 @@ MODELS: dict[str, Callable[[], SequenceModule]] = {
     "ntm-trained-random-memory": lambda: small_ntm(memory_init="random", trainable_memory=True),
     "ntm-trained-constant-memory": lambda: small_ntm(memory_init="constant", trainable_memory=True),
     "ntm-learned-weights": lambda: small_ntm(weights_init="learned", num_reads=2),
+    "ntm-as-one-operator": lambda: automatic(small_ntm(num_layers=2, num_reads=2, weights_init="learned")),
     "ntm-learned-start": lambda: small_ntm(learned_initial_state=True, weights_init="learned", memory_init="learned"),
 }
 
