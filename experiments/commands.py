@@ -19,7 +19,7 @@ from experiments.evaluation import merge_rows, table, test_at
 from experiments.files import UserError, write_whole
 from experiments.loading import load_run
 from experiments.metrics import MetricsFile, cut, read_metrics
-from experiments.models import label, make_model, make_task, training_lengths
+from experiments.models import backend_line, label, make_model, make_task, training_lengths
 from experiments.pictures import draw_run
 from experiments.progress import Progress
 from experiments.run_folder import RunFolder, command, versions
@@ -100,6 +100,7 @@ def evaluate(args: Sequence[str]) -> int:
         repeats=options.repeats,
         batch_size=options.batch_size,
     )
+    print(backend_line(model), file=sys.stderr)
     print(table(rows))
     with folder.locked():
         _keep_tests(folder, rows)

@@ -85,3 +85,9 @@ def training_lengths(config: TrainConfig, task: Task) -> tuple[int, int]:
     except ValueError as error:
         raise UserError(f"{task.name}: {error}") from None
     return low, high
+
+
+def backend_line(model: SequenceModule) -> str:
+    """Which backend the last call ran and, of "auto", why it was not the fastest."""
+    refusal = model.backend_refusal
+    return f"backend: {model.backend_used}" + (f" (not native: {refusal})" if refusal else "")

@@ -16,7 +16,7 @@ from experiments.curriculum import Curriculum
 from experiments.evaluation import evaluate, validation_batches
 from experiments.files import UserError
 from experiments.metrics import MetricsFile
-from experiments.models import make_model, training_lengths
+from experiments.models import backend_line, make_model, training_lengths
 from experiments.optimizers import GravesRMSProp
 from experiments.progress import Progress
 from experiments.run_folder import RunFolder
@@ -144,7 +144,7 @@ class Trainer:
                 self._train_step()
                 if told != self.model.backend_used:
                     told = self.model.backend_used
-                    progress.message(f"backend: {told}")
+                    progress.message(backend_line(self.model))
                 self.seconds = time.monotonic() - started
                 if row := self._due_row(progress):
                     metrics.append(row)

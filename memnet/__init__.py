@@ -11,9 +11,14 @@ from memnet.cells import (
     StackedCell,
     make_controller,
 )
+from memnet.entnet import EntNet, EntNetCell, EntNetState, EntNetTrace
+from memnet.key_value import KeyValueMemory, KeyValueMemoryNetwork, KeyValueRead, KeyValueTrace
+from memnet.memn2n import MemN2N, MemN2NTrace
 from memnet.ntm import NTM, HeadParameters, NTMCell, NTMState, NTMTrace
 from memnet.recurrent import GRU, LSTM, RNN
 from memnet.sequence import SequenceModule, detach_state
+from memnet.story import StoryModel
+from memnet.story_reader import StoryReader, StoryReaderTrace
 
 __all__ = [
     "GRU",
@@ -21,11 +26,21 @@ __all__ = [
     "NTM",
     "RNN",
     "Cell",
+    "EntNet",
+    "EntNetCell",
+    "EntNetState",
+    "EntNetTrace",
     "FeedForwardCell",
     "GRUCell",
     "HeadParameters",
+    "KeyValueMemory",
+    "KeyValueMemoryNetwork",
+    "KeyValueRead",
+    "KeyValueTrace",
     "LSTMCell",
     "LSTMState",
+    "MemN2N",
+    "MemN2NTrace",
     "NTMCell",
     "NTMState",
     "NTMTrace",
@@ -33,6 +48,9 @@ __all__ = [
     "RNNState",
     "SequenceModule",
     "StackedCell",
+    "StoryModel",
+    "StoryReader",
+    "StoryReaderTrace",
     "detach_state",
     "make_controller",
 ]

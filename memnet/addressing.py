@@ -1,6 +1,6 @@
-"""Where a head looks: one pure function for each equation of Graves et al. 2014, section 3.3.
+"""Where a head looks: one pure function for each equation of Graves et al. 2014, section 3.3, and attention.
 
-Weightings are (batch, head, slot), memory is (batch, slot, width).
+Weightings are (batch, head, slot), memory is (batch, slot, width); attention is (..., slot).
 """
 
 import torch
@@ -80,3 +80,20 @@ def sharpen_weights(weights: Tensor, sharpening: Tensor) -> Tensor:
     """
     smallest = torch.finfo(weights.dtype).tiny
     return torch.softmax(sharpening * weights.clamp_min(smallest).log(), dim=-1)
+
+
+def attention_weights(scores: Tensor, present: Tensor, empty: Tensor) -> Tensor:
+    """Softmax over the slots that are present, beside a number of empty ones that score zero.
+
+        p_i = exp(s_i) / (empty + sum_j exp(s_j))
+
+    With no empty slots they sum to one. Without any slot at all every weight is zero.
+
+    scores:  (..., slot).
+    present: (..., slot) bool; other slots weigh nothing.
+    empty:   (...,) number of further slots with score zero, whose share is lost.
+    Returns  (..., slot).
+    """
+    empty = torch.where(present.any(-1), empty, empty.clamp_min(1)).to(scores.dtype).log().unsqueeze(-1)
+    scores = torch.cat([scores.masked_fill(~present, -torch.inf), empty], -1)
+    return torch.softmax(scores, -1)[..., :-1]

@@ -1,7 +1,7 @@
 """The Neural Turing Machine (Graves et al. 2014, arXiv 1410.5401)."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch.nn import functional
 from memnet import native
 from memnet.addressing import content_weights, interpolate_weights, sharpen_weights, shift_weights
 from memnet.cells import Cell, ControllerName, State, make_controller
+from memnet.checks import check_choice, check_sizes
 from memnet.memory import add_memory, erase_memory, read_memory
 from memnet.sequence import SequenceModule, under_autocast
 
@@ -130,7 +131,7 @@ class NTMCell(Cell):
         norm_floor: float = 1e-6,
     ) -> None:
         super().__init__()
-        _check_sizes(input_size=input_size, slot_size=slot_size, num_reads=num_reads, num_writes=num_writes)
+        check_sizes(input_size=input_size, slot_size=slot_size, num_reads=num_reads, num_writes=num_writes)
         if shift_range < 0:
             raise ValueError(f"shift_range must be at least 0, not {shift_range}")
         for name, value, choices in (
@@ -139,8 +140,7 @@ class NTMCell(Cell):
             ("memory_init", memory_init, MemoryInit),
             ("weights_init", weights_init, WeightsInit),
         ):
-            if value not in get_args(choices):
-                raise ValueError(f"{name} must be one of {', '.join(get_args(choices))}, not {value!r}")
+            check_choice(name, value, choices)
         if memory_init == "learned" and trainable_memory is False:
             raise ValueError('memory_init "learned" needs trainable_memory; take "constant" or "random" instead')
         self.input_size = input_size
@@ -202,7 +202,7 @@ class NTMCell(Cell):
 
     @num_slots.setter
     def num_slots(self, value: int) -> None:
-        _check_sizes(num_slots=value)
+        check_sizes(num_slots=value)
         if self.addressing != "content" and 2 * self.shift_range + 1 > value:
             raise ValueError(
                 f"shift_range {self.shift_range} needs at least {2 * self.shift_range + 1} slots, not {value}"
@@ -370,14 +370,6 @@ class NTM(SequenceModule):
             heads=HeadParameters(*(torch.stack(parts, 1) for parts in zip(*heads, strict=True))),
             state=last,
         )
-
-
-def _check_sizes(**sizes: int) -> None:
-    for name, size in sizes.items():
-        if not isinstance(size, int):
-            raise ValueError(f"{name} must be a whole number, not {size!r}")
-        if size < 1:
-            raise ValueError(f"{name} must be at least 1, not {size}")
 
 
 def _full_precision(like: Tensor) -> AbstractContextManager[object]:

@@ -103,11 +103,8 @@ def _packed(tensor: Tensor) -> Tensor:
     return tensor.clone(memory_format=torch.contiguous_format)
 
 
-class SequenceModule(nn.Module):
-    """A cell over time with a linear readout: the interface of every recurrent model.
-
-    cell:        the one-step module.
-    output_size: features of the readout.
+class RecurrentModule(nn.Module):
+    """A cell to be run over time, and how its steps run.
 
     Attribute backend: how steps run. It is no part of the weights and may be set at any time.
         "eager":   one torch operation after the other, the definition.
@@ -118,21 +115,19 @@ class SequenceModule(nn.Module):
                    then 6 to 50 times as fast). For NTMs on the CPU in float32 or float64; what it does not cover
                    runs eagerly, with a warning that says why.
         "auto":    "native" where it covers the call, else "eager".
-    Attribute backend_used: what the last call ran, None before the first.
+    Attribute backend_used: what the last call ran, None before the first; backend_refusal: why that was not "native"
+    where "native" or "auto" was asked for, else None.
     """
 
     cell: Cell
     has_native = False
 
-    def __init__(self, cell: Cell, output_size: int) -> None:
+    def __init__(self, cell: Cell) -> None:
         super().__init__()
-        if output_size < 1:
-            raise ValueError(f"output_size must be at least 1, not {output_size}")
         self.cell = cell
-        self.readout = nn.Linear(cell.output_size, output_size)
-        self.input_size, self.output_size = cell.input_size, output_size
         self.backend = "eager"
         self.backend_used: Backend | None = None
+        self.backend_refusal: str | None = None
         self._compiled: Step | None = None
 
     @property
@@ -149,6 +144,62 @@ class SequenceModule(nn.Module):
                 f'backend "native" covers NTM, not {type(self).__name__}; take "auto", "eager" or "compile"'
             )
         self._backend: Backend = value
+
+    def unroll(
+        self, input: Tensor, state: State, *, lengths: Tensor | None = None, step: Step | None = None
+    ) -> tuple[Tensor, State]:
+        """`unroll` of the cell by the chosen backend; a given step is run as it is."""
+        backend = "eager" if step is not None else self._backend_for(input, state)
+        self.backend_used = backend
+        if backend == "native":
+            return self._unroll_native(input, state, lengths)
+        if backend == "compile":
+            step, state = self._compiled_step(), map_state(_packed, state)
+        return unroll(self.cell, input, state, lengths=lengths, step=step)
+
+    def _backend_for(self, input: Tensor, state: State) -> Backend:
+        self.backend_refusal = None
+        if self.backend not in ("auto", "native"):
+            return self.backend
+        self.backend_refusal = self._native_refusal(input, state) if self.has_native else "it covers NTM alone"
+        if self.backend_refusal is None:
+            return "native"
+        if self.backend == "native":
+            _warn_once(f'backend "native" cannot run this: {self.backend_refusal}. Running eagerly instead')
+        return "eager"
+
+    def _native_refusal(self, input: Tensor, state: State) -> str | None:
+        """Why the native backend does not cover a call, None where it does."""
+        raise NotImplementedError
+
+    def _unroll_native(self, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+        """What `unroll` returns."""
+        raise NotImplementedError
+
+    def _compiled_step(self) -> Step:
+        if self._compiled is None:
+            self._compiled = torch.compile(self.cell.step, dynamic=False)
+        return self._compiled
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy compiles its own step.
+        return self.__dict__ | {"_compiled": None}
+
+
+class SequenceModule(RecurrentModule):
+    """A cell over time with a linear readout: the interface of every recurrent model.
+
+    cell:        the one-step module.
+    output_size: features of the readout.
+    Attribute backend: see RecurrentModule.
+    """
+
+    def __init__(self, cell: Cell, output_size: int) -> None:
+        super().__init__(cell)
+        if output_size < 1:
+            raise ValueError(f"output_size must be at least 1, not {output_size}")
+        self.readout = nn.Linear(cell.output_size, output_size)
+        self.input_size, self.output_size = cell.input_size, output_size
 
     def initial_state(self, batch_size: int) -> State:
         """The state before the first step of `batch_size` sequences."""
@@ -195,41 +246,9 @@ class SequenceModule(nn.Module):
             state = self.initial_state(input.size(0))
         else:
             self._check_state(state, input.size(0))
-        backend = "eager" if step is not None else self._backend_for(input, state)
-        if backend == "native":
-            features, state = self._unroll_native(input, state, lengths)
-        else:
-            if backend == "compile":
-                step, state = self._compiled_step(), map_state(_packed, state)
-            features, state = unroll(self.cell, input, state, lengths=lengths, step=step)
-        self.backend_used = backend
+        features, state = self.unroll(input, state, lengths=lengths, step=step)
         output = self.readout(features)
         return output if past is None else output.masked_fill(past, 0.0), state
-
-    def _backend_for(self, input: Tensor, state: State) -> Backend:
-        if self.backend not in ("auto", "native"):
-            return self.backend
-        refusal = self._native_refusal(input, state) if self.has_native else "it covers NTM alone"
-        if refusal is not None and self.backend == "native":
-            _warn_once(f'backend "native" cannot run this: {refusal}. Running eagerly instead')
-        return "native" if refusal is None else "eager"
-
-    def _native_refusal(self, input: Tensor, state: State) -> str | None:
-        """Why the native backend does not cover a call, None where it does."""
-        raise NotImplementedError
-
-    def _unroll_native(self, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
-        """What `unroll` returns."""
-        raise NotImplementedError
-
-    def _compiled_step(self) -> Step:
-        if self._compiled is None:
-            self._compiled = torch.compile(self.cell.step, dynamic=False)
-        return self._compiled
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A copy compiles its own step.
-        return self.__dict__ | {"_compiled": None}
 
     def _check(self, input: Tensor, lengths: Tensor | None) -> None:
         weight = self.readout.weight

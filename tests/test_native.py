@@ -435,12 +435,16 @@ def test_without_a_library_it_runs_eagerly_with_one_line(
 
 
 @pytest.mark.usefixtures("forgetful")
-def test_auto_without_a_library_is_eager_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_without_a_library_is_eager_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEMNET_NATIVE", "0")
     model = small()
     model.backend = "auto"
     model(INPUT)
     assert model.backend_used == "eager"
+    assert model.backend_refusal == "MEMNET_NATIVE is 0"
+    model.backend = "eager"
+    model(INPUT)
+    assert model.backend_refusal is None
 
 
 def test_importing_builds_nothing(tmp_path: Path) -> None:

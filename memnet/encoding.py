@@ -1,0 +1,244 @@
+"""From words to vectors: word tables, bags of words, word positions and ages (Sukhbaatar et al. 2015, section 4.1).
+
+Words are ids; 0 is the nil word, which fills sentences and stories up and is worth nothing. Stories are
+(batch, sentence, word), oldest sentence first. Every encoding here gives a sentence the vector
+
+    m_k = sum_j l_kj A_{x_j, k}        with weights l_kj = level_j + slope_j ramp_k
+
+for a table A, where j = 1, 2, ... counts words and k = 1..d features.
+"""
+
+from typing import Literal, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Encoding: TypeAlias = Literal["bag-of-words", "position-paper", "position-facebook"]
+
+
+class WordTable(nn.Module):
+    """A vector for every word but nil, whose row is zero because it has no weights.
+
+    No gradient, noise or decay can move the nil word, as the original code achieves by zeroing its row after every
+    update. Weights start from N(0, 0.1^2).
+
+    num_words: ids 0..num_words - 1, nil included. width: features.
+    """
+
+    def __init__(self, num_words: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(num_words - 1, width).normal_(std=0.1))
+
+    def forward(self) -> Tensor:
+        """The whole table (num_words, width)."""
+        return functional.pad(self.weight, (0, 0, 1, 0))
+
+
+class PositionWeights(NamedTuple):
+    """How much word j counts in feature k: l_kj = level_j + slope_j ramp_k.
+
+    level: (..., word).
+    slope: (..., word), or None for zero.
+    ramp:  (width,).
+    """
+
+    level: Tensor
+    slope: Tensor | None
+    ramp: Tensor
+
+    def table(self) -> Tensor:
+        """The weights l_kj as (..., word, width)."""
+        level = self.level.unsqueeze(-1)
+        return level.expand(*self.level.shape, len(self.ramp)) if self.slope is None else level + self._sloped()
+
+    def _sloped(self) -> Tensor:
+        assert self.slope is not None
+        return self.slope.unsqueeze(-1) * self.ramp
+
+
+def bag_of_words(position: Tensor, width: int) -> PositionWeights:
+    """Every word counts alike, l_kj = 1 (Sukhbaatar et al. 2015, section 4.1).
+
+    position: (..., word), j = 1, 2, ...; its dtype is the result's.
+    """
+    return PositionWeights(torch.ones_like(position), None, position.new_zeros(width))
+
+
+def paper_positions(position: Tensor, num_words: Tensor | int, width: int) -> PositionWeights:
+    """The position encoding as printed (Sukhbaatar et al. 2015, section 4.1).
+
+        l_kj = (1 - j / J) - (k / d) (1 - 2 j / J)
+
+    position:  (..., word), j = 1, 2, ...; its dtype is the result's.
+    num_words: J, the sentence's own number of words; broadcasts against position.
+    width:     d.
+    """
+    share = position / num_words
+    ramp = torch.arange(1, width + 1, dtype=position.dtype, device=position.device) / width
+    return PositionWeights(1 - share, 2 * share - 1, ramp)
+
+
+def facebook_positions(position: Tensor, num_words: int, width: int) -> PositionWeights:
+    """The position encoding of the original code, which gave the published numbers.
+
+        l_kj = 1 + 4 (k - (d + 1) / 2) (j - (J + 1) / 2) / (d J)
+
+    position:  (..., word), j = 1, 2, ...; its dtype is the result's.
+    num_words: J, the same for all sentences: the most words of any, and one more where sentences bear a time word.
+    width:     d.
+    """
+    slope = 4 * (position - (num_words + 1) / 2) / (width * num_words)
+    ramp = torch.arange(1, width + 1, dtype=position.dtype, device=position.device) - (width + 1) / 2
+    return PositionWeights(torch.ones_like(position), slope, ramp)
+
+
+def sentence_weights(
+    words: Tensor, encoding: Encoding, *, width: int, max_words: int, times: bool, dtype: torch.dtype
+) -> PositionWeights:
+    """The weights of the words of sentences, the time word included.
+
+    In the original code the time word stands at the very end, position J = max_words + 1, and is multiplied by the
+    last column of l; sentences without one (questions) use the columns before it. In the paper's encoding J is the
+    sentence's own length and the time vector is added as it is.
+
+    words:     (..., word) ids; with times the last column holds time words.
+    max_words: words of the longest sentence that the model reads.
+    times:     whether the last column holds time words.
+    Returns    weights of words' shape, or of its last axis alone.
+    """
+    columns = words.size(-1) - times
+    position = torch.arange(1, columns + 1, dtype=dtype, device=words.device)
+    if encoding == "position-paper":
+        own_length = last_filled(words[..., :columns]).clamp_min(1).unsqueeze(-1)
+        weights = paper_positions(position, own_length, width)
+        if not times:
+            return weights
+        assert weights.slope is not None
+        return PositionWeights(
+            functional.pad(weights.level, (0, 1), value=1.0), functional.pad(weights.slope, (0, 1)), weights.ramp
+        )
+    if times:
+        position = functional.pad(position, (0, 1), value=max_words + 1)
+    if encoding == "bag-of-words":
+        return bag_of_words(position, width)
+    return facebook_positions(position, max_words + 1, width)
+
+
+class Sentences:
+    """Sentences that any word table can turn into vectors: the plain definition, which looks every word up.
+
+    words:   (..., word) ids.
+    weights: of words' shape or of its last axis alone.
+    """
+
+    def __init__(self, words: Tensor, weights: PositionWeights) -> None:
+        self.words, self.weights = words, weights
+
+    def prepare(self, table: Tensor) -> Tensor:
+        """What the methods below want of a table (num_words, width)."""
+        return table
+
+    def vectors(self, prepared: Tensor) -> Tensor:
+        """The sentences' vectors, sum_j l_j A_{x_j}: (..., width)."""
+        return (functional.embedding(self.words, prepared) * self.weights.table()).sum(-2)
+
+    def score(self, prepared: Tensor, query: Tensor) -> Tensor:
+        """The dot product of every sentence's vector with query (batch, width): (batch, sentence)."""
+        return (self.vectors(prepared) @ query.unsqueeze(-1)).squeeze(-1)
+
+    def blend(self, prepared: Tensor, shares: Tensor) -> Tensor:
+        """The sum of the sentences' vectors, shares (batch, sentence) of each: (batch, width)."""
+        return (shares.unsqueeze(-2) @ self.vectors(prepared)).squeeze(-2)
+
+
+class CountedSentences(Sentences):
+    """Sentences as counts of words, for small vocabularies: the same results, and no vector for every sentence.
+
+    As l_kj = level_j + slope_j ramp_k, a sentence's vector is n A + (t A) ramp, where n holds the summed levels of
+    each word and t the summed slopes. With all rows [n, t] as a matrix N, and T = [A; A ramp], scores are N (T u) and
+    blends (p N) T: batch x sentence x 2 num_words numbers to go through, whatever the width.
+    """
+
+    def __init__(self, words: Tensor, weights: PositionWeights, num_words: int) -> None:
+        super().__init__(words, weights)
+        columns, shares = [words], [weights.level]
+        if weights.slope is not None:
+            columns.append(words + num_words)
+            shares.append(weights.slope)
+        counts = weights.level.new_zeros(*words.shape[:-1], len(columns) * num_words)
+        share = torch.cat([one.expand_as(words) for one in shares], -1)
+        self.counts = counts.scatter_add(-1, torch.cat(columns, -1), share)
+
+    def prepare(self, table: Tensor) -> Tensor:
+        return table if self.weights.slope is None else torch.cat([table, table * self.weights.ramp])
+
+    def vectors(self, prepared: Tensor) -> Tensor:
+        return self.counts @ prepared
+
+    def score(self, prepared: Tensor, query: Tensor) -> Tensor:
+        return (self.counts @ (query @ prepared.mT).unsqueeze(-1)).squeeze(-1)
+
+    def blend(self, prepared: Tensor, shares: Tensor) -> Tensor:
+        return (shares.unsqueeze(-2) @ self.counts).squeeze(-2) @ prepared
+
+
+def last_filled(words: Tensor) -> Tensor:
+    """Position (from 1) of the last entry along the last axis that is not nil; 0 where there is none."""
+    position = torch.arange(1, words.size(-1) + 1, device=words.device)
+    return torch.where(words > 0, position, 0).amax(-1)
+
+
+def time_index(story_lengths: Tensor, num_sentences: int) -> Tensor:
+    """The age of every sentence: 1 for the newest, story_lengths for the oldest, 0 after the end.
+
+    story_lengths: (batch,). Returns (batch, num_sentences) integers.
+    """
+    sentence = torch.arange(num_sentences, device=story_lengths.device)
+    return (story_lengths.unsqueeze(-1) - sentence).clamp_min(0)
+
+
+def noisy_time_index(
+    story_lengths: Tensor, num_sentences: int, noise: float, generator: torch.Generator | None = None
+) -> Tensor:
+    """Ages stretched at random: the random noise in time (Sukhbaatar et al. 2015, section 4.1).
+
+    For a story of n sentences a number b is drawn evenly from 0..ceil(noise n), and n of the ages 1..n + b are
+    taken at random, in order. No sentence is added: only the ages have gaps.
+
+    story_lengths: (batch,). Returns (batch, num_sentences) integers, 0 after the end; up to n + ceil(noise n).
+    """
+    device, rows = story_lengths.device, story_lengths.unsqueeze(-1)
+    most = (noise * rows.double()).ceil()
+    blanks = (torch.rand(rows.shape, generator=generator, device=device) * (most + 1)).floor()
+    columns = num_sentences + int(-(-noise * num_sentences // 1))
+    draws = torch.rand(*rows.shape[:-1], columns, generator=generator, device=device)
+    draws = draws.masked_fill(torch.arange(columns, device=device) >= rows + blanks, 2.0)
+    ages = draws.argsort(-1)[..., :num_sentences] + 1
+    kept = torch.arange(num_sentences, device=device) < rows
+    return torch.where(kept, ages, 0).sort(-1, descending=True).values
+
+
+def keep_newest(story: Tensor, story_lengths: Tensor, max_sentences: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The last max_sentences sentences of every story.
+
+    Returns the story (batch, sentence, word), its lengths (batch,), and for every sentence its index in the story
+    given (batch, sentence).
+    """
+    dropped = (story_lengths - max_sentences).clamp_min(0).unsqueeze(-1)
+    sentence = torch.arange(min(story.size(1), max_sentences), device=story.device)
+    index = dropped + sentence
+    if story.size(1) > max_sentences:
+        story = story.gather(1, index.unsqueeze(-1).expand(-1, -1, story.size(-1)))
+    return story, story_lengths.clamp_max(max_sentences), index
+
+
+def spread_sentences(kept: Tensor, index: Tensor, num_sentences: int) -> Tensor:
+    """Put what belongs to the sentences kept at their places in the story: the way back from keep_newest.
+
+    kept:  (batch, sentence, ...). index: (batch, sentence) from keep_newest.
+    Returns (batch, num_sentences, ...), zero elsewhere.
+    """
+    places = index.view(*index.shape, *[1] * (kept.dim() - 2)).expand_as(kept)
+    whole = kept.new_zeros(kept.size(0), max(num_sentences, kept.size(1)), *kept.shape[2:])
+    return whole.scatter(1, places, kept)[:, :num_sentences]

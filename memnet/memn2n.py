@@ -1,0 +1,210 @@
+"""End-to-end memory networks (Sukhbaatar et al. 2015, arXiv 1503.08895)."""
+
+from itertools import pairwise
+from typing import Literal, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from memnet.addressing import attention_weights
+from memnet.checks import check_choice, check_sizes
+from memnet.encoding import (
+    CountedSentences,
+    Encoding,
+    Sentences,
+    WordTable,
+    keep_newest,
+    noisy_time_index,
+    sentence_weights,
+    spread_sentences,
+    time_index,
+)
+from memnet.story import StoryModel
+
+Tying: TypeAlias = Literal["adjacent", "layerwise"]
+
+
+class MemN2NTrace(NamedTuple):
+    """A MemN2N watched hop by hop, for pictures.
+
+    logits:    what forward returns.
+    attention: (batch, hop, sentence), p of eq. 1 for the sentences of the story as it was given: zero for those that
+               the memory was too short for, and where empty slots count their share is missing from the sum.
+    queries:   (batch, hop + 1, width), u before the first hop and after every hop.
+    """
+
+    logits: Tensor
+    attention: Tensor
+    queries: Tensor
+
+
+class MemN2N(StoryModel):
+    """Several hops of attention over the sentences of a story.
+
+        p_i = softmax(u . m_i)             eq. 1, over sentences; m_i = sum_j l_j A x_ij, time word included
+        o = sum_i p_i c_i                  eq. 2, c_i as m_i with table C
+        answer = softmax(W (u + o))        eq. 3; forward returns the logits
+        u' = u + o                         eq. 4, from hop to hop; H u + o where tied layer by layer
+
+    The defaults are those of the published single-task results (position encoding, linear start, random noise).
+
+    vocab_size, max_words: see StoryModel. In the original code max_words is that of the training file, questions
+                     included, and shapes the position encoding.
+    embedding_size:  d.
+    num_hops:        K.
+    tying:           "adjacent": K + 1 tables, where A of a hop is C of the one before, the first A embeds the question
+                     and the last C is W; "layerwise": one A, one C and one H for all hops, B and W apart.
+    encoding:        "bag-of-words", "position-paper" or "position-facebook" (the published numbers), see encoding.py.
+    max_sentences:   slots of the memory; of a longer story the last sentences are kept. The original takes the longest
+                     story of the training file, at most 50.
+    time_noise:      random noise in time while training: up to this share of gaps among the ages of sentences.
+    nonlinearity:    "relu" after every hop (the single-task 10k results), or None.
+    mask_empty:      False: empty slots have score zero and take their part of the softmax (the original code);
+                     True: only sentences are looked at. A story without sentences reads o = 0 either way.
+    score_times:     append a logit for every time word, as the original code's softmax has them, which changes
+                     training a little: logits are then (batch, vocab_size + max_sentences).
+
+    Attribute linear_start: leave the softmax out of eq. 1, for the first phase of training (section 4.1); it may be
+    set at any time and is no part of the weights.
+    Attribute counted: whether sentences are read as counts of words or word by word, see CountedSentences; the results
+    are the same. At first it is what takes fewer numbers.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        *,
+        max_words: int,
+        embedding_size: int = 20,
+        num_hops: int = 3,
+        tying: Tying = "adjacent",
+        encoding: Encoding = "position-facebook",
+        max_sentences: int = 50,
+        time_noise: float = 0.1,
+        nonlinearity: Literal["relu"] | None = None,
+        mask_empty: bool = False,
+        score_times: bool = False,
+    ) -> None:
+        super().__init__(vocab_size, max_words)
+        check_sizes(embedding_size=embedding_size, num_hops=num_hops, max_sentences=max_sentences)
+        check_choice("tying", tying, Tying)
+        check_choice("encoding", encoding, Encoding)
+        if nonlinearity not in (None, "relu"):
+            raise ValueError(f'nonlinearity must be "relu" or None, not {nonlinearity!r}')
+        if not 0 <= time_noise <= 1:
+            raise ValueError(f"time_noise must be 0..1, not {time_noise}")
+        self.embedding_size, self.num_hops, self.max_sentences = embedding_size, num_hops, max_sentences
+        self.tying, self.encoding = tying, encoding
+        self.time_noise, self.nonlinearity = time_noise, nonlinearity
+        self.mask_empty, self.score_times = mask_empty, score_times
+        self.num_words = vocab_size + max_sentences
+        self.linear_start = False
+        self.counted = self.num_words <= (max_words + 1) * embedding_size
+
+        tables = num_hops + 1 if tying == "adjacent" else 2
+        self.embeddings = nn.ModuleList(WordTable(self.num_words, embedding_size) for _ in range(tables))
+        self.question: WordTable | None = None
+        self.answer: WordTable | None = None
+        self.update: nn.Parameter | None = None
+        if tying == "layerwise":
+            self.question = WordTable(vocab_size, embedding_size)
+            self.answer = WordTable(self.num_words if score_times else vocab_size, embedding_size)
+            self.update = nn.Parameter(torch.empty(embedding_size, embedding_size).normal_(std=0.1))
+
+    def forward(
+        self,
+        story: Tensor,
+        question: Tensor,
+        *,
+        story_lengths: Tensor | None = None,
+        times: Tensor | None = None,
+    ) -> Tensor:
+        """Logits (batch, vocab_size) for the answer.
+
+        story, question, story_lengths: see StoryModel.
+        times: (batch, sentence) ages from 1 (the newest) to max_sentences, 0 where there is no sentence, for as many
+               sentences as the memory keeps; None draws them by draw_times.
+        """
+        return self._hops(story, question, story_lengths, times)[0]
+
+    def trace(
+        self,
+        story: Tensor,
+        question: Tensor,
+        *,
+        story_lengths: Tensor | None = None,
+        times: Tensor | None = None,
+    ) -> MemN2NTrace:
+        """Run as forward does and keep where every hop looked."""
+        logits, attention, queries, index = self._hops(story, question, story_lengths, times)
+        by_sentence = spread_sentences(torch.stack(attention, -1), index, story.size(1))
+        return MemN2NTrace(logits, by_sentence.transpose(1, 2), torch.stack(queries, 1))
+
+    def draw_times(self, story_lengths: Tensor, num_sentences: int, generator: torch.Generator | None = None) -> Tensor:
+        """Ages (batch, sentence) of the sentences in memory; random while training, if there is noise.
+
+        story_lengths: (batch,) sentences in memory, at most max_sentences.
+        num_sentences: size of the result's second axis.
+        """
+        if self.training and self.time_noise > 0:
+            times = noisy_time_index(story_lengths, num_sentences, self.time_noise, generator)
+            return times.clamp_max(self.max_sentences)
+        return time_index(story_lengths, num_sentences)
+
+    def _hops(
+        self, story: Tensor, question: Tensor, story_lengths: Tensor | None, times: Tensor | None
+    ) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor]:
+        story, question, lengths = self.read(story, question, story_lengths)
+        story, lengths, index = keep_newest(story, lengths, self.max_sentences)
+        if times is None:
+            times = self.draw_times(lengths, story.size(1))
+        else:
+            self._check_times(times, story.shape[:2])
+        present = torch.arange(story.size(1), device=story.device) < lengths.unsqueeze(-1)
+        empty = torch.zeros_like(lengths) if self.mask_empty else self.max_sentences - lengths
+        time_words = torch.where(present & (times > 0), times + (self.vocab_size - 1), 0)
+        sentences = self._sentences(torch.cat([story, time_words.unsqueeze(-1)], -1), self.num_words, times=True)
+        tables = [table() for table in self.embeddings]
+        query = self._asked(question, tables[0])
+        attention, queries = [], [query]
+        for key, value in self._pairs([sentences.prepare(table) for table in tables]):
+            scores = sentences.score(key, query)
+            weights = scores if self.linear_start else attention_weights(scores, present, empty)
+            carried = query if self.update is None else functional.linear(query, self.update)
+            query = carried + sentences.blend(value, weights)
+            if self.nonlinearity == "relu":
+                query = torch.relu(query)
+            attention.append(weights)
+            queries.append(query)
+        answers = tables[-1] if self.answer is None else self.answer()
+        scored = self.num_words if self.score_times else self.vocab_size
+        return functional.linear(query, answers[:scored]), attention, queries, index
+
+    def _check_times(self, times: Tensor, shape: torch.Size) -> None:
+        if times.shape != shape or times.dtype != torch.int64:
+            raise ValueError(f"times must be int64 {tuple(shape)}, not {times.dtype} {tuple(times.shape)}")
+        if self.validate and times.numel() and not (int(times.min()) >= 0 and int(times.max()) <= self.max_sentences):
+            raise ValueError(f"times must be 0..{self.max_sentences}, not {int(times.min())}..{int(times.max())}")
+
+    def _pairs(self, tables: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """Tables A and C of every hop."""
+        return list(pairwise(tables)) if self.tying == "adjacent" else [(tables[0], tables[1])] * self.num_hops
+
+    def _asked(self, question: Tensor, first: Tensor) -> Tensor:
+        """u before the first hop: the question by table B."""
+        table = first if self.question is None else self.question()
+        sentence = self._sentences(question, table.size(0), times=False)
+        return sentence.vectors(sentence.prepare(table))
+
+    def _sentences(self, words: Tensor, num_words: int, *, times: bool) -> Sentences:
+        assert self.max_words is not None
+        weights = sentence_weights(
+            words,
+            self.encoding,
+            width=self.embedding_size,
+            max_words=self.max_words,
+            times=times,
+            dtype=next(self.parameters()).dtype,
+        )
+        return CountedSentences(words, weights, num_words) if self.counted else Sentences(words, weights)

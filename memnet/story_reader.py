@@ -1,0 +1,113 @@
+"""Sequence models read stories word by word and answer at the question mark."""
+
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from memnet.checks import check_choice
+from memnet.sequence import Backend, SequenceModule
+from memnet.story import StoryModel
+
+Embedding: TypeAlias = Literal["one-hot", "learned"]
+
+
+class StoryReaderTrace(NamedTuple):
+    """A StoryReader watched word by word, for pictures.
+
+    logits:   what forward returns.
+    words:    (batch, time) what was read: the story's words, the question's, and 0 for the question mark at the end
+              and for padding after it.
+    lengths:  (batch,) steps of each row, the question mark included.
+    sequence: what the sequence model's own trace returned (an NTM has one), or its outputs (batch, time, vocab_size).
+    """
+
+    logits: Tensor
+    words: Tensor
+    lengths: Tensor
+    sequence: Any
+
+
+class StoryReader(StoryModel):
+    """Any sequence model as a model of stories.
+
+    It reads the words of all sentences in order, then the question's, then a question mark, and its output at the
+    question mark is the answer. Nils are left out; the question mark is fed as id 0, which no word has.
+
+    sequence:  the model; its output_size must be vocab_size.
+    vocab_size: see StoryModel.
+    embedding: "one-hot" (the DNC paper's runs of NTM and LSTM): the model's input_size must be vocab_size;
+               "learned": a vector for every word and the question mark, as wide as the model's input_size, from
+               N(0, 1).
+    Raises     ValueError where model and vocabulary cannot be combined.
+
+    The length of a batch depends on its values, so torch.vmap may run over the weights, not over the data.
+    """
+
+    def __init__(self, sequence: SequenceModule, vocab_size: int, *, embedding: Embedding = "learned") -> None:
+        super().__init__(vocab_size)
+        check_choice("embedding", embedding, Embedding)
+        if not isinstance(sequence, SequenceModule):
+            raise ValueError(
+                f"a StoryReader reads with a sequence model (NTM, LSTM, GRU, RNN), not with a "
+                f"{type(sequence).__name__}; models of stories read them by themselves"
+            )
+        for name, size, needed in (
+            ("output_size", sequence.output_size, True),
+            ("input_size", sequence.input_size, embedding == "one-hot"),
+        ):
+            if needed and size != vocab_size:
+                raise ValueError(f"the sequence model's {name} must be vocab_size {vocab_size}, not {size}")
+        self.sequence = sequence
+        self.embedding: nn.Parameter | None = None
+        if embedding == "learned":
+            self.embedding = nn.Parameter(torch.randn(vocab_size, sequence.input_size))
+
+    @property
+    def backend(self) -> Backend:
+        """How the sequence model's steps run, see RecurrentModule."""
+        return self.sequence.backend
+
+    @backend.setter
+    def backend(self, value: Backend) -> None:
+        self.sequence.backend = value
+
+    def forward(self, story: Tensor, question: Tensor, *, story_lengths: Tensor | None = None) -> Tensor:
+        """Logits (batch, vocab_size) for the answer; arguments as for StoryModel."""
+        words, lengths = self.stream(story, question, story_lengths)
+        # Without lengths no step has to hold back rows that are through; what they go on to say is not used.
+        output, _ = self.sequence(self._embedded(words))
+        return _last(output, lengths)
+
+    def trace(self, story: Tensor, question: Tensor, *, story_lengths: Tensor | None = None) -> StoryReaderTrace:
+        """Run as forward does and keep what the sequence model did at every word."""
+        words, lengths = self.stream(story, question, story_lengths)
+        input = self._embedded(words)
+        watch: Any = getattr(self.sequence, "trace", None)
+        if watch is not None:
+            watched = watch(input, lengths=lengths)
+            return StoryReaderTrace(_last(watched.output, lengths), words, lengths, watched)
+        output, _ = self.sequence(input, lengths=lengths)
+        return StoryReaderTrace(_last(output, lengths), words, lengths, output)
+
+    def stream(self, story: Tensor, question: Tensor, story_lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """What is read, one word a step: ids (batch, time), 0 for question mark and padding, and lengths (batch,)."""
+        story, question, _ = self.read(story, question, story_lengths)
+        words = functional.pad(torch.cat([story.flatten(1), question], 1), (0, 1))
+        real = words > 0
+        lengths = real.sum(1) + 1
+        order = (~real).to(torch.uint8).argsort(dim=1, stable=True)[:, : int(lengths.max())]
+        return words.gather(1, order), lengths
+
+    def _embedded(self, words: Tensor) -> Tensor:
+        if self.embedding is None:
+            weight = self.sequence.readout.weight
+            return functional.one_hot(words, self.vocab_size).to(weight.dtype)
+        return functional.embedding(words, self.embedding)
+
+
+def _last(output: Tensor, lengths: Tensor) -> Tensor:
+    """The output at each row's last step: (batch, time, feature) to (batch, feature)."""
+    last = (lengths - 1).view(-1, 1, 1).expand(-1, -1, output.size(-1))
+    return output.gather(1, last).squeeze(1)
