@@ -1,15 +1,20 @@
-"""Look at the tasks: `python -m tasks list`, `python -m tasks show NAME`."""
+"""Look at the tasks, and write stories: `python -m tasks list`, `show NAME`, `write babi OUT`."""
 
 import argparse
 import difflib
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 import torch
 
 from . import TASKS
+from .babi import TASK_NAMES, Difficulty
+from .babi import command_line as babi
+
+BABI = "babi"
 
 
 class Parser(argparse.ArgumentParser):
@@ -20,8 +25,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def task_name(text: str) -> str:
-    if text not in TASKS:
-        nearest = difflib.get_close_matches(text, TASKS, n=1, cutoff=0)[0]
+    if text not in (*TASKS, BABI):
+        nearest = difflib.get_close_matches(text, (*TASKS, BABI), n=1, cutoff=0)[0]
         raise argparse.ArgumentTypeError(f"no task is called {text!r}; the nearest is {nearest!r}")
     return text
 
@@ -35,14 +40,40 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
-def show(parser: Parser, name: str, length: int | None, seed: int) -> str:
-    task = TASKS[name]()
-    generator = torch.Generator().manual_seed(seed)
+def show(parser: Parser, chosen: argparse.Namespace) -> str:
     try:
-        batch = task.sample(1, length=length or task.length_range, generator=generator)
+        if chosen.name == BABI:
+            if chosen.length is not None:
+                parser.error("--length is not for babi; --questions-per-story makes its stories longer")
+            if chosen.task is None or len(chosen.task) > 1:
+                parser.error("babi needs one --task from 1 to 20")
+            return babi.show_story(chosen.task[0], chosen.seed, babi.difficulty_of(chosen))
+        if chosen.task is not None or babi.difficulty_of(chosen) != Difficulty():
+            parser.error(f"--task and the options of its stories are for babi, not for {chosen.name}")
+        task = TASKS[chosen.name]()
+        generator = torch.Generator().manual_seed(chosen.seed)
+        batch = task.sample(1, length=chosen.length or task.length_range, generator=generator)
     except ValueError as error:
         parser.error(str(error))
     return task.render(batch)
+
+
+def write(parser: Parser, chosen: argparse.Namespace) -> str:
+    questions = None if chosen.stories else chosen.questions
+    try:
+        return babi.write_tasks(
+            chosen.out,
+            chosen.task,
+            seed=chosen.seed,
+            stories=chosen.stories,
+            questions=questions,
+            difficulty=babi.difficulty_of(chosen),
+            overwrite=chosen.overwrite,
+        )
+    except ValueError as error:
+        parser.error(str(error))
+    except OSError as error:
+        parser.error(f"{error.filename or chosen.out}: {error.strerror or error}")
 
 
 def listing() -> str:
@@ -53,6 +84,8 @@ def listing() -> str:
         trained = f"{low} {task.length_unit}" if low == high else f"{low}-{high} {task.length_unit}"
         tested = ", ".join(map(str, task.test_lengths))
         lines.append(f"{name:20}{task.input_size:6}{task.output_size:8}  {trained:16}{tested}")
+    low, high = min(TASK_NAMES), max(TASK_NAMES)
+    lines.append(f"{BABI:20}{'words':>6}{'words':>8}  --task {low} to {high}; `write {BABI}` for files")
     return "\n".join(lines)
 
 
@@ -61,23 +94,35 @@ def main(arguments: list[str] | None = None) -> None:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("list", help="name every task, its sizes and its lengths", allow_abbrev=False)
     shower = commands.add_parser("show", help="draw one random example as text", allow_abbrev=False)
-    shower.add_argument("name", type=task_name, metavar="NAME", help=", ".join(TASKS))
+    shower.add_argument("name", type=task_name, metavar="NAME", help=", ".join((*TASKS, BABI)))
     shower.add_argument(
         "--length",
         type=whole_number(1, 1000),
         metavar="N",
         help="difficulty of the example; without it, one drawn from the training range",
     )
-    shower.add_argument(
-        "--seed",
-        type=whole_number(0, 2**63 - 1),
-        metavar="N",
-        default=0,
-        help="another seed, another example",
-    )
+    writer = commands.add_parser("write", help="write generated bAbI stories as files", allow_abbrev=False)
+    writer.add_argument("name", choices=[BABI], metavar=BABI, help="the only tasks that are files")
+    writer.add_argument("out", type=Path, metavar="OUT", help="folder for the files, made if it is not there")
+    for one, default in ((shower, None), (writer, [*TASK_NAMES])):
+        one.add_argument("--task", type=babi.task_numbers, default=default, metavar="N", help="bAbI task, such as 7")
+        one.add_argument(
+            "--seed",
+            type=whole_number(0, 2**63 - 1),
+            metavar="N",
+            default=0,
+            help="another seed, another example",
+        )
+        babi.add_difficulty(one)
+    size = writer.add_mutually_exclusive_group()
+    size.add_argument("--questions", type=whole_number(1, 10**8), default=1000, metavar="N", help="in each file")
+    size.add_argument("--stories", type=whole_number(1, 10**8), metavar="N", help="in each file, instead")
+    writer.add_argument("--overwrite", action="store_true", help="replace files that are there already")
     chosen = parser.parse_args(arguments)
     if chosen.command == "show":
-        print(show(shower, chosen.name, chosen.length, chosen.seed))
+        print(show(shower, chosen))
+    elif chosen.command == "write":
+        print(write(writer, chosen))
     elif chosen.command == "list":
         print(listing())
     else:

@@ -607,7 +607,7 @@ def test_command_line_in_its_own_process():
 def test_list_and_help(capsys):
     main(["list"])
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["NAME", *TASKS]
+    assert [line.split()[0] for line in lines] == ["NAME", *TASKS, "babi"]
     assert max(map(len, lines)) <= 80
     main([])
     printed = capsys.readouterr().out
