@@ -1,5 +1,6 @@
 """Training: what it learns, what it leaves, and that stopping changes nothing."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from experiments.curriculum import Curriculum
 from experiments.metrics import read_metrics
 from experiments.models import make_task
 from experiments.optimizers import GravesRMSProp
+from experiments.recipes import recipe
 from experiments.run_folder import RunFolder
 from experiments.training import Trainer
 from tasks import TASKS
@@ -182,8 +184,8 @@ def test_a_run_leaves_everything_in_one_folder(tmp_path: Path, capsys: pytest.Ca
         "learning-curve.png",
         "error-by-length.png",
     }
-    assert RunFolder(run).read_config() == TrainConfig(
-        task="copy",
+    assert RunFolder(run).read_config() == dataclasses.replace(
+        recipe("default", "copy"),
         seed=7,
         hidden_size=12,
         num_slots=16,
