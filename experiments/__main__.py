@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 HELP = """usage: python -m experiments COMMAND ...
 
   train TASK [options]     train a model until it solves the task, test it, draw it
+  train babi --task 1-20   train on stories and questions: bAbI, generated or released; or world-model
   train --resume RUN       continue a run, bit for bit
-  evaluate RUN [options]   test a run at other lengths or with more memory
+  evaluate RUN [options]   test a run at other lengths or with more memory, or on other stories
+  ask RUN                  tell a model of stories a story and ask it questions
   show RUN [options]       draw a run's figures again
-  summarize RUN ...        put runs that differ in their seed together in one result
-  recipes                  list the paper's settings that --recipe takes, with counts of parameters
+  summarize RUN ...        put runs that differ in their seed, or on stories their tasks, together in one result
+  recipes                  list the papers' settings that --recipe takes, with counts of parameters
 
 `python -m experiments COMMAND --help` lists the options of a command; `python -m tasks list` the tasks.
 """
@@ -40,18 +42,21 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _command(name: str) -> Callable[[Sequence[str]], int]:
     from experiments import commands
+    from experiments.ask import ask
     from experiments.files import UserError
     from experiments.names import nearest
     from experiments.recipes import table
+    from experiments.stories.recipes import story_table
     from experiments.summary import summarize
 
     def recipes(args: Sequence[str]) -> int:
-        print(table())
+        print(table(), story_table(), sep="\n\n")
         return 0
 
     known: dict[str, Callable[[Sequence[str]], int]] = {
         "train": commands.train,
         "evaluate": commands.evaluate,
+        "ask": ask,
         "show": commands.show,
         "summarize": summarize,
         "recipes": recipes,

@@ -11,12 +11,15 @@ from typing import TypeVar
 
 import tyro
 
-from experiments.config import CHANGEABLE, TrainConfig, from_yaml
+from experiments.config import CHANGEABLE, STORY_TASKS, Config, TrainConfig, from_yaml
+from experiments.fields import option
 from experiments.files import UserError
-from experiments.models import make_task
 from experiments.names import nearest
 from experiments.recipes import recipe
 from experiments.run_folder import RunFolder
+from experiments.stories.config import StoryConfig
+from experiments.stories.data import settled
+from experiments.stories.recipes import story_recipe
 from tasks import TASKS
 
 Options = TypeVar("Options")
@@ -43,54 +46,80 @@ def parse(kind: type[Options], name: str, args: Sequence[str], default: Options 
         raise UserError(_one_line(complaint.getvalue(), name, kind)) from None
 
 
-def parse_train(args: Sequence[str]) -> TrainConfig:
+def parse_train(args: Sequence[str]) -> Config:
     """The configuration of `train`: defaults from the recipe, --config or nothing, then the options given.
 
     With --resume only the options are read; the rest is the run's own.
     """
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    for name in ("--recipe", "--config", "--resume"):
+    for name in ("--recipe", "--config", "--resume", "--model"):
         early.add_argument(name)
     try:
         given, _ = early.parse_known_args(args)
     except argparse.ArgumentError as error:
         raise UserError(f"train: {error}") from None
-    asks_help = bool({"-h", "--help"} & set(args))
     task = args[0] if args and not args[0].startswith("-") else None
     if given.resume is not None:
         return _resumed(given.resume, args)
     if given.config is not None:
         if given.recipe is not None:
             raise UserError("--config and --recipe both give the settings to start from; take one of them")
-        start = from_yaml(Path(given.config))
-        if task is not None:
-            start = dataclasses.replace(start, task=task)
-        make_task(start.task)
+        start = _from_file(Path(given.config), task)
     elif task is not None:
-        make_task(task)
-        start = recipe(given.recipe or "default", task)
-    elif asks_help:
+        _check_task(task)
+        if task in STORY_TASKS:
+            start = story_recipe(given.recipe or "default", task, given.model)
+        else:
+            start = recipe(given.recipe or "default", task)
+    elif {"-h", "--help"} & set(args):
         start = TrainConfig(task="copy")
     else:
         raise UserError(
-            f"train needs a task first, as in `python -m experiments train copy`; there are {', '.join(TASKS)}"
+            "train needs a task first, as in `python -m experiments train copy`; there are "
+            f"{', '.join([*TASKS, *STORY_TASKS])}"
         )
-    config = parse(TrainConfig, "train", args, start)
-    config.check()
-    return config
+    return _checked(parse(type(start), "train", args, start))
 
 
-def _resumed(run: str, args: Sequence[str]) -> TrainConfig:
+def story_run(args: Sequence[str]) -> bool:
+    """Whether the arguments of a command name a run on stories."""
+    runs = (Path(arg) for arg in args if (Path(arg) / "config.yaml").is_file())
+    return any(isinstance(from_yaml(run / "config.yaml"), StoryConfig) for run in runs)
+
+
+def _from_file(path: Path, task: str | None) -> Config:
+    start = from_yaml(path)
+    _check_task(start.task)
+    if task is None:
+        return start
+    _check_task(task)
+    if (task in STORY_TASKS) != isinstance(start, StoryConfig) or (start.task in STORY_TASKS and task != start.task):
+        raise UserError(f"{path} is a configuration for {start.task}, not {task}")
+    return dataclasses.replace(start, task=task)  # type: ignore[arg-type]
+
+
+def _check_task(name: str) -> None:
+    if name not in STORY_TASKS and name not in TASKS:
+        raise UserError(f"no task is called {name!r}{nearest(name, [*TASKS, *STORY_TASKS])}")
+
+
+def _resumed(run: str, args: Sequence[str]) -> Config:
     saved = RunFolder(run).read_config()
-    config = parse(TrainConfig, "train", args, dataclasses.replace(saved, resume=run))
-    for field in dataclasses.fields(TrainConfig):
+    config = _checked(parse(type(saved), "train", args, dataclasses.replace(saved, resume=run)))
+    for field in dataclasses.fields(saved):
         if field.name in CHANGEABLE or field.name == "resume":
             continue
         if getattr(config, field.name) != getattr(saved, field.name):
             raise UserError(
-                f"--resume goes on with the run's own {field.name.replace('_', '-')} "
+                f"--resume goes on with the run's own {option(field.name).removeprefix('--')} "
                 f"({getattr(saved, field.name)}), not {getattr(config, field.name)}"
             )
+    return config
+
+
+def _checked(config: Config) -> Config:
+    if isinstance(config, StoryConfig):
+        config = settled(config)
     config.check()
     return config
 
@@ -107,7 +136,7 @@ def _one_line(box: str, name: str, kind: type) -> str:
             break
     text = " ".join(part for part in body if part)
     if unknown := re.search(r"Unrecognized options?: (--[\w-]+)", text):
-        options = ["--" + field.name.replace("_", "-") for field in dataclasses.fields(kind)]
+        options = [option(field.name) for field in dataclasses.fields(kind)]
         return f"{name}: no option is called {unknown[1]}{nearest(unknown[1], options)}"
     if choice := re.search(r"invalid choice '([^']*)' for argument '([^']*)'.*one of \(([^)]*)\)", text):
         value, wrong, known = choice.groups()

@@ -2,29 +2,26 @@
 
 import dataclasses
 import json
-import os
-import secrets
 import sys
 from collections.abc import Sequence
-from types import FrameType
 from typing import Any
 
-import torch
 import tyro
 
 from experiments.checkpoint import save_weights
-from experiments.command_line import parse, parse_train
-from experiments.config import TrainConfig, to_yaml
+from experiments.command_line import parse, parse_train, story_run
 from experiments.evaluation import merge_rows, table, test_at
 from experiments.files import UserError, write_whole
 from experiments.loading import load_run
-from experiments.metrics import MetricsFile, cut, read_metrics
 from experiments.models import backend_line, label, make_model, make_task, training_lengths
 from experiments.pictures import draw_run
 from experiments.progress import Progress
 from experiments.run_folder import RunFolder, command, versions
-from experiments.tracking import Tracker, import_wandb, resolve_mode, start_tracker
-from experiments.training import NotFinite, Stopped, Trainer, handling_signals
+from experiments.running import prepare, run_training
+from experiments.stories import commands as stories
+from experiments.stories.config import StoryConfig
+from experiments.tracking import Tracker
+from experiments.training import Trainer
 from memnet import NTM, SequenceModule
 from memnet.sequence import Backend
 from tasks import Task
@@ -33,27 +30,30 @@ from tasks import Task
 def train(args: Sequence[str]) -> int:
     """Train, test and draw. Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped."""
     config = parse_train(args)
-    _prepare(config.device, config.threads)
+    prepare(config.device, config.threads)
+    if isinstance(config, StoryConfig):
+        return stories.train(config)
     # What cannot be is refused before there is a folder.
     task = make_task(config.task)
     make_model(config, task)
     training_lengths(config, task)
-    mode = resolve_mode(config.wandb_mode, os.environ) if config.tracker == "wandb" else "disabled"
-    if mode != "disabled":
-        import_wandb()
-    try:
-        with handling_signals(_stop):
-            folder = RunFolder(config.resume) if config.resume else RunFolder.create(config)
-            with folder.locked():
-                return _train_in(folder, config, task, mode)
-    except Stopped as stop:
-        print("stopped", file=sys.stderr)
-        return stop.exit_code
+    kind = label(config)
+    return run_training(
+        config,
+        lambda folder, run_id: Trainer(config, task, folder, run_id),
+        _finish,
+        group=f"{config.task}-{kind}",
+        tags=[config.task, kind],
+        title=f"{config.task}, {kind}",
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateOptions:
-    """Test a trained run at any length; the table is printed and kept in the run's evaluation.json."""
+    """Test a trained run at any length; the table is printed and kept in the run's evaluation.json.
+
+    A run on stories has options of its own: see `evaluate RUN --help`.
+    """
 
     run: tyro.conf.Positional[str]
     """The run's folder."""
@@ -79,6 +79,8 @@ class EvaluateOptions:
 
 def evaluate(args: Sequence[str]) -> int:
     """Test a run and print the table."""
+    if story_run(args):
+        return stories.evaluate(args)
     options = parse(EvaluateOptions, "evaluate", args)
     for name in ("sequences", "batch_size", "repeats", "num_slots", "threads", *(["length"] * len(options.length))):
         value = min(options.length) if name == "length" else getattr(options, name)
@@ -86,7 +88,7 @@ def evaluate(args: Sequence[str]) -> int:
             raise UserError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
     if options.seed < 0:
         raise UserError(f"--seed must be at least 0, not {options.seed}")
-    _prepare(options.device, options.threads)
+    prepare(options.device, options.threads)
     folder = RunFolder(options.run)
     _, task, model = load_run(options.run, options.device)
     model.backend = options.backend
@@ -121,10 +123,12 @@ class ShowOptions:
 
 def show(args: Sequence[str]) -> int:
     """Draw a run's figures and print where they are."""
+    if story_run(args):
+        return stories.show(args)
     options = parse(ShowOptions, "show", args)
     if options.length and min(options.length) < 1:
         raise UserError(f"--length must be at least 1, not {min(options.length)}")
-    _prepare("cpu", 1)
+    prepare("cpu", 1)
     folder = RunFolder(options.run)
     config, task, model = load_run(options.run)
     try:
@@ -139,71 +143,9 @@ def show(args: Sequence[str]) -> int:
     return 0
 
 
-def _train_in(folder: RunFolder, config: TrainConfig, task: Task, mode: str) -> int:
-    trainer = Trainer(config, task, folder, run_id=f"{folder.path.name}-{secrets.token_hex(2)}")
-    earlier = _take_up(folder, trainer)
-    parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
-    print(f"{config.task}, {label(config)}, {parameters:,} parameters, in {folder.path}", file=sys.stderr)
-    tracker = Tracker(trainer.run_id)
-    exit_code = 1
-    try:
-        tracker = start_tracker(
-            config.tracker,
-            run_folder=folder.path.resolve(),
-            run_id=trainer.run_id,
-            name=folder.path.name,
-            group=f"{config.task}-{label(config)}",
-            job_type="train",
-            tags=[config.task, label(config)],
-            config={**config.saved(), "parameters": parameters, "versions": versions()},
-            mode=mode,
-        )
-        tracker.replay(earlier)
-        rows = _run(trainer, folder, tracker)
-        exit_code = 0
-    except Stopped as stop:
-        exit_code = stop.exit_code
-        go_on = f"python -m experiments train --resume {folder.path}"
-        print(f"stopped after step {trainer.step}; go on with: {go_on}", file=sys.stderr)
-    except NotFinite as trouble:
-        print(f"error: {trouble}", file=sys.stderr)
-    finally:
-        tracker.finish(exit_code)
-    if exit_code == 0:
-        print(_closing(trainer, folder, tracker, rows))
-    return exit_code
-
-
-def _take_up(folder: RunFolder, trainer: Trainer) -> list[dict[str, Any]]:
-    """Bring the trainer to the folder's checkpoint, or write its first; returns the metrics up to there.
-
-    Files that tell of the end of training go where training goes on. UserError if the checkpoint was lost.
-    """
-    earlier = read_metrics(folder.metrics) if folder.metrics.exists() else []
-    if folder.checkpoint.exists():
-        trainer.restore()
-    elif earlier:
-        raise UserError(f"{folder.checkpoint} is lost, though {folder.metrics} holds {len(earlier)} rows")
-    else:
-        trainer.save()
-    if earlier:
-        cut(folder.metrics, trainer.step)
-    if trainer.step < trainer.last_step:
-        for path in (folder.weights, folder.result, folder.evaluation):
-            path.unlink(missing_ok=True)
-    write_whole(folder.config, to_yaml(trainer.config))
-    return [row for row in earlier if row["step"] <= trainer.step]
-
-
-def _run(trainer: Trainer, folder: RunFolder, tracker: Tracker) -> list[dict[str, Any]]:
-    """Train, test, draw; returns the test table."""
+def _finish(trainer: Trainer, folder: RunFolder, tracker: Tracker) -> str:
+    """Test and draw; returns what is told at the end."""
     config, task, model = trainer.config, trainer.task, trainer.model
-    total = trainer.last_step * config.batch_size
-    with (
-        MetricsFile(folder.metrics) as metrics,
-        Progress(total, title=folder.path.name, start=trainer.sequences) as progress,
-    ):
-        trainer.train(metrics, tracker, progress)
     save_weights(folder.weights, model)
     rows = _tests(model, task, task.test_lengths, sequences=config.test_sequences)
     _keep_tests(folder, rows)
@@ -223,7 +165,7 @@ def _run(trainer: Trainer, folder: RunFolder, tracker: Tracker) -> list[dict[str
     write_whole(folder.result, json.dumps(result, indent=1) + "\n")
     scores = ("exact_share", "bit_error_rate", "wrong_bits_per_sequence", "bits_per_sequence")
     tracker.summary({f"test/{name}/length-{row['length']}": row[name] for row in rows for name in scores})
-    return rows
+    return _closing(trainer, folder, tracker, rows)
 
 
 def _tests(
@@ -274,18 +216,3 @@ def _closing(trainer: Trainer, folder: RunFolder, tracker: Tracker, rows: list[d
     lines.append(f"  python -m experiments evaluate {run} --sequences 1000")
     lines.append(f"  python -m experiments show {run} --length {max(task.test_lengths)}")
     return "\n".join(lines)
-
-
-def _prepare(device: str, threads: int) -> None:
-    """UserError for a device that is not there; sets the threads."""
-    try:
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"--device {device} cannot be used: {reason}") from None
-    torch.set_num_threads(threads)
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    """Turn a signal into Stopped, wherever the program is."""
-    raise Stopped(number)

@@ -3,25 +3,30 @@
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import tyro
 import yaml
 
+from experiments.fields import check_least, check_positive, from_fields, saved_fields
 from experiments.files import UserError
+from experiments.stories.config import StoryConfig, StoryTask
 from memnet.cells import ControllerName
 from memnet.ntm import Addressing, MemoryInit, ReadOrder, WeightsInit
 from memnet.sequence import Backend
 
 ModelName = Literal["ntm", "rnn-tanh", "rnn-relu", "lstm", "gru"]
-WHERE_FROM = ("out", "config", "resume")
 # What a resumed run may have other than the run it continues.
-CHANGEABLE = ("steps", "tracker", "wandb_mode", "threads", "test_sequences")
+CHANGEABLE = ("steps", "tracker", "wandb_mode", "threads", "test_sequences", "epochs", "test_questions", "babi_data")
+STORY_TASKS: tuple[str, ...] = get_args(StoryTask)
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """Train a model on a task until it is solved, then test it beyond the lengths it was trained on."""
+    """Train a model on a task until it is solved, then test it beyond the lengths it was trained on.
+
+    Stories have options of their own: see `train babi --help` and `train world-model --help`.
+    """
 
     task: tyro.conf.Positional[str]
     """What to learn: copy, repeat-copy, associative-recall, dynamic-ngrams or priority-sort."""
@@ -128,23 +133,19 @@ class TrainConfig:
     threads: int = 1
     """CPU threads; on small matrices more than one is slower."""
 
+    @property
+    def label(self) -> str:
+        """What is learned by which kind of model, for folders: copy-ntm."""
+        return f"{self.task}-{self.model}"
+
     def check(self) -> None:
         """UserError for a value that no run can have (sizes of models are checked where models are built)."""
-        for name in ("steps", "batch_size", "valid_every", "valid_sequences", "test_sequences", "log_every"):
-            _at_least(1, name, getattr(self, name))
-        for name in ("checkpoint_every", "threads", "growing_start"):
-            _at_least(1, name, getattr(self, name))
-        for name in ("min_length", "max_length"):
-            if getattr(self, name) is not None:
-                _at_least(1, name, getattr(self, name))
+        check_least(self, 1, "steps", "batch_size", "valid_every", "valid_sequences", "test_sequences", "log_every")
+        check_least(self, 1, "checkpoint_every", "threads", "growing_start", "min_length", "max_length")
         if self.min_length and self.max_length and self.min_length > self.max_length:
             raise UserError(f"--min-length {self.min_length} is above --max-length {self.max_length}")
-        _at_least(0, "cooldown_steps", self.cooldown_steps)
-        _at_least(0, "seed", self.seed)
-        for name in ("learning_rate", "clip_norm", "clip_value", "solved_at", "growing_threshold", "norm_floor"):
-            value = getattr(self, name)
-            if value is not None and not (value > 0 and math.isfinite(value)):
-                raise UserError(f"{option(name)} must be a finite number above 0, not {value}")
+        check_least(self, 0, "cooldown_steps", "seed")
+        check_positive(self, "learning_rate", "clip_norm", "clip_value", "solved_at", "growing_threshold", "norm_floor")
         if self.learning_rate > 1000:
             raise UserError(f"--learning-rate must be at most 1000, not {self.learning_rate}")
         if not 0 <= self.weight_noise < math.inf:
@@ -154,20 +155,18 @@ class TrainConfig:
 
     def saved(self) -> dict[str, Any]:
         """Plain data for config.yaml and the tracker: everything but where this run came from and went."""
-        return {key: value for key, value in dataclasses.asdict(self).items() if key not in WHERE_FROM}
+        return saved_fields(self)
 
 
-def option(name: str) -> str:
-    """The command line's spelling of a field."""
-    return "--" + name.replace("_", "-")
+Config: TypeAlias = TrainConfig | StoryConfig
 
 
-def to_yaml(config: TrainConfig) -> str:
+def to_yaml(config: Config) -> str:
     """The text of config.yaml."""
     return yaml.safe_dump(config.saved(), sort_keys=False)
 
 
-def from_yaml(path: Path) -> TrainConfig:
+def from_yaml(path: Path) -> Config:
     """Read a config.yaml strictly: UserError for anything but known fields with values of their type."""
     try:
         content = yaml.safe_load(path.read_text())
@@ -177,36 +176,10 @@ def from_yaml(path: Path) -> TrainConfig:
     return from_mapping(content, str(path))
 
 
-def from_mapping(content: Any, source: str) -> TrainConfig:
-    """A configuration from plain data, checked field by field; `source` names it in a UserError."""
+def from_mapping(content: Any, source: str) -> Config:
+    """A configuration from plain data, of the kind that its task has; `source` names it in a UserError."""
     if not isinstance(content, dict) or "task" not in content:
         raise UserError(f"{source} is no configuration: expected fields with their values, task among them")
-    fields = {field.name: field for field in dataclasses.fields(TrainConfig) if field.name not in WHERE_FROM}
-    values: dict[str, Any] = {}
-    for name, value in content.items():
-        if name not in fields:
-            raise UserError(f"{source}: no field is called {name!r}")
-        kind = fields[name].type
-        if isinstance(value, int) and not isinstance(value, bool) and _accepts(kind, 0.0) and not _accepts(kind, value):
-            value = float(value)
-        if not _accepts(kind, value):
-            raise UserError(f"{source}: {name} cannot be {value!r}")
-        values[name] = value
-    return TrainConfig(**values)
-
-
-def _accepts(kind: Any, value: Any) -> bool:
-    """Whether a value is of a field's type (the plain types, Literal and unions that TrainConfig uses)."""
-    choices = get_args(kind)
-    if not choices:
-        return type(value) is kind or (kind is None and value is None)
-    if getattr(kind, "__origin__", None) is Literal:
-        return value in choices
-    if hasattr(kind, "__metadata__"):
-        return _accepts(choices[0], value)
-    return any(_accepts(choice, value) or (choice is type(None) and value is None) for choice in choices)
-
-
-def _at_least(minimum: int, name: str, value: int) -> None:
-    if value < minimum:
-        raise UserError(f"{option(name)} must be at least {minimum}, not {value}")
+    if content["task"] in STORY_TASKS:
+        return from_fields(StoryConfig, content, source)
+    return from_fields(TrainConfig, content, source)

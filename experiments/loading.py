@@ -4,8 +4,10 @@ from pathlib import Path
 
 from experiments.checkpoint import load_weights
 from experiments.config import TrainConfig
+from experiments.files import UserError
 from experiments.models import make_model, make_task
 from experiments.run_folder import RunFolder
+from experiments.stories.config import StoryConfig
 from memnet import SequenceModule
 from tasks import Task
 
@@ -17,6 +19,8 @@ def load_run(run: str | Path, device: str = "cpu") -> tuple[TrainConfig, Task, S
     """
     folder = RunFolder(run)
     config = folder.read_config()
+    if isinstance(config, StoryConfig):
+        raise UserError(f"{folder.path} is a run on stories; experiments.stories.loading.load_story_run loads it")
     task = make_task(config.task)
     model = make_model(config, task)
     load_weights(folder.weights if folder.weights.exists() else folder.checkpoint, model)

@@ -6,6 +6,7 @@ checkpoint.safetensors   everything that --resume needs, always the latest
 weights.safetensors      the model's weights alone, after training
 result.json              how the run ended, with versions and commit
 evaluation.json          the test table
+vocabulary.json          runs on stories: the words, in the order of their numbers, and the sizes that follow from them
 figures/                 pictures
 """
 
@@ -22,7 +23,7 @@ from typing import Any
 
 import torch
 
-from experiments.config import TrainConfig, from_yaml, to_yaml
+from experiments.config import Config, from_yaml, to_yaml
 from experiments.files import UserError, write_whole
 
 RUNS = Path("runs")
@@ -38,12 +39,12 @@ class RunFolder:
             raise UserError(f"{self.path} is no run folder: there is no config.yaml in it")
 
     @classmethod
-    def create(cls, config: TrainConfig) -> "RunFolder":
+    def create(cls, config: Config) -> "RunFolder":
         """Make the folder of a new run: config.out, or the first free name under runs/.
 
         UserError if it cannot be written or holds a run already.
         """
-        base = f"{config.task}-{config.model}-s{config.seed}"
+        base = f"{config.label}-s{config.seed}"
         path = Path(config.out) if config.out is not None else _claim(RUNS / base)
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -83,10 +84,14 @@ class RunFolder:
         return self.path / "evaluation.json"
 
     @property
+    def vocabulary(self) -> Path:
+        return self.path / "vocabulary.json"
+
+    @property
     def figures(self) -> Path:
         return self.path / "figures"
 
-    def read_config(self) -> TrainConfig:
+    def read_config(self) -> Config:
         """The saved configuration; UserError where it was damaged."""
         return from_yaml(self.config)
 

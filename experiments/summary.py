@@ -18,6 +18,8 @@ from experiments.metrics import read_metrics
 from experiments.models import label
 from experiments.paper_curves import Curve, columns, curve_of_rows, paper_curves
 from experiments.run_folder import RunFolder, versions
+from experiments.stories.config import StoryConfig
+from experiments.stories.summary import summarize_stories
 
 PUBLISHED = Path(__file__).parent / "published" / "ntm_tests.json"
 _TEST_COLUMNS = (
@@ -35,7 +37,7 @@ _MACHINE = ("seed", "device", "threads", "backend", "tracker", "wandb_mode")
 
 @dataclasses.dataclass(frozen=True)
 class SummarizeOptions:
-    """Put runs that differ only in their seed together: OUT.json, OUT.md and OUT.png."""
+    """Put runs together that differ only in their seed (on stories: seed or tasks): OUT.json, OUT.md and OUT.png."""
 
     runs: tyro.conf.Positional[tuple[str, ...]]
     """The folders of the runs."""
@@ -52,6 +54,21 @@ def summarize(args: Sequence[str]) -> int:
         raise UserError("summarize needs at least one run folder")
     folders = [RunFolder(run) for run in options.runs]
     configs = [folder.read_config() for folder in folders]
+    stories = [config for config in configs if isinstance(config, StoryConfig)]
+    sequences = [config for config in configs if isinstance(config, TrainConfig)]
+    if stories and sequences:
+        raise UserError(f"runs on stories and runs on {sequences[0].task} cannot be one result")
+    if stories:
+        text = summarize_stories(folders, stories, out=options.out, made_by=options.made_by)
+    else:
+        text = _summarize_sequences(folders, sequences, options)
+    print(text, end="")
+    return 0
+
+
+def _summarize_sequences(
+    folders: Sequence[RunFolder], configs: Sequence[TrainConfig], options: SummarizeOptions
+) -> str:
     for folder, config in zip(folders, configs, strict=True):
         _same_setting(configs[0], config, folder)
     seeds = [config.seed for config in configs]
@@ -74,8 +91,7 @@ def summarize(args: Sequence[str]) -> int:
     write_whole(f"{options.out}.md", text)
     title = f"{configs[0].task}, {label(configs[0])}, recipe {configs[0].recipe}"
     save_figure(seeds_figure(curves, published, title, model=label(configs[0])), f"{options.out}.png")
-    print(text, end="")
-    return 0
+    return text
 
 
 def _same_setting(first: TrainConfig, other: TrainConfig, folder: RunFolder) -> None:

@@ -1,87 +1,46 @@
-"""The training loop: steps, validation, checkpoints; stopping and going on bit for bit."""
+"""Training a sequence model on a task: steps, validation, weight noise, and the cooldown once it is solved."""
 
 import math
-import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 from typing import Any
 
 import torch
 
-from experiments.checkpoint import load_checkpoint, read_progress, save_checkpoint
-from experiments.config import CHANGEABLE, TrainConfig
+from experiments.config import TrainConfig
 from experiments.curriculum import Curriculum
 from experiments.evaluation import evaluate, validation_batches
-from experiments.files import UserError
-from experiments.metrics import MetricsFile
+from experiments.loop import NotFinite, TrainingLoop
 from experiments.models import backend_line, make_model, training_lengths
 from experiments.optimizers import GravesRMSProp
 from experiments.progress import Progress
 from experiments.run_folder import RunFolder
 from experiments.seeds import generator_for
-from experiments.tracking import Tracker
+from memnet import SequenceModule
 from tasks import Task
 
 
-@contextmanager
-def handling_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Give Ctrl-C and SIGTERM to a handler, and back to the one before."""
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, earlier in before.items():
-            signal.signal(number, earlier)
-
-
-class Stopped(BaseException):
-    """Ctrl-C or SIGTERM. Like KeyboardInterrupt no Exception, so that no library swallows it.
-
-    exit_code: as a shell would give it.
-    """
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.exit_code = 128 + number
-
-
-class NotFinite(Exception):
-    """The loss or gradient is not a finite number; nothing after the last good checkpoint is kept."""
-
-
-class Trainer:
-    """One run's training. Everything that changes is in the checkpoint, so that stopping changes nothing.
+class Trainer(TrainingLoop[TrainConfig, SequenceModule]):
+    """One run's training of a sequence model.
 
     config, task, folder: what to train, and where it is kept.
     """
 
     def __init__(self, config: TrainConfig, task: Task, folder: RunFolder, run_id: str) -> None:
         """UserError for sizes that cannot be, or a device that is not there."""
-        self.config, self.task, self.folder = config, task, folder
-        self.device = torch.device(config.device)
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(generator_for("weights", config.seed).get_state())
-            self.model = make_model(config, task).to(self.device)
-        self.model.backend = config.backend
-        self.optimizer = _make_optimizer(config, self.model)
-        self.generator = generator_for("train", config.seed)
+            model = make_model(config, task).to(config.device)
+        model.backend = config.backend
+        super().__init__(config, folder, run_id, model, _make_optimizer(config, model))
+        self.task = task
         self.curriculum = Curriculum(config, training_lengths(config, task))
         self.validation = validation_batches(task, training_lengths(config, task), config.valid_sequences, config.seed)
-        self.run_id = run_id
-        self.step = 0
         self.solved_step: int | None = None
-        self.seconds = 0.0
         self.seconds_to_solve: float | None = None
         self._losses: list[float] = []
         self._norms: list[float] = []
-        self._stop: int | None = None
-
-    @property
-    def sequences(self) -> int:
-        """Training sequences seen so far."""
-        return self.step * self.config.batch_size
+        self._told_backend: str | None = None
 
     @property
     def sequences_to_solve(self) -> int | None:
@@ -106,58 +65,21 @@ class Trainer:
         share = 1.0 if into < 0 else 1 - into / max(self.last_step - self.cooldown_start, 1)
         return self.config.learning_rate * max(share, 0.0)
 
-    def save(self) -> None:
-        """Write the checkpoint, in place of the one before."""
-        progress = {
-            "step": self.step,
+    def changing(self) -> dict[str, Any]:
+        return {
             "solved_step": self.solved_step,
-            "seconds": self.seconds,
             "seconds_to_solve": self.seconds_to_solve,
             "curriculum": self.curriculum.state(),
             "losses": self._losses,
             "norms": self._norms,
-            "run_id": self.run_id,
-            "config": self.config.saved(),
         }
-        save_checkpoint(self.folder.checkpoint, self.model, self.optimizer, self.generator, progress)
 
-    def restore(self) -> None:
-        """Continue from the folder's checkpoint. UserError where it cannot be used."""
-        expected = self.config.saved()
-        for name, value in read_progress(self.folder.checkpoint)["config"].items():
-            if name not in CHANGEABLE and value != expected.get(name):
-                raise UserError(
-                    f"{self.folder.checkpoint} is of another model: its {name} is {value!r}, not {expected.get(name)!r}"
-                )
-        progress = load_checkpoint(self.folder.checkpoint, self.model, self.optimizer, self.generator)
-        self.step, self.solved_step = progress["step"], progress["solved_step"]
-        self.seconds, self.seconds_to_solve = progress["seconds"], progress["seconds_to_solve"]
+    def put_back(self, progress: dict[str, Any]) -> None:
+        self.solved_step, self.seconds_to_solve = progress["solved_step"], progress["seconds_to_solve"]
         self.curriculum.restore(progress["curriculum"])
         self._losses, self._norms = progress["losses"], progress["norms"]
-        self.run_id = progress["run_id"]
 
-    def train(self, metrics: MetricsFile, tracker: Tracker, progress: Progress) -> None:
-        """Run to the end. Raises Stopped after Ctrl-C or SIGTERM, NotFinite for a loss that is no number."""
-        with self._deferred_signals():
-            started, told = time.monotonic() - self.seconds, None
-            while self.step < self.last_step:
-                self._train_step()
-                if told != self.model.backend_used:
-                    told = self.model.backend_used
-                    progress.message(backend_line(self.model))
-                self.seconds = time.monotonic() - started
-                if row := self._due_row(progress):
-                    metrics.append(row)
-                    tracker.log(row)
-                    progress.total_sequences = self.last_step * self.config.batch_size
-                    progress.update(row, self.sequences, state=self._state_word())
-                if self._stop is not None or self.step % self.config.checkpoint_every == 0:
-                    self.save()
-                if self._stop is not None:
-                    raise Stopped(self._stop)
-        self.save()
-
-    def _train_step(self) -> None:
+    def _train_step(self, progress: Progress) -> None:
         config = self.config
         length = self.curriculum.draw(self.generator)
         batch = self.task.sample(config.batch_size, length=length, generator=self.generator).to(self.device)
@@ -181,6 +103,9 @@ class Trainer:
         self.step += 1
         scored = float(batch.mask.sum()) * self.task.output_size / config.batch_size
         self.curriculum.report(self._losses[-1] / math.log(2) / scored)
+        if self._told_backend != self.model.backend_used:
+            self._told_backend = self.model.backend_used
+            progress.message(backend_line(self.model))
 
     @contextmanager
     def _weight_noise(self) -> Iterator[None]:
@@ -210,18 +135,12 @@ class Trainer:
         return float(norm)
 
     def _due_row(self, progress: Progress) -> dict[str, Any]:
-        """The row of metrics for this step, empty when none is due."""
-        config, row = self.config, dict[str, Any]()
-        last = self.step == self.last_step
-        if last or self.step % config.log_every == 0:
+        row: dict[str, Any] = {}
+        if self._due(self.config.log_every):
             row |= self._training_scores()
-        if last or self.step % config.valid_every == 0:
+        if self._due(self.config.valid_every):
             row |= self._validate(progress)
-        if not row:
-            return row
-        speed = self.sequences / max(self.seconds, 1e-9)
-        clock = {"perf/seconds": self.seconds, "perf/sequences_per_second": speed}
-        return {"step": self.step, "sequences": self.sequences} | row | clock
+        return row
 
     def _training_scores(self) -> dict[str, Any]:
         """Means since the last row, and what drove the last step."""
@@ -251,18 +170,6 @@ class Trainer:
 
     def _state_word(self) -> str:
         return "" if self.solved_step is None else f"solved at {self.sequences_to_solve} sequences"
-
-    @contextmanager
-    def _deferred_signals(self) -> Iterator[None]:
-        """Let Ctrl-C and SIGTERM wait for the end of a step; a second one does not wait."""
-
-        def note(number: int, frame: FrameType | None) -> None:
-            if self._stop is not None:
-                raise Stopped(number)
-            self._stop = number
-
-        with handling_signals(note):
-            yield
 
 
 def _make_optimizer(config: TrainConfig, model: torch.nn.Module) -> torch.optim.Optimizer:

@@ -1,4 +1,4 @@
-"""Pictures of runs: memory over time, learning curves, error against length, seeds beside one another.
+"""Pictures of runs: memory over time, learning curves, errors by length and by task, what was looked at in a story.
 
 Every function returns a matplotlib Figure, 1200 pixels wide, and `save_figure` writes it as PNG.
 matplotlib is imported when the first figure is made, through its object API: there is no pyplot,
@@ -8,17 +8,22 @@ no window and no figure that stays in memory, and the caller's matplotlib settin
 from experiments.figures.curves import learning_curve_figure, seeds_figure
 from experiments.figures.lengths import length_figure
 from experiments.figures.memory import Episode, memory_figure
+from experiments.figures.stories import AskedStory, attention_figure, gates_figure, task_error_figure
 from experiments.figures.style import MODELS, save_figure
 from experiments.paper_curves import curve_of_rows, paper_curves
 
 __all__ = [
     "MODELS",
+    "AskedStory",
     "Episode",
+    "attention_figure",
     "curve_of_rows",
+    "gates_figure",
     "learning_curve_figure",
     "length_figure",
     "memory_figure",
     "paper_curves",
     "save_figure",
     "seeds_figure",
+    "task_error_figure",
 ]

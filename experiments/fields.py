@@ -1,0 +1,69 @@
+"""What the configurations of all kinds of runs share: strict reading, and the checks of single fields."""
+
+import dataclasses
+import math
+from typing import Any, Literal, TypeVar, get_args
+
+from experiments.files import UserError
+
+WHERE_FROM = ("out", "config", "resume")
+
+# Where the command line does not say what the field is called.
+_SPELLED = {"numbers": "task"}
+
+Configuration = TypeVar("Configuration")
+
+
+def option(name: str) -> str:
+    """The command line's spelling of a field."""
+    return "--" + _SPELLED.get(name, name).replace("_", "-")
+
+
+def saved_fields(config: Any) -> dict[str, Any]:
+    """Plain data for config.yaml and the tracker: everything but where this run came from and went."""
+    return {key: value for key, value in dataclasses.asdict(config).items() if key not in WHERE_FROM}
+
+
+def from_fields(kind: type[Configuration], content: dict[str, Any], source: str) -> Configuration:
+    """A configuration from plain data, checked field by field; `source` names it in a UserError."""
+    fields = {field.name: field for field in dataclasses.fields(kind) if field.name not in WHERE_FROM}  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for name, value in content.items():
+        if name not in fields:
+            raise UserError(f"{source}: no field is called {name!r}")
+        accepted = fields[name].type
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if whole and _accepts(accepted, 0.0) and not _accepts(accepted, value):
+            value = float(value)
+        if not _accepts(accepted, value):
+            raise UserError(f"{source}: {name} cannot be {value!r}")
+        values[name] = value
+    return kind(**values)
+
+
+def check_least(config: Any, minimum: int, *names: str) -> None:
+    """UserError for a whole number below `minimum`; None passes."""
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and value < minimum:
+            raise UserError(f"{option(name)} must be at least {minimum}, not {value}")
+
+
+def check_positive(config: Any, *names: str) -> None:
+    """UserError for anything but a finite number above zero; None passes."""
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not (value > 0 and math.isfinite(value)):
+            raise UserError(f"{option(name)} must be a finite number above 0, not {value}")
+
+
+def _accepts(kind: Any, value: Any) -> bool:
+    """Whether a value is of a field's type (the plain types, Literal and unions that configurations use)."""
+    choices = get_args(kind)
+    if not choices:
+        return type(value) is kind or (kind is None and value is None)
+    if getattr(kind, "__origin__", None) is Literal:
+        return value in choices
+    if hasattr(kind, "__metadata__"):
+        return _accepts(choices[0], value)
+    return any(_accepts(choice, value) or (choice is type(None) and value is None) for choice in choices)

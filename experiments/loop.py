@@ -1,0 +1,164 @@
+"""What every training is: updates, rows of metrics and checkpoints; stopping and going on bit for bit."""
+
+import signal
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import nn
+
+from experiments.checkpoint import load_checkpoint, read_progress, save_checkpoint
+from experiments.config import CHANGEABLE, Config
+from experiments.files import UserError
+from experiments.metrics import MetricsFile
+from experiments.progress import Progress
+from experiments.run_folder import RunFolder
+from experiments.seeds import generator_for
+from experiments.tracking import Tracker
+
+Settings = TypeVar("Settings", bound=Config)
+Model = TypeVar("Model", bound=nn.Module)
+
+
+@contextmanager
+def handling_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Give Ctrl-C and SIGTERM to a handler, and back to the one before."""
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+class Stopped(BaseException):
+    """Ctrl-C or SIGTERM. Like KeyboardInterrupt no Exception, so that no library swallows it.
+
+    exit_code: as a shell would give it.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.exit_code = 128 + number
+
+
+class NotFinite(Exception):
+    """The loss or gradient is not a finite number; nothing after the last good checkpoint is kept."""
+
+
+class TrainingLoop(ABC, Generic[Settings, Model]):
+    """One run's training. Everything that changes is in the checkpoint, so that stopping changes nothing.
+
+    config, folder, run_id: what to train, where it is kept, and what the tracker calls it.
+    model, optimizer:       what an update changes; the generator draws whatever training draws.
+    """
+
+    def __init__(
+        self, config: Settings, folder: RunFolder, run_id: str, model: Model, optimizer: torch.optim.Optimizer
+    ) -> None:
+        self.config, self.model = config, model
+        self.folder, self.run_id, self.optimizer = folder, run_id, optimizer
+        self.device = torch.device(config.device)
+        self.generator = generator_for("train", config.seed)
+        self.step = 0
+        self.seconds = 0.0
+        self._stop: int | None = None
+
+    @property
+    def sequences(self) -> int:
+        """Training sequences, or questions, seen so far (of several restarts: by each)."""
+        return self.step * self.config.batch_size
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that are trained."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    @property
+    @abstractmethod
+    def last_step(self) -> int:
+        """The step after which training ends."""
+
+    @abstractmethod
+    def changing(self) -> dict[str, Any]:
+        """Plain data for the checkpoint: whatever else changes in training."""
+
+    @abstractmethod
+    def put_back(self, progress: dict[str, Any]) -> None:
+        """The inverse of `changing`."""
+
+    @abstractmethod
+    def _train_step(self, progress: Progress) -> None:
+        """One update; NotFinite where it cannot be."""
+
+    @abstractmethod
+    def _due_row(self, progress: Progress) -> dict[str, Any]:
+        """The row of metrics for this step, empty when none is due."""
+
+    def _state_word(self) -> str:
+        """A few words on where the training stands."""
+        return ""
+
+    def save(self) -> None:
+        """Write the checkpoint, in place of the one before."""
+        progress = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "run_id": self.run_id,
+            "config": self.config.saved(),
+        }
+        save_checkpoint(self.folder.checkpoint, self.model, self.optimizer, self.generator, progress | self.changing())
+
+    def restore(self) -> None:
+        """Continue from the folder's checkpoint. UserError where it cannot be used."""
+        expected = self.config.saved()
+        for name, value in read_progress(self.folder.checkpoint)["config"].items():
+            if name not in CHANGEABLE and value != expected.get(name):
+                raise UserError(
+                    f"{self.folder.checkpoint} is of another model: its {name} is {value!r}, not {expected.get(name)!r}"
+                )
+        progress = load_checkpoint(self.folder.checkpoint, self.model, self.optimizer, self.generator)
+        self.step, self.seconds, self.run_id = progress["step"], progress["seconds"], progress["run_id"]
+        self.put_back(progress)
+
+    def train(self, metrics: MetricsFile, tracker: Tracker, progress: Progress) -> None:
+        """Run to the end. Raises Stopped after Ctrl-C or SIGTERM, NotFinite for a loss that is no number."""
+        with self._deferred_signals():
+            started = time.monotonic() - self.seconds
+            while self.step < self.last_step:
+                self._train_step(progress)
+                self.seconds = time.monotonic() - started
+                if row := self._due_row(progress):
+                    row = {"step": self.step, "sequences": self.sequences} | row | self._clock()
+                    metrics.append(row)
+                    tracker.log(row)
+                    progress.total_sequences = self.last_step * self.config.batch_size
+                    progress.update(row, self.sequences, state=self._state_word())
+                if self._stop is not None or self.step % self.config.checkpoint_every == 0:
+                    self.save()
+                if self._stop is not None:
+                    raise Stopped(self._stop)
+        self.save()
+
+    def _due(self, every: int) -> bool:
+        """Whether something that is done every so many steps, and at the end, is due."""
+        return self.step % every == 0 or self.step == self.last_step
+
+    def _clock(self) -> dict[str, float]:
+        return {"perf/seconds": self.seconds, "perf/sequences_per_second": self.sequences / max(self.seconds, 1e-9)}
+
+    @contextmanager
+    def _deferred_signals(self) -> Iterator[None]:
+        """Let Ctrl-C and SIGTERM wait for the end of a step; a second one does not wait."""
+
+        def note(number: int, frame: FrameType | None) -> None:
+            if self._stop is not None:
+                raise Stopped(number)
+            self._stop = number
+
+        with handling_signals(note):
+            yield

@@ -1,0 +1,131 @@
+"""What `train` does with every kind of run: its folder, its checkpoint, the tracker, the signals, the exit code."""
+
+import os
+import secrets
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from types import FrameType
+from typing import Any, TypeVar
+
+import torch
+
+from experiments.config import Config, to_yaml
+from experiments.files import UserError, write_whole
+from experiments.loop import NotFinite, Stopped, TrainingLoop, handling_signals
+from experiments.metrics import MetricsFile, cut, read_metrics
+from experiments.progress import SHOWN, Progress
+from experiments.run_folder import RunFolder, versions
+from experiments.tracking import Tracker, import_wandb, resolve_mode, start_tracker
+
+AnyLoop = TypeVar("AnyLoop", bound=TrainingLoop[Any, Any])
+
+
+def run_training(
+    config: Config,
+    make: Callable[[RunFolder, str], AnyLoop],
+    finish: Callable[[AnyLoop, RunFolder, Tracker], str],
+    *,
+    group: str,
+    tags: Sequence[str],
+    title: str,
+    shown: Mapping[str, str] = SHOWN,
+) -> int:
+    """Train in the run's folder, then finish: test, draw, and tell. The text it returns is printed.
+
+    make:   a run's training from its folder and identifier.
+    group, tags: for the tracker.
+    title:  what is trained, in words.
+    shown:  see Progress.
+    Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped.
+    """
+    mode = resolve_mode(config.wandb_mode, os.environ) if config.tracker == "wandb" else "disabled"
+    if mode != "disabled":
+        import_wandb()
+
+    def work(folder: RunFolder) -> int:
+        trainer = make(folder, f"{folder.path.name}-{secrets.token_hex(2)}")
+        earlier = _take_up(folder, trainer)
+        print(f"{title}, {trainer.parameters:,} parameters, in {folder.path}", file=sys.stderr)
+        tracker = Tracker(trainer.run_id)
+        exit_code, closing = 1, ""
+        try:
+            tracker = start_tracker(
+                config.tracker,
+                run_folder=folder.path.resolve(),
+                run_id=trainer.run_id,
+                name=folder.path.name,
+                group=group,
+                job_type="train",
+                tags=tags,
+                config={**config.saved(), "parameters": trainer.parameters, "versions": versions()},
+                mode=mode,
+            )
+            tracker.replay(earlier)
+            _train(trainer, folder, tracker, shown)
+            closing = finish(trainer, folder, tracker)
+            exit_code = 0
+        except Stopped as stop:
+            exit_code = stop.exit_code
+            go_on = f"python -m experiments train --resume {folder.path}"
+            print(f"stopped after step {trainer.step}; go on with: {go_on}", file=sys.stderr)
+        except NotFinite as trouble:
+            print(f"error: {trouble}", file=sys.stderr)
+        finally:
+            tracker.finish(exit_code)
+        if exit_code == 0:
+            print(closing)
+        return exit_code
+
+    try:
+        with handling_signals(_stop):
+            folder = RunFolder(config.resume) if config.resume else RunFolder.create(config)
+            with folder.locked():
+                return work(folder)
+    except Stopped as stop:
+        print("stopped", file=sys.stderr)
+        return stop.exit_code
+
+
+def prepare(device: str, threads: int) -> None:
+    """UserError for a device that is not there; sets the threads."""
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"--device {device} cannot be used: {reason}") from None
+    torch.set_num_threads(threads)
+
+
+def _train(trainer: TrainingLoop[Any, Any], folder: RunFolder, tracker: Tracker, shown: Mapping[str, str]) -> None:
+    total = trainer.last_step * trainer.config.batch_size
+    with (
+        MetricsFile(folder.metrics) as metrics,
+        Progress(total, title=folder.path.name, start=trainer.sequences, shown=shown) as progress,
+    ):
+        trainer.train(metrics, tracker, progress)
+
+
+def _take_up(folder: RunFolder, trainer: TrainingLoop[Any, Any]) -> list[dict[str, Any]]:
+    """Bring the trainer to the folder's checkpoint, or write its first; returns the metrics up to there.
+
+    Files that tell of the end of training go where training goes on. UserError if the checkpoint was lost.
+    """
+    earlier = read_metrics(folder.metrics) if folder.metrics.exists() else []
+    if folder.checkpoint.exists():
+        trainer.restore()
+    elif earlier:
+        raise UserError(f"{folder.checkpoint} is lost, though {folder.metrics} holds {len(earlier)} rows")
+    else:
+        trainer.save()
+    if earlier:
+        cut(folder.metrics, trainer.step)
+    if trainer.step < trainer.last_step:
+        for path in (folder.weights, folder.result, folder.evaluation):
+            path.unlink(missing_ok=True)
+    write_whole(folder.config, to_yaml(trainer.config))
+    return [row for row in earlier if row["step"] <= trainer.step]
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Turn a signal into Stopped, wherever the program is."""
+    raise Stopped(number)

@@ -1,0 +1,1 @@
+"""Training on stories and questions: the bAbI tasks, released or generated, and the world model."""

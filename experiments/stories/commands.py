@@ -1,0 +1,213 @@
+"""What `python -m experiments` does with a run on stories: train, evaluate, show."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from experiments.checkpoint import save_weights
+from experiments.command_line import parse
+from experiments.fields import check_least
+from experiments.files import UserError, write_whole
+from experiments.run_folder import RunFolder, command, versions
+from experiments.running import prepare, run_training
+from experiments.stories.config import StoryConfig
+from experiments.stories.data import example_batch, load_data, load_tests
+from experiments.stories.loading import (
+    load_stacked,
+    load_story_run,
+    read_story_config,
+    read_vocabulary,
+    write_vocabulary,
+)
+from experiments.stories.models import make_model
+from experiments.stories.published import published_for
+from experiments.stories.restarts import unstack
+from experiments.stories.tables import PARTS, test_table
+from experiments.stories.testing import Row, choose, merge_rows, score_restarts, test_rows
+from experiments.stories.training import SHOWN, StoryTrainer, epoch_updates
+from experiments.story_pictures import draw_story_run
+from experiments.tracking import Tracker
+from memnet import StoryModel
+from memnet.sequence import Backend
+from tasks.babi import Vocabulary
+
+# Questions that are drawn after training.
+_PICTURES = 2
+
+
+def train(config: StoryConfig) -> int:
+    """Train, choose, test. Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped."""
+    # What cannot be is refused before there is a folder.
+    data = load_data(config)
+    make_model(config, data.sizes)
+    epoch_updates(config, data)
+
+    def make(folder: RunFolder, run_id: str) -> StoryTrainer:
+        write_vocabulary(folder, data)
+        return StoryTrainer(config, data, folder, run_id)
+
+    restarts = f", {config.restarts} restarts" if config.restarts > 1 else ""
+    return run_training(
+        config,
+        make,
+        _finish,
+        group=config.label,
+        tags=[config.task, config.model, data.name],
+        title=f"{config.label}, {data.name}{restarts}",
+        shown=SHOWN,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateStoryOptions:
+    """Test a trained run on stories; the table is printed and kept in the run's evaluation.json."""
+
+    run: tyro.conf.Positional[str]
+    """The run's folder."""
+    babi_data: str | None = None
+    """bAbI: folder or tar archive of the release, or "generated"; None for what the run was trained on."""
+    size: Literal["1k", "10k"] | None = None
+    """bAbI: which release; None for the one the run was trained on."""
+    questions: int | None = None
+    """Generated stories: questions of a task, or of each length of the world model; None for as many as in training."""
+    length: tuple[int, ...] = ()
+    """World model: sentences of the stories; none for the usual ones."""
+    device: str = "cpu"
+    """Where to compute: cpu or cuda."""
+    backend: Backend = "auto"
+    """How steps of EntNet, NTM and baselines run: eager, compile, native (NTM), or auto, the fastest that applies."""
+    threads: int = 1
+    """CPU threads."""
+
+
+def evaluate(args: Sequence[str]) -> int:
+    """Test a run, every restart of it, and print the table."""
+    options = parse(EvaluateStoryOptions, "evaluate", args)
+    check_least(options, 1, "questions", "threads")
+    prepare(options.device, options.threads)
+    folder = RunFolder(options.run)
+    trained = dataclasses.replace(read_story_config(folder), device=options.device, backend=options.backend)
+    trained.check()
+    vocabulary, sizes, trained_on = read_vocabulary(folder)
+    config = _tested(trained, options)
+    tested_on, tests = load_tests(config, vocabulary, options.length)
+    stacked = load_stacked(folder, trained, sizes).to(options.device)
+    selection = folder.read_json(folder.result, {}).get("selection")
+    if selection is None:
+        selection = _select(score_restarts(stacked, trained, load_data(trained)), trained)
+    rows = test_rows(stacked, config, trained_on, tested_on, tests)
+    print(_told(rows, selection, trained))
+    with folder.locked():
+        _keep(folder, rows)
+    return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class ShowStoryOptions:
+    """Draw what a run on stories looks at while it answers test questions."""
+
+    run: tyro.conf.Positional[str]
+    """The run's folder."""
+    questions: int = _PICTURES
+    """How many questions."""
+
+
+def show(args: Sequence[str]) -> int:
+    """Draw a run's figures and print where they are."""
+    options = parse(ShowStoryOptions, "show", args)
+    check_least(options, 1, "questions")
+    prepare("cpu", 1)
+    config, vocabulary, model = load_story_run(options.run)
+    files = _draw(RunFolder(options.run), config, vocabulary, model, options.questions)
+    print("\n".join(map(str, files)) or f"nothing to draw: {config.model} has no memory to look at")
+    return 0
+
+
+def _draw(
+    folder: RunFolder, config: StoryConfig, vocabulary: Vocabulary, model: StoryModel, questions: int = _PICTURES
+) -> list[Path]:
+    batch = example_batch(config, vocabulary, questions)
+    title = f"{config.label}, trained on {read_vocabulary(folder)[2]}, seed {config.seed}"
+    return draw_story_run(folder.figures, model.eval(), vocabulary, batch, title)
+
+
+def _tested(config: StoryConfig, options: EvaluateStoryOptions) -> StoryConfig:
+    """The configuration with the test questions asked for."""
+    if config.task == "babi" and options.length:
+        raise UserError(f"--length {options.length[0]} is for the world model, not for {config.task}")
+    if config.task == "world-model" and (options.babi_data or options.size):
+        raise UserError("--babi-data and --size are for babi, not for the world model")
+    changed: dict[str, Any] = {
+        "babi_data": options.babi_data,
+        "size": options.size,
+        "test_questions": options.questions,
+    }
+    config = dataclasses.replace(config, **{key: value for key, value in changed.items() if value is not None})
+    if options.babi_data is not None:
+        config = dataclasses.replace(config, questions=None)
+    return config
+
+
+def _finish(trainer: StoryTrainer, folder: RunFolder, tracker: Tracker) -> str:
+    """Choose a restart, keep it, test all; returns what is told at the end."""
+    config, data, model = trainer.config, trainer.data, trainer.model
+    selection = _select(score_restarts(model, config, data), config)
+    chosen = selection["chosen"]
+    kept = unstack(model, config.restarts, chosen)
+    save_weights(folder.weights, kept)
+    rows = test_rows(model, config, data.name, data.name, data.tests)
+    _keep(folder, rows)
+    result = {
+        "command": command(),
+        "config": config.saved(),
+        "versions": versions(),
+        "trained_on": data.name,
+        "steps": trainer.step,
+        "questions_seen": trainer.sequences,
+        "selection": selection,
+        "perf/seconds": trainer.seconds,
+    }
+    write_whole(folder.result, json.dumps(result, indent=1) + "\n")
+    for path in _draw(folder, config, data.vocabulary, kept):
+        tracker.image(f"figures/{path.stem}", path, trainer.sequences)
+    kind = "task" if config.task == "babi" else "length"
+    tracker.summary({f"test/error_percent/{kind}-{row[kind]}": row["errors"][chosen] for row in rows})
+    lines = [
+        f"{config.label}: {trainer.sequences:,} questions of {data.name}, {trainer.seconds:.0f} s",
+        "",
+        _told(rows, selection, config),
+        "",
+        f"run      {folder.path}",
+        *(f"figure   {path}" for path in sorted(folder.figures.glob("*.png"))),
+    ]
+    lines += [f"tracker  {tracker.notice}"] if tracker.notice else []
+    lines += ["", "next"]
+    lines += [f"  python -m experiments {what} {folder.path}" for what in ("ask", "show", "evaluate")]
+    return "\n".join(lines)
+
+
+def _select(scores: list[Row], config: StoryConfig) -> dict[str, Any]:
+    """What result.json keeps about the choice among the restarts."""
+    return {"by": config.select, "chosen": choose(scores, config.select), "restarts": scores}
+
+
+def _told(rows: list[Row], selection: dict[str, Any], config: StoryConfig) -> str:
+    """How the restart was chosen, and the test table."""
+    chosen = selection["chosen"]
+    score = selection["restarts"][chosen]
+    known = [
+        f"{score[f'{part}_error']:.1f} % wrong on {words}" for part, words in PARTS.items() if f"{part}_error" in score
+    ]
+    told = f"restart {chosen} of {len(selection['restarts'])}" if len(selection["restarts"]) > 1 else "model"
+    how = f", chosen by {PARTS[selection['by']]}" if len(selection["restarts"]) > 1 else ""
+    published = published_for(config, rows[0]["trained_on"], rows[0]["tested_on"])
+    return f"{told}{how}: {', '.join(known)} questions\n\n{test_table(rows, chosen, published)}"
+
+
+def _keep(folder: RunFolder, rows: list[Row]) -> None:
+    merged = merge_rows(folder.read_json(folder.evaluation, []), rows)
+    write_whole(folder.evaluation, json.dumps(merged, indent=1) + "\n")

@@ -1,0 +1,182 @@
+"""Training on stories: all restarts as one computation, the linear start, the halving of the learning rate."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from experiments.files import UserError
+from experiments.loop import NotFinite, TrainingLoop
+from experiments.optimizers import GravesRMSProp
+from experiments.progress import Progress
+from experiments.run_folder import RunFolder
+from experiments.stories.config import StoryConfig
+from experiments.stories.data import Questions, StoryData
+from experiments.stories.models import make_models
+from experiments.stories.restarts import clip_gradients, stack, train_logits
+from experiments.stories.testing import losses_of, measure
+from memnet import MemN2N
+from memnet.story import StoryModel
+
+SHOWN = {"train/loss": "loss", "train/error_percent": "train error %", "valid/error_percent": "valid error %"}
+
+
+def epoch_updates(config: StoryConfig, data: StoryData) -> int:
+    """Updates of an epoch; UserError where a batch holds more than all questions."""
+    if data.epoch is None:
+        return config.epoch_updates
+    if data.epoch < config.batch_size:
+        raise UserError(f"--batch-size {config.batch_size} is above the {data.epoch} training questions")
+    return data.epoch // config.batch_size
+
+
+class StoryTrainer(TrainingLoop[StoryConfig, StoryModel]):
+    """One run's training of the restarts of a model of stories; the model is a stacked one, see restarts.py.
+
+    config, data, folder: what to train, on what, and where it is kept.
+    """
+
+    def __init__(self, config: StoryConfig, data: StoryData, folder: RunFolder, run_id: str) -> None:
+        """UserError for sizes that cannot be."""
+        model = stack(make_models(config, data.sizes)).to(config.device).train()
+        super().__init__(config, folder, run_id, model, _make_optimizer(config, model))
+        self.data = data
+        self.epoch_updates = epoch_updates(config, data)
+        self._digest = data.digest()
+        self._forget()
+
+    @property
+    def last_step(self) -> int:
+        """The step after which training ends."""
+        return (self.config.linear_start_epochs + self.config.epochs) * self.epoch_updates
+
+    @property
+    def linear_start(self) -> bool:
+        """Whether the next step leaves the softmax of the hops out."""
+        return self.step < self.config.linear_start_epochs * self.epoch_updates
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the next step: halved at the beginning of epochs halve_every, 2 halve_every, ..., from 1."""
+        if self.linear_start or self.config.halve_every is None:
+            return self.config.learning_rate
+        epoch = self.step // self.epoch_updates - self.config.linear_start_epochs + 1
+        return float(self.config.learning_rate * 0.5 ** (epoch // self.config.halve_every))
+
+    def changing(self) -> dict[str, Any]:
+        return {
+            "stories": self._digest,
+            "updates": self._updates,
+            "losses": self._losses,
+            "wrong": self._wrong,
+            "norms": self._norms,
+        }
+
+    def put_back(self, progress: dict[str, Any]) -> None:
+        if progress["stories"] != self._digest:
+            raise UserError(f"{self.folder.checkpoint} was trained on other stories than {self.config.babi_data} holds")
+        self._updates = progress["updates"]
+        self._losses, self._wrong, self._norms = progress["losses"], progress["wrong"], progress["norms"]
+
+    def _train_step(self, progress: Progress) -> None:
+        config = self.config
+        batch = self.data.draw(config.restarts * config.batch_size, self.generator)
+        times = self._times(batch)
+        batch = batch.to(self.device)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate
+        self.optimizer.zero_grad(set_to_none=True)
+        logits = train_logits(self.model, config.restarts, batch, times)
+        losses = losses_of(logits, batch)
+        losses.sum().backward()
+        norms = clip_gradients(list(self.model.parameters()), config.restarts, config.clip, config.clip_norm)
+        with torch.no_grad():
+            wrong = (logits.argmax(-1) != batch.answer.view(config.restarts, -1)).sum(1)
+        self._count(losses.tolist(), wrong.tolist(), norms.tolist(), progress)
+        self.optimizer.step()
+        self.step += 1
+        progress.update({"step": self.step}, self.sequences)
+
+    def _times(self, batch: Questions) -> Tensor | None:
+        """Ages of the sentences for a MemN2N, whose noise the trainer draws; sets its linear start too."""
+        if not isinstance(self.model, MemN2N):
+            return None
+        self.model.linear_start = self.linear_start
+        return self.model.draw_times(batch.lengths, batch.story.size(1), self.generator).to(self.device)
+
+    def _count(self, losses: list[float], wrong: list[int], norms: list[float], progress: Progress) -> None:
+        """Add an update to the sums since the last row; NotFinite once no restart is left."""
+        for restart in range(self.config.restarts):
+            before = math.isfinite(self._losses[restart])
+            self._losses[restart] += losses[restart]
+            self._wrong[restart] += wrong[restart]
+            self._norms[restart] += norms[restart]
+            if before and not math.isfinite(self._losses[restart]):
+                progress.message(
+                    f"step {self.step + 1}: the loss of restart {restart} is {losses[restart]}; it is lost"
+                )
+        self._updates += 1
+        if not any(map(math.isfinite, losses)):
+            raise NotFinite(
+                f"step {self.step + 1}: the loss is {losses[0]} and the gradient's norm {norms[0]}. "
+                f"The last good checkpoint is {self.folder.checkpoint}. "
+                "Try a smaller --learning-rate, a --clip-norm that bites, or another --seed"
+            )
+
+    def _forget(self) -> None:
+        """Begin the sums anew."""
+        self._updates = 0
+        self._losses, self._norms = [0.0] * self.config.restarts, [0.0] * self.config.restarts
+        self._wrong = [0] * self.config.restarts
+
+    def _due_row(self, progress: Progress) -> dict[str, Any]:
+        row: dict[str, Any] = {}
+        if self._due(self.config.log_every):
+            row |= self._training_scores()
+        if self._due(self.config.valid_every):
+            row |= self._validate()
+        return row
+
+    def _training_scores(self) -> dict[str, Any]:
+        """Means since the last row over the restarts that are not lost, the best of them, and what drove the step."""
+        questions = self._updates * self.config.batch_size
+        alive = [restart for restart, loss in enumerate(self._losses) if math.isfinite(loss)]
+        losses = [self._losses[restart] / questions for restart in alive]
+        errors = [100 * self._wrong[restart] / questions for restart in alive]
+        row = {
+            "epoch": self.step / self.epoch_updates,
+            "train/loss": _mean(losses),
+            "train/error_percent": _mean(errors),
+            "train/lowest_error_percent": min(errors),
+            "train/gradient_norm": _mean([self._norms[restart] / self._updates for restart in alive]),
+            "train/learning_rate": self.optimizer.param_groups[0]["lr"],
+            "train/linear_start": isinstance(self.model, MemN2N) and self.model.linear_start,
+            "train/restarts": len(alive),
+        }
+        self._forget()
+        return row
+
+    def _validate(self) -> dict[str, Any]:
+        """Means over the tasks and restarts, and the best restart."""
+        scores = [measure(self.model, self.config.restarts, questions) for questions in self.data.valid.values()]
+        errors = [_mean(list(column)) for column in zip(*(error for error, _ in scores), strict=True)]
+        losses = [_mean(list(column)) for column in zip(*(loss for _, loss in scores), strict=True)]
+        return {
+            "valid/loss": _mean(losses),
+            "valid/error_percent": _mean(errors),
+            "valid/lowest_error_percent": min(errors),
+        }
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _make_optimizer(config: StoryConfig, model: StoryModel) -> torch.optim.Optimizer:
+    """Each works element by element, so that restarts stay independent."""
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(model.parameters(), lr=config.learning_rate)
+    if config.optimizer == "adam":
+        return torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+    return GravesRMSProp(model.parameters(), lr=config.learning_rate)

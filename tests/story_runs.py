@@ -1,0 +1,50 @@
+"""Small training runs on stories, for tests."""
+
+from pathlib import Path
+
+from experiments.__main__ import main
+from experiments.command_line import parse_train
+from experiments.run_folder import RunFolder
+from experiments.stories.config import StoryConfig
+from experiments.stories.data import load_data
+from experiments.stories.training import StoryTrainer
+
+# Fifty-four training questions in batches of eight: six updates an epoch.
+TINY = [
+    *("--babi-data", "generated", "--questions", "60", "--test-questions", "20"),
+    *("--batch-size", "8", "--epochs", "3", "--embedding-size", "6", "--hidden-size", "6"),
+    *("--log-every", "4", "--valid-every", "5", "--checkpoint-every", "7", "--tracker", "none"),
+]
+MEMN2N = ["--linear-start-epochs", "1"]
+MODELS = {
+    "memn2n": [*MEMN2N, "--restarts", "1"],
+    "memn2n-restarts": [*MEMN2N, "--restarts", "3"],
+    "memn2n-layerwise": [*MEMN2N, "--tying", "layerwise", "--optimizer", "adam", "--score-times", "True"],
+    "kv": ["--model", "kv", "--restarts", "2"],
+    "kv-window": ["--model", "kv", "--memories", "window", "--window", "3", "--tables", "shared", "--restarts", "1"],
+    "entnet": ["--model", "entnet", "--num-slots", "4"],
+    "entnet-restarts": ["--model", "entnet", "--num-slots", "4", "--restarts", "2"],
+    "ntm": ["--model", "ntm", "--num-slots", "6", "--slot-size", "4", "--optimizer", "rmsprop"],
+    "lstm": ["--model", "lstm", "--embedding", "one-hot"],
+    "gru": ["--model", "gru"],
+    "rnn-tanh": ["--model", "rnn-tanh"],
+}
+WORLD = [
+    *("--test-questions", "8", "--batch-size", "4", "--epochs", "2", "--epoch-updates", "5", "--embedding-size", "6"),
+    *("--log-every", "3", "--valid-every", "4", "--checkpoint-every", "3", "--tracker", "none"),
+]
+
+
+def train(folder: Path, *more: object, task: str = "1") -> int:
+    return main(["train", "babi", "--task", task, *TINY, "--out", str(folder), *map(str, more)])
+
+
+def config_of(folder: Path, *more: object, task: str = "1") -> StoryConfig:
+    config = parse_train(["babi", "--task", task, *TINY, "--out", str(folder), *map(str, more)])
+    assert isinstance(config, StoryConfig)
+    return config
+
+
+def trainer_of(folder: Path, *more: object, task: str = "1") -> StoryTrainer:
+    config = config_of(folder, *more, task=task)
+    return StoryTrainer(config, load_data(config), RunFolder.create(config), "id")
