@@ -75,6 +75,21 @@ def test_restarts_trained_together_equal_each_trained_alone(name: str, tmp_path:
             torch.testing.assert_close(found.get_parameter(key), parameter, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("name", ["memn2n-restarts", "kv", "lstm"])
+def test_groups_of_like_length_change_rounding_only(name: str, tmp_path: Path) -> None:
+    trainers = [
+        trainer_of(tmp_path / str(groups), *MODELS[name], "--length-groups", groups, task="1,2,4") for groups in (1, 3)
+    ]
+    for trainer in trainers:
+        trainer.model.double()
+        for _ in range(6):
+            trainer._train_step(Progress(1))
+    for one, other in zip(*(trainer.model.parameters() for trainer in trainers), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-9)
+    assert trainers[0]._wrong == trainers[1]._wrong
+    assert trainers[0]._losses == pytest.approx(trainers[1]._losses)
+
+
 def test_restarts_begin_differently_and_read_different_questions(tmp_path: Path) -> None:
     trainer = trainer_of(tmp_path / "run", *MODELS["memn2n-restarts"])
     for parameter in trainer.model.parameters():

@@ -111,6 +111,9 @@ class StoryConfig:
     """Choose the restart with the lowest error on the training or on the validation questions (ties: loss)."""
     batch_size: int = 32
     """Questions an update."""
+    length_groups: int = 1
+    """Compute a batch in so many groups, short stories apart from long ones: the same but for rounding, and faster
+    where lengths differ much."""
     optimizer: Literal["sgd", "adam", "rmsprop"] = "sgd"
     """Plain SGD, Adam, or RMSProp in the form of Graves 2013."""
     learning_rate: float = 0.005
@@ -163,6 +166,7 @@ class StoryConfig:
     def check(self) -> None:
         """UserError for a value that no run can have (sizes of models are checked where models are built)."""
         check_least(self, 1, "questions", "test_questions", "max_sentences", "restarts", "batch_size", "epochs")
+        check_least(self, 1, "length_groups")
         check_least(self, 1, "halve_every", "epoch_updates", "log_every", "valid_every", "checkpoint_every", "threads")
         check_least(self, 0, "seed", "data_seed", "linear_start_epochs")
         check_positive(self, "learning_rate", "clip_norm")
@@ -187,6 +191,8 @@ class StoryConfig:
             raise UserError("--select train needs training questions; the world model has new ones in every batch")
 
     def _check_combination(self) -> None:
+        if self.length_groups > self.batch_size:
+            raise UserError(f"--length-groups {self.length_groups} is above --batch-size {self.batch_size}")
         if self.model in READERS and self.restarts > 1:
             raise UserError(
                 f"--restarts {self.restarts} cannot be combined with --model {self.model}, which reads word by word: "

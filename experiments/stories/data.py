@@ -110,13 +110,8 @@ def settled(config: StoryConfig) -> StoryConfig:
     if config.task != "babi":
         return config
     path = config.babi_data or os.environ.get("MEMNET_BABI") or GENERATED
-    tasks = config.task_numbers
-    several = len(tasks) > 2 and tasks[-1] - tasks[0] == len(tasks) - 1
-    return dataclasses.replace(
-        config,
-        babi_data=path if path == GENERATED else os.path.abspath(path),
-        numbers=f"{tasks[0]}-{tasks[-1]}" if several else ",".join(map(str, tasks)),
-    )
+    path = path if path == GENERATED else os.path.abspath(path)
+    return dataclasses.replace(config, babi_data=path, numbers=_spelled(config.task_numbers))
 
 
 def load_data(config: StoryConfig) -> StoryData:
@@ -156,6 +151,8 @@ def example_batch(config: StoryConfig, vocabulary: Vocabulary, count: int) -> St
 
 def _babi(config: StoryConfig) -> StoryData:
     tasks, release = config.task_numbers, _release(config)
+    if release is not None:
+        _check_files(config, release)
     train, valid, test = dict[int, list[Example]](), dict[int, list[Example]](), dict[int, list[Example]]()
     files: dict[tuple[str, int], list[Example]] = {}
     for task in tasks:
@@ -237,6 +234,26 @@ def _release(config: StoryConfig) -> BabiData | None:
         return BabiData(config.babi_data)
     except BabiError as error:
         raise UserError(str(error)) from None
+
+
+def _check_files(config: StoryConfig, release: BabiData) -> None:
+    """UserError that names the files that are not there, and the tasks that can do without."""
+    absent = {task: release.missing([task], size=config.size) for task in config.task_numbers}
+    if names := [name for missing in absent.values() for name in missing]:
+        rest = [task for task, missing in absent.items() if not missing]
+        hint = f"; the other tasks have theirs: --task {_spelled(rest)}" if rest else ""
+        raise UserError(f"{config.babi_data}: {', '.join(names)} missing{hint}")
+
+
+def _spelled(tasks: Sequence[int]) -> str:
+    """Task numbers in order as --task takes them, "1,3-5"."""
+    ranges: list[list[int]] = []
+    for task in tasks:
+        if ranges and task == ranges[-1][1] + 1:
+            ranges[-1][1] = task
+        else:
+            ranges.append([task, task])
+    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in ranges)
 
 
 def _examples(config: StoryConfig, release: BabiData | None, task: int, split: str) -> list[Example]:

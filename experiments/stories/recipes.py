@@ -11,7 +11,13 @@ from experiments.names import nearest
 from experiments.stories.config import StoryConfig
 
 _MEMN2N: dict[str, Any] = {"model": "memn2n", "restarts": 10}
-_MEMN2N_JOINT = _MEMN2N | {"numbers": "1-20", "embedding_size": 50, "linear_start_epochs": 30, "epochs": 60}
+_MEMN2N_JOINT = _MEMN2N | {
+    "numbers": "1-20",
+    "embedding_size": 50,
+    "linear_start_epochs": 30,
+    "epochs": 60,
+    "length_groups": 4,
+}
 _ENTNET: dict[str, Any] = {
     "model": "entnet",
     "optimizer": "adam",
@@ -36,8 +42,6 @@ _READER: dict[str, Any] = {
 }
 _LSTM = _READER | {"model": "lstm", "hidden_size": 100, "epochs": 100}
 _WORLD: dict[str, Any] = {
-    "embedding_size": 20,
-    "num_slots": 5,
     "max_sentences": None,
     "epochs": 50,
     "halve_every": 10,
@@ -46,6 +50,7 @@ _WORLD: dict[str, Any] = {
     "valid_every": 1000,
     "checkpoint_every": 1000,
 }
+_WORLD_ENTNET = _ENTNET | _WORLD | {"task": "world-model", "embedding_size": 20, "num_slots": 5}
 
 # Settings, and what they are, by name; the task is part of the settings where it is not babi.
 _PAPER: dict[str, tuple[dict[str, Any], str]] = {
@@ -65,7 +70,7 @@ _PAPER: dict[str, tuple[dict[str, Any], str]] = {
         "Henaff et al. 2017, table 2, one task at a time; several --seed; --max-sentences 130 for task 3",
     ),
     "entnet-world-model": (
-        _ENTNET | _WORLD | {"task": "world-model"},
+        _WORLD_ENTNET,
         "Henaff et al. 2017, section 4.1; several --seed",
     ),
     "lstm-1k": (_LSTM, "Weston et al. 2015, an LSTM; its sizes are ours"),
@@ -106,7 +111,9 @@ def story_recipe(name: str, task: str, model: str | None) -> StoryConfig:
         if chosen not in _DEFAULT:
             raise UserError(f"no model of stories is called {chosen!r}{nearest(chosen, _DEFAULT)}")
         settings = {"task": task, "model": chosen} | _DEFAULT[chosen]
-        return StoryConfig(**(settings | _world(settings)))
+        if task == "world-model":
+            settings |= _WORLD_ENTNET if chosen == "entnet" else _WORLD
+        return StoryConfig(**settings)
     if name not in story_recipe_names():
         raise UserError(f"no recipe is called {name!r}{nearest(name, story_recipe_names())}")
     settings = {"task": "babi", "recipe": name} | _PAPER[name.removeprefix("paper/")][0]
@@ -118,10 +125,3 @@ def story_recipe(name: str, task: str, model: str | None) -> StoryConfig:
 def story_table() -> str:
     """Every paper's recipe with what it is."""
     return "\n".join(f"{'paper/' + name:<44}{about}" for name, (_, about) in _PAPER.items())
-
-
-def _world(settings: dict[str, Any]) -> dict[str, Any]:
-    """What the world model changes in a model's default."""
-    if settings["task"] == "babi":
-        return {}
-    return _WORLD if settings["model"] == "entnet" else {"select": "valid", "max_sentences": None}

@@ -5,7 +5,7 @@ restarts, so that each is trained as if it were alone. A single one stays the pl
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Literal
 
@@ -53,6 +53,20 @@ def train_logits(stacked: StoryModel, restarts: int, batch: Questions, times: Te
     finally:
         stacked.validate = True
     return logits
+
+
+def by_length(
+    batch: Questions, times: Tensor | None, restarts: int, groups: int
+) -> Iterator[tuple[Questions, Tensor | None]]:
+    """What `train_logits` takes in groups of like length: each restart's questions from the shortest story on."""
+    if groups == 1:
+        yield batch, times
+        return
+    own = torch.arange(len(batch.lengths), device=batch.lengths.device).view(restarts, -1)
+    order = own.gather(1, batch.lengths.view(restarts, -1).argsort(1))
+    for part in order.tensor_split(groups, 1):
+        rows = batch.rows(part.flatten())
+        yield rows, None if times is None else times[part.flatten(), : rows.story.size(1)]
 
 
 def test_logits(stacked: StoryModel, restarts: int, batch: Questions) -> Tensor:

@@ -14,7 +14,7 @@ from experiments.run_folder import RunFolder
 from experiments.stories.config import StoryConfig
 from experiments.stories.data import Questions, StoryData
 from experiments.stories.models import make_models
-from experiments.stories.restarts import clip_gradients, stack, train_logits
+from experiments.stories.restarts import by_length, clip_gradients, stack, train_logits
 from experiments.stories.testing import losses_of, measure
 from memnet import MemN2N
 from memnet.story import StoryModel
@@ -44,6 +44,7 @@ class StoryTrainer(TrainingLoop[StoryConfig, StoryModel]):
         self.data = data
         self.epoch_updates = epoch_updates(config, data)
         self._digest = data.digest()
+        self._lost: set[int] = set()
         self._forget()
 
     @property
@@ -87,12 +88,14 @@ class StoryTrainer(TrainingLoop[StoryConfig, StoryModel]):
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate
         self.optimizer.zero_grad(set_to_none=True)
-        logits = train_logits(self.model, config.restarts, batch, times)
-        losses = losses_of(logits, batch)
-        losses.sum().backward()
+        losses, wrong = torch.zeros(config.restarts), torch.zeros(config.restarts, dtype=torch.int64)
+        for part, ages in by_length(batch, times, config.restarts, config.length_groups):
+            logits = train_logits(self.model, config.restarts, part, ages)
+            loss = losses_of(logits, part)
+            loss.sum().backward()
+            losses += loss.detach().cpu()
+            wrong += (logits.argmax(-1) != part.answer.view(config.restarts, -1)).sum(1).cpu()
         norms = clip_gradients(list(self.model.parameters()), config.restarts, config.clip, config.clip_norm)
-        with torch.no_grad():
-            wrong = (logits.argmax(-1) != batch.answer.view(config.restarts, -1)).sum(1)
         self._count(losses.tolist(), wrong.tolist(), norms.tolist(), progress)
         self.optimizer.step()
         self.step += 1
@@ -108,11 +111,11 @@ class StoryTrainer(TrainingLoop[StoryConfig, StoryModel]):
     def _count(self, losses: list[float], wrong: list[int], norms: list[float], progress: Progress) -> None:
         """Add an update to the sums since the last row; NotFinite once no restart is left."""
         for restart in range(self.config.restarts):
-            before = math.isfinite(self._losses[restart])
             self._losses[restart] += losses[restart]
             self._wrong[restart] += wrong[restart]
             self._norms[restart] += norms[restart]
-            if before and not math.isfinite(self._losses[restart]):
+            if restart not in self._lost and not math.isfinite(losses[restart]):
+                self._lost.add(restart)
                 progress.message(
                     f"step {self.step + 1}: the loss of restart {restart} is {losses[restart]}; it is lost"
                 )
