@@ -119,10 +119,12 @@ class Trainer(TrainingLoop[TrainConfig, SequenceModule]):
             for parameter in parameters:
                 noise = torch.randn(parameter.shape, generator=self.generator).to(parameter.device)
                 parameter.add_(noise, alpha=self.config.weight_noise)
-        yield
-        with torch.no_grad():
-            for parameter, before in zip(parameters, clean, strict=True):
-                parameter.copy_(before)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for parameter, before in zip(parameters, clean, strict=True):
+                    parameter.copy_(before)
 
     def _clip(self) -> float:
         """Clip the gradient as configured; returns its norm before."""

@@ -989,7 +989,7 @@ template <class Number> int run(const Problem<Number>* problem, bool backward) {
     try {
         Sequence<Number>(*problem).run(backward);
         return 0;
-    } catch (const std::bad_alloc&) {
+    } catch (...) {  // std::bad_alloc
         return 1;
     }
 }

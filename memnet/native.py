@@ -24,16 +24,20 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import Linear, Parameter
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from memnet.cells import FeedForwardCell, GRUCell, LSTMCell, RNNCell, StackedCell, State
 from memnet.sequence import map_state, state_tensors, under_autocast
 
 if TYPE_CHECKING:
-    from memnet.ntm import NTMCell
+    from memnet.ntm import NTMCell, NTMState
 
 _FLAGS = ["-std=c++17", "-O3", "-march=native", "-funroll-loops", "-fno-math-errno", "-fno-trapping-math"]
 _FLAGS += ["-fPIC", "-shared", "-Wno-psabi"]
 _SOURCE = Path(__file__).with_name("native.cpp")
+_LAYERS = {FeedForwardCell, RNNCell, LSTMCell, GRUCell}
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _NAMES = {torch.float32: "float", torch.float64: "double"}
 _building = threading.Lock()
 
@@ -66,16 +70,24 @@ def _library(number: str) -> ctypes.CDLL | str:
         command += [*_FLAGS, f"-DNUMBER={number}"]
         path = _cache_folder() / f"native-{number}-{_key(command)}.so"
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _check_owner(path.parent)
             return _load(path) or _build(command, path)
         except OSError as error:
-            print(f"memnet: cannot use {path.parent}: {error.strerror}", file=sys.stderr)
+            print(f"memnet: cannot use {path.parent}: {error.strerror or error}", file=sys.stderr)
             with tempfile.TemporaryDirectory() as folder:
                 return _build(command, Path(folder) / path.name)
     except subprocess.CalledProcessError as error:
         return f"compiling native.cpp failed: {_first_error(error.stderr)}"
     except OSError as error:
         return f"native.cpp cannot be compiled: {error}"
+
+
+def _check_owner(folder: Path) -> None:
+    """OSError for a folder into which somebody else may put code."""
+    status = folder.stat()
+    if status.st_uid != os.getuid() or status.st_mode & 0o022:
+        raise OSError("others may write into it")
 
 
 def _first_error(told: str) -> str:
@@ -85,7 +97,7 @@ def _first_error(told: str) -> str:
 
 def _cache_folder() -> Path:
     if os.environ.get("MEMNET_CACHE"):
-        return Path(os.environ["MEMNET_CACHE"])
+        return Path(os.environ["MEMNET_CACHE"]).resolve()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "memnet"
 
 
@@ -131,14 +143,11 @@ def _build(command: list[str], path: Path) -> ctypes.CDLL:
 def refusal(cell: NTMCell, input: Tensor, state: State) -> str | None:
     """Why the compiled operator cannot run a cell on this input and state, None where it can."""
     tensors = [input, *cell.parameters(), *cell.buffers(), *state_tensors(state)]
-    if torch._C._are_functorch_transforms_active():
-        return "it does not work under torch.func transforms"
-    if torch.compiler.is_compiling():
-        return "it does not work inside torch.compile"
-    if under_autocast(input):
-        return "it does not work under autocast"
-    if any(tensor.device.type != "cpu" for tensor in tensors):
-        return f"it runs on the CPU, not on {input.device}"
+    if reason := _unusual_call(tensors) or _unusual_cell(cell):
+        return reason
+    away = next((tensor.device for tensor in tensors if tensor.device.type != "cpu"), None)
+    if away is not None:
+        return f"it runs on the CPU, not on {away}"
     if len({tensor.dtype for tensor in tensors}) > 1 or input.dtype not in _NAMES:
         return f"it computes in float32 or float64, not in {' and '.join(sorted({str(t.dtype) for t in tensors}))}"
     try:
@@ -146,6 +155,38 @@ def refusal(cell: NTMCell, input: Tensor, state: State) -> str | None:
     except Unavailable as error:
         return str(error)
     return None
+
+
+def _unusual_call(tensors: Sequence[Tensor]) -> str | None:
+    """Whether somebody watches or transforms the operations, who would not see this one."""
+    if torch._C._are_functorch_transforms_active():
+        return "it does not work under torch.func transforms"
+    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
+        return "it does not work inside torch.compile or a trace"
+    if under_autocast(tensors[0]):
+        return "it does not work under autocast"
+    if torch.autograd.forward_ad._current_level >= 0:
+        return "it has no forward-mode derivatives"
+    if _get_current_dispatch_mode() is not None or any(type(one) not in (Tensor, Parameter) for one in tensors):
+        return "it computes with plain tensors"
+    return None
+
+
+def _unusual_cell(cell: NTMCell) -> str | None:
+    """Whether the cell's parts are not those that native.cpp computes, or are being watched."""
+    from memnet.ntm import NTMCell  # which imports this module
+
+    kinds = {type(layer) for layer in _layers(cell)}
+    own = type(cell) is NTMCell and type(cell.heads) is Linear and len(kinds) == 1 and kinds <= _LAYERS
+    if not own or getattr(cell.controller, "skip", False) or cell._emitted_sizes() != cell._head_sizes:
+        return "it computes memnet's own cells as they were built"
+    if any(getattr(module, hooks) for module in cell.modules() for hooks in _HOOKS):
+        return "it runs no hooks"
+    return None
+
+
+def _layers(cell: NTMCell) -> list[Any]:
+    return list(cell.controller.layers) if isinstance(cell.controller, StackedCell) else [cell.controller]
 
 
 # ---------------------------------------------------------------------------------------------- calling
@@ -169,9 +210,9 @@ class _Problem(ctypes.Structure):
 _CONTROLLERS = {"feedforward": 0, "tanh": 1, "relu": 2, "lstm": 3, "gru": 4}
 
 
-def unroll_ntm(cell: NTMCell, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+def unroll_ntm(cell: NTMCell, input: Tensor, state: NTMState, lengths: Tensor | None) -> tuple[Tensor, State]:
     """What memnet.sequence.unroll returns, for a call that `refusal` has nothing against."""
-    layers = list(cell.controller.layers) if isinstance(cell.controller, StackedCell) else [cell.controller]
+    layers = _layers(cell)
     projections = [*(_projection(layer) for layer in layers), (cell.heads.weight, cell.heads.bias)]
     problem = _Problem(
         batch=input.size(0),
@@ -190,7 +231,8 @@ def unroll_ntm(cell: NTMCell, input: Tensor, state: State, lengths: Tensor | Non
         after_write=cell.read_order == "after-write",
         norm_floor=cell.norm_floor,
     )
-    lengths = None if lengths is None else lengths.to(torch.int64).contiguous()
+    lengths = None if lengths is None else lengths.to(torch.int64, copy=True).contiguous()
+    _check_shapes(problem, lengths, input, projections, state)
     tensors = [input, *(tensor for pair in projections for tensor in pair), *state_tensors(state)]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         features, *last = _Unroll.apply(problem, lengths, *tensors)  # type: ignore[no-untyped-call]
@@ -198,6 +240,34 @@ def unroll_ntm(cell: NTMCell, input: Tensor, state: State, lengths: Tensor | Non
         features, last, _ = _forward(problem, lengths, tensors, keep=False)
     rest = iter(last)
     return features, map_state(lambda _: next(rest), state)
+
+
+def _check_shapes(
+    problem: _Problem,
+    lengths: Tensor | None,
+    input: Tensor,
+    projections: Sequence[tuple[Tensor, Tensor]],
+    state: NTMState,
+) -> None:
+    """ValueError for any tensor that is not as large as native.cpp takes it to be."""
+    batch, hidden, width, slots = problem.batch, problem.hidden_size, problem.width, problem.slots
+    recurrent = hidden * (problem.controller != _CONTROLLERS["feedforward"])
+    below = [problem.input_size + problem.reads * width + recurrent]
+    below += [hidden + recurrent] * (problem.layers - 1) + [hidden]
+    expected: list[tuple[int, ...]] = [(batch, problem.time, problem.input_size)]
+    expected += [(weight.size(0), features) for (weight, _), features in zip(projections, below, strict=True)]
+    expected += [(weight.size(0),) for weight, _ in projections]
+    expected += [(batch, hidden)] * len(state_tensors(state.controller))
+    expected += [(batch, problem.reads, width), (batch, slots, width)]
+    expected += [(batch, problem.reads, slots), (batch, problem.writes, slots)]
+    given = [input, *(weight for weight, _ in projections), *(bias for _, bias in projections), *state_tensors(state)]
+    if lengths is not None:
+        given, expected = [*given, lengths], [*expected, (batch,)]
+    for tensor, shape in zip(given, expected, strict=True):
+        if tuple(tensor.shape) != shape:
+            raise ValueError(f"a tensor {tuple(tensor.shape)} is given where {shape} is expected")
+    if problem.by_location and 2 * problem.shift_range + 1 > slots:
+        raise ValueError(f"shift_range {problem.shift_range} needs {2 * problem.shift_range + 1} slots, not {slots}")
 
 
 def _kind(layer: Any) -> str:
@@ -222,7 +292,7 @@ def _projection(layer: Any) -> tuple[Tensor, Tensor]:
     return torch.cat([weight, recurrent], 1), bias if recurrent_bias is None else bias + recurrent_bias
 
 
-def _call(name: str, problem: _Problem, dtype: torch.dtype, **tensors: Tensor | Sequence[Tensor | None] | None) -> None:
+def _call(function: Any, problem: _Problem, **tensors: Tensor | Sequence[Tensor | None] | None) -> None:
     """Run a function of native.cpp on tensors, or tables of them, by their names in Problem."""
     tables = []
     for field, value in tensors.items():
@@ -232,7 +302,7 @@ def _call(name: str, problem: _Problem, dtype: torch.dtype, **tensors: Tensor | 
             addresses = [None if one is None else one.data_ptr() for one in value]
             tables.append((ctypes.c_void_p * len(addresses))(*addresses))
             setattr(problem, field, ctypes.addressof(tables[-1]))
-    if getattr(library(dtype), name)(ctypes.byref(problem)):
+    if function(ctypes.byref(problem)):
         raise MemoryError("not enough memory for the native NTM step")
 
 
@@ -243,7 +313,8 @@ def _forward(
 
     tensors: input; weight and bias of each projection; leaves of the state.
     """
-    input, *rest = [tensor.detach().contiguous() for tensor in tensors]
+    input, *rest = [tensor.detach().contiguous().resolve_neg() for tensor in tensors]
+    compiled = library(input.dtype)
     count = 2 * (problem.layers + 1)
     weights, biases, first = rest[:count:2], rest[1:count:2], rest[count:]
     batch, time = problem.batch, problem.time
@@ -260,14 +331,13 @@ def _forward(
     cells = [make(problem.depth, batch, problem.hidden_size) for _ in range(problem.layers * has_cells)]
     saved: list[Tensor] = []
     if keep:
-        lanes = library(input.dtype).lanes_of_a_vector()
+        lanes = compiled.lanes_of_a_vector()
         room = -(-time // problem.segment) * batch * -(-problem.slots // lanes) * lanes
         saved = [input.new_empty(room * width) for width in (problem.width, problem.reads + problem.writes)]
     memory, weightings = saved or (None, None)
     _call(
-        "forward",
+        compiled.forward,
         problem,
-        input.dtype,
         lengths=lengths,
         input=input,
         weight=weights,
@@ -292,6 +362,7 @@ class _Unroll(torch.autograd.Function):
         features, last, kept = _forward(problem, lengths, tensors, keep=True)
         ctx.set_materialize_grads(False)
         ctx.problem, ctx.shapes = problem, [one.shape for one in last]
+        ctx.function = library(tensors[0].dtype).backward
         ctx.save_for_backward(lengths, *kept)
         return features, *last
 
@@ -303,18 +374,19 @@ class _Unroll(torch.autograd.Function):
         count = problem.layers + 1
         weights, operands, units = (kept[start : start + count] for start in (0, count, 2 * count))
         *cells, memory, weightings = kept[3 * count :]
-        d_features, *d_last = [None if one is None else one.contiguous() for one in gradients]
+        d_features, *d_last = [None if one is None else one.contiguous().resolve_neg() for one in gradients]
         needed, *more = ctx.needs_input_grad[2:]
-        d_input = memory.new_empty(problem.batch, problem.time, problem.input_size) if needed else None
+        # Nothing is written past the end of a row.
+        make = memory.new_empty if lengths is None else memory.new_zeros
+        d_input = make(problem.batch, problem.time, problem.input_size) if needed else None
         d_units = [torch.empty_like(one) for one in units]
         d_first = [
             memory.new_empty(shape) if needed else None
             for shape, needed in zip(ctx.shapes, more[2 * count :], strict=True)
         ]
         _call(
-            "backward",
+            ctx.function,
             problem,
-            memory.dtype,
             lengths=lengths,
             weight=weights,
             operand=operands,

@@ -134,6 +134,8 @@ class NTMCell(Cell):
         check_sizes(input_size=input_size, slot_size=slot_size, num_reads=num_reads, num_writes=num_writes)
         if shift_range < 0:
             raise ValueError(f"shift_range must be at least 0, not {shift_range}")
+        if not norm_floor >= 0:
+            raise ValueError(f"norm_floor must be at least 0, not {norm_floor}")
         for name, value, choices in (
             ("addressing", addressing, Addressing),
             ("read_order", read_order, ReadOrder),

@@ -67,7 +67,8 @@ def unroll(
     input:   (batch, time, input_size).
     lengths: (batch,) real steps of each row; later steps leave the row's state as it is.
     step:    stands in for cell.step, to watch it.
-    Returns  outputs (batch, time, output_size) and the state after each row's last real step.
+    Returns  outputs (batch, time, output_size), which mean nothing past the end of a row, and the state after each
+             row's last real step.
     """
     shortest = input.size(1) if lengths is None else int(lengths.min())
     # Time first, so that a compiled step meets the same strides at every length.

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.autograd import gradcheck
+from torch.nn.utils import prune
+from torch.utils.flop_counter import FlopCounterMode
 
 import memnet
 from memnet import native, sequence
@@ -346,6 +349,95 @@ def test_auto_runs_eagerly_what_is_not_covered(case: str) -> None:
     model.backend = "auto"
     call(model, case)
     assert model.backend_used == "eager"
+
+
+def changed(model: memnet.NTM, case: str) -> None:
+    """Make of the cell something that native.cpp does not know."""
+    cell = model.cell
+    if case == "subclass":
+        cell.__class__ = type("Other", (memnet.NTMCell,), {})
+    elif case == "attribute":
+        cell.shift_range = 2
+    elif case == "hook":
+        cell.heads.register_forward_hook(lambda *_: None)
+    else:
+        prune.random_unstructured(cell.heads, "weight", amount=0.5)
+
+
+@pytest.mark.parametrize("case", ["subclass", "attribute", "hook", "pruned"])
+def test_a_cell_that_is_not_as_it_was_built_runs_eagerly(case: str) -> None:
+    model = small()
+    changed(model, case)
+    model.backend = "auto"
+    output, _ = model(INPUT)
+    assert model.backend_used == "eager"
+    model.backend = "eager"
+    assert torch.equal(output, model(INPUT)[0])
+
+
+def test_whoever_watches_operations_sees_the_plain_step() -> None:
+    model = small().requires_grad_(False)
+    model.backend = "auto"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        traced = torch.jit.trace(lambda input: model(input)[0], INPUT, check_trace=False)
+        assert torch.allclose(traced(INPUT + 1), model(INPUT + 1)[0])
+        with torch.autograd.forward_ad.dual_level():
+            dual = torch.autograd.forward_ad.make_dual(INPUT, torch.ones_like(INPUT))
+            assert torch.autograd.forward_ad.unpack_dual(model(dual)[0]).tangent is not None
+    with FlopCounterMode(display=False) as counter:
+        model(INPUT)
+    assert counter.get_total_flops() > 0
+
+
+def test_tensors_of_another_size_are_refused_by_name() -> None:
+    model = small()
+    model.backend = "native"
+    for input, state, lengths in (
+        (INPUT, model.initial_state(1), None),
+        (INPUT[..., :2], model.initial_state(len(INPUT)), None),
+        (INPUT, model.initial_state(len(INPUT)), torch.ones(len(INPUT) + 1, dtype=torch.long)),
+        (INPUT, model.initial_state(len(INPUT))._replace(memory=torch.zeros(len(INPUT), 5, 9)), None),
+    ):
+        with pytest.raises(ValueError, match=r"is given where \(.*\) is expected"):
+            model.unroll(input, state, lengths=lengths)
+
+
+def test_no_number_comes_from_memory_that_was_not_written() -> None:
+    model = small().double()
+    lengths = torch.tensor([0, *range(1, len(INPUT))]).clamp_max(INPUT.size(1))
+    torch.use_deterministic_algorithms(True)  # fills new memory with NaN
+    try:
+        gradients = []
+        for backend in ("eager", "native"):
+            model.backend = backend
+            input = INPUT.double().requires_grad_()
+            features, state = model.unroll(input, model.initial_state(len(input)), lengths=lengths)
+            real = torch.arange(input.size(1)) < lengths.unsqueeze(1)
+            (features[real].sum() + state.memory.sum()).backward()
+            gradients.append(input.grad)
+        torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-10, atol=1e-10)
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_lengths_may_change_after_the_call() -> None:
+    model = small()
+    model.backend = "native"
+    lengths = torch.full((len(INPUT),), 2)
+    output, _ = model(INPUT, lengths=lengths)
+    lengths.zero_()
+    output.sum().backward()
+
+
+def test_a_negated_view_keeps_its_sign() -> None:
+    model = memnet.NTM(1, 2, hidden_size=5, num_slots=6, slot_size=4)
+    input = torch.tensor([[[1 + 2j]]]).conj().imag
+    assert input.is_neg()
+    eager, _ = model(input)
+    model.backend = "native"
+    assert torch.allclose(model(input)[0], eager, atol=1e-6)
 
 
 SCRIPT = """

@@ -45,13 +45,13 @@ def train_logits(stacked: StoryModel, restarts: int, batch: Questions, times: Te
     if times is not None:
         own.append(times.unflatten(0, (restarts, -1)))
     # These questions come from our own data, and vmap cannot look at values.
-    stacked.validate = False
+    validate, stacked.validate = stacked.validate, False
     try:
         if restarts == 1:
             return _call(stacked, {}, *(part.squeeze(0) for part in own)).unsqueeze(0)
         logits: Tensor = torch.vmap(partial(_call, stacked))(dict(stacked.named_parameters()), *own)
     finally:
-        stacked.validate = True
+        stacked.validate = validate
     return logits
 
 
