@@ -79,7 +79,7 @@ def _library(number: str) -> ctypes.CDLL | str:
                 return _build(command, Path(folder) / path.name)
     except subprocess.CalledProcessError as error:
         return f"compiling native.cpp failed: {_first_error(error.stderr)}"
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
         return f"native.cpp cannot be compiled: {error}"
 
 
