@@ -91,7 +91,8 @@ def unroll(
 def under_autocast(tensor: Tensor) -> bool:
     """Whether autocast is on for the tensor's device."""
     kind = tensor.device.type
-    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    # Not torch.amp.is_autocast_available, which torch.compile cannot follow in torch 2.11.
+    return kind != "meta" and torch.is_autocast_enabled(kind)
 
 
 @cache

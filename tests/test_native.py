@@ -343,7 +343,6 @@ def test_what_is_not_covered_runs_eagerly_and_says_why_once(case: str) -> None:
     assert model.backend_used == "eager"
 
 
-@pytest.mark.filterwarnings("ignore:Dynamo does not know how to trace")  # autocast's state, in torch 2.11
 @pytest.mark.parametrize("case", ["bfloat16", "autocast", "torch.func", "meta", "torch.compile"])
 def test_auto_runs_eagerly_what_is_not_covered(case: str) -> None:
     model = small()
