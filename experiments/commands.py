@@ -10,7 +10,8 @@ import tyro
 
 from experiments.checkpoint import save_weights
 from experiments.command_line import parse, parse_train, story_run
-from experiments.evaluation import merge_rows, table, test_at
+from experiments.evaluation import same_test, table, test_at
+from experiments.fields import check_least
 from experiments.files import UserError, write_whole
 from experiments.loading import load_run
 from experiments.models import backend_line, label, make_model, make_task, training_lengths
@@ -82,12 +83,9 @@ def evaluate(args: Sequence[str]) -> int:
     if story_run(args):
         return stories.evaluate(args)
     options = parse(EvaluateOptions, "evaluate", args)
-    for name in ("sequences", "batch_size", "repeats", "num_slots", "threads", *(["length"] * len(options.length))):
-        value = min(options.length) if name == "length" else getattr(options, name)
-        if value is not None and value < 1:
-            raise UserError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
-    if options.seed < 0:
-        raise UserError(f"--seed must be at least 0, not {options.seed}")
+    check_least(options, 1, "sequences", "batch_size", "repeats", "num_slots", "threads")
+    check_least(options, 0, "seed")
+    _check_length(options.length)
     prepare(options.device, options.threads)
     folder = RunFolder(options.run)
     _, task, model = load_run(options.run, options.device)
@@ -105,7 +103,7 @@ def evaluate(args: Sequence[str]) -> int:
     print(backend_line(model), file=sys.stderr)
     print(table(rows))
     with folder.locked():
-        _keep_tests(folder, rows)
+        folder.keep_tests(rows, same_test, "sequences")
     return 0
 
 
@@ -126,8 +124,7 @@ def show(args: Sequence[str]) -> int:
     if story_run(args):
         return stories.show(args)
     options = parse(ShowOptions, "show", args)
-    if options.length and min(options.length) < 1:
-        raise UserError(f"--length must be at least 1, not {min(options.length)}")
+    _check_length(options.length)
     prepare("cpu", 1)
     folder = RunFolder(options.run)
     config, task, model = load_run(options.run)
@@ -148,7 +145,7 @@ def _finish(trainer: Trainer, folder: RunFolder, tracker: Tracker) -> str:
     config, task, model = trainer.config, trainer.task, trainer.model
     save_weights(folder.weights, model)
     rows = _tests(model, task, task.test_lengths, sequences=config.test_sequences)
-    _keep_tests(folder, rows)
+    folder.keep_tests(rows, same_test, "sequences")
     for path in draw_run(folder, model, task, config):
         tracker.image(f"figures/{path.stem}", path, trainer.sequences)
     result = {
@@ -183,9 +180,9 @@ def _tests(
     return rows
 
 
-def _keep_tests(folder: RunFolder, rows: list[dict[str, Any]]) -> None:
-    merged = merge_rows(folder.read_json(folder.evaluation, []), rows)
-    write_whole(folder.evaluation, json.dumps(merged, indent=1) + "\n")
+def _check_length(lengths: Sequence[int]) -> None:
+    if lengths and min(lengths) < 1:
+        raise UserError(f"--length must be at least 1, not {min(lengths)}")
 
 
 def _closing(trainer: Trainer, folder: RunFolder, tracker: Tracker, rows: list[dict[str, Any]]) -> str:

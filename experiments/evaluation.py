@@ -131,17 +131,9 @@ def table(rows: Iterable[dict[str, Any]]) -> str:
     return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
 
 
-def merge_rows(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Old and new rows in order of slots, repeats and length; of the same test that with more sequences."""
-
-    def key(row: dict[str, Any]) -> tuple[int, ...]:
-        return tuple(row[name] or 0 for name in ("num_slots", "repeats", "length", "seed"))
-
-    merged: dict[tuple[int, ...], dict[str, Any]] = {}
-    for row in [*old, *new]:
-        if row["sequences"] >= merged.get(key(row), row)["sequences"]:
-            merged[key(row)] = row
-    return [merged[one] for one in sorted(merged)]
+def same_test(row: dict[str, Any]) -> tuple[int, ...]:
+    """What tells rows of the test table apart, and orders them: slots, repeats, length, seed."""
+    return tuple(row[name] or 0 for name in ("num_slots", "repeats", "length", "seed"))
 
 
 def _cell(row: dict[str, Any], show: Callable[[dict[str, Any]], str]) -> str:

@@ -144,6 +144,14 @@ class TrainingLoop(ABC, Generic[Settings, Model]):
                     raise Stopped(self._stop)
         self.save()
 
+    def _not_finite(self, loss: float, norm: float) -> NotFinite:
+        """What is raised where the loss or the gradient's norm of the next step is no number."""
+        return NotFinite(
+            f"step {self.step + 1}: the loss is {loss} and the gradient's norm {norm}. "
+            f"The last good checkpoint is {self.folder.checkpoint}. "
+            "Try a smaller --learning-rate, a --clip-norm that bites, or another --seed"
+        )
+
     def _due(self, every: int) -> bool:
         """Whether something that is done every so many steps, and at the end, is due."""
         return self.step % every == 0 or self.step == self.last_step

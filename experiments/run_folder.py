@@ -17,7 +17,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,20 @@ class RunFolder:
             return default
         except (OSError, ValueError) as error:
             raise UserError(f"cannot read {path}: {error}") from None
+
+    def keep_tests(
+        self, rows: Sequence[dict[str, Any]], same_test: Callable[[dict[str, Any]], tuple[Any, ...]], count: str
+    ) -> None:
+        """Merge rows into the test table: of the same test that with the larger `count`, the new one among equals.
+
+        same_test: what tells the tests apart, and puts them in order.
+        """
+        merged: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for row in [*self.read_json(self.evaluation, []), *rows]:
+            test = same_test(row)
+            if row[count] >= merged.get(test, row)[count]:
+                merged[test] = row
+        write_whole(self.evaluation, json.dumps([merged[test] for test in sorted(merged)], indent=1) + "\n")
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -10,7 +10,7 @@ import torch
 from experiments.config import TrainConfig
 from experiments.curriculum import Curriculum
 from experiments.evaluation import evaluate, validation_batches
-from experiments.loop import NotFinite, TrainingLoop
+from experiments.loop import TrainingLoop
 from experiments.models import backend_line, make_model, training_lengths
 from experiments.optimizers import GravesRMSProp
 from experiments.progress import Progress
@@ -94,11 +94,7 @@ class Trainer(TrainingLoop[TrainConfig, SequenceModule]):
         self._losses.append(loss.item())
         self._norms.append(norm)
         if not (math.isfinite(self._losses[-1]) and math.isfinite(norm)):
-            raise NotFinite(
-                f"step {self.step + 1}: the loss is {self._losses[-1]} and the gradient's norm {norm}. "
-                f"The last good checkpoint is {self.folder.checkpoint}. "
-                "Try a smaller --learning-rate, a --clip-norm that bites, or another --seed"
-            )
+            raise self._not_finite(self._losses[-1], norm)
         self.optimizer.step()
         self.step += 1
         scored = float(batch.mask.sum()) * self.task.output_size / config.batch_size

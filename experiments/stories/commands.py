@@ -27,7 +27,7 @@ from experiments.stories.models import make_model
 from experiments.stories.published import published_for
 from experiments.stories.restarts import unstack
 from experiments.stories.tables import PARTS, test_table
-from experiments.stories.testing import Row, choose, merge_rows, score_restarts, test_rows
+from experiments.stories.testing import Row, choose, same_test, score_restarts, test_rows
 from experiments.stories.training import SHOWN, StoryTrainer, epoch_updates
 from experiments.story_pictures import draw_story_run
 from experiments.tracking import Tracker
@@ -102,7 +102,7 @@ def evaluate(args: Sequence[str]) -> int:
     rows = test_rows(stacked, config, trained_on, tested_on, tests)
     print(_told(rows, selection, trained))
     with folder.locked():
-        _keep(folder, rows)
+        folder.keep_tests(rows, same_test, "questions")
     return 0
 
 
@@ -160,7 +160,7 @@ def _finish(trainer: StoryTrainer, folder: RunFolder, tracker: Tracker) -> str:
     kept = unstack(model, config.restarts, chosen)
     save_weights(folder.weights, kept)
     rows = test_rows(model, config, data.name, data.name, data.tests)
-    _keep(folder, rows)
+    folder.keep_tests(rows, same_test, "questions")
     result = {
         "command": command(),
         "config": config.saved(),
@@ -206,8 +206,3 @@ def _told(rows: list[Row], selection: dict[str, Any], config: StoryConfig) -> st
     how = f", chosen by {PARTS[selection['by']]}" if len(selection["restarts"]) > 1 else ""
     published = published_for(config, rows[0]["trained_on"], rows[0]["tested_on"])
     return f"{told}{how}: {', '.join(known)} questions\n\n{test_table(rows, chosen, published)}"
-
-
-def _keep(folder: RunFolder, rows: list[Row]) -> None:
-    merged = merge_rows(folder.read_json(folder.evaluation, []), rows)
-    write_whole(folder.evaluation, json.dumps(merged, indent=1) + "\n")

@@ -90,14 +90,6 @@ def test_rows(stacked: StoryModel, config: StoryConfig, trained_on: str, tested_
     ]
 
 
-def merge_rows(old: Sequence[Row], new: Sequence[Row]) -> list[Row]:
-    """Old and new rows in order; of the same test that with more questions, the new one among equals."""
-
-    def key(row: Row) -> tuple[str, int]:
-        return row["tested_on"], int(row["task"] if "task" in row else row["length"])
-
-    merged: dict[tuple[str, int], Row] = {}
-    for row in [*old, *new]:
-        if row["questions"] >= merged.get(key(row), row)["questions"]:
-            merged[key(row)] = row
-    return [merged[one] for one in sorted(merged)]
+def same_test(row: Row) -> tuple[str, int]:
+    """What tells rows of the test table apart, and orders them: stories, and task or length."""
+    return row["tested_on"], int(row["task"] if "task" in row else row["length"])

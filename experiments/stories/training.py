@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from experiments.files import UserError
-from experiments.loop import NotFinite, TrainingLoop
+from experiments.loop import TrainingLoop
 from experiments.optimizers import GravesRMSProp
 from experiments.progress import Progress
 from experiments.run_folder import RunFolder
@@ -121,11 +121,7 @@ class StoryTrainer(TrainingLoop[StoryConfig, StoryModel]):
                 )
         self._updates += 1
         if not any(map(math.isfinite, losses)):
-            raise NotFinite(
-                f"step {self.step + 1}: the loss is {losses[0]} and the gradient's norm {norms[0]}. "
-                f"The last good checkpoint is {self.folder.checkpoint}. "
-                "Try a smaller --learning-rate, a --clip-norm that bites, or another --seed"
-            )
+            raise self._not_finite(losses[0], norms[0])
 
     def _forget(self) -> None:
         """Begin the sums anew."""
