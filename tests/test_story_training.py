@@ -452,3 +452,18 @@ def test_a_small_default_run_learns_something(tmp_path: Path) -> None:
     assert train(tmp_path / "run", *MEMN2N, *options, "--epochs", "60") == 0
     (row,) = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     assert min(row["errors"]) < 20
+
+
+def test_a_run_that_answers_every_validation_question_stops(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    more = ["--model", "entnet", "--num-slots", "4", "--epochs", "40", "--embedding-size", "16"]
+    assert train(folder, *more, "--stop-when-solved", "True", task="20") == 0
+    rows = read_metrics(folder / "metrics.jsonl")
+    errors = {row["step"]: row["valid/lowest_error_percent"] for row in rows if "valid/lowest_error_percent" in row}
+    *earlier, last = sorted(errors)
+    assert errors[last] == 0
+    assert all(errors[step] > 0 for step in earlier)
+    steps = json.loads((folder / "result.json").read_text())["steps"]
+    assert steps == last < 40 * (54 // 8)
+    assert main(["train", "babi", "--resume", str(folder)]) == 0
+    assert json.loads((folder / "result.json").read_text())["steps"] == steps

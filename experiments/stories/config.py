@@ -126,6 +126,8 @@ class StoryConfig:
     """Epochs after which the learning rate is halved, not counting the linear start; None for never."""
     epoch_updates: int = 1000
     """World model: updates that count as an epoch."""
+    stop_when_solved: bool = False
+    """Stop as soon as a restart answers every validation question (the original EntNet does)."""
     clip: Literal["matrix", "model"] = "matrix"
     """Clip the gradient of each weight matrix (the original MemN2N) or of the whole model."""
     clip_norm: float | None = 40.0

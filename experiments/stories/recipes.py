@@ -29,6 +29,9 @@ _ENTNET: dict[str, Any] = {
     "num_slots": 20,
     "max_sentences": 70,
     "select": "valid",
+    "stop_when_solved": True,
+    "valid_every": 281,
+    "checkpoint_every": 281,
 }
 _READER: dict[str, Any] = {
     "optimizer": "adam",
@@ -46,6 +49,7 @@ _WORLD: dict[str, Any] = {
     "epochs": 50,
     "halve_every": 10,
     "select": "valid",
+    "stop_when_solved": False,
     "log_every": 500,
     "valid_every": 1000,
     "checkpoint_every": 1000,

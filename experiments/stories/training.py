@@ -45,11 +45,14 @@ class StoryTrainer(TrainingLoop[StoryConfig, StoryModel]):
         self.epoch_updates = epoch_updates(config, data)
         self._digest = data.digest()
         self._lost: set[int] = set()
+        self._solved_at: int | None = None
         self._forget()
 
     @property
     def last_step(self) -> int:
         """The step after which training ends."""
+        if self._solved_at is not None:
+            return self._solved_at
         return (self.config.linear_start_epochs + self.config.epochs) * self.epoch_updates
 
     @property
@@ -65,6 +68,9 @@ class StoryTrainer(TrainingLoop[StoryConfig, StoryModel]):
         epoch = self.step // self.epoch_updates - self.config.linear_start_epochs + 1
         return float(self.config.learning_rate * 0.5 ** (epoch // self.config.halve_every))
 
+    def _state_word(self) -> str:
+        return "" if self._solved_at is None else "solved"
+
     def changing(self) -> dict[str, Any]:
         return {
             "stories": self._digest,
@@ -72,6 +78,7 @@ class StoryTrainer(TrainingLoop[StoryConfig, StoryModel]):
             "losses": self._losses,
             "wrong": self._wrong,
             "norms": self._norms,
+            "solved_at": self._solved_at,
         }
 
     def put_back(self, progress: dict[str, Any]) -> None:
@@ -79,6 +86,7 @@ class StoryTrainer(TrainingLoop[StoryConfig, StoryModel]):
             raise UserError(f"{self.folder.checkpoint} was trained on other stories than {self.config.babi_data} holds")
         self._updates = progress["updates"]
         self._losses, self._wrong, self._norms = progress["losses"], progress["wrong"], progress["norms"]
+        self._solved_at = progress["solved_at"]
 
     def _train_step(self, progress: Progress) -> None:
         config = self.config
@@ -131,10 +139,12 @@ class StoryTrainer(TrainingLoop[StoryConfig, StoryModel]):
 
     def _due_row(self, progress: Progress) -> dict[str, Any]:
         row: dict[str, Any] = {}
-        if self._due(self.config.log_every):
-            row |= self._training_scores()
         if self._due(self.config.valid_every):
             row |= self._validate()
+            if self.config.stop_when_solved and row["valid/lowest_error_percent"] == 0:
+                self._solved_at = self.step
+        if self._due(self.config.log_every):
+            row = self._training_scores() | row
         return row
 
     def _training_scores(self) -> dict[str, Any]:
