@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,14 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.figures import AskedStory, attention_figure, gates_figure, save_figure, task_error_figure
+from experiments.figures import (
+    AskedStory,
+    attention_figure,
+    gates_figure,
+    save_figure,
+    story_curve_figure,
+    task_error_figure,
+)
 from experiments.figures.stories import MOST_SENTENCES
 from experiments.story_pictures import draw_story_run, slot_names, story_figure
 from memnet import LSTM, NTM, EntNet, KeyValueMemoryNetwork, MemN2N, StoryReader
@@ -201,3 +210,24 @@ def test_slots_are_named_by_the_words_of_tied_keys() -> None:
     assert slot_names(EntNet(SIZE, max_words=7), VOCABULARY) is None
     _, figure = story_figure(model, VOCABULARY, encode(EXAMPLES[:1], VOCABULARY), "run")
     assert [label.get_text() for label in grids(figure)[0].get_xticklabels()] == ["sandra", "john", "milk"]
+
+
+def test_a_learning_curve_of_restarts_shows_mean_and_best() -> None:
+    rows: list[dict[str, Any]] = [
+        {"sequences": 1000, "train/error_percent": 80.0, "train/linear_start": True},
+        {"sequences": 2000, "train/error_percent": 50.0, "train/linear_start": True},
+        {"sequences": 2000, "valid/error_percent": 60.0, "valid/lowest_error_percent": 55.0},
+        {"sequences": 3000, "train/error_percent": math.nan, "train/linear_start": False},
+        {"sequences": 4000, "valid/error_percent": 6.0, "valid/lowest_error_percent": 0.0},
+    ]
+    figure = story_curve_figure(rows, "one run", restarts=10)
+    (axes,) = figure.axes
+    np.testing.assert_array_equal(line(axes, "training, mean of 10 restarts")[:2], [[1, 80], [2, 50]])
+    np.testing.assert_array_equal(line(axes, "validation, mean of 10 restarts"), [[2, 60], [4, 6]])
+    np.testing.assert_array_equal(line(axes, "validation, best restart"), [[2, 55], [4, 0]])
+    assert [one.get_width() for one in axes.patches] == [2]
+    assert "not finite (1 value)" in words(figure)
+    assert "last validation: 6 %, mean of 10 restarts" in words(figure)
+    single = story_curve_figure(rows)
+    assert "restart" not in words(single)
+    assert "no values yet" in words(story_curve_figure([]))

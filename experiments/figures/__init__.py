@@ -9,6 +9,7 @@ from experiments.figures.curves import learning_curve_figure, seeds_figure
 from experiments.figures.lengths import length_figure
 from experiments.figures.memory import Episode, memory_figure
 from experiments.figures.stories import AskedStory, attention_figure, gates_figure, task_error_figure
+from experiments.figures.story_curves import story_curve_figure
 from experiments.figures.style import MODELS, save_figure
 from experiments.paper_curves import curve_of_rows, paper_curves
 
@@ -25,5 +26,6 @@ __all__ = [
     "paper_curves",
     "save_figure",
     "seeds_figure",
+    "story_curve_figure",
     "task_error_figure",
 ]

@@ -11,7 +11,9 @@ import tyro
 from experiments.checkpoint import save_weights
 from experiments.command_line import parse
 from experiments.fields import check_least
+from experiments.figures import save_figure, story_curve_figure
 from experiments.files import UserError, write_whole
+from experiments.metrics import read_metrics
 from experiments.run_folder import RunFolder, command, versions
 from experiments.running import prepare, run_training
 from experiments.stories.config import StoryConfig
@@ -108,7 +110,7 @@ def evaluate(args: Sequence[str]) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class ShowStoryOptions:
-    """Draw what a run on stories looks at while it answers test questions."""
+    """Draw a run's errors over training, and what it looks at while it answers test questions."""
 
     run: tyro.conf.Positional[str]
     """The run's folder."""
@@ -123,7 +125,7 @@ def show(args: Sequence[str]) -> int:
     prepare("cpu", 1)
     config, vocabulary, model = load_story_run(options.run)
     files = _draw(RunFolder(options.run), config, vocabulary, model, options.questions)
-    print("\n".join(map(str, files)) or f"nothing to draw: {config.model} has no memory to look at")
+    print("\n".join(map(str, files)))
     return 0
 
 
@@ -132,7 +134,11 @@ def _draw(
 ) -> list[Path]:
     batch = example_batch(config, vocabulary, questions)
     title = f"{config.label}, trained on {read_vocabulary(folder)[2]}, seed {config.seed}"
-    return draw_story_run(folder.figures, model.eval(), vocabulary, batch, title)
+    rows = read_metrics(folder.metrics) if folder.metrics.exists() else []
+    folder.figures.mkdir(exist_ok=True)
+    curve = folder.figures / "learning-curve.png"
+    save_figure(story_curve_figure(rows, title, restarts=config.restarts), curve)
+    return [curve, *draw_story_run(folder.figures, model.eval(), vocabulary, batch, title)]
 
 
 def _tested(config: StoryConfig, options: EvaluateStoryOptions) -> StoryConfig:
