@@ -12,6 +12,7 @@ HELP = """usage: python -m experiments COMMAND ...
   ask RUN                  tell a model of stories a story and ask it questions
   show RUN [options]       draw a run's figures again
   summarize RUN ...        put runs that differ in their seed, or on stories their tasks, together in one result
+  benchmark [MODEL ...]    time models beside their floor and beside eager PyTorch, or measure their memory
   recipes                  list the papers' settings that --recipe takes, with counts of parameters
 
 `python -m experiments COMMAND --help` lists the options of a command; `python -m tasks list` the tasks.
@@ -43,6 +44,7 @@ def main(args: Sequence[str] | None = None) -> int:
 def _command(name: str) -> Callable[[Sequence[str]], int]:
     from experiments import commands
     from experiments.ask import ask
+    from experiments.benchmark.commands import benchmark
     from experiments.files import UserError
     from experiments.names import nearest
     from experiments.recipes import table
@@ -59,6 +61,7 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
         "ask": ask,
         "show": commands.show,
         "summarize": summarize,
+        "benchmark": benchmark,
         "recipes": recipes,
     }
     if name not in known:

@@ -25,10 +25,13 @@ from tasks import TASKS
 Options = TypeVar("Options")
 
 
-def parse(kind: type[Options], name: str, args: Sequence[str], default: Options | None = None) -> Options:
+def parse(
+    kind: type[Options], name: str, args: Sequence[str], default: Options | None = None, *, flags: bool = False
+) -> Options:
     """Options of a dataclass from the command line; UserError of one line for what tyro would box.
 
-    name: the command, as in `python -m experiments NAME`.
+    name:  the command, as in `python -m experiments NAME`.
+    flags: whether options that are true or false are switched on by their name alone, or given True or False.
     """
     complaint = io.StringIO()
     try:
@@ -38,7 +41,7 @@ def parse(kind: type[Options], name: str, args: Sequence[str], default: Options 
                 prog=f"python -m experiments {name}",
                 args=list(args),
                 default=tyro.MISSING_NONPROP if default is None else default,
-                config=(tyro.conf.FlagConversionOff,),
+                config=(tyro.conf.FlagCreatePairsOff if flags else tyro.conf.FlagConversionOff,),
             )
     except SystemExit as end:
         if not end.code:

@@ -23,6 +23,7 @@ from experiments.figures.style import (
     error_scale,
     mark_lost,
     new_figure,
+    numbered_log_scale,
     styled,
 )
 
@@ -99,21 +100,8 @@ def _draw_errors(axes: Axes, rows: Rows, key: str, colour: str, marker: str) -> 
 
 def _length_scale(axes: Axes, lengths: Sequence[float], trained: tuple[int, int]) -> None:
     """A logarithmic axis numbered at the tested lengths as far as there is room, the trained range shaded."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
     low, high = min([*lengths, trained[0]]), max([*lengths, trained[1]])
-    room = max((high / low) ** 0.05, 1.2)
-    left, right = low / room, high * room
-    axes.set_xscale("log")
-    axes.set_xlim(left, right)
-    named: list[float] = []
-    # From the longest down, since that one matters most.
-    for length in reversed(lengths or [low, high]):
-        if not named or math.log(named[-1] / length) > 0.12 * math.log(right / left):
-            named.append(length)
-    axes.xaxis.set_major_locator(FixedLocator(named))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda length, _: f"{length:,.0f}"))
-    axes.xaxis.set_minor_locator(NullLocator())
+    numbered_log_scale(axes, lengths or [low, high], (low, high))
     start, stop = trained if trained[0] < trained[1] else (trained[0] / 1.02, trained[1] * 1.02)
     axes.axvspan(start, stop, color=SHADE, alpha=0.5, linewidth=0, zorder=0.5)
 

@@ -142,6 +142,25 @@ def error_scale(axes: Axes, values: Array, finest: int = -5) -> None:
     axes.set_ylim(-0.15 * start if below else start, 1.4 * end)
 
 
+def numbered_log_scale(axes: Axes, values: Sequence[float], ends: tuple[float, float]) -> None:
+    """A logarithmic horizontal axis from end to end, numbered at the given values as far as there is room."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    low, high = ends
+    room = max((high / low) ** 0.05, 1.2)
+    left, right = low / room, high * room
+    axes.set_xscale("log")
+    axes.set_xlim(left, right)
+    named: list[float] = []
+    # From the highest down, since that one matters most.
+    for value in sorted(values, reverse=True):
+        if not named or math.log(named[-1] / value) > 0.12 * math.log(right / left):
+            named.append(value)
+    axes.xaxis.set_major_locator(FixedLocator(named))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
 def _decade(value: float) -> str:
     """A power of ten or zero in digits, small ones as 10 to the power."""
     power = round(math.log10(value)) if value > 0 else 0

@@ -1,0 +1,96 @@
+"""Peak memory of one training step: `python -m experiments.benchmark.memory` measures one, told on stdin, and ends."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from experiments.benchmark.cases import Case, Example, make_example, make_model, train_step
+from experiments.benchmark.variants import Refused, Way, running
+from experiments.files import UserError
+from experiments.running import prepare
+
+# Ways to take the gradient of one long sequence.
+GRADIENTS: dict[str, Callable[[nn.Module, Example], None]] = {"plain": train_step}
+
+_ROOT = Path(__file__).resolve().parents[2]
+# Steps of the call before the one that is measured.
+_SHORT = 10
+
+
+def peak_memory(case: Case, way: Way, gradient: str, threads: int) -> int:
+    """Bytes that one training step takes at its peak, above those of the model after a short step, in a new process.
+
+    On the CPU this is the process's resident memory, on a CUDA device what torch has allocated there. Refused where
+    the case cannot be run this way; UserError where the process ends before it knows.
+    """
+    told = json.dumps({"case": dataclasses.asdict(case), "way": way, "gradient": gradient, "threads": threads})
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.benchmark.memory"], cwd=_ROOT, input=told, capture_output=True, text=True
+    )
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["the system has stopped it, memory may be short"])[-1]
+        raise UserError(f"{case}, {way}: the process that measures ended with {done.returncode}: {reason}")
+    answer = json.loads(done.stdout)
+    if "refused" in answer:
+        raise Refused(answer["refused"])
+    return int(answer["bytes"])
+
+
+def _measure(case: Case, way: Way, gradient: str) -> int:
+    step = GRADIENTS[gradient]
+    short, example = make_example(dataclasses.replace(case, length=_SHORT)), make_example(case)
+    model = running(make_model(case, 0), way, short)
+    step(model, short)
+    for parameter in model.parameters():
+        parameter.grad = None
+    before = _restart_peak(case.device)
+    step(model, example)
+    return _peak(case.device) - before
+
+
+def _restart_peak(device: str) -> int:
+    """Forget earlier peaks; returns the bytes in use."""
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        # Where a system has no such file, the peak of the short step is what the long one is compared with.
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")
+    return _peak(device)
+
+
+def _peak(device: str) -> int:
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        # On a Mac, in bytes. On Linux this would count what the parent took before this process began.
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
+
+
+def main() -> None:
+    """Read what to measure from stdin and write the bytes, or why it cannot be run, to stdout."""
+    told = json.load(sys.stdin)
+    case = Case(**told["case"])
+    prepare(case.device, told["threads"])
+    try:
+        answer: dict[str, object] = {"bytes": _measure(case, told["way"], told["gradient"])}
+    except (Refused, RuntimeError) as refusal:
+        answer = {"refused": str(refusal).strip().splitlines()[0]}
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

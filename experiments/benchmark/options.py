@@ -1,0 +1,131 @@
+"""What `benchmark` can be asked, and the cases that it then has."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Literal, get_args
+
+import tyro
+
+from experiments.benchmark.cases import SIZES, USUAL_LENGTHS, USUAL_SLOTS, Case, Mode, ModelName, Number
+from experiments.benchmark.variants import Way
+from experiments.fields import check_least, check_positive, option
+from experiments.files import UserError
+from memnet.cells import ControllerName
+
+# The model that keeps as much of a story of any length, and ways to run whose memory is that of something else.
+_NO_LENGTH, NO_MEMORY = "memn2n", {"stacked", "graph"}
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkOptions:
+    """Time one step of models: forward and backward in training (no optimiser), or forward alone.
+
+    All ways to run a model are timed side by side in rounds, and so is a plain matrix product, the machine's peak.
+    The floor is the time that the model's floating-point operations would take at that peak: those of its matrix
+    products, and one for each number that any other arithmetic goes through.
+
+    The sizes take several values. The first of each is the base; each further value is one more case, with the other
+    sizes at their base.
+    """
+
+    models: tyro.conf.Positional[tuple[ModelName, ...]] = ()
+    """Models; none for all."""
+    train: bool = False
+    """Time a training step (what is timed if neither is asked for)."""
+    infer: bool = False
+    """Time inference."""
+    batch_size: tuple[int, ...] = (32,)
+    """Sequences or stories at a time."""
+    length: tuple[int, ...] = ()
+    """Steps of the sequences (a copy of n vectors has 2n + 1) or sentences of the stories; none for the usual."""
+    num_slots: tuple[int, ...] = ()
+    """Slots of NTM and EntNet, sentences that MemN2N keeps; none for the usual."""
+    seeds: tuple[int, ...] = (1,)
+    """Models trained with a batch each, one after the other, or stacked into one computation."""
+    controller: ControllerName = "lstm"
+    """Of the NTM."""
+    backend: tuple[Way, ...] = ()
+    """Ways to run beside eager: compile, native (NTM on the CPU), auto, stacked (the seeds as one computation by
+    torch.func), graph (a step captured on a CUDA device); none for all that apply."""
+    seconds: float = 5.0
+    """How long to time each case."""
+    memory: bool = False
+    """Measure the peak memory of a training step instead, each in a process of its own."""
+    json: bool = False
+    """Print JSON instead of a table."""
+    plot: str | None = None
+    """A PNG file for a picture of how time, or memory, grows with the sizes that have several values."""
+    threads: int = 1
+    """CPU threads."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where to compute."""
+    dtype: Number = "float32"
+    """Type of all numbers."""
+
+    @property
+    def modes(self) -> list[Mode]:
+        """What is timed."""
+        modes: list[Mode] = ["train"] if self.train or not self.infer else []
+        return [*modes, "infer"] if self.infer else modes
+
+    def check(self) -> None:
+        """UserError for what cannot be."""
+        for name in SIZES:
+            if not getattr(self, name) and name in ("batch_size", "seeds"):
+                raise UserError(f"{option(name)} needs at least one value")
+            for value in getattr(self, name):
+                if value < 1:
+                    raise UserError(f"{option(name)} must be at least 1, not {value}")
+        check_least(self, 1, "threads")
+        check_positive(self, "seconds")
+        if self.num_slots and self.models and not set(self.models) & set(USUAL_SLOTS):
+            raise UserError(f"--num-slots {self.num_slots[0]}: {' and '.join(self.models)} has no memory")
+        if self.memory:
+            self._check_memory()
+        if self.plot is not None:
+            self._check_plot(Path(self.plot))
+
+    def _check_memory(self) -> None:
+        if self.infer or self.seeds != (1,):
+            raise UserError("--memory is of a training step of one model: without --infer and --seeds")
+        if _NO_LENGTH in self.models:
+            raise UserError(f"--memory is for models that go step by step, not for {_NO_LENGTH}")
+        if unfit := set(self.backend) & NO_MEMORY:
+            raise UserError(f"--memory is not measured for --backend {min(unfit)}")
+
+    def _check_plot(self, path: Path) -> None:
+        if path.suffix.lower() != ".png":
+            raise UserError(f"--plot must name a .png file, not {path.name!r}")
+        if not path.absolute().parent.is_dir():
+            raise UserError(f"--plot {path}: there is no folder {path.parent}")
+        if all(len(set(getattr(self, name))) < 2 for name in SIZES):
+            raise UserError("--plot needs a size with several values, such as --length 10 20 40 80")
+
+    def cases(self) -> list[Case]:
+        """What is to be measured, no case twice; for every model and mode the base first."""
+        skipped = {_NO_LENGTH} if self.memory else set()
+        models = self.models or tuple(name for name in get_args(ModelName) if name not in skipped)
+        return list(dict.fromkeys(case for model in models for mode in self.modes for case in self._star(model, mode)))
+
+    def _star(self, model: ModelName, mode: Mode) -> list[Case]:
+        values: dict[str, tuple[int, ...]] = {
+            "batch_size": self.batch_size,
+            "length": self.length or (USUAL_LENGTHS[model],),
+            "num_slots": (self.num_slots or (USUAL_SLOTS[model],)) if model in USUAL_SLOTS else (),
+            "seeds": self.seeds,
+        }
+        base = Case(
+            model=model,
+            mode=mode,
+            batch_size=values["batch_size"][0],
+            length=values["length"][0],
+            num_slots=next(iter(values["num_slots"]), None),
+            seeds=values["seeds"][0],
+            controller=self.controller,
+            dtype=self.dtype,
+            device=self.device,
+        )
+        grown = (dataclasses.replace(base, **{name: value}) for name in SIZES for value in values[name][1:])  # type: ignore[arg-type]
+        return [base, *grown]

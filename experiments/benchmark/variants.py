@@ -1,0 +1,128 @@
+"""The ways to run a case, each as a function without arguments that has been compiled and called before."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Literal, NamedTuple, TypeAlias, cast, get_args
+
+import torch
+from torch import nn
+
+from experiments.benchmark.cases import STEPS, Case, Example, Stacked, make_example, make_model
+from memnet import EntNet
+from memnet.sequence import Backend, RecurrentModule
+
+Way: TypeAlias = Literal["eager", "compile", "native", "auto", "stacked", "graph"]
+Work: TypeAlias = Callable[[], object]
+
+# Variants of one function, where torch's own limit is eight.
+_MOST_COMPILED = 64
+
+
+class Refused(Exception):
+    """Why a case cannot be run some way, in one line."""
+
+
+class Variant(NamedTuple):
+    """work: runs the case once. used: the backend that it was seen to run."""
+
+    work: Work
+    used: str
+
+
+def usual_ways(device: str, seeds: int) -> list[Way]:
+    """What is timed where the options name no backend, as far as it applies to a model."""
+    ways: list[Way] = ["eager", "compile", "graph" if device == "cuda" else "native"]
+    return [*ways, "stacked"] if seeds > 1 else ways
+
+
+def make_variant(case: Case, way: Way) -> Variant:
+    """Build, compile and call a case once; Refused where it cannot be run this way and no other.
+
+    Seeds run one after the other, but "stacked", which runs them as one eager computation. "graph" is a step that is
+    recorded once as a CUDA graph.
+    """
+    if way == "graph" and case.device != "cuda":
+        raise Refused(f"a captured graph needs --device cuda, not {case.device}")
+    example = make_example(case)
+    models, examples = [make_model(case, seed) for seed in range(case.seeds)], example.split(case.seeds)
+    try:
+        if way == "stacked":
+            models, examples = [Stacked(models)], [example]
+        else:
+            models = [running(model, way, examples[0]) for model in models]
+        step = STEPS[case.mode]
+
+        def work() -> None:
+            for model, own in zip(models, examples, strict=True):
+                step(model, own)
+
+        if way == "compile":
+            print(f"compiling {case} (up to half a minute) ...", file=sys.stderr, flush=True)
+            _compile(work)
+        else:
+            work()
+        return Variant(_captured(work) if way == "graph" else work, _used(models[0], way))
+    except RuntimeError as error:
+        raise Refused(str(error).strip().splitlines()[0]) from None
+
+
+def running(model: nn.Module, way: Way, example: Example) -> nn.Module:
+    """The model set to run some way; Refused where a call on the example would run otherwise."""
+    recurrent = _recurrent(model)
+    if recurrent is None:
+        if way in ("native", "auto"):
+            raise Refused(f"{type(model).__name__} has no steps, only a whole forward pass to compile")
+        if way == "compile":
+            model.compile(dynamic=False)
+        return model
+    if way == "native":
+        # Asked for by name it would warn where it cannot run.
+        recurrent.backend = "auto"
+        with torch.no_grad():
+            model(*example.inputs)
+        if recurrent.backend_refusal is not None:
+            raise Refused(recurrent.backend_refusal)
+    if way in get_args(Backend):
+        recurrent.backend = cast(Backend, way)
+    return model
+
+
+def _recurrent(model: nn.Module) -> RecurrentModule | None:
+    """The part of a model that runs step by step."""
+    part = model.memory if isinstance(model, EntNet) else model
+    return part if isinstance(part, RecurrentModule) else None
+
+
+def _used(model: nn.Module, way: Way) -> str:
+    recurrent = _recurrent(model)
+    return way if recurrent is None or way == "graph" else str(recurrent.backend_used)
+
+
+def _compile(work: Work) -> None:
+    """Call for the first time; Refused where torch would leave a step uncompiled."""
+    # Takes a second to import.
+    from torch._dynamo import config
+    from torch._dynamo.exc import FailOnRecompileLimitHit
+
+    try:
+        with config.patch(recompile_limit=_MOST_COMPILED, fail_on_recompile_limit_hit=True):
+            work()
+    except FailOnRecompileLimitHit:
+        raise Refused("torch has met its limit of compilations of one function") from None
+
+
+def _captured(work: Work) -> Work:
+    """The kernels of a call as one CUDA graph, see torch.cuda.CUDAGraph."""
+    aside = torch.cuda.Stream()
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        for _ in range(3):
+            work()
+    torch.cuda.current_stream().wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        work()
+    replay: Work = graph.replay
+    return replay

@@ -1,0 +1,103 @@
+"""Time or memory over the size of what is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from experiments.figures.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    add_axes,
+    new_figure,
+    numbered_log_scale,
+    styled,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# A colour and a mark for each way to run a model, the same in all figures; others take what is left.
+_LINES = {
+    "eager": (VERMILION, "o"),
+    "compile": (ORANGE, "s"),
+    "native": (BLUE, "^"),
+    "auto": (SKY, "v"),
+    "stacked": (PURPLE, "D"),
+    "graph": (GREEN, "P"),
+}
+_FLOOR = "floor"
+
+
+class GrowthPanel(NamedTuple):
+    """One panel of a growth figure.
+
+    title: of the panel.
+    size:  what grows, in words: the horizontal axis.
+    lines: by name, points (size, value, lower quartile, upper quartile), all above zero; "floor" is drawn dashed.
+    """
+
+    title: str
+    size: str
+    lines: Mapping[str, Sequence[tuple[float, float, float, float]]]
+
+
+def growth_figure(panels: Sequence[GrowthPanel], value: str, title: str) -> Figure:
+    """Values over sizes, both logarithmic, with their quartiles as bands; three panels a row.
+
+    value: what is measured, with its unit: the vertical axis.
+    """
+    from matplotlib.lines import Line2D
+
+    names = list(dict.fromkeys(name for panel in panels for name in panel.lines))
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    pitch = 1110 // columns
+    with styled():
+        figure = new_figure(90 + 420 * rows, title, 80)
+        for index, panel in enumerate(panels):
+            row, column = divmod(index, columns)
+            axes = add_axes(figure, 80 + pitch * column, 102 + 420 * row, pitch - 70, 290)
+            _draw_panel(axes, panel, value if column == 0 else "")
+        marks = []
+        for name in names:
+            marks.append(Line2D([], [], label=name, **_look(name)))
+        figure.legend(handles=marks, loc="lower center", bbox_to_anchor=(0.5, 0.0), ncols=8, columnspacing=1.6)
+    return figure
+
+
+def _look(name: str) -> dict[str, Any]:
+    if name == _FLOOR:
+        return {"color": GREY, "linestyle": "--", "linewidth": 1.4}
+    colour, mark = _LINES.get(name, (INK, "x"))
+    return {"color": colour, "marker": mark, "markersize": 4.5, "linewidth": 1.4}
+
+
+def _draw_panel(axes: Axes, panel: GrowthPanel, value: str) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    sizes = sorted({point[0] for points in panel.lines.values() for point in points})
+    axes.set_title(panel.title)
+    axes.set_yscale("log")
+    numbered_log_scale(axes, sizes, (sizes[0], sizes[-1]))
+    for name, points in panel.lines.items():
+        size, middle, low, high = np.array(sorted(points)).T
+        look = _look(name)
+        axes.plot(size, middle, **look)
+        axes.fill_between(size, low, high, color=look["color"], alpha=0.18, linewidth=0)
+    axes.grid(True, axis="y")
+    axes.set_xlabel(panel.size)
+    axes.set_ylabel(value)
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 300 * low else (1.0,)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,.10g}"))
+    axes.yaxis.set_minor_locator(NullLocator())

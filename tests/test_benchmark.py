@@ -1,0 +1,233 @@
+"""The benchmark, run as a person runs it on small sizes: what it counts, compares, refuses and draws."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from experiments.__main__ import main
+from experiments.benchmark import timing
+from experiments.benchmark.cases import Case, Stacked, make_example, make_model, train_step
+from experiments.benchmark.flops import count_flop, count_operations
+from experiments.figures import GrowthPanel, growth_figure
+from tests.figure_parts import panels, words
+from tests.running import start
+
+Capture = pytest.CaptureFixture[str]
+SMALL = ["--batch-size", "2", "--length", "4", "--seconds", "0.01"]
+
+
+def small_case(model: Any, **changes: Any) -> Case:
+    sizes = {"batch_size": 3, "length": 5, "num_slots": None if model in ("lstm", "gru") else 6, "seeds": 1}
+    fixed = {"mode": "train", "controller": "gru", "dtype": "float64", "device": "cpu"}
+    return Case(**{"model": model, **sizes, **fixed, **changes})
+
+
+def measured(capsys: Capture, *args: object) -> list[dict[str, Any]]:
+    """The cases in the JSON that a command prints."""
+    capsys.readouterr()
+    assert main(["benchmark", *map(str, args), "--json"]) == 0
+    cases: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["cases"]
+    return cases
+
+
+# A warning of torch's compiler about torch's own code.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+def test_ratios_are_quotients_and_eager_is_always_there(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    cases = measured(capsys, "lstm", "--train", "--infer", *SMALL) + measured(capsys, "memn2n", "--infer", *SMALL)
+    assert [case["case"] for case in cases] == [
+        "lstm train, batch 2, 4 steps",
+        "lstm infer, batch 2, 4 steps",
+        "memn2n infer, batch 2, 4 sentences, 50 slots",
+    ]
+    for case in cases:
+        flop, floor = case["flop"], case["floor_ms"]
+        assert flop["total"] == flop["products"] + flop["others"] > 0
+        assert floor == pytest.approx(flop["total"] / case["peak_gflop_per_second"] / 1e6)
+        eager = case["variants"][0]
+        assert [found["name"] for found in case["variants"]] == ["eager", "compile"], case["left_out"]
+        for found in case["variants"]:
+            assert found["used"] == found["name"]
+            assert found["over_floor"] == pytest.approx(found["median_ms"] / floor)
+            assert found["eager_over_this"] == pytest.approx(eager["median_ms"] / found["median_ms"])
+            low, high = found["quartiles_ms"]
+            assert 0 < low <= found["median_ms"] <= high
+            assert found["samples"] >= 5
+        reason = "it covers NTM alone" if case["model"] == "lstm" else "MemN2N has no steps"
+        assert reason in case["left_out"]["native"]
+
+
+def test_a_backend_that_would_run_eagerly_is_refused(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMNET_NATIVE", "0")
+    assert main(["benchmark", "ntm", *SMALL, "--backend", "native"]) == 2
+    assert capsys.readouterr().err.startswith("error: --backend native cannot run ntm-lstm train, batch 2")
+    assert main(["benchmark", "ntm", *SMALL, "--backend", "auto"]) == 0
+    assert "auto (eager)" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+def test_a_table_names_what_ran(capsys: Capture) -> None:
+    assert main(["benchmark", "ntm", "lstm", "--backend", "auto", *SMALL]) == 0
+    table = capsys.readouterr().out
+    assert f"torch {torch.__version__}, threads: 1" in table
+    for line in (
+        "ntm-lstm train, batch 2, 4 steps, 128 slots, float32",
+        "lstm train, batch 2, 4 steps, float32",
+        r"eager +[\d.]+ +[\d.]+ to [\d.]+ +[\d.]+ +1 +\d+",
+        r"auto \(native\) +[\d.]+",
+        r"auto \(eager\) +[\d.]+",
+        r"[\d.]+ MFLOP \([\d.]+ in matrix products\) at [\d.]+ GFLOP/s, the machine's best product: floor [\d.]+ ms",
+    ):
+        assert re.search(line, table), table
+
+
+def test_operations_of_an_lstm_are_those_of_its_matrices() -> None:
+    rows, steps, hidden, inputs, outputs = 3, 5, 100, 9, 8
+    every = 2 * rows * steps
+    projected, recurrent, readout = every * inputs * 4 * hidden, every * hidden * 4 * hidden, every * hidden * outputs
+    case = small_case("lstm", batch_size=rows, length=steps)
+    assert count_flop(small_case("lstm", mode="infer")).products == projected + recurrent + readout
+    # Every matrix has a gradient, and so has what it is multiplied with: not the input, nor the state that is zero.
+    backward = projected + 2 * recurrent - recurrent // steps + 2 * readout
+    assert count_flop(case).products == projected + recurrent + readout + backward
+    assert count_flop(small_case("lstm", seeds=4)).total == 4 * count_flop(case).total
+
+
+def test_other_operations_are_counted_by_the_number() -> None:
+    one, other = torch.rand(4, 5), torch.rand(5)
+    assert count_operations(lambda: torch.softmax(one * other, -1).sum()) == (0, 60)
+    assert count_operations(lambda: (one.clone() > other).nonzero()) == (0, 0)
+    assert count_operations(lambda: torch.arange(6) * 2) == (0, 0)
+
+
+@pytest.mark.parametrize("model", ["ntm", "memn2n", "entnet", "lstm", "gru"])
+def test_stacked_models_have_the_gradients_of_single_ones(model: str) -> None:
+    case = small_case(model, seeds=3)
+    example, models = make_example(case), [make_model(case, seed).eval() for seed in range(3)]
+    stacked = Stacked(models)
+    train_step(stacked, example)
+    for one, own in zip(models, example.split(3), strict=True):
+        train_step(one, own)
+    for name, together in zip(stacked.names, stacked.parts, strict=True):
+        alone = [one.get_parameter(name).grad for one in models]
+        expected = torch.stack([torch.zeros_like(together[0]) if grad is None else grad for grad in alone])
+        torch.testing.assert_close(together.grad, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_seeds_are_models_of_their_own(capsys: Capture) -> None:
+    alone, together = measured(capsys, "gru", *SMALL, "--seeds", "1", "2", "--backend", "stacked")
+    assert together["flop"]["total"] == 2 * alone["flop"]["total"]
+    assert [found["name"] for found in together["variants"]] == ["eager", "stacked"]
+    for found, base in zip(together["variants"], alone["variants"], strict=True):
+        assert (base["over_base"], found["over_base"]) == (1, pytest.approx(found["median_ms"] / base["median_ms"]))
+
+
+def test_every_round_times_everything_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, calls = [0.0], []
+
+    def taking(seconds: float, name: str) -> timing.Work:
+        def work() -> None:
+            now[0] += seconds
+            calls.append(name)
+
+        return work
+
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(timing, "_products", lambda *_: {64: taking(0.02, "small"), 128: taking(0.04, "large")})
+    works = {"slow": taking(0.05, "slow"), "fast": taking(0.004, "fast")}
+    found, peak = timing.time_side_by_side(works, 1.0, "float32", "cpu")
+    assert found["slow"].median == pytest.approx(0.05)
+    assert found["fast"].low == pytest.approx(found["fast"].high) == pytest.approx(0.004)
+    assert peak == pytest.approx(2 * 128**3 / 0.04)
+    assert found["slow"].samples == found["fast"].samples >= 5
+    # After the calls that set the repeats: five of the fast one make a sample.
+    rounds = np.reshape(calls[4:], (-1, 8)).tolist()
+    assert all(sorted(one) == [*["fast"] * 5, "large", "slow", "small"] for one in rounds)
+    assert len({tuple(one) for one in rounds}) > 1
+
+
+def test_sizes_grow_one_at_a_time_and_are_drawn(capsys: Capture, tmp_path: Path) -> None:
+    path = tmp_path / "growth.png"
+    sizes = ["--batch-size", 2, "--length", 3, 6, "--num-slots", 8, 12, 8, "--seconds", 0.01]
+    cases = measured(capsys, "ntm", "lstm", *sizes, "--backend", "eager", "--plot", path)
+    assert [(case["model"], case["length"], case["num_slots"]) for case in cases] == [
+        *(("ntm", 3, 8), ("ntm", 6, 8), ("ntm", 3, 12), ("lstm", 3, None), ("lstm", 6, None)),
+    ]
+    assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_a_growth_figure_draws_the_given_values() -> None:
+    lines = {"native": [(40, 3.0, 2.0, 5.0), (10, 1.0, 0.9, 1.2)], "floor": [(10, 0.1, 0.1, 0.1), (40, 0.4, 0.4, 0.4)]}
+    figure = growth_figure([GrowthPanel("ntm train", "steps", lines)] * 4, "median time, ms", "Growth")
+    axes = panels(figure)["ntm train"]
+    assert [list(map(tuple, one.get_xydata())) for one in axes.lines] == [[(10, 1), (40, 3)], [(10, 0.1), (40, 0.4)]]
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    assert list(axes.get_xticks()) == [40, 10]
+    for text in ("native", "floor", "Growth"):
+        assert text in words(figure)
+
+
+def test_peak_memory_grows_with_the_length(capsys: Capture) -> None:
+    args = ["--memory", "--batch-size", "4", "--length", "20", "2000", "--backend", "eager"]
+    short, long = measured(capsys, "lstm", *args)
+    assert long["variants"][0]["peak_mib"] > 4 * short["variants"][0]["peak_mib"] >= 0
+    assert long["variants"][0]["gradient"] == "plain"
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        ("nmt", "'nmt'.*'ntm'"),
+        ("ntm --batch 3", "--batch.*'--batch-size'"),
+        ("ntm --batch-size 0", "--batch-size.*at least 1.*0"),
+        ("ntm --batch-size", "--batch-size.*at least one value"),
+        ("ntm --length 10 -4", "--length.*at least 1.*-4"),
+        ("ntm --length ten", "--length.*'ten'"),
+        ("ntm --num-slots 8 2", "no such model.*shift_range 1.*3.*2"),
+        ("lstm gru --num-slots 8", "--num-slots 8.*lstm and gru.*no memory"),
+        ("ntm --seeds 0", "--seeds.*at least 1.*0"),
+        ("ntm --seconds nan", "--seconds.*nan"),
+        ("ntm --threads 0", "--threads.*at least 1.*0"),
+        ("ntm --dtype float16", "--dtype.*'float16'"),
+        ("ntm --device cdua", "--device.*'cdua'.*'cuda'"),
+        ("ntm --backend nativ", "--backend.*'nativ'.*'native'"),
+        ("memn2n --backend native", "--backend native.*memn2n.*no steps"),
+        ("lstm --backend native", "--backend native.*lstm.*NTM alone"),
+        ("ntm --backend graph", "--backend graph.*ntm.*--device cuda, not cpu"),
+        ("ntm --memory --infer", "--memory.*--infer"),
+        ("memn2n --memory", "--memory.*not for memn2n"),
+        ("ntm --memory --backend eager stacked", "--memory.*--backend stacked"),
+        ("ntm --plot growth.png", "--plot.*--length 10 20"),
+        ("ntm --length 10 10 --plot growth.png", "--plot.*--length 10 20"),
+        ("ntm --length 10 20 --plot growth.pdf", "--plot.*'growth.pdf'"),
+        ("ntm --length 10 20 --plot no/growth.png", "--plot.*no folder no"),
+    ],
+)
+def test_a_mistake_gets_one_line_that_names_it(
+    args: str, told: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["benchmark", *args.split()]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert re.fullmatch(f"error: .*{told}.*\n", printed.err), printed.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_ends_it_cleanly() -> None:
+    process = start("benchmark", "lstm", "--length", "3", "--backend", "eager", "--seconds", "100")
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith("timing lstm train")
+    process.send_signal(signal.SIGINT)
+    out, told = process.communicate(timeout=60)
+    assert (process.returncode, out, told) == (130, "", "stopped\n")
