@@ -39,10 +39,12 @@ class Cell(nn.Module):
     """One step of a recurrent network.
 
     input_size, output_size: features of one step's input and output.
+    has_native: whether there is a compiled operator for the step over whole sequences, see memnet.native.
     """
 
     input_size: int
     output_size: int
+    has_native = False
 
     def initial_state(self, batch_size: int) -> State:
         """The state before the first step of `batch_size` sequences."""
@@ -64,6 +66,14 @@ class Cell(nn.Module):
     def forward(self, input: Tensor, state: State) -> tuple[Tensor, State]:
         """One step: input (batch, input_size) to output (batch, output_size) and the next state."""
         return self.step(self.project(input), state)
+
+    def native_refusal(self, input: Tensor, state: State) -> str | None:
+        """Why the compiled operator does not cover a sequence (batch, time, input_size), None where it does."""
+        raise NotImplementedError
+
+    def unroll_native(self, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+        """What memnet.sequence.unroll returns, from the compiled operator."""
+        raise NotImplementedError
 
 
 class _LayerCell(Cell):

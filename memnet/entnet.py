@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet.cells import Cell
+from memnet import native_entnet
+from memnet.cells import Cell, State
 from memnet.checks import check_choice, check_sizes
 from memnet.encoding import WordTable, keep_newest, spread_sentences
 from memnet.sequence import Backend, RecurrentModule
@@ -42,6 +43,8 @@ class EntNetCell(Cell):
     biases and keys included, start from N(0, 0.1^2).
     """
 
+    has_native = True
+
     def __init__(
         self, width: int, num_slots: int, *, gate_bias: bool = True, normalization: Normalization = "unit"
     ) -> None:
@@ -64,8 +67,14 @@ class EntNetCell(Cell):
 
     def project(self, input: Tensor, first: int = 0) -> tuple[Tensor, ...]:
         """The sentences, what keys and bias add to the gates, W s, and where there is a sentence."""
-        present = input.ne(0).any(-1, keepdim=True)
+        present = input.detach().abs().amax(-1, keepdim=True).ne(0)  # faster than any()
         return input, functional.linear(input, self.keys, self.gate_bias), self.from_sentence(input), present
+
+    def native_refusal(self, input: Tensor, state: State) -> str | None:
+        return native_entnet.refusal(self, input, state)
+
+    def unroll_native(self, input: Tensor, state: EntNetState, lengths: Tensor | None) -> tuple[Tensor, State]:
+        return native_entnet.unroll_entnet(self, input, state, lengths)
 
     def step(self, projected: tuple[Tensor, ...], state: EntNetState) -> tuple[Tensor, EntNetState]:
         sentence, by_key, by_sentence, present = projected
@@ -193,8 +202,8 @@ class EntNet(StoryModel):
         sentences = _masked_bag(table, story, self.sentence_mask)
         asked = _masked_bag(table, question, self.question_mask)
         gates, state = self.memory.unroll(sentences, self.cell.initial_state(story.size(0)))
-        attention = torch.softmax((state.memories @ asked.unsqueeze(-1)).squeeze(-1), -1)
-        read = (attention.unsqueeze(-2) @ state.memories).squeeze(-2)
+        attention = torch.softmax((state.memories * asked.unsqueeze(-2)).sum(-1), -1)
+        read = (attention.unsqueeze(-1) * state.memories).sum(-2)
         features = self.cell.activate(asked + self.from_read(read))
         return EntNetTrace(functional.linear(features, self.answers()), gates, state.memories, attention), index
 

@@ -11,177 +11,17 @@
 #include <limits>
 #include <memory>
 #include <new>
-#include <type_traits>
 #include <vector>
 
+#include "native_numbers.h"
+
 namespace {
-
-#if defined(__AVX512F__)
-constexpr int vector_bytes = 64, rows_at_once = 8;
-#elif defined(__AVX__)
-constexpr int vector_bytes = 32, rows_at_once = 4;
-#else
-constexpr int vector_bytes = 16, rows_at_once = 4;
-#endif
-
-template <class Number> struct Vector { typedef Number type __attribute__((vector_size(vector_bytes))); };
-template <class Number> using Lanes = typename Vector<Number>::type;
-template <class Number> constexpr int lanes = vector_bytes / sizeof(Number);
-template <int value> using Constant = std::integral_constant<int, value>;
-typedef uint32_t Bits __attribute__((vector_size(vector_bytes)));
-
-// ---------------------------------------------------------------------------------------------- numbers
-
-template <class Number> Lanes<Number> all(Number value) { return value - Lanes<Number>{}; }
-
-template <class Number> Lanes<Number> load(const Number* from, int64_t count = lanes<Number>) {
-    Lanes<Number> result{};
-    if (count >= lanes<Number>) std::memcpy(&result, from, vector_bytes);
-    else for (int64_t lane = 0; lane < count; lane++) result[lane] = from[lane];
-    return result;
-}
-
-template <class Number> void store(Number* to, Lanes<Number> value, int64_t count = lanes<Number>) {
-    if (count >= lanes<Number>) std::memcpy(to, &value, vector_bytes);
-    else for (int64_t lane = 0; lane < count; lane++) to[lane] = value[lane];
-}
-
-// The lanes of a vector, or of its halves, put together pairwise by a function.
-template <class Number, int count, class Function> Number fold(const Number* parts, Function function) {
-    if constexpr (count * sizeof(Number) <= 16) {
-        Number result = parts[0];
-        for (int lane = 1; lane < count; lane++) result = function(result, parts[lane]);
-        return result;
-    } else {
-        typedef Number Half __attribute__((vector_size(count / 2 * sizeof(Number))));
-        Half low, high;
-        std::memcpy(&low, parts, sizeof low);
-        std::memcpy(&high, parts + count / 2, sizeof high);
-        low = function(low, high);
-        return fold<Number, count / 2>((const Number*)&low, function);
-    }
-}
-template <class Number> Number sum(Lanes<Number> value) {
-    return fold<Number, lanes<Number>>((const Number*)&value, [](auto one, auto other) { return one + other; });
-}
-template <class Number> Number largest(Lanes<Number> value) {
-    return fold<Number, lanes<Number>>((const Number*)&value, [](auto one, auto other) { return other > one ? other : one; });
-}
-
-// e^x with a relative error of 1e-7; 0 below -87.3, where torch's is denormal; finite for all numbers.
-Lanes<float> exponential(Lanes<float> x) {
-    const Lanes<float> bounded = x > 88.0f ? all(88.0f) : x;
-    const Lanes<float> shifted = bounded * 1.44269504f + 12582912.0f;  // rounds to a whole power of two
-    const Lanes<float> power = shifted - 12582912.0f;
-    const Lanes<float> rest = bounded - power * 0.693145752f - power * 1.42860682e-6f;
-    Lanes<float> series = rest * 0.00139337f + 0.00836324f;
-    series = series * rest + 0.04166646f;
-    series = series * rest + 0.16666577f;
-    series = series * rest + 0.5f;
-    series = series * rest * rest + rest + 1.0f;
-    const Lanes<float> scale = (Lanes<float>)(((Bits)shifted << 23) + (127u << 23));
-    return x < -87.3f ? Lanes<float>{} : series * scale;
-}
-
-// log x of a normal positive number.
-Lanes<float> logarithm(Lanes<float> x) {
-    const Bits exponent = ((Bits)x - 0x3f3504f3u) >> 23;  // of x / sqrt(1/2), modulo 2^9
-    const Lanes<float> power = (Lanes<float>)(((exponent + 0x80u) & 0x1ffu) | 0x4b000000u) - 8388736.0f;
-    const Lanes<float> rest = (Lanes<float>)((Bits)x - (exponent << 23)) - 1.0f;
-    Lanes<float> series = rest * 0.07149754f - 0.11571201f;
-    series = series * rest + 0.11661511f;
-    series = series * rest - 0.12411051f;
-    series = series * rest + 0.14249937f;
-    series = series * rest - 0.1666848f;
-    series = series * rest + 0.20000707f;
-    series = series * rest - 0.24999989f;
-    series = series * rest + 0.33333331f;
-    const Lanes<float> square = rest * rest;
-    const Lanes<float> fraction = power * 1.42860682e-6f + (series * rest * square - square * 0.5f) + rest;
-    return x != x ? x : power * 0.693145752f + fraction;
-}
-
-Lanes<float> hyperbolic_tangent(Lanes<float> x) {
-    const Lanes<float> size = x < 0.0f ? -x : x, square = x * x;
-    Lanes<float> series = square * -0.00610495f + 0.02100364f;
-    series = series * square - 0.0538525f;
-    series = series * square + 0.13332782f;
-    series = series * square - 0.33333329f;
-    const Lanes<float> large = 1.0f - 2.0f / (exponential(size + size) + 1.0f);
-    return size < 0.625f ? series * square * x + x : x < 0.0f ? -large : large;
-}
-
-template <double function(double)> Lanes<double> each(Lanes<double> x) {
-    for (int lane = 0; lane < lanes<double>; lane++) x[lane] = function(x[lane]);
-    return x;
-}
-Lanes<double> exponential(Lanes<double> x) { return each<std::exp>(x); }
-Lanes<double> logarithm(Lanes<double> x) { return each<std::log>(x); }
-Lanes<double> hyperbolic_tangent(Lanes<double> x) { return each<std::tanh>(x); }
-
-template <class Number> Lanes<Number> square_root(Lanes<Number> x) {
-    for (int lane = 0; lane < lanes<Number>; lane++) x[lane] = std::sqrt(x[lane]);
-    return x;
-}
-
-template <class Vector> Vector sigmoid(Vector x) { return 1 / (1 + exponential(-x)); }
-
-// ---------------------------------------------------------------------------------------------- matrix products
-
-// A weight matrix (in, out) in panels of two vectors of outputs; each panel begins with its biases.
-template <class Number> struct Panels {
-    static constexpr int width = 2 * lanes<Number>;
-    int64_t in, out;
-    std::unique_ptr<Lanes<Number>[]> packed;
-
-    // element(i, j) of the matrix is weight[i * step_in + j * step_out].
-    Panels(int64_t in, int64_t out, const Number* weight, int64_t step_in, int64_t step_out, const Number* bias)
-        : in(in), out(out), packed(new Lanes<Number>[(out + width - 1) / width * (in + 1) * 2]()) {
-        for (int64_t first = 0; first < out; first += width) {
-            Number* panel = (Number*)(packed.get() + first / width * (in + 1) * 2);
-            for (int64_t j = 0; j < std::min<int64_t>(width, out - first); j++) {
-                if (bias) panel[j] = bias[first + j];
-                const Number* column = weight + (first + j) * step_out;
-                for (int64_t i = 0; i < in; i++) panel[(i + 1) * width + j] = column[i * step_in];
-            }
-        }
-    }
-
-    template <int rows> void block(const Number* input, int64_t input_stride, Number* output, int64_t stride) const {
-        const Lanes<Number>* panel = packed.get();
-        for (int64_t first = 0; first < out; first += width) {
-            Lanes<Number> total[rows][2];
-            for (int row = 0; row < rows; row++) total[row][0] = panel[0], total[row][1] = panel[1];
-            panel += 2;
-            for (int64_t i = 0; i < in; i++, panel += 2)
-                for (int row = 0; row < rows; row++)
-                    for (int half = 0; half < 2; half++)
-                        total[row][half] += input[row * input_stride + i] * panel[half];
-            for (int row = 0; row < rows; row++)
-                for (int half = 0; half < 2; half++)
-                    store(output + row * stride + first + half * lanes<Number>, total[row][half],
-                          out - first - half * lanes<Number>);
-        }
-    }
-
-    // output = bias + input W, for rows of a batch.
-    void apply(int64_t rows, const Number* input, int64_t input_stride, Number* output, int64_t stride) const {
-        int64_t row = 0;
-        auto advance = [&](auto count) {
-            for (; row + count <= rows; row += count)
-                block<count>(input + row * input_stride, input_stride, output + row * stride, stride);
-        };
-        advance(Constant<rows_at_once>());
-        advance(Constant<2>());
-        advance(Constant<1>());
-    }
-};
 
 // ---------------------------------------------------------------------------------------------- the sequence
 
 enum Controller { feedforward, rnn_tanh, rnn_relu, lstm, gru };
 
-// Sizes and tensors, laid out as native.py fills it in. Steps come first in what is kept: (time, batch, features).
+// Sizes and tensors, laid out as native_ntm.py fills it in. Steps come first in what is kept: (time, batch, features).
 // There are layers + 1 projections: one for each layer of the controller, and the heads'.
 // A state is a table of tensors: each layer's hidden (and cell), then reads, memory, read and write weights.
 template <class Number> struct Problem {
@@ -985,20 +825,11 @@ public:
     }
 };
 
-template <class Number> int run(const Problem<Number>* problem, bool backward) {
-    try {
-        Sequence<Number>(*problem).run(backward);
-        return 0;
-    } catch (...) {  // std::bad_alloc
-        return 1;
-    }
-}
-
 }  // namespace
 
 // For one kind of number, NUMBER. Each gives 0, or 1 when there is not enough memory.
 extern "C" {
-int forward(const Problem<NUMBER>* problem) { return run(problem, false); }
-int backward(const Problem<NUMBER>* problem) { return run(problem, true); }
+int forward(const Problem<NUMBER>* problem) { return run<Sequence<NUMBER>>(*problem, false); }
+int backward(const Problem<NUMBER>* problem) { return run<Sequence<NUMBER>>(*problem, true); }
 int lanes_of_a_vector() { return lanes<NUMBER>; }
 }

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet import native
+from memnet import native_ntm
 from memnet.addressing import content_weights, interpolate_weights, sharpen_weights, shift_weights
 from memnet.cells import Cell, ControllerName, State, make_controller
 from memnet.checks import check_choice, check_sizes
@@ -105,6 +105,7 @@ class NTMCell(Cell):
     Raises ValueError for sizes that cannot be.
     """
 
+    has_native = True
     initial_memory: Tensor
     initial_weights: nn.Parameter | None
     initial_reads: nn.Parameter | None
@@ -233,6 +234,12 @@ class NTMCell(Cell):
     def project(self, input: Tensor, first: int = 0) -> tuple[Tensor, ...]:
         return self.controller.project(input, first)
 
+    def native_refusal(self, input: Tensor, state: State) -> str | None:
+        return native_ntm.refusal(self, input, state)
+
+    def unroll_native(self, input: Tensor, state: NTMState, lengths: Tensor | None) -> tuple[Tensor, State]:
+        return native_ntm.unroll_ntm(self, input, state, lengths)
+
     def step(self, projected: tuple[Tensor, ...], state: NTMState) -> tuple[Tensor, NTMState]:
         output, state, _ = self.watched_step(projected, state)
         return output, state
@@ -290,7 +297,6 @@ class NTM(SequenceModule):
     """
 
     cell: NTMCell
-    has_native = True
 
     def __init__(
         self,
@@ -343,12 +349,6 @@ class NTM(SequenceModule):
     @num_slots.setter
     def num_slots(self, value: int) -> None:
         self.cell.num_slots = value
-
-    def _native_refusal(self, input: Tensor, state: State) -> str | None:
-        return native.refusal(self.cell, input, state)
-
-    def _unroll_native(self, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
-        return native.unroll_ntm(self.cell, input, state, lengths)
 
     def trace(self, input: Tensor, state: NTMState | None = None, *, lengths: Tensor | None = None) -> NTMTrace:
         """Run as `forward` does and keep what the heads did at every step.

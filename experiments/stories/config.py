@@ -146,7 +146,7 @@ class StoryConfig:
     device: str = "cpu"
     """Where to compute: cpu or cuda."""
     backend: Backend = "auto"
-    """How steps of EntNet, NTM and baselines run: eager, compile, native (NTM), or auto, the fastest that applies."""
+    """How steps of EntNet, NTM and baselines run: eager, compile, native (EntNet and NTM), or auto, which chooses."""
     threads: int = 1
     """CPU threads; on small matrices more than one is slower."""
 

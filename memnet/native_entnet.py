@@ -1,0 +1,117 @@
+"""Entity networks over whole stories through native_entnet.cpp, see memnet.native."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import Linear, PReLU
+
+from memnet import native
+from memnet.cells import State
+from memnet.sequence import map_state
+
+if TYPE_CHECKING:
+    from memnet.entnet import EntNetCell, EntNetState
+
+_OPERATOR = native.Operator("EntNet", "native_entnet.cpp")
+
+
+def refusal(cell: EntNetCell, input: Tensor, state: State) -> str | None:
+    """Why the compiled operator cannot run a cell on this input and state, None where it can."""
+    return native.refusal(_OPERATOR, cell, input, state, _as_built)
+
+
+def _as_built(cell: EntNetCell) -> bool:
+    """Whether the cell's parts are those that native_entnet.cpp computes."""
+    from memnet.entnet import EntNetCell  # which imports this module
+
+    layers, activation = (cell.from_memory, cell.from_key, cell.from_sentence), cell.activation
+    own = type(cell) is EntNetCell and {type(layer) for layer in layers} == {Linear} and type(activation) is PReLU
+    return own and cell.from_memory.bias is not None and activation.num_parameters == cell.input_size
+
+
+class _Problem(ctypes.Structure):
+    """Problem in native_entnet.cpp."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("batch", "time", "slots", "width", "unit", "keep")),
+        *((name, ctypes.c_void_p) for name in ("present", "sentences", "by_key", "by_sentence", "by_slot")),
+        *((name, ctypes.c_void_p) for name in ("weight", "slopes", "first", "last", "gates")),
+        *((name, ctypes.c_void_p) for name in ("features", "d_gates", "d_last")),
+        *((name, ctypes.c_void_p) for name in ("d_sentences", "d_by_key", "d_by_sentence", "d_by_slot")),
+        *((name, ctypes.c_void_p) for name in ("d_weight", "d_slopes", "d_first")),
+    ]
+
+
+# What is given to the operator and can have a gradient, by its names in Problem.
+_GIVEN = ("sentences", "by_key", "by_sentence", "by_slot", "weight", "slopes", "first")
+
+
+def unroll_entnet(cell: EntNetCell, input: Tensor, state: EntNetState, lengths: Tensor | None) -> tuple[Tensor, State]:
+    """What memnet.sequence.unroll returns, for a call that `refusal` has nothing against."""
+    sentences, by_key, by_sentence, present = cell.project(input)
+    present = present.squeeze(-1)
+    if lengths is not None:
+        native.check_shapes([lengths], [(input.size(0),)])
+        present = present & (torch.arange(input.size(1)) < lengths.unsqueeze(1))
+    by_slot = cell.from_key(cell.keys) + cell.from_memory.bias
+    tensors = [sentences, by_key, by_sentence, by_slot, cell.from_memory.weight, cell.activation.weight, state.memories]
+    batch, time, slots, width = *input.shape[:2], *cell.keys.shape
+    across, memory = (batch, time, width), (slots, width)
+    native.check_shapes(
+        [present, *tensors],
+        [(batch, time), across, (batch, time, slots), across, memory, (width, width), (width,), (batch, *memory)],
+    )
+    problem = _Problem(batch=batch, time=time, slots=slots, width=width, unit=cell.normalization == "unit")
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        problem.keep = True
+        gates, memories = _Unroll.apply(problem, present, *tensors)  # type: ignore[no-untyped-call]
+    else:
+        gates, memories, _ = _forward(problem, present, tensors)
+    return gates, map_state(lambda _: memories, state)
+
+
+def _forward(problem: _Problem, present: Tensor, tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """Gates, last memories, and all that a backward pass needs, by the names in Problem.
+
+    tensors: as in _GIVEN.
+    """
+    given = {name: tensor.detach().contiguous().resolve_neg() for name, tensor in zip(_GIVEN, tensors, strict=True)}
+    given["present"] = present.contiguous()
+    first = given["first"]
+    compiled = native.library(_OPERATOR, first.dtype)
+    batch, time, slots = problem.batch, problem.time, problem.slots
+    lanes = compiled.lanes_of_a_vector()
+    room = -(-problem.width // lanes) * lanes
+    features = first.new_empty(batch * time if problem.keep else 1, slots, room)
+    gates, last = first.new_empty(batch, time, slots), torch.empty_like(first)
+    native.call(_OPERATOR, compiled.forward, problem, **given, features=features, gates=gates, last=last)
+    return gates, last, given | {"features": features, "gates": gates}
+
+
+class _Unroll(torch.autograd.Function):
+    """(problem, present, tensors as in _GIVEN) to gates and last memories."""
+
+    @staticmethod
+    def forward(ctx: Any, problem: _Problem, present: Tensor, *tensors: Tensor) -> Any:
+        gates, last, kept = _forward(problem, present, tensors)
+        ctx.set_materialize_grads(False)
+        ctx.problem, ctx.names = problem, list(kept)
+        ctx.function = native.library(_OPERATOR, tensors[0].dtype).backward
+        ctx.save_for_backward(*kept.values())
+        return gates, last
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+        kept = dict(zip(ctx.names, ctx.saved_tensors, strict=True))
+        d_gates, d_last = (None if one is None else one.contiguous().resolve_neg() for one in gradients)
+        found = {f"d_{name}": torch.empty_like(kept[name]) for name in _GIVEN}
+        problem = _Problem.from_buffer_copy(ctx.problem)
+        native.call(_OPERATOR, ctx.function, problem, **kept, **found, d_gates=d_gates, d_last=d_last)
+        return None, None, *found.values()

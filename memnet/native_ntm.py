@@ -1,0 +1,242 @@
+"""NTMs over whole sequences through native.cpp, see memnet.native."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import Linear
+
+from memnet import native
+from memnet.cells import FeedForwardCell, GRUCell, LSTMCell, RNNCell, StackedCell, State
+from memnet.sequence import map_state, state_tensors
+
+if TYPE_CHECKING:
+    from memnet.ntm import NTMCell, NTMState
+
+_OPERATOR = native.Operator("NTM", "native.cpp")
+_LAYERS = {FeedForwardCell, RNNCell, LSTMCell, GRUCell}
+
+
+def refusal(cell: NTMCell, input: Tensor, state: State) -> str | None:
+    """Why the compiled operator cannot run a cell on this input and state, None where it can."""
+    return native.refusal(_OPERATOR, cell, input, state, _as_built)
+
+
+def _as_built(cell: NTMCell) -> bool:
+    """Whether the cell's parts are those that native.cpp computes."""
+    from memnet.ntm import NTMCell  # which imports this module
+
+    kinds = {type(layer) for layer in _layers(cell)}
+    own = type(cell) is NTMCell and type(cell.heads) is Linear and len(kinds) == 1 and kinds <= _LAYERS
+    return own and not getattr(cell.controller, "skip", False) and cell._emitted_sizes() == cell._head_sizes
+
+
+def _layers(cell: NTMCell) -> list[Any]:
+    return list(cell.controller.layers) if isinstance(cell.controller, StackedCell) else [cell.controller]
+
+
+class _Problem(ctypes.Structure):
+    """Problem in native.cpp."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("batch", "time", "input_size", "layers", "hidden_size", "controller")),
+        *((name, ctypes.c_int64) for name in ("slots", "width", "reads", "writes", "shift_range")),
+        *((name, ctypes.c_int64) for name in ("by_content", "by_location", "after_write", "depth", "segment")),
+        ("norm_floor", ctypes.c_double),
+        *((name, ctypes.c_void_p) for name in ("lengths", "input", "weight", "bias", "first", "last", "features")),
+        *((name, ctypes.c_void_p) for name in ("operand", "units", "cell", "saved_memory", "saved_weights")),
+        *((name, ctypes.c_void_p) for name in ("d_features", "d_last", "d_input", "d_units", "d_first")),
+    ]
+
+
+# As native.cpp counts them.
+_CONTROLLERS = {"feedforward": 0, "tanh": 1, "relu": 2, "lstm": 3, "gru": 4}
+
+
+def unroll_ntm(cell: NTMCell, input: Tensor, state: NTMState, lengths: Tensor | None) -> tuple[Tensor, State]:
+    """What memnet.sequence.unroll returns, for a call that `refusal` has nothing against."""
+    layers = _layers(cell)
+    projections = [*(_projection(layer) for layer in layers), (cell.heads.weight, cell.heads.bias)]
+    problem = _Problem(
+        batch=input.size(0),
+        time=input.size(1),
+        input_size=cell.input_size,
+        layers=len(layers),
+        hidden_size=cell.controller.output_size,
+        controller=_CONTROLLERS[_kind(layers[0])],
+        slots=state.memory.size(1),
+        width=cell.slot_size,
+        reads=cell.num_reads,
+        writes=cell.num_writes,
+        shift_range=cell.shift_range,
+        by_content=cell.addressing != "location",
+        by_location=cell.addressing != "content",
+        after_write=cell.read_order == "after-write",
+        norm_floor=cell.norm_floor,
+    )
+    lengths = None if lengths is None else lengths.to(torch.int64, copy=True).contiguous()
+    _check_shapes(problem, lengths, input, projections, state)
+    tensors = [input, *(tensor for pair in projections for tensor in pair), *state_tensors(state)]
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        features, *last = _Unroll.apply(problem, lengths, *tensors)  # type: ignore[no-untyped-call]
+    else:
+        features, last, _ = _forward(problem, lengths, tensors, keep=False)
+    rest = iter(last)
+    return features, map_state(lambda _: next(rest), state)
+
+
+def _check_shapes(
+    problem: _Problem,
+    lengths: Tensor | None,
+    input: Tensor,
+    projections: Sequence[tuple[Tensor, Tensor]],
+    state: NTMState,
+) -> None:
+    """ValueError for sizes that native.cpp does not take."""
+    batch, hidden, width, slots = problem.batch, problem.hidden_size, problem.width, problem.slots
+    recurrent = hidden * (problem.controller != _CONTROLLERS["feedforward"])
+    below = [problem.input_size + problem.reads * width + recurrent]
+    below += [hidden + recurrent] * (problem.layers - 1) + [hidden]
+    expected: list[tuple[int, ...]] = [(batch, problem.time, problem.input_size)]
+    expected += [(weight.size(0), features) for (weight, _), features in zip(projections, below, strict=True)]
+    expected += [(weight.size(0),) for weight, _ in projections]
+    expected += [(batch, hidden)] * len(state_tensors(state.controller))
+    expected += [(batch, problem.reads, width), (batch, slots, width)]
+    expected += [(batch, problem.reads, slots), (batch, problem.writes, slots)]
+    given = [input, *(weight for weight, _ in projections), *(bias for _, bias in projections), *state_tensors(state)]
+    if lengths is not None:
+        given, expected = [*given, lengths], [*expected, (batch,)]
+    native.check_shapes(given, expected)
+    if problem.by_location and 2 * problem.shift_range + 1 > slots:
+        raise ValueError(f"shift_range {problem.shift_range} needs {2 * problem.shift_range + 1} slots, not {slots}")
+
+
+def _kind(layer: Any) -> str:
+    if isinstance(layer, RNNCell):
+        return layer.nonlinearity
+    return {FeedForwardCell: "feedforward", LSTMCell: "lstm", GRUCell: "gru"}[type(layer)]
+
+
+def _projection(layer: Any) -> tuple[Tensor, Tensor]:
+    """One matrix (units, features) and bias (units,) for all that a layer sees, its own hidden state last."""
+    weight, bias, recurrent, recurrent_bias = layer.weight_ih, layer.bias_ih, layer.weight_hh, layer.bias_hh
+    if recurrent is None:
+        return weight, bias
+    if isinstance(layer, GRUCell):
+        # The candidate's two sums stay apart, the hidden state's as a fourth gate.
+        size = layer.hidden_size
+        weight = torch.cat([weight, weight.new_zeros(size, weight.size(1))])
+        recurrent = torch.cat([recurrent[: 2 * size], recurrent.new_zeros(size, size), recurrent[2 * size :]])
+        bias = torch.cat([bias, bias.new_zeros(size)])
+        if recurrent_bias is not None:
+            recurrent_bias = torch.cat([recurrent_bias[: 2 * size], bias.new_zeros(size), recurrent_bias[2 * size :]])
+    return torch.cat([weight, recurrent], 1), bias if recurrent_bias is None else bias + recurrent_bias
+
+
+def _forward(
+    problem: _Problem, lengths: Tensor | None, tensors: Sequence[Tensor], *, keep: bool
+) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """Features, last state, and what a backward pass needs (if `keep`).
+
+    tensors: input; weight and bias of each projection; leaves of the state.
+    """
+    input, *rest = [tensor.detach().contiguous().resolve_neg() for tensor in tensors]
+    compiled = native.library(_OPERATOR, input.dtype)
+    count = 2 * (problem.layers + 1)
+    weights, biases, first = rest[:count:2], rest[1:count:2], rest[count:]
+    batch, time = problem.batch, problem.time
+    problem.depth = time + 1 if keep else 2
+    # Memory and weightings are kept at so many steps, and computed again between them.
+    problem.segment = max(1, round(time**0.5))
+    # Nothing is written past the end of a row, and products of it must be zero.
+    make = input.new_empty if lengths is None else input.new_zeros
+    last = [torch.empty_like(one) for one in first]
+    features = input.new_empty(batch, time, problem.hidden_size + problem.reads * problem.width)
+    operands = [make(problem.depth, batch, weight.size(1)) for weight in weights]
+    units = [make(problem.depth - 1, batch, weight.size(0)) for weight in weights]
+    has_cells = problem.controller == _CONTROLLERS["lstm"]
+    cells = [make(problem.depth, batch, problem.hidden_size) for _ in range(problem.layers * has_cells)]
+    saved: list[Tensor] = []
+    if keep:
+        lanes = compiled.lanes_of_a_vector()
+        room = -(-time // problem.segment) * batch * -(-problem.slots // lanes) * lanes
+        saved = [input.new_empty(room * width) for width in (problem.width, problem.reads + problem.writes)]
+    memory, weightings = saved or (None, None)
+    native.call(
+        _OPERATOR,
+        compiled.forward,
+        problem,
+        lengths=lengths,
+        input=input,
+        weight=weights,
+        bias=biases,
+        first=first,
+        last=last,
+        features=features,
+        operand=operands,
+        units=units,
+        cell=cells,
+        saved_memory=memory,
+        saved_weights=weightings,
+    )
+    return features, last, [*weights, *operands, *units, *cells, *saved]
+
+
+class _Unroll(torch.autograd.Function):
+    """(problem, lengths, input, weight, bias, ..., state leaves) to features and state leaves."""
+
+    @staticmethod
+    def forward(ctx: Any, problem: _Problem, lengths: Tensor | None, *tensors: Tensor) -> Any:
+        features, last, kept = _forward(problem, lengths, tensors, keep=True)
+        ctx.set_materialize_grads(False)
+        ctx.problem, ctx.shapes = problem, [one.shape for one in last]
+        ctx.function = native.library(_OPERATOR, tensors[0].dtype).backward
+        ctx.save_for_backward(lengths, *kept)
+        return features, *last
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+        lengths, *kept = ctx.saved_tensors
+        problem = _Problem.from_buffer_copy(ctx.problem)
+        count = problem.layers + 1
+        weights, operands, units = (kept[start : start + count] for start in (0, count, 2 * count))
+        *cells, memory, weightings = kept[3 * count :]
+        d_features, *d_last = [None if one is None else one.contiguous().resolve_neg() for one in gradients]
+        needed, *more = ctx.needs_input_grad[2:]
+        # Nothing is written past the end of a row.
+        make = memory.new_empty if lengths is None else memory.new_zeros
+        d_input = make(problem.batch, problem.time, problem.input_size) if needed else None
+        d_units = [torch.empty_like(one) for one in units]
+        d_first = [
+            memory.new_empty(shape) if needed else None
+            for shape, needed in zip(ctx.shapes, more[2 * count :], strict=True)
+        ]
+        native.call(
+            _OPERATOR,
+            ctx.function,
+            problem,
+            lengths=lengths,
+            weight=weights,
+            operand=operands,
+            units=units,
+            cell=cells,
+            saved_memory=memory,
+            saved_weights=weightings,
+            d_features=d_features,
+            d_last=d_last,
+            d_input=d_input,
+            d_units=d_units,
+            d_first=d_first,
+        )
+        d_projections: list[Tensor | None] = []
+        for index, (delta, operand) in enumerate(zip(d_units, operands, strict=True)):
+            flat = delta.flatten(0, 1)
+            d_projections.append(flat.t() @ operand[: problem.time].flatten(0, 1) if more[2 * index] else None)
+            d_projections.append(flat.sum(0) if more[2 * index + 1] else None)
+        return None, None, d_input, *d_projections, *d_first

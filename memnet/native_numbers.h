@@ -1,0 +1,214 @@
+// Vectors of numbers, functions of them, and matrix products: what the compiled steps share.
+
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <type_traits>
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int vector_bytes = 64, rows_at_once = 8;
+#elif defined(__AVX__)
+constexpr int vector_bytes = 32, rows_at_once = 4;
+#else
+constexpr int vector_bytes = 16, rows_at_once = 4;
+#endif
+
+template <class Number> struct Vector { typedef Number type __attribute__((vector_size(vector_bytes))); };
+template <class Number> using Lanes = typename Vector<Number>::type;
+template <class Number> constexpr int lanes = vector_bytes / sizeof(Number);
+template <int value> using Constant = std::integral_constant<int, value>;
+typedef uint32_t Bits __attribute__((vector_size(vector_bytes)));
+
+// ---------------------------------------------------------------------------------------------- numbers
+
+template <class Number> Lanes<Number> all(Number value) { return value - Lanes<Number>{}; }
+
+template <class Number> Lanes<Number> load(const Number* from, int64_t count = lanes<Number>) {
+    Lanes<Number> result{};
+    if (count >= lanes<Number>) std::memcpy(&result, from, vector_bytes);
+    else for (int64_t lane = 0; lane < count; lane++) result[lane] = from[lane];
+    return result;
+}
+
+template <class Number> void store(Number* to, Lanes<Number> value, int64_t count = lanes<Number>) {
+    if (count >= lanes<Number>) std::memcpy(to, &value, vector_bytes);
+    else for (int64_t lane = 0; lane < count; lane++) to[lane] = value[lane];
+}
+
+// The lanes of a vector, or of its halves, put together pairwise by a function.
+template <class Number, int count, class Function> Number fold(const Number* parts, Function function) {
+    if constexpr (count * sizeof(Number) <= 16) {
+        Number result = parts[0];
+        for (int lane = 1; lane < count; lane++) result = function(result, parts[lane]);
+        return result;
+    } else {
+        typedef Number Half __attribute__((vector_size(count / 2 * sizeof(Number))));
+        Half low, high;
+        std::memcpy(&low, parts, sizeof low);
+        std::memcpy(&high, parts + count / 2, sizeof high);
+        low = function(low, high);
+        return fold<Number, count / 2>((const Number*)&low, function);
+    }
+}
+template <class Number> Number sum(Lanes<Number> value) {
+    return fold<Number, lanes<Number>>((const Number*)&value, [](auto one, auto other) { return one + other; });
+}
+template <class Number> Number largest(Lanes<Number> value) {
+    return fold<Number, lanes<Number>>((const Number*)&value, [](auto one, auto other) { return other > one ? other : one; });
+}
+
+// e^x with a relative error of 1e-7; 0 below -87.3, where torch's is denormal; finite for all numbers.
+Lanes<float> exponential(Lanes<float> x) {
+    const Lanes<float> bounded = x > 88.0f ? all(88.0f) : x;
+    const Lanes<float> shifted = bounded * 1.44269504f + 12582912.0f;  // rounds to a whole power of two
+    const Lanes<float> power = shifted - 12582912.0f;
+    const Lanes<float> rest = bounded - power * 0.693145752f - power * 1.42860682e-6f;
+    Lanes<float> series = rest * 0.00139337f + 0.00836324f;
+    series = series * rest + 0.04166646f;
+    series = series * rest + 0.16666577f;
+    series = series * rest + 0.5f;
+    series = series * rest * rest + rest + 1.0f;
+    const Lanes<float> scale = (Lanes<float>)(((Bits)shifted << 23) + (127u << 23));
+    return x < -87.3f ? Lanes<float>{} : series * scale;
+}
+
+// log x of a normal positive number.
+Lanes<float> logarithm(Lanes<float> x) {
+    const Bits exponent = ((Bits)x - 0x3f3504f3u) >> 23;  // of x / sqrt(1/2), modulo 2^9
+    const Lanes<float> power = (Lanes<float>)(((exponent + 0x80u) & 0x1ffu) | 0x4b000000u) - 8388736.0f;
+    const Lanes<float> rest = (Lanes<float>)((Bits)x - (exponent << 23)) - 1.0f;
+    Lanes<float> series = rest * 0.07149754f - 0.11571201f;
+    series = series * rest + 0.11661511f;
+    series = series * rest - 0.12411051f;
+    series = series * rest + 0.14249937f;
+    series = series * rest - 0.1666848f;
+    series = series * rest + 0.20000707f;
+    series = series * rest - 0.24999989f;
+    series = series * rest + 0.33333331f;
+    const Lanes<float> square = rest * rest;
+    const Lanes<float> fraction = power * 1.42860682e-6f + (series * rest * square - square * 0.5f) + rest;
+    return x != x ? x : power * 0.693145752f + fraction;
+}
+
+Lanes<float> hyperbolic_tangent(Lanes<float> x) {
+    const Lanes<float> size = x < 0.0f ? -x : x, square = x * x;
+    Lanes<float> series = square * -0.00610495f + 0.02100364f;
+    series = series * square - 0.0538525f;
+    series = series * square + 0.13332782f;
+    series = series * square - 0.33333329f;
+    const Lanes<float> large = 1.0f - 2.0f / (exponential(size + size) + 1.0f);
+    return size < 0.625f ? series * square * x + x : x < 0.0f ? -large : large;
+}
+
+template <double function(double)> Lanes<double> each(Lanes<double> x) {
+    for (int lane = 0; lane < lanes<double>; lane++) x[lane] = function(x[lane]);
+    return x;
+}
+Lanes<double> exponential(Lanes<double> x) { return each<std::exp>(x); }
+Lanes<double> logarithm(Lanes<double> x) { return each<std::log>(x); }
+Lanes<double> hyperbolic_tangent(Lanes<double> x) { return each<std::tanh>(x); }
+
+template <class Number> Lanes<Number> square_root(Lanes<Number> x) {
+    for (int lane = 0; lane < lanes<Number>; lane++) x[lane] = std::sqrt(x[lane]);
+    return x;
+}
+
+template <class Vector> Vector sigmoid(Vector x) { return 1 / (1 + exponential(-x)); }
+
+// ---------------------------------------------------------------------------------------------- matrix products
+
+// Calls function(how many, first) for all of 0 .. count - 1, as many at a time as there are.
+template <int most, class Function> void in_tiles(int64_t count, Function function, int64_t first = 0) {
+    for (; first + most <= count; first += most) function(Constant<most>(), first);
+    if constexpr (most > 1) in_tiles<most / 2>(count, function, first);
+}
+
+// total(row, j) += sum_i input(row, i) matrix(i, j), for `vectors` vectors of columns j. A step leads to the next index.
+template <int rows, int vectors, class Number>
+void multiply(int64_t in, const Number* input, int64_t row_step, int64_t in_step, const Lanes<Number>* matrix,
+              int64_t matrix_step, Lanes<Number> (&total)[rows][vectors]) {
+    for (int64_t i = 0; i < in; i++, matrix += matrix_step)
+        for (int row = 0; row < rows; row++)
+            for (int part = 0; part < vectors; part++)
+                total[row][part] += input[row * row_step + i * in_step] * matrix[part];
+}
+
+// A weight matrix (in, out) in panels of two vectors of outputs, or of one at the end; each begins with its biases.
+template <class Number> struct Panels {
+    static constexpr int width = 2 * lanes<Number>;
+    int64_t in, out;
+    std::unique_ptr<Lanes<Number>[]> packed;
+
+    // element(i, j) of the matrix is weight[i * step_in + j * step_out].
+    Panels(int64_t in, int64_t out, const Number* weight, int64_t step_in, int64_t step_out, const Number* bias)
+        : in(in), out(out), packed(new Lanes<Number>[(out + width - 1) / width * (in + 1) * 2]()) {
+        for (int64_t first = 0; first < out; first += width) {
+            Number* panel = (Number*)panel_of(first);
+            const int64_t room = vectors_of(first) * lanes<Number>;
+            for (int64_t j = 0; j < std::min<int64_t>(width, out - first); j++) {
+                if (bias) panel[j] = bias[first + j];
+                const Number* column = weight + (first + j) * step_out;
+                for (int64_t i = 0; i < in; i++) panel[(i + 1) * room + j] = column[i * step_in];
+            }
+        }
+    }
+
+    Lanes<Number>* panel_of(int64_t first) const { return packed.get() + first / width * (in + 1) * 2; }
+    int64_t vectors_of(int64_t first) const { return out - first > lanes<Number> ? 2 : 1; }
+
+    // output = bias + input W, for rows of a batch. Of an output row's `stride` numbers those after `out` may become 0.
+    void apply(int64_t rows, const Number* input, int64_t input_stride, Number* output, int64_t stride) const {
+        apply(rows, input, input_stride, output, stride, [&](int64_t, int64_t j) {
+            return panel_of(j / 2 * width)[j % 2]; });
+    }
+
+    // output = start + input W, where start(row, j) gives the j-th vector of an output row.
+    template <class Start>
+    void apply(int64_t rows, const Number* input, int64_t input_stride, Number* output, int64_t stride,
+               Start start) const {
+        for (int64_t first = 0; first < out; first += width) {
+            auto part = [&](auto vectors) {
+                in_tiles<rows_at_once>(rows, [&](auto count, int64_t row) {
+                    tile<count, vectors>(first, row, input, input_stride, output, stride, start);
+                });
+            };
+            if (vectors_of(first) == 2) part(Constant<2>());
+            else part(Constant<1>());
+        }
+    }
+
+    template <int rows, int vectors, class Start>
+    void tile(int64_t first, int64_t first_row, const Number* input, int64_t input_stride, Number* output,
+              int64_t stride, Start start) const {
+        Lanes<Number> total[rows][vectors];
+        for (int row = 0; row < rows; row++)
+            for (int part = 0; part < vectors; part++)
+                total[row][part] = start(first_row + row, first / lanes<Number> + part);
+        multiply(in, input + first_row * input_stride, input_stride, 1, panel_of(first) + vectors, vectors, total);
+        for (int row = 0; row < rows; row++)
+            for (int part = 0; part < vectors; part++) {
+                const int64_t at = first + part * lanes<Number>;
+                store(output + (first_row + row) * stride + at, total[row][part], stride - at);
+            }
+    }
+};
+
+// ---------------------------------------------------------------------------------------------- being called
+
+// Gives 0, or 1 when there is not enough memory.
+template <class Sequence, class Problem> int run(const Problem& problem, bool backward) {
+    try {
+        Sequence(problem).run(backward);
+        return 0;
+    } catch (...) {  // std::bad_alloc
+        return 1;
+    }
+}
+
+}  // namespace
