@@ -13,6 +13,7 @@ HELP = """usage: python -m experiments COMMAND ...
   show RUN [options]       draw a run's figures again
   summarize RUN ...        put runs that differ in their seed, or on stories their tasks, together in one result
   benchmark [MODEL ...]    time models beside their floor and beside eager PyTorch, or measure their memory
+  dashboard [FOLDER]       all runs below a folder on one page, a file or served
   recipes                  list the papers' settings that --recipe takes, with counts of parameters
 
 `python -m experiments COMMAND --help` lists the options of a command; `python -m tasks list` the tasks.
@@ -45,6 +46,7 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
     from experiments import commands
     from experiments.ask import ask
     from experiments.benchmark.commands import benchmark
+    from experiments.dashboard.command import dashboard
     from experiments.files import UserError
     from experiments.names import nearest
     from experiments.recipes import table
@@ -62,6 +64,7 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
         "show": commands.show,
         "summarize": summarize,
         "benchmark": benchmark,
+        "dashboard": dashboard,
         "recipes": recipes,
     }
     if name not in known:

@@ -32,7 +32,8 @@ _TEST_COLUMNS = (
     "wrong bits/seq, mean ± sd",
     "bits/seq, mean ± sd",
 )
-_MACHINE = ("seed", "device", "threads", "backend", "tracker", "wandb_mode")
+# What runs that are put together may differ in.
+NOT_SETTING = ("seed", "device", "threads", "backend", "tracker", "wandb_mode")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +97,7 @@ def _summarize_sequences(
 
 def _same_setting(first: TrainConfig, other: TrainConfig, folder: RunFolder) -> None:
     for name, value in first.saved().items():
-        if name not in _MACHINE and other.saved()[name] != value:
+        if name not in NOT_SETTING and other.saved()[name] != value:
             raise UserError(f"{folder.path} has {name} {other.saved()[name]!r}, the first run {value!r}")
 
 

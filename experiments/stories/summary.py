@@ -15,8 +15,10 @@ from experiments.stories.testing import Row, choose
 from tasks.babi import TASK_NAMES
 
 # What runs that are put together may differ in.
-_OWN = ("numbers", "seed", "max_sentences", "babi_data", "test_questions", "device", "threads", "backend")
-_OWN_TOO = ("tracker", "wandb_mode", "log_every", "valid_every", "checkpoint_every")
+NOT_SETTING = (
+    *("numbers", "seed", "max_sentences", "babi_data", "test_questions", "device", "threads", "backend"),
+    *("tracker", "wandb_mode", "log_every", "valid_every", "checkpoint_every"),
+)
 _NUMBERS = ("error", "mean", "best", "published", "question_only", "last_fact")
 
 
@@ -57,7 +59,7 @@ def summarize_stories(folders: Sequence[RunFolder], configs: Sequence[StoryConfi
 
 def _check_setting(first: StoryConfig, other: StoryConfig, folder: RunFolder) -> None:
     for name, value in first.saved().items():
-        if name not in (*_OWN, *_OWN_TOO) and other.saved()[name] != value:
+        if name not in NOT_SETTING and other.saved()[name] != value:
             raise UserError(f"{folder.path} has {name} {other.saved()[name]!r}, the first run {value!r}")
     if first.task == "babi" and first.task_numbers != other.task_numbers:
         joint = first if len(first.task_numbers) > 1 else other

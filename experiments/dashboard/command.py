@@ -1,0 +1,62 @@
+"""python -m experiments dashboard: the page as a file, or served while a suite runs."""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import tyro
+
+from experiments.command_line import parse
+from experiments.dashboard.collect import Collector
+from experiments.dashboard.page import page
+from experiments.dashboard.serve import PageServer
+from experiments.files import UserError, write_whole
+from experiments.run_folder import RUNS
+
+
+@dataclasses.dataclass(frozen=True)
+class DashboardOptions:
+    """Show all runs below a folder on one page: a file that needs no network, or with --serve one that stays fresh."""
+
+    folder: tyro.conf.Positional[str] = str(RUNS)
+    """Where the runs are, at any depth."""
+    out: str | None = None
+    """The file to write; by default dashboard.html in the folder."""
+    serve: bool = False
+    """Serve the page on this machine alone, with new data as the runs go on, until Ctrl-C."""
+    port: int = 8765
+    """Where to serve; 0 takes a free one."""
+
+
+def dashboard(args: Sequence[str]) -> int:
+    """Write the page and print where it is, or serve it."""
+    options = parse(DashboardOptions, "dashboard", args, flags=True)
+    folder = Path(options.folder)
+    if options.serve:
+        return _serve(folder, options)
+    out = Path(options.out) if options.out is not None else folder / "dashboard.html"
+    collector = Collector(folder, out.parent)
+    data = collector.read()
+    if out.is_dir() or not out.parent.is_dir():
+        raise UserError(f"--out {out}: expected the path of a file in a folder that exists")
+    write_whole(out, page(data))
+    for run in data["runs"]:
+        for trouble in run["troubles"]:
+            print(f"half-written run: {trouble}", file=sys.stderr)
+    print(out)
+    return 0
+
+
+def _serve(folder: Path, options: DashboardOptions) -> int:
+    if options.out is not None:
+        raise UserError(f"--out {options.out} and --serve: a served page is no file; take one of them")
+    if not 0 <= options.port < 65536:
+        raise UserError(f"--port must be from 0 to 65535, not {options.port}")
+    with PageServer(folder, options.port) as server:
+        print(f"http://127.0.0.1:{server.server_address[1]}/ shows {folder}; stop with Ctrl-C", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print("stopped", file=sys.stderr)
+    return 0

@@ -1,0 +1,138 @@
+"""Runs of one setting together: how many solved, their learning curves, and their errors by length."""
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments.config import Config, TrainConfig
+from experiments.dashboard.curves import band, pairs, rounded, short
+from experiments.dashboard.look import model_of
+from experiments.dashboard.runs import Row, Run, unit_of
+from experiments.dashboard.settings import differences, paper_curve, paper_tests, setting_of
+from tasks.babi import TASK_NAMES
+
+# Scores that are drawn over length; the last is of the world model.
+_SCORES = ("bit_error_rate", "wrong_bits_per_sequence", "bits_per_sequence", "error_percent")
+
+
+def family_of(config: Config) -> str:
+    """The kind of task, as one can choose it on the page."""
+    return "bAbI" if config.task == "babi" else config.task
+
+
+def subject_of(config: Config) -> str:
+    """What exactly is learned: a task, for bAbI with its numbers."""
+    if isinstance(config, TrainConfig) or config.task != "babi":
+        return config.task
+    numbers = config.task_numbers
+    return f"bAbI {numbers[0]}, {TASK_NAMES[numbers[0]]}" if len(numbers) == 1 else f"bAbI {config.numbers}, jointly"
+
+
+def group_runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Every setting on every task with what its runs have in common, in the order of their first runs.
+
+    A run is named by its place in `runs`; those without a configuration are in no group.
+    """
+    members: dict[str, list[int]] = {}
+    for place, run in enumerate(runs):
+        if run.config is not None:
+            members.setdefault(repr((subject_of(run.config), setting_of(run.config))), []).append(place)
+    groups = [_group([runs[place] for place in places], places) for places in members.values()]
+    for same in alike(groups, "subject", "model"):
+        for number, group in enumerate(same):
+            group["dash"] = number
+    name_settings(groups, "subject", "model", "recipe")
+    return groups
+
+
+def name_settings(facts: Sequence[dict[str, Any]], *fields: str) -> None:
+    """Give each a "setting": how its "config" differs from that of others with the same values in these fields."""
+    for same in alike(facts, *fields):
+        for one, words in zip(same, differences([one["config"] for one in same]), strict=True):
+            one["setting"] = words
+
+
+def alike(facts: Sequence[dict[str, Any]], *fields: str) -> list[list[dict[str, Any]]]:
+    """Those with the same values in these fields together."""
+    found: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for one in facts:
+        found.setdefault(tuple(one[field] for field in fields), []).append(one)
+    return list(found.values())
+
+
+def _group(runs: Sequence[Run], places: list[int]) -> dict[str, Any]:
+    config = runs[0].config
+    assert config is not None
+    published, papers_tests = paper_curve(config), paper_tests(config)
+    judged = isinstance(config, TrainConfig) and config.solved_at is not None
+    solving = sorted(run.to_solve for run in runs if run.to_solve is not None)
+    metric, unit = unit_of(config)
+    last = [(short(run.valid.get(f"valid/{metric}")), place) for run, place in zip(runs, places, strict=True)]
+    best = min(((value, place) for value, place in last if value is not None), default=None)
+    return {
+        "family": family_of(config),
+        "subject": subject_of(config),
+        "model": model_of(config),
+        "recipe": config.recipe,
+        "config": setting_of(config),
+        "unit": unit,
+        "runs": places,
+        "solved": len(solving) if judged else None,
+        "to_solve": short(statistics.median(solving)) if solving else None,
+        "quartiles": rounded(np.percentile(solving, [25, 75]).tolist()) if len(solving) > 1 else None,
+        "best": None if best is None else {"run": best[1], "value": best[0]},
+        "curves": {part: band([run.curves[part][1] for run in runs]) for part in ("valid", "train")},
+        "published": pairs(published) if published else None,
+        "tests": _length_tests(runs),
+        "published_tests": [[int(length) for length in papers_tests], list(papers_tests.values())],
+    }
+
+
+def _length_tests(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Scores by length over seeds: one entry for each size of memory and number of repeats."""
+    series: dict[tuple[Any, Any], dict[int, list[Row]]] = {}
+    for run in runs:
+        for length, row in lengths_of(run):
+            key = row.get("num_slots"), row.get("repeats")
+            series.setdefault(key, {}).setdefault(length, []).append(row)
+    found = []
+    for (slots, repeats), by_length in series.items():
+        lengths = sorted(by_length)
+        scores = {}
+        for name in _SCORES:
+            values = [_known(by_length[length], name) for length in lengths]
+            if all(values):
+                quartiles = np.array([np.percentile(one, [25, 50, 75]) for one in values]).T
+                scores[name] = {
+                    part: rounded(line) for part, line in zip(("low", "middle", "high"), quartiles, strict=True)
+                }
+        most = max(len(rows) for rows in by_length.values())
+        found.append({"slots": slots, "repeats": repeats, "x": lengths, "scores": scores, "seeds": most})
+    return found
+
+
+def _known(rows: Sequence[Row], name: str) -> list[float]:
+    """The finite values of a score."""
+    return [value for row in rows if (value := short(row.get(name))) is not None]
+
+
+def lengths_of(run: Run) -> list[tuple[int, Row]]:
+    """The tests of a run by length; of the world model with the chosen restart's error."""
+    found = []
+    for row in run.tests:
+        if type(row.get("length")) is not int:
+            continue
+        error = chosen_error(run, row)
+        found.append((row["length"], row if error is None else row | {"error_percent": error}))
+    return found
+
+
+def chosen_error(run: Run, row: Row) -> float | None:
+    """In a test on stories, the error in percent of the restart that was chosen; None where there is none."""
+    try:
+        error = row["errors"][run.result["selection"]["chosen"]]
+    except (KeyError, IndexError, TypeError):
+        return None
+    return short(error)

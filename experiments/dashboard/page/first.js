@@ -1,0 +1,100 @@
+"use strict";
+// What all parts of the page share: the data, what is chosen, and making elements.
+
+let data = JSON.parse(document.getElementById("data").textContent);
+const chosen = {
+  text: "", family: "", status: "", recipe: "", hidden: new Set(),
+  sort: { key: "name", down: false }, open: new Set(),
+  part: "valid", log: true, singles: false, score: "bit_error_rate", cell: "chosen",
+  all: { curves: false, lengths: false },
+};
+const STATUS = { done: "done", running: "running", stopped: "stopped", diverged: "diverged", damaged: "half-written" };
+const byId = (id) => document.getElementById(id);
+const natural = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
+
+/** An element with attributes and children; text is never read as HTML. */
+function make(tag, attributes = {}, ...children) {
+  const drawn = ["svg", "path", "line"].includes(tag);
+  const element = drawn ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value);
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+/** Three digits, whole thousands with commas; a dash for what is not known. */
+function digits(value, count = 3) {
+  if (value === null || value === undefined) return "–";
+  if (value !== 0 && Math.abs(value) < 1e-3) return value.toExponential(1).replace("-", "−");
+  if (Math.abs(value) >= 1000) return Math.round(value).toLocaleString("en");
+  return String(Number(value.toPrecision(count)));
+}
+
+const largest = (values) => values.reduce((a, b) => Math.max(a, b), -Infinity);
+const smallest = (values) => values.reduce((a, b) => Math.min(a, b), Infinity);
+const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+function isDark() {
+  const theme = document.documentElement.dataset.theme;
+  return theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+/** A colour of the style sheet as the charts need it. */
+function colour(name) {
+  const probe = make("i", { style: `color: var(--${name})` });
+  document.body.append(probe);
+  const value = getComputedStyle(probe).color;
+  probe.remove();
+  return value;
+}
+
+const modelColour = (key) => data.models[key][isDark() ? 2 : 1];
+
+const SHAPES = {
+  circle: "M7 2a5 5 0 1 0 .01 0z",
+  square: "M2.5 2.5h9v9h-9z",
+  diamond: "M7 1l6 6-6 6-6-6z",
+  "triangle-up": "M7 1.5l6 11H1z",
+  "triangle-down": "M7 12.5l-6-11h12z",
+  cross: "M5 1.5h4V5h3.5v4H9v3.5H5V9H1.5V5H5z",
+  x: "M3 1.2L7 5l4-3.8L12.8 3 9 7l3.8 4L11 12.8 7 9l-4 3.8L1.2 11 5 7 1.2 3z",
+  pentagon: "M7 1l6 4.5-2.3 7H3.3L1 5.5z",
+  hexagon: "M4 1.8h6L13 7l-3 5.2H4L1 7z",
+  star: "M7 1l1.8 3.9 4.2.5-3.1 2.9.8 4.2L7 10.4l-3.7 2.1.8-4.2L1 5.4l4.2-.5z",
+  bowtie: "M1.5 2.5L7 6l5.5-3.5v9L7 8l-5.5 3.5z",
+  hourglass: "M2.5 1.5h9L8 7l3.5 5.5h-9L6 7z",
+};
+
+const mark = (key) =>
+  make("svg", { class: "mark", viewBox: "0 0 14 14", "aria-hidden": "true" },
+    make("path", { d: SHAPES[data.models[key][3]], fill: modelColour(key) }));
+const model = (key) => make("span", { class: "model" }, mark(key), data.models[key][0]);
+
+/** The address of a file of a run, for this page. */
+const address = (run, file) => `${run.path}/${file}`.split("/").map((part) => encodeURIComponent(part.toWellFormed?.() ?? part)).join("/");
+const settingOf = (one) => [one.recipe, one.setting].filter(Boolean).join("; ");
+
+function passes(run) {
+  if (chosen.family && run.family !== chosen.family) return false;
+  if (chosen.status && run.status !== chosen.status) return false;
+  if (chosen.recipe && run.recipe !== chosen.recipe) return false;
+  if (run.model && chosen.hidden.has(run.model)) return false;
+  const words = chosen.text.toLowerCase().split(/\s+/).filter(Boolean);
+  if (!words.length) return true;
+  const label = run.model ? data.models[run.model][0] : "";
+  const told = [run.name, run.subject, run.model, label, run.recipe, STATUS[run.status], `seed ${run.seed}`];
+  const text = told.join(" ").toLowerCase();
+  return words.every((word) => text.includes(word));
+}
+
+const shownRuns = () => data.runs.filter(passes);
+const anyShown = (places) => places.some((place) => passes(data.runs[place]));
+/** Settings with a run that passes the filter; algorithmic tasks first. */
+function shownGroups() {
+  const last = (group) => (group.family === "bAbI" ? 1 : 0);
+  return data.groups.filter((group) => anyShown(group.runs)).sort((a, b) => last(a) - last(b) ||
+    natural.compare(a.subject, b.subject) || natural.compare(a.model, b.model) || a.dash - b.dash);
+}
+const shownColumns = () => data.stories.columns.filter((column) => anyShown(column.runs));

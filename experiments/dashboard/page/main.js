@@ -1,0 +1,372 @@
+// Numbers, best runs, settings and runs; the filter; light and dark; newer data from the server.
+
+function drawCards() {
+  const runs = shownRuns();
+  const count = (status) => runs.filter((run) => run.status === status).length;
+  const judged = runs.filter((run) => run.judged);
+  const solved = judged.filter((run) => run.to_solve !== null).length;
+  const lost = count("damaged") + count("diverged");
+  const cards = [
+    [runs.length, runs.length === data.runs.length ? "runs" : `of ${data.runs.length} runs`],
+    [count("done"), "finished"],
+    [count("running"), "running"],
+    [count("stopped"), "stopped"],
+    [lost, "diverged or half-written", lost ? "warn" : ""],
+    [judged.length ? `${solved} of ${judged.length}` : "–", "solved their task"],
+  ];
+  byId("cards").replaceChildren(...cards.map(([value, words, kind]) =>
+    make("div", { class: `card ${kind ?? ""} ${value === 0 ? "none" : ""}` }, make("b", {}, String(value)), make("span", {}, words))));
+}
+
+const runLink = (place, words) => make("a", { href: `#run-${place}`, title: data.runs[place].name }, words ?? data.runs[place].name);
+
+function drawBests() {
+  const cards = [...bestRuns(), ...bestStories()];
+  byId("best").hidden = cards.length === 0;
+  byId("best").querySelector(".bests").replaceChildren(...cards);
+}
+
+/** For each algorithmic task and the world model the runs that are ahead, each in its own way. */
+function bestRuns() {
+  const runs = shownRuns().filter((run) => run.subject && run.family !== "bAbI");
+  const subjects = [...new Set(runs.map((run) => run.subject))].sort(natural.compare);
+  return subjects.map((subject) => {
+    const own = runs.filter((run) => run.subject === subject);
+    const unit = own[0].unit === "bits" ? " bits" : " %";
+    const facts = [
+      ["lowest validation", ahead(own, "valid", -1), (run) => digits(run.valid) + unit],
+      ["solved first, after", ahead(own, "to_solve", -1), (run) => digits(run.to_solve)],
+      ["no error up to length", ahead(own, "exact_to", 1), (run) => digits(run.exact_to), (run) => `${digits(run.exact_of)} sequences`],
+    ].filter(([, run]) => run);
+    const lines = facts.map(([words, run, value, of]) => make("div", {}, make("dt", {}, words), make("dd", {},
+      make("b", {}, value(run), of ? make("small", {}, ` of ${of(run)}`) : null),
+      make("span", {}, mark(run.model), runLink(data.runs.indexOf(run), run.name.split("/").at(-1))))));
+    return make("article", { class: "best" }, make("h3", {}, subject), lines.length ? make("dl", {}, ...lines) : make("p", { class: "soft" }, "nothing measured yet"));
+  });
+}
+
+/** The run with the lowest (-1) or highest (1) of a number, the first among equals. */
+function ahead(runs, name, sign) {
+  const known = runs.filter((run) => run[name] !== null);
+  return known.length ? known.reduce((best, run) => (sign * (run[name] - best[name]) > 0 ? run : best)) : null;
+}
+
+/** For each set of bAbI questions the setting with the most tasks, among equals with the lowest mean error. */
+function bestStories() {
+  const best = new Map();
+  for (const column of shownColumns()) {
+    const one = { column, ...storyScore(column) };
+    const other = best.get(column.tested_on);
+    if (!other || one.tasks > other.tasks || (one.tasks === other.tasks && one.mean < other.mean)) best.set(column.tested_on, one);
+  }
+  return [...best].sort(([a], [b]) => natural.compare(a, b)).map(([stories, one]) => {
+    const lines = [
+      [one.tasks === 1 ? "error on 1 task" : `mean error of ${one.tasks} tasks`, `${digits(one.mean)} %`],
+      ["solved", `${one.solved} of ${one.tasks}`],
+      ...(one.paper === null ? [] : [["mean error in the paper", `${digits(one.paper)} %`]]),
+    ].map(([words, value], k) => make("div", {}, make("dt", {}, words),
+      make("dd", {}, make("b", {}, value), k ? null : make("span", {}, mark(one.column.model), settingOf(one.column)))));
+    return make("article", { class: "best" }, make("h3", {}, storiesName(stories)), make("dl", {}, ...lines));
+  });
+}
+
+const storiesName = (stories) => (stories.startsWith("bAbI") ? stories : `bAbI tasks, ${stories}`);
+
+function storyScore(column) {
+  const errors = Object.values(column.cells).map((cell) => cell.chosen);
+  const papers = column.published ? Object.values(column.published.errors) : [];
+  return {
+    tasks: errors.length, mean: mean(errors), solved: errors.filter((error) => error <= data.stories.failed_above).length,
+    paper: papers.length === errors.length ? mean(papers) : null,
+  };
+}
+
+function drawSettings() {
+  const groups = shownGroups();
+  const rows = groups.filter((group) => group.family !== "bAbI").map(groupRow);
+  rows.push(...shownColumns().map(columnRow), ...untestedRows(groups));
+  byId("settings").querySelector("tbody").replaceChildren(...(rows.length ? rows : [emptyRow(7)]));
+}
+
+const emptyRow = (width) => make("tr", {}, make("td", { class: "empty", colspan: width }, "No run passes the filter."));
+const settingCells = (task, one) => [
+  make("td", {}, task), make("td", {}, model(one.model)), make("td", { class: "setting" }, settingOf(one)),
+];
+
+function share(part, whole, words) {
+  return make("td", {}, make("span", { class: "share", "aria-hidden": "true" },
+    make("i", { style: `width: ${(100 * part) / whole}%` })), `${part} of ${whole}${words}`);
+}
+
+function runsWords(places) {
+  const states = places.map((place) => data.runs[place].status);
+  const open = Object.keys(STATUS).filter((status) => status !== "done" && states.includes(status));
+  const parts = open.map((status) => `${states.filter((one) => one === status).length} ${STATUS[status]}`);
+  return `${places.length}${parts.length ? ` (${parts.join(", ")})` : ""}`;
+}
+
+function groupRow(group) {
+  const solve = make("td", { class: "number" }, digits(group.to_solve));
+  if (group.quartiles) solve.append(make("span", { class: "unit" }, ` (${group.quartiles.map((one) => digits(one)).join("–")})`));
+  const best = make("td", { class: "number" }, group.best ? runLink(group.best.run, digits(group.best.value)) : "–");
+  if (group.best) best.append(make("span", { class: "unit" }, ` ${group.unit}`));
+  const solved = group.solved === null ? make("td", { class: "soft" }, "no criterion") : share(group.solved, group.runs.length, " seeds");
+  return make("tr", {}, ...settingCells(group.subject, group), make("td", {}, runsWords(group.runs)), solved, solve, best);
+}
+
+function columnRow(column) {
+  const score = storyScore(column);
+  const unit = score.paper === null ? " %" : ` %, paper ${digits(score.paper)} %`;
+  const stories = column.trained_on === column.tested_on ? column.tested_on : `${column.trained_on} → ${column.tested_on}`;
+  return make("tr", {}, ...settingCells(storiesName(stories), column),
+    make("td", {}, runsWords(column.runs)), share(score.solved, score.tasks, " tasks"),
+    make("td", { class: "number" }, "–"), make("td", { class: "number" }, digits(score.mean), make("span", { class: "unit" }, unit)));
+}
+
+/** Settings on bAbI of which no run has been tested. */
+function untestedRows(groups) {
+  const tested = new Set(data.stories.columns.flatMap((column) => column.runs));
+  const waiting = new Map();
+  for (const group of groups) {
+    if (group.family !== "bAbI" || group.runs.some((place) => tested.has(place))) continue;
+    const name = `${group.model} ${settingOf(group)}`;
+    waiting.set(name, [...(waiting.get(name) ?? []), group]);
+  }
+  return [...waiting.values()].map((same) => {
+    const task = same.length === 1 ? same[0].subject : `bAbI, ${same.length} tasks`;
+    return make("tr", {}, ...settingCells(task, same[0]), make("td", {}, runsWords(same.flatMap((group) => group.runs))),
+      make("td", { class: "soft", colspan: 3 }, "not tested yet"));
+  });
+}
+
+function testCell(run) {
+  if (!run.test) return make("td", { class: "number" }, "–");
+  const exact = run.test.length !== undefined;
+  return make("td", { class: "number" }, digits((exact ? 100 : 1) * run.test.value),
+    make("span", { class: "unit" }, exact ? ` % exact at ${digits(run.test.length)}` : " % error"));
+}
+
+// Of each column of the table of runs: its name, what it is sorted by, and its cell.
+const COLUMNS = [
+  ["name", "Run", (run) => run.name, nameCell],
+  ["subject", "Task", (run) => run.subject ?? null, (run) => make("td", { class: "words", title: run.subject }, run.subject ?? "–")],
+  ["model", "Model", (run) => (run.model ? data.models[run.model][0] : null), (run) => make("td", {}, run.model ? model(run.model) : "–")],
+  ["recipe", "Recipe", (run) => run.recipe ?? null, (run) => make("td", { class: "words", title: run.recipe }, run.recipe ?? "–")],
+  ["seed", "Seed", (run) => run.seed ?? null, (run) => make("td", { class: "number" }, digits(run.seed))],
+  ["status", "Status", (run) => STATUS[run.status], (run) => make("td", {}, make("span", { class: `status ${run.status}` }, STATUS[run.status]))],
+  ["sequences", "Sequences", (run) => run.sequences ?? null, (run) => make("td", { class: "number" }, digits(run.sequences))],
+  ["solved", "To solve", (run) => run.to_solve ?? null, (run) => make("td", { class: "number" }, run.judged && run.to_solve === null ? "not yet" : digits(run.to_solve))],
+  ["valid", "Validation", (run) => run.valid ?? null, (run) => amount(run.valid, run.unit)],
+  ["test", "Test", (run) => run.test?.value ?? null, testCell],
+  ["files", "Files", null, (run) => make("td", { class: "links" }, ...fileLinks(run, ["config.yaml", "result.json"]))],
+];
+const NUMBERS = new Set(["seed", "sequences", "solved", "valid", "test"]);
+
+function amount(value, unit) {
+  const cell = make("td", { class: "number" }, digits(value));
+  if (value !== null && value !== undefined) cell.append(make("span", { class: "unit" }, ` ${unit}`));
+  return cell;
+}
+
+function duration(seconds) {
+  if (seconds < 60) return `${Math.round(seconds)} s`;
+  return seconds < 3600 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}
+
+function fileLinks(run, names) {
+  return run.files.filter((name) => names.includes(name)).map((name) =>
+    make("a", { href: address(run, name), target: "_blank", rel: "noopener" }, name.split(".")[0]));
+}
+
+function nameCell(run, place) {
+  const open = chosen.open.has(run.name);
+  return make("td", { class: "run", title: run.name }, make("button", {
+    type: "button", class: "disclose", "aria-expanded": String(open),
+    onclick: () => {
+      open ? chosen.open.delete(run.name) : chosen.open.add(run.name);
+      drawRuns();
+      document.querySelector(`#run-${place} .disclose`).focus();
+    },
+  }, run.name));
+}
+
+function detailsRow(run) {
+  const lines = [
+    ...run.troubles.map((trouble) => ["trouble", trouble]),
+    ["folder", make("code", {}, run.path)],
+    ["command", run.command ? make("code", {}, run.command) : null],
+    ["versions", run.versions ? Object.entries(run.versions).map(([name, value]) => `${name} ${value}`).join(", ") : null],
+    ["training time", run.seconds ? duration(run.seconds) : null],
+    ["last change", run.changed.replace("T", " ")],
+    ["files", make("span", { class: "links" }, ...fileLinks(run, run.files))],
+    ["figures", run.figures.length ? make("span", { class: "links" }, ...run.figures.map((name) =>
+      make("a", { href: address(run, name), target: "_blank", rel: "noopener" }, name.slice("figures/".length, -".png".length)))) : null],
+  ].filter(([, value]) => value);
+  const list = make("dl", {}, ...lines.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
+  return make("tr", { class: "details" }, make("td", { colspan: COLUMNS.length }, list));
+}
+
+function sortedRuns() {
+  const value = COLUMNS.find(([key]) => key === chosen.sort.key)[2];
+  const sign = chosen.sort.down ? -1 : 1;
+  // Runs without a value come last in both directions; bits and percent are not compared.
+  const rank = (run) => (value(run) === null ? 2 : chosen.sort.key === "valid" && run.unit !== "bits" ? 1 : 0);
+  return shownRuns().sort((a, b) => {
+    if (rank(a) !== rank(b)) return rank(a) - rank(b);
+    const [left, right] = [value(a), value(b)];
+    return sign * (typeof left === "number" ? left - right : natural.compare(left, right)) || natural.compare(a.name, b.name);
+  });
+}
+
+function drawRuns() {
+  const section = byId("runs");
+  const places = new Map(data.runs.map((run, place) => [run, place]));
+  const rows = sortedRuns().flatMap((run) => {
+    const place = places.get(run);
+    const open = chosen.open.has(run.name);
+    const row = make("tr", { id: `run-${place}`, class: open ? "open" : null }, ...COLUMNS.map(([, , , cell]) => cell(run, place)));
+    return open ? [row, detailsRow(run)] : [row];
+  });
+  section.querySelector("tbody").replaceChildren(...(rows.length ? rows : [emptyRow(COLUMNS.length)]));
+  const count = shownRuns().length;
+  byId("count").textContent = count === data.runs.length ? `(${count})` : `(${count} of ${data.runs.length})`;
+  for (const head of section.querySelectorAll("th[data-key]")) {
+    const own = head.dataset.key === chosen.sort.key;
+    head.setAttribute("aria-sort", own ? (chosen.sort.down ? "descending" : "ascending") : "none");
+  }
+}
+
+function makeHeads() {
+  byId("runs").querySelector("thead tr").append(...COLUMNS.map(([key, words, value]) => {
+    const kind = NUMBERS.has(key) ? "number" : null;
+    if (!value) return make("th", { scope: "col", class: kind }, words);
+    const sort = () => {
+      chosen.sort = { key, down: chosen.sort.key === key && !chosen.sort.down };
+      drawRuns();
+    };
+    return make("th", { scope: "col", class: kind, "data-key": key }, make("button", { type: "button", onclick: sort }, words));
+  }));
+}
+
+function drawLegend() {
+  byId("legend").replaceChildren(...Object.keys(data.models).map((key) => make("button", {
+    type: "button", "aria-pressed": String(!chosen.hidden.has(key)), "data-model": key,
+    onclick: () => {
+      chosen.hidden.has(key) ? chosen.hidden.delete(key) : chosen.hidden.add(key);
+      drawAll();
+      document.querySelector(`#legend [data-model="${key}"]`).focus();
+    },
+  }, mark(key), data.models[key][0])));
+}
+
+function fillChoices() {
+  for (const name of ["family", "status", "recipe"]) {
+    const values = [...new Set(data.runs.map((run) => run[name]).filter(Boolean))].sort(natural.compare);
+    const words = (value) => (name === "status" ? STATUS[value] : value);
+    byId(name).replaceChildren(make("option", { value: "" }, "all"),
+      ...values.map((value) => make("option", { value, selected: value === chosen[name] }, words(value))));
+  }
+}
+
+function drawSource() {
+  const when = data.read_at.replace("T", " ").replace(/([+-]\d\d:\d\d)$/, " UTC$1");
+  byId("source").textContent = `${data.folder}, read ${when}`;
+  document.title = `memnet runs: ${data.folder.split("/").pop()}`;
+}
+
+function drawAll() {
+  drawSource();
+  drawLegend();
+  drawCards();
+  drawBests();
+  drawSettings();
+  drawHeat();
+  drawRuns();
+  drawCharts();
+}
+
+function nameTheme() {
+  byId("theme").textContent = isDark() ? "Light" : "Dark";
+  byId("theme").setAttribute("aria-label", isDark() ? "Light colours" : "Dark colours");
+}
+
+/** The browser may forbid a page from disk to keep anything. */
+function keep(theme) {
+  try {
+    if (theme) localStorage.setItem("memnet-theme", theme);
+    return localStorage.getItem("memnet-theme");
+  } catch {
+    return null;
+  }
+}
+
+function listen() {
+  for (const name of ["text", "family", "status", "recipe"]) {
+    byId(name).addEventListener("input", (event) => {
+      chosen[name] = event.target.value;
+      drawAll();
+    });
+  }
+  byId("clear").addEventListener("click", () => {
+    Object.assign(chosen, { text: "", family: "", status: "", recipe: "", hidden: new Set() });
+    byId("text").value = "";
+    fillChoices();
+    drawAll();
+  });
+  const redraw = { part: drawCharts, score: drawCharts, cell: drawHeat, log: drawCharts, singles: drawCharts };
+  for (const [name, draw] of Object.entries(redraw)) {
+    byId(name).addEventListener("change", ({ target }) => {
+      chosen[name] = target.type === "checkbox" ? target.checked : target.value;
+      draw();
+    });
+  }
+  for (const name of ["curves", "lengths"]) {
+    byId(name).querySelector(".more").addEventListener("click", () => {
+      chosen.all[name] = !chosen.all[name];
+      drawCharts();
+    });
+  }
+  byId("theme").addEventListener("click", () => {
+    const theme = isDark() ? "light" : "dark";
+    document.documentElement.dataset.theme = theme;
+    keep(theme);
+    nameTheme();
+    drawAll();
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    nameTheme();
+    drawAll();
+  });
+}
+
+const SECONDS_BETWEEN = 3;
+
+/** Ask the server for newer data, for ever. */
+async function stayFresh(version) {
+  const fresh = byId("fresh");
+  try {
+    const answer = await fetch("data.json", { headers: version ? { "If-None-Match": version } : {}, cache: "no-store" });
+    if (answer.status === 200) {
+      data = await answer.json();
+      version = answer.headers.get("ETag");
+      fillChoices();
+      drawAll();
+    } else if (answer.status !== 304) throw new Error((await answer.text()).trim());
+    fresh.className = "";
+    fresh.textContent = "live";
+  } catch (error) {
+    fresh.className = "trouble";
+    fresh.textContent = error instanceof TypeError ? "the server is gone" : error.message;
+  }
+  setTimeout(() => stayFresh(version), 1000 * SECONDS_BETWEEN);
+}
+
+const kept = keep();
+if (kept) document.documentElement.dataset.theme = kept;
+nameTheme();
+makeHeads();
+fillChoices();
+listen();
+drawAll();
+addEventListener("load", () => setTimeout(startCharts));
+if (data.live) stayFresh(null);

@@ -1,0 +1,250 @@
+"""The dashboard in a real browser: it opens without a complaint or a request, and its controls change what is shown."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from experiments.__main__ import main
+from experiments.dashboard.serve import PageServer
+from tests.made_up_runs import copy_run, metrics, suite
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page, Request
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+
+ODD = "odd \"name'</script><b>&amp; über"
+ROWS = "#runs tbody tr[id]"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A suite with its page."""
+    folder = suite(tmp_path_factory.mktemp("suite"))
+    copy_run(folder / ODD, 9, task="repeat-copy", solved=None)
+    (copy_run(folder / "torn") / "result.json").write_text("{")
+    assert main(["dashboard", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM)
+        yield opened
+        opened.close()
+
+
+@contextmanager
+def opened(browser: Browser, address: str, **more: Any) -> Iterator[Page]:
+    """A page, drawn to its end. There must be no complaint and no request for anything else than itself."""
+    troubles: list[str] = []
+    settings = {"viewport": {"width": 1300, "height": 900}, "color_scheme": "light"} | more
+    context = browser.new_context(**settings)
+    context.set_default_timeout(100_000)
+    page = context.new_page()
+
+    def asked(request: Request) -> None:
+        if not request.url.startswith((address, "data:", "blob:")):
+            troubles.append(f"asked for {request.url}")
+
+    page.on("request", asked)
+    page.on("console", lambda message: troubles.append(message.text))
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.goto(address)
+    page.wait_for_selector("#lengths .panel:last-child .main-svg")
+    yield page
+    context.close()
+    assert troubles == []
+
+
+@pytest.fixture(scope="module")
+def from_disk(browser: Browser, runs: Path) -> Iterator[Page]:
+    with opened(browser, (runs / "dashboard.html").as_uri()) as page:
+        yield page
+
+
+@pytest.fixture
+def page(from_disk: Page) -> Page:
+    """The page from disk, with nothing filtered."""
+    from_disk.click("#clear")
+    return from_disk
+
+
+def until(page: Page, condition: str) -> None:
+    """Wait until a condition holds; the page itself forbids the evaluation of strings, as `wait_for_function` needs."""
+    for _ in range(2000):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(20)
+    raise AssertionError(condition)
+
+
+def texts(page: Page, place: str) -> list[str]:
+    return page.locator(place).all_inner_texts()
+
+
+def names(page: Page) -> list[str]:
+    return texts(page, f"{ROWS} .disclose")
+
+
+def test_the_first_screen_answers_what_was_run_solved_and_best(page: Page) -> None:
+    cards = dict(reversed(text.split("\n")) for text in texts(page, ".card"))  # type: ignore[misc]
+    assert cards["runs"] == "11"
+    assert cards["finished"] == "9"
+    assert cards["stopped"] == "1"
+    assert cards["diverged or half-written"] == "1"
+    assert cards["solved their task"] == "3 of 7"
+    best = page.locator(".best", has_text="no error up to length").first
+    assert "copy-s0" in best.inner_text()
+    assert best.bounding_box()["y"] < 900  # type: ignore[index]
+    assert page.locator("#settings tbody tr").count() == 6
+    assert texts(page, "#curves h3")[:3] == ["copy", "repeat-copy", "world-model"]
+    assert texts(page, "#lengths h3") == ["copy", "repeat-copy", "world-model"]
+    assert page.locator("#curves .plot .main-svg").count() > 0
+    assert ODD in names(page)
+    assert "half-written" in page.locator(ROWS, has_text="torn").inner_text()
+
+
+def test_filters_change_rows_charts_and_tables(page: Page) -> None:
+    assert len(names(page)) == 11
+    page.fill("#text", "copy-lstm LSTM")
+    assert names(page) == ["copy-lstm-s0"]
+    assert texts(page, "#curves h3") == ["copy"]
+    assert texts(page, "#count") == ["(1 of 11)"]
+    page.fill("#text", "no such run")
+    assert names(page) == []
+    page.click("#clear")
+    page.select_option("#family", "bAbI")
+    assert sorted(names(page)) == ["stories/q1", "stories/q16", "stories/q2"]
+    page.select_option("#family", "")
+    page.select_option("#status", "damaged")
+    assert names(page) == ["torn"]
+    page.click("#clear")
+    assert len(names(page)) == 11
+
+
+def test_the_legend_hides_a_model_everywhere(page: Page) -> None:
+    def lines() -> list[str]:
+        return page.evaluate("document.querySelector('#curves .plot').data.map((trace) => trace.name).filter(Boolean)")  # type: ignore[no-any-return]
+
+    assert any(line.startswith("LSTM") for line in lines())
+    button = page.locator("#legend [data-model=lstm]")
+    button.focus()
+    page.keyboard.press("Enter")
+    assert button.get_attribute("aria-pressed") == "false"
+    assert "copy-lstm-s0" not in names(page)
+    until(page, "!document.querySelector('#curves .plot').data.some((trace) => trace.name?.startsWith('LSTM'))")
+    page.keyboard.press("Enter")
+    assert "copy-lstm-s0" in names(page)
+
+
+def test_the_table_is_sorted_by_keyboard(page: Page) -> None:
+    head = page.locator("#runs th", has_text="Validation")
+    head.locator("button").focus()
+    page.keyboard.press("Enter")
+    assert head.get_attribute("aria-sort") == "ascending"
+    rising = names(page)
+    # Bits first, percent after them, and in each the lowest first.
+    assert rising.index("copy-s0") < rising.index("copy-s2") < rising.index("copy-lstm-s0") < rising.index("stories/q1")
+    page.keyboard.press("Enter")
+    assert head.get_attribute("aria-sort") == "descending"
+    falling = names(page)
+    assert falling.index("copy-lstm-s0") < falling.index("copy-s2") < falling.index("copy-s0")
+    assert page.locator("#runs th[aria-sort=none]").count() == 9
+
+
+def test_the_first_key_leads_past_everything_to_the_runs(page: Page) -> None:
+    page.reload()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.getElementById('runs').getBoundingClientRect().top < innerHeight")
+
+
+def test_a_row_leads_to_its_files(page: Page, runs: Path) -> None:
+    row = page.locator(ROWS, has_text="odd")
+    row.locator(".disclose").focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.getAttribute('aria-expanded')") == "true"
+    links = page.locator(".details a")
+    assert links.all_inner_texts() == ["config", "metrics", "result", "evaluation", "learning-curve"]
+    for address in links.evaluate_all("(links) => links.map((link) => link.href)"):
+        assert Path(unquote(urlsplit(address).path)).is_file(), address
+    page.keyboard.press("Enter")
+    assert page.locator(".details").count() == 0
+
+
+def test_controls_of_the_charts(page: Page) -> None:
+    def plot(what: str, section: str = "curves") -> str:
+        return f"document.querySelector('#{section} .plot').{what}"
+
+    assert page.evaluate(plot("layout.yaxis.type")) == "log"
+    page.uncheck("#log")
+    until(page, plot("layout.yaxis.type") + " === 'linear'")
+    count = page.evaluate(plot("data.length"))
+    page.check("#singles")
+    until(page, plot("data.length") + f" > {count}")
+    assert page.evaluate(plot("layout.xaxis.type", "lengths")) == "log"
+    # Zero has a place on the logarithmic axis.
+    assert "0" in page.evaluate(plot("layout.yaxis.ticktext", "lengths"))
+    page.select_option("#score", "bits_per_sequence")
+    until(page, plot("layout.yaxis.title.text", "lengths") + " === 'bits a sequence'")
+    assert "8.3" in page.locator(".heat tbody tr").nth(1).inner_text()
+    cell = page.locator(".heat td.error").first
+    assert cell.inner_text() == "4.0"
+    page.select_option("#cell", "mean")
+    assert cell.inner_text().split() == ["8.0", "failed"]
+
+
+def test_light_and_dark(page: Page) -> None:
+    def ground() -> str:
+        return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+
+    def ink() -> str:
+        return str(page.evaluate("document.querySelector('#curves .plot').layout.font.color"))
+
+    light = ground(), ink()
+    page.click("#theme")
+    until(page, f"document.querySelector('#curves .plot').layout.font.color !== '{light[1]}'")
+    assert ground() != light[0]
+    page.reload()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    page.click("#theme")
+    assert ground() == light[0]
+
+
+def test_on_a_phone_only_tables_scroll_sideways(browser: Browser, runs: Path) -> None:
+    phone = {"viewport": {"width": 360, "height": 780}, "has_touch": True, "is_mobile": True, "color_scheme": "dark"}
+    with opened(browser, (runs / "dashboard.html").as_uri(), **phone) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") == 360
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(245, 246, 248)"
+        assert page.locator("#runs .scroll").evaluate("(box) => box.scrollWidth > box.clientWidth")
+
+
+def test_a_served_page_shows_what_is_new(browser: Browser, tmp_path: Path) -> None:
+    suite(tmp_path)
+    with PageServer(tmp_path, 0) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            with opened(browser, f"http://127.0.0.1:{server.server_address[1]}/") as page:
+                page.fill("#text", "stopped")
+                (tmp_path / "copy-stopped" / "metrics.jsonl").write_text(metrics([80.0, 3.25]))
+                page.wait_for_selector(f"{ROWS} >> text=3.25")
+                assert names(page) == ["copy-stopped"]
+                assert page.locator("#fresh").inner_text() == "live"
+        finally:
+            server.shutdown()
+            thread.join()
