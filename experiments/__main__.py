@@ -7,7 +7,8 @@ HELP = """usage: python -m experiments COMMAND ...
 
   train TASK [options]     train a model until it solves the task, test it, draw it
   train babi --task 1-20   train on stories and questions: bAbI, generated or released; or world-model
-  train --resume RUN       continue a run, bit for bit
+  train TASK --seeds 10    train several seeds at once, each in a run folder of its own
+  train --resume RUN       continue a run, bit for bit, or a folder of several seeds
   evaluate RUN [options]   test a run at other lengths or with more memory, or on other stories
   ask RUN                  tell a model of stories a story and ask it questions
   show RUN [options]       draw a run's figures again

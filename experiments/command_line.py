@@ -110,7 +110,7 @@ def _resumed(run: str, args: Sequence[str]) -> Config:
     saved = RunFolder(run).read_config()
     config = _checked(parse(type(saved), "train", args, dataclasses.replace(saved, resume=run)))
     for field in dataclasses.fields(saved):
-        if field.name in CHANGEABLE or field.name == "resume":
+        if field.name in (*CHANGEABLE, "resume", "seeds", "together"):
             continue
         if getattr(config, field.name) != getattr(saved, field.name):
             raise UserError(

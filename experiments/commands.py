@@ -21,6 +21,7 @@ from experiments.run_folder import RunFolder, command, versions
 from experiments.running import prepare, run_training
 from experiments.stories import commands as stories
 from experiments.stories.config import StoryConfig
+from experiments.together import find_group, resume_seeds, train_seeds
 from experiments.tracking import Tracker
 from experiments.training import Trainer
 from memnet import NTM, SequenceModule
@@ -30,14 +31,21 @@ from tasks import Task
 
 def train(args: Sequence[str]) -> int:
     """Train, test and draw. Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped."""
+    if (group := find_group(args)) is not None:
+        return resume_seeds(group, args)
     config = parse_train(args)
     prepare(config.device, config.threads)
     if isinstance(config, StoryConfig):
-        return stories.train(config)
+        if config.seeds is None:
+            return stories.train(config)
+        stories.possible_data(config)
+        return train_seeds(config, args)
     # What cannot be is refused before there is a folder.
     task = make_task(config.task)
     make_model(config, task)
     training_lengths(config, task)
+    if config.seeds is not None:
+        return train_seeds(config, args)
     kind = label(config)
     return run_training(
         config,

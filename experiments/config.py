@@ -40,6 +40,10 @@ class TrainConfig:
     """The run's folder, which must not hold a run yet; by default a free name under runs/."""
     seed: int = 0
     """Seed of the weights and of the data."""
+    seeds: int | None = None
+    """Train so many seeds at once, from --seed on, each in its own folder within --out; None for one run."""
+    together: Literal["auto", "stacked", "processes"] = "auto"
+    """With --seeds: one stacked computation, a process for each seed, or auto, the faster one, which is told."""
 
     model: ModelName = "ntm"
     """The network: an NTM, or a recurrent baseline without memory."""
@@ -96,6 +100,10 @@ class TrainConfig:
     """Largest size of a gradient's element; None for no limit."""
     weight_noise: float = 0.0
     """Standard deviation of Gaussian noise on every weight, drawn anew for each step (Graves et al. 2013)."""
+    truncate: int | None = None
+    """Backpropagate through so many steps at most; the state is carried on. None for the whole sequence."""
+    checkpoint_steps: int | None = None
+    """Keep the state every so many steps and compute the others again, for less memory; None keeps everything."""
     curriculum: Literal["uniform", "fixed", "growing"] = "uniform"
     """Length of each batch: uniform over the range, always the longest, or uniform up to a limit that grows."""
     min_length: int | None = None
@@ -141,7 +149,10 @@ class TrainConfig:
     def check(self) -> None:
         """UserError for a value that no run can have (sizes of models are checked where models are built)."""
         check_least(self, 1, "steps", "batch_size", "valid_every", "valid_sequences", "test_sequences", "log_every")
-        check_least(self, 1, "checkpoint_every", "threads", "growing_start", "min_length", "max_length")
+        check_least(self, 1, "checkpoint_every", "threads", "seeds", "growing_start", "min_length", "max_length")
+        check_least(self, 1, "truncate", "checkpoint_steps")
+        if self.together != "auto" and self.seeds is None:
+            raise UserError(f"--together {self.together} is for several --seeds")
         if self.min_length and self.max_length and self.min_length > self.max_length:
             raise UserError(f"--min-length {self.min_length} is above --max-length {self.max_length}")
         check_least(self, 0, "cooldown_steps", "seed")

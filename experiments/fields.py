@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 from experiments.files import UserError
 
-WHERE_FROM = ("out", "config", "resume")
+WHERE_FROM = ("out", "config", "resume", "seeds", "together")
 
 # Where the command line does not say what the field is called.
 _SPELLED = {"numbers": "task"}

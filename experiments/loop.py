@@ -46,6 +46,26 @@ class Stopped(BaseException):
         self.exit_code = 128 + number
 
 
+class Request:
+    """Whether Ctrl-C or SIGTERM came, and which."""
+
+    number: int | None = None
+
+
+@contextmanager
+def deferred_signals() -> Iterator[Request]:
+    """Let Ctrl-C and SIGTERM wait for the end of a step; a second one does not wait."""
+    request = Request()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if request.number is not None:
+            raise Stopped(number)
+        request.number = number
+
+    with handling_signals(note):
+        yield request
+
+
 class NotFinite(Exception):
     """The loss or gradient is not a finite number; nothing after the last good checkpoint is kept."""
 
@@ -66,7 +86,6 @@ class TrainingLoop(ABC, Generic[Settings, Model]):
         self.generator = generator_for("train", config.seed)
         self.step = 0
         self.seconds = 0.0
-        self._stop: int | None = None
 
     @property
     def sequences(self) -> int:
@@ -127,22 +146,26 @@ class TrainingLoop(ABC, Generic[Settings, Model]):
 
     def train(self, metrics: MetricsFile, tracker: Tracker, progress: Progress) -> None:
         """Run to the end. Raises Stopped after Ctrl-C or SIGTERM, NotFinite for a loss that is no number."""
-        with self._deferred_signals():
+        with deferred_signals() as stop:
             started = time.monotonic() - self.seconds
             while self.step < self.last_step:
                 self._train_step(progress)
                 self.seconds = time.monotonic() - started
-                if row := self._due_row(progress):
-                    row = {"step": self.step, "sequences": self.sequences} | row | self._clock()
-                    metrics.append(row)
-                    tracker.log(row)
-                    progress.total_sequences = self.last_step * self.config.batch_size
-                    progress.update(row, self.sequences, state=self._state_word())
-                if self._stop is not None or self.step % self.config.checkpoint_every == 0:
+                self.record(metrics, tracker, progress)
+                if stop.number is not None or self.step % self.config.checkpoint_every == 0:
                     self.save()
-                if self._stop is not None:
-                    raise Stopped(self._stop)
+                if stop.number is not None:
+                    raise Stopped(stop.number)
         self.save()
+
+    def record(self, metrics: MetricsFile, tracker: Tracker, progress: Progress) -> None:
+        """Write this step's row of metrics, if one is due, everywhere."""
+        if row := self._due_row(progress):
+            row = {"step": self.step, "sequences": self.sequences} | row | self._clock()
+            metrics.append(row)
+            tracker.log(row)
+            progress.total_sequences = self.last_step * self.config.batch_size
+            progress.update(row, self.sequences, state=self._state_word())
 
     def _not_finite(self, loss: float, norm: float) -> NotFinite:
         """What is raised where the loss or the gradient's norm of the next step is no number."""
@@ -158,15 +181,3 @@ class TrainingLoop(ABC, Generic[Settings, Model]):
 
     def _clock(self) -> dict[str, float]:
         return {"perf/seconds": self.seconds, "perf/sequences_per_second": self.sequences / max(self.seconds, 1e-9)}
-
-    @contextmanager
-    def _deferred_signals(self) -> Iterator[None]:
-        """Let Ctrl-C and SIGTERM wait for the end of a step; a second one does not wait."""
-
-        def note(number: int, frame: FrameType | None) -> None:
-            if self._stop is not None:
-                raise Stopped(number)
-            self._stop = number
-
-        with handling_signals(note):
-            yield

@@ -45,7 +45,7 @@ class RunFolder:
         UserError if it cannot be written or holds a run already.
         """
         base = f"{config.label}-s{config.seed}"
-        path = Path(config.out) if config.out is not None else _claim(RUNS / base)
+        path = Path(config.out) if config.out is not None else claim(RUNS / base)
         try:
             path.mkdir(parents=True, exist_ok=True)
             if any(one.name != ".lock" for one in path.iterdir()):
@@ -150,7 +150,7 @@ def command() -> str:
     return " ".join(["python -m experiments", *sys.argv[1:]])
 
 
-def _claim(base: Path) -> Path:
+def claim(base: Path) -> Path:
     """Make the first free folder of base, base-2, base-3, ...; two runs at once get two."""
     number = 1
     while True:

@@ -43,8 +43,8 @@ def run_training(
         import_wandb()
 
     def work(folder: RunFolder) -> int:
-        trainer = make(folder, f"{folder.path.name}-{secrets.token_hex(2)}")
-        earlier = _take_up(folder, trainer)
+        trainer = make(folder, new_run_id(folder))
+        earlier = take_up(folder, trainer)
         print(f"{title}, {trainer.parameters:,} parameters, in {folder.path}", file=sys.stderr)
         tracker = Tracker(trainer.run_id)
         exit_code, closing = 1, ""
@@ -77,13 +77,18 @@ def run_training(
         return exit_code
 
     try:
-        with handling_signals(_stop):
+        with handling_signals(stop_at_once):
             folder = RunFolder(config.resume) if config.resume else RunFolder.create(config)
             with folder.locked():
                 return work(folder)
     except Stopped as stop:
         print("stopped", file=sys.stderr)
         return stop.exit_code
+
+
+def new_run_id(folder: RunFolder) -> str:
+    """What the tracker calls a run: its folder's name, made unique."""
+    return f"{folder.path.name}-{secrets.token_hex(2)}"
 
 
 def prepare(device: str, threads: int) -> None:
@@ -105,7 +110,7 @@ def _train(trainer: TrainingLoop[Any, Any], folder: RunFolder, tracker: Tracker,
         trainer.train(metrics, tracker, progress)
 
 
-def _take_up(folder: RunFolder, trainer: TrainingLoop[Any, Any]) -> list[dict[str, Any]]:
+def take_up(folder: RunFolder, trainer: TrainingLoop[Any, Any]) -> list[dict[str, Any]]:
     """Bring the trainer to the folder's checkpoint, or write its first; returns the metrics up to there.
 
     Files that tell of the end of training go where training goes on. UserError if the checkpoint was lost.
@@ -126,6 +131,6 @@ def _take_up(folder: RunFolder, trainer: TrainingLoop[Any, Any]) -> list[dict[st
     return [row for row in earlier if row["step"] <= trainer.step]
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
+def stop_at_once(number: int, frame: FrameType | None) -> None:
     """Turn a signal into Stopped, wherever the program is."""
     raise Stopped(number)

@@ -67,6 +67,12 @@ def summarize(args: Sequence[str]) -> int:
     return 0
 
 
+def seeds_text(folders: Sequence[RunFolder], configs: Sequence[TrainConfig]) -> str:
+    """What `summarize` says of solving and tests, for runs that differ in their seed alone."""
+    seeds = [_seed_result(folder, config) for folder, config in zip(folders, configs, strict=True)]
+    return "\n".join([*_solving(seeds, configs[0]), "", *_test_lines(_tests(folders, configs))])
+
+
 def _summarize_sequences(
     folders: Sequence[RunFolder], configs: Sequence[TrainConfig], options: SummarizeOptions
 ) -> str:
@@ -179,8 +185,7 @@ def _text(result: dict[str, Any], config: TrainConfig) -> str:
     ]
     lines += ["", *_solving(seeds, config), ""]
     if result["tests"]:
-        lines += ["| " + " | ".join(_TEST_COLUMNS) + " |", "|---" * len(_TEST_COLUMNS) + "|"]
-        lines += [_test_line(test) for test in result["tests"]] + [""]
+        lines += [*_test_lines(result["tests"]), ""]
         optimal = [test for test in result["tests"] if "optimal_bits_per_sequence" in test]
         lines += [
             f"Optimal estimator on the same sequences: {one['optimal_bits_per_sequence']:.2f} bits." for one in optimal
@@ -216,6 +221,12 @@ def _solving(seeds: Sequence[dict[str, Any]], config: TrainConfig) -> list[str]:
         lines.append(f"Sequences to solve: median {middle:,.0f}, quartiles {first:,.0f} and {third:,.0f}.")
     each = [f"{one['seed']}: {one['sequences_to_solve'] or 'not solved'}" for one in seeds]
     return [*lines, "By seed: " + ", ".join(each) + "."]
+
+
+def _test_lines(tests: Sequence[dict[str, Any]]) -> list[str]:
+    """The table of tests."""
+    head = ["| " + " | ".join(_TEST_COLUMNS) + " |", "|---" * len(_TEST_COLUMNS) + "|"]
+    return [*head, *map(_test_line, tests)]
 
 
 def _test_line(test: dict[str, Any]) -> str:

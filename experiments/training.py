@@ -17,7 +17,8 @@ from experiments.progress import Progress
 from experiments.run_folder import RunFolder
 from experiments.seeds import generator_for
 from memnet import SequenceModule
-from tasks import Task
+from memnet.sequence import detach_state
+from tasks import Batch, Task
 
 
 class Trainer(TrainingLoop[TrainConfig, SequenceModule]):
@@ -31,7 +32,7 @@ class Trainer(TrainingLoop[TrainConfig, SequenceModule]):
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(generator_for("weights", config.seed).get_state())
             model = make_model(config, task).to(config.device)
-        model.backend = config.backend
+        model.backend, model.checkpoint_steps = config.backend, config.checkpoint_steps
         super().__init__(config, folder, run_id, model, _make_optimizer(config, model))
         self.task = task
         self.curriculum = Curriculum(config, training_lengths(config, task))
@@ -80,31 +81,48 @@ class Trainer(TrainingLoop[TrainConfig, SequenceModule]):
         self._losses, self._norms = progress["losses"], progress["norms"]
 
     def _train_step(self, progress: Progress) -> None:
-        config = self.config
-        length = self.curriculum.draw(self.generator)
-        batch = self.task.sample(config.batch_size, length=length, generator=self.generator).to(self.device)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate
-        self.optimizer.zero_grad(set_to_none=True)
-        with self._weight_noise():
-            logits, _ = self.model(batch.input)
-            loss = self.task.loss(logits, batch)
-            loss.backward()
-        norm = self._clip()
-        self._losses.append(loss.item())
-        self._norms.append(norm)
-        if not (math.isfinite(self._losses[-1]) and math.isfinite(norm)):
-            raise self._not_finite(self._losses[-1], norm)
-        self.optimizer.step()
-        self.step += 1
-        scored = float(batch.mask.sum()) * self.task.output_size / config.batch_size
-        self.curriculum.report(self._losses[-1] / math.log(2) / scored)
+        batch = self.begin_step()
+        with self.weight_noise():
+            loss = self._backpropagate(batch)
         if self._told_backend != self.model.backend_used:
             self._told_backend = self.model.backend_used
             progress.message(backend_line(self.model))
+        self.end_step(batch, loss)
+
+    def begin_step(self) -> Batch:
+        """Make ready for the gradient of the next batch, which it returns."""
+        length = self.curriculum.draw(self.generator)
+        batch = self.task.sample(self.config.batch_size, length=length, generator=self.generator).to(self.device)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate
+        self.optimizer.zero_grad(set_to_none=True)
+        return batch
+
+    def end_step(self, batch: Batch, loss: float) -> None:
+        """Update the weights by their gradients; NotFinite where that cannot be."""
+        norm = self._clip()
+        self._losses.append(loss)
+        self._norms.append(norm)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise self._not_finite(loss, norm)
+        self.optimizer.step()
+        self.step += 1
+        scored = float(batch.mask.sum()) * self.task.output_size / self.config.batch_size
+        self.curriculum.report(loss / math.log(2) / scored)
+
+    def _backpropagate(self, batch: Batch) -> float:
+        """Give every weight its gradient, chunk by chunk where it is truncated; returns the loss."""
+        loss, state = 0.0, None
+        for chunk in _chunks(batch, self.config.truncate):
+            logits, state = self.model(chunk.input, state)
+            part = self.task.loss(logits, chunk)
+            part.backward()
+            loss += part.item()
+            state = detach_state(state)
+        return loss
 
     @contextmanager
-    def _weight_noise(self) -> Iterator[None]:
+    def weight_noise(self) -> Iterator[None]:
         """Move every weight by Gaussian noise; afterwards each is as before, with the gradient of the moved one."""
         if not self.config.weight_noise:
             yield
@@ -168,6 +186,15 @@ class Trainer(TrainingLoop[TrainConfig, SequenceModule]):
 
     def _state_word(self) -> str:
         return "" if self.solved_step is None else f"solved at {self.sequences_to_solve} sequences"
+
+
+def _chunks(batch: Batch, steps: int | None) -> Iterator[Batch]:
+    """The batch cut in time; the losses of the chunks sum to the loss of the whole."""
+    time = batch.input.size(1)
+    for first in range(0, time, steps or time):
+        end = min(first + (steps or time), time)
+        input, target, mask = (tensor[:, first:end] for tensor in (batch.input, batch.target, batch.mask))
+        yield Batch(input, target, mask, (batch.lengths - first).clamp(0, end - first))
 
 
 def _make_optimizer(config: TrainConfig, model: torch.nn.Module) -> torch.optim.Optimizer:

@@ -1,8 +1,8 @@
 """From a cell to a sequence: one unroll that every recurrent model shares."""
 
 import warnings
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Iterable
+from functools import cache, partial
 from typing import Any, Literal, TypeAlias, get_args
 
 import torch
@@ -10,6 +10,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from memnet.cells import Cell, State
+from memnet.recompute import recomputed
 
 Backend: TypeAlias = Literal["auto", "eager", "compile", "native"]
 Step: TypeAlias = Callable[[tuple[Tensor, ...], State], tuple[Tensor, State]]
@@ -29,6 +30,12 @@ def state_tensors(state: State) -> list[Tensor]:
     if isinstance(state, Tensor):
         return [state]
     return [tensor for part in state for tensor in state_tensors(part)]
+
+
+def _with_leaves(state: State, leaves: Iterable[Tensor]) -> State:
+    """A state of the same structure that holds other tensors, in order."""
+    rest = iter(leaves)
+    return map_state(lambda _: next(rest), state)
 
 
 def describe_state(state: State) -> str:
@@ -105,20 +112,37 @@ def _packed(tensor: Tensor) -> Tensor:
     return tensor.clone(memory_format=torch.contiguous_format)
 
 
+def _with_standard_strides(tensor: Tensor) -> Tensor:
+    strides = [1]
+    for size in reversed(tensor.shape[1:]):
+        strides.append(strides[-1] * size)
+    return tensor if tensor.stride() == tuple(reversed(strides)) else _packed(tensor)
+
+
+def _with_gradient(tensor: Tensor) -> Tensor:
+    return tensor if tensor.requires_grad else tensor.detach().requires_grad_()
+
+
 class RecurrentModule(nn.Module):
     """A cell to be run over time, and how its steps run.
 
     Attribute backend: how steps run. It is no part of the weights and may be set at any time.
         "eager":   one torch operation after the other, the definition.
         "compile": the step through torch.compile (needs a C++ compiler; half a minute once, then about twice as fast
-                   at every length). torch keeps eight variants of a step (by batch size, slots, training or not);
-                   further ones run eagerly, with a warning of torch.
+                   at every length). torch keeps eight variants of a model's step (by batch size, slots, training or
+                   not); further ones run eagerly, with a line of torch on stderr that names the reason.
         "native":  the whole sequence as one compiled operator, see memnet.native (needs a C++ compiler; seconds once,
                    then an NTM is 6 to 50 times as fast, an EntNet 2 to 4). For these on the CPU in float32 or
                    float64; what it does not cover runs eagerly, with a warning that says why.
         "auto":    "native" where it covers the call, else "eager".
     Attribute backend_used: what the last call ran, None before the first; backend_refusal: why that was not "native"
     where "native" or "auto" was asked for, else None.
+    Attribute checkpoint_steps: for long sequences, after how many steps the state is kept for the backward pass, which
+    computes the steps between again, so many at a time; None keeps everything. The gradient is the same to rounding,
+    the time that of one more forward pass. Kept of T steps are T / checkpoint_steps states, and of checkpoint_steps
+    steps everything: together least, and growing as sqrt(T), where checkpoint_steps is about sqrt(T). It is no part
+    of the weights, does nothing in `trace` or without gradients, and gives first derivatives of the model's own
+    parameters alone (not those of torch.func).
     """
 
     cell: Cell
@@ -127,6 +151,7 @@ class RecurrentModule(nn.Module):
         super().__init__()
         self.cell = cell
         self.backend = "eager"
+        self.checkpoint_steps = None
         self.backend_used: Backend | None = None
         self.backend_refusal: str | None = None
         self._compiled: Step | None = None
@@ -146,6 +171,17 @@ class RecurrentModule(nn.Module):
             )
         self._backend: Backend = value
 
+    @property
+    def checkpoint_steps(self) -> int | None:
+        """Steps between two states that are kept for the backward pass, None to keep everything."""
+        return self._checkpoint_steps
+
+    @checkpoint_steps.setter
+    def checkpoint_steps(self, value: int | None) -> None:
+        if value is not None and value < 1:
+            raise ValueError(f"checkpoint_steps must be at least 1 or None, not {value}")
+        self._checkpoint_steps = value
+
     def unroll(
         self, input: Tensor, state: State, *, lengths: Tensor | None = None, step: Step | None = None
     ) -> tuple[Tensor, State]:
@@ -153,10 +189,32 @@ class RecurrentModule(nn.Module):
         backend = "eager" if step is not None else self._backend_for(input, state)
         self.backend_used = backend
         if backend == "native":
-            return self.cell.unroll_native(input, state, lengths)
-        if backend == "compile":
-            step, state = self._compiled_step(), map_state(_packed, state)
-        return unroll(self.cell, input, state, lengths=lengths, step=step)
+            run = self.cell.unroll_native
+        elif backend == "compile":
+            run = self._unroll_compiled
+        else:
+            run = partial(unroll, self.cell, step=step)
+        every = self.checkpoint_steps
+        if every is None or every >= input.size(1) or step is not None or not torch.is_grad_enabled():
+            return run(input, state, lengths=lengths)
+        outputs: list[Tensor] = []
+        for first, part in zip(range(0, input.size(1), every), input.split(every, 1), strict=True):
+            rest = None if lengths is None else (lengths - first).clamp(0, part.size(1))
+            output, state = self._run_twice(run, part, state, rest)
+            outputs.append(output)
+        return torch.cat(outputs, 1), state
+
+    def _run_twice(
+        self, run: Callable[..., tuple[Tensor, State]], input: Tensor, state: State, lengths: Tensor | None
+    ) -> tuple[Tensor, State]:
+        """`run`, of which the backward pass keeps input and state alone."""
+
+        def flat(input: Tensor, *leaves: Tensor) -> tuple[Tensor, ...]:
+            output, last = run(input, _with_leaves(state, leaves), lengths=lengths)
+            return output, *state_tensors(last)
+
+        output, *leaves = recomputed(flat, [input, *state_tensors(state)], lambda: list(self.cell.parameters()))
+        return output, _with_leaves(state, leaves)
 
     def _backend_for(self, input: Tensor, state: State) -> Backend:
         self.backend_refusal = None
@@ -172,9 +230,25 @@ class RecurrentModule(nn.Module):
             _warn_once(f'backend "native" cannot run this: {self.backend_refusal}. Running eagerly instead')
         return "eager"
 
+    def _unroll_compiled(self, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+        # All that torch.compile looks at is alike at every step, so that it makes one graph.
+        state = map_state(_packed, state)
+        trained = any(tensor.requires_grad for tensor in (input, *self.cell.parameters(), *state_tensors(state)))
+        if trained and torch.is_grad_enabled():
+            state = map_state(_with_gradient, state)
+        return unroll(self.cell, input, state, lengths=lengths, step=self._compiled_step())
+
     def _compiled_step(self) -> Step:
         if self._compiled is None:
-            self._compiled = torch.compile(self.cell.step, dynamic=False)
+            cell = self.cell
+
+            def step(projected: tuple[Tensor, ...], state: State) -> tuple[Tensor, State]:
+                output, state = cell.step(projected, state)
+                return output, map_state(_with_standard_strides, state)
+
+            # By its code object torch counts a function's variants: each model gets one of its own.
+            step.__code__ = step.__code__.replace()
+            self._compiled = torch.compile(step, dynamic=False)
         return self._compiled
 
     def __getstate__(self) -> dict[str, Any]:

@@ -79,8 +79,19 @@ def refused(capsys: Capture, *args: object) -> str:
         ("train copy --learning-rate -1", "--learning-rate.*-1"),
         ("train copy --clip-norm 0", "--clip-norm.*0"),
         ("train copy --weight-noise -0.1", "--weight-noise.*-0.1"),
+        ("train copy --truncate 0", "--truncate.*at least 1.*0"),
+        ("train copy --checkpoint-steps 0", "--checkpoint-steps.*at least 1.*0"),
         ("train copy --momentum 1", "--momentum.*1"),
         ("train copy --seed -1", "--seed.*-1"),
+        ("train copy --seeds 0", "--seeds.*at least 1.*0"),
+        ("train copy --seeds x", "--seeds.*'x'"),
+        ("train copy --seeds", "--seeds"),
+        ("train copy --seeds 2 --together apart", "--together.*'apart'"),
+        ("train copy --together stacked", "--together stacked is for several --seeds"),
+        ("train copy --seeds 2 --together stacked --backend native", "--together stacked.*--backend native"),
+        ("train copy --seeds 2 --num-slots 2", "shift_range 1.*3.*2"),
+        ("train babi --seeds 0", "--seeds.*at least 1.*0"),
+        ("train babi --seeds 2 --batch-size 5000", "--batch-size 5000.*900"),
         ("train copy --device cdua", "--device cdua"),
         ("train copy --wandb-mode onlin", "onlin.*online"),
         ("train copy --config no/such.yaml", "no/such.yaml"),
@@ -136,13 +147,16 @@ def test_mistakes_look_the_same_to_a_person() -> None:
         ("show RUN --length 0", "--length.*0"),
         ("show RUN --num-slots 1", "3.*1"),
         ("train --resume RUN --hidden-size 13", "hidden-size.*12.*13"),
+        ("train --resume RUN --seeds 3", "--resume RUN.*one run.*--seeds"),
+        ("train copy --seeds 2 --out RUN", "RUN is not empty.*--resume"),
         ("train copy --out RUN", "holds a run already.*--resume"),
         ("summarize RUN RUN", "same seed"),
     ],
 )
 def test_a_mistake_about_a_run_leaves_it_as_it_was(args: str, words: str, run: Path, capsys: Capture) -> None:
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    assert re.search(words, refused(capsys, *args.replace("RUN", str(run)).split()))
+    line = refused(capsys, *args.replace("RUN", str(run)).split())
+    assert re.search(words.replace("RUN", str(run)), line)
     assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
 

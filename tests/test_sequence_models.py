@@ -19,7 +19,8 @@ from torch.func import functional_call, grad, stack_module_state
 
 import memnet
 from memnet.cells import State
-from memnet.sequence import SequenceModule, detach_state, map_state, state_tensors
+from memnet.entnet import EntNetCell
+from memnet.sequence import RecurrentModule, SequenceModule, detach_state, map_state, state_tensors
 
 INPUT, OUTPUT, BATCH, TIME = 3, 2, 4, 6
 
@@ -412,6 +413,23 @@ def test_a_duplicate_computes_the_same_and_shares_nothing(name: str, duplicate: 
 
 
 @every_model
+@pytest.mark.parametrize("every", [1, 4])
+def test_checkpointing_changes_no_gradient(name: str, every: int) -> None:
+    """From a given state, learned ones too, over segments that do not divide the time, past the ends of rows."""
+    model, input, lengths = drawn_anew(name), input_of().requires_grad_(), torch.tensor([6, 0, 3, 5])
+    results = []
+    for checkpoint_steps in (None, every):
+        model.checkpoint_steps = checkpoint_steps
+        chunk, state = model(input[:, :5])
+        output, last = model(input, state, lengths=lengths)
+        loss = chunk.sum() + output.square().sum() + sum(tensor.sum() for tensor in state_tensors(last))
+        gradients = torch.autograd.grad(loss, [input, *model.parameters()])
+        results.append([chunk, output, *state_tensors(last), *gradients])
+    for one, other in zip(*results, strict=True):
+        assert_close(one, other)
+
+
+@every_model
 def test_vmap_over_stacked_parameters_agrees_with_a_loop(name: str) -> None:
     """Outputs, states and gradients: several seeds can train at once."""
     models, input = [drawn_anew(name, seed) for seed in range(3)], input_of()
@@ -442,14 +460,16 @@ compiling = pytest.mark.filterwarnings(
 
 
 def assert_compiling_changes_nothing(name: str) -> None:
-    """Outputs, states and gradients: whole sequences, chunks and lengths."""
+    """Outputs, states and gradients: whole sequences, checkpointed or not, chunks and lengths."""
     model, input, lengths = drawn_anew(name), input_of(), torch.tensor([5, 2, 0, 6])
     results = []
     for backend in ("eager", "compile"):
         model.backend = backend
         output, state = model(input)
         chunk, last = model(input[:, :2], state, lengths=torch.tensor([2, 1, 0, 2]))
+        model.checkpoint_steps = 4
         padded, end = model(input, lengths=lengths)
+        model.checkpoint_steps = None
         loss = output.square().sum() + chunk.sum() + padded.square().sum()
         gradients = torch.autograd.grad(loss, list(model.parameters()))
         results.append([output, chunk, padded, *gradients, *state_tensors(last), *state_tensors(end)])
@@ -482,9 +502,23 @@ def test_a_model_in_compiled_code_agrees_with_eager() -> None:
         assert_close(one, other, 1e-10)
 
 
-@compiling
-@pytest.mark.parametrize("name", ["lstm", "ntm-many-heads", "ntm-learned-start"])
-def test_a_step_is_not_compiled_anew_for_other_lengths_and_chunks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+# One of every kind of step and of initial state.
+COMPILED: dict[str, Callable[[], RecurrentModule]] = {
+    name: MODELS[name]
+    for name in (
+        "rnn-tanh",
+        "lstm-of-the-paper",
+        "gru",
+        "ntm-feedforward",
+        "ntm-many-heads",
+        "ntm-location",
+        "ntm-learned-start",
+    )
+} | {"entnet": lambda: RecurrentModule(EntNetCell(INPUT, 5))}
+
+
+def counted_graphs(monkeypatch: pytest.MonkeyPatch) -> list[torch.fx.GraphModule]:
+    """The graphs that torch.compile makes from now on; they run as they are."""
     graphs = []
 
     def count(graph: torch.fx.GraphModule, _: list[Tensor]) -> Callable[..., Any]:
@@ -493,16 +527,46 @@ def test_a_step_is_not_compiled_anew_for_other_lengths_and_chunks(name: str, mon
 
     torch.compiler.reset()
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=count))
-    model = drawn_anew(name)
+    return graphs
+
+
+@compiling
+@pytest.mark.parametrize("batch", [1, BATCH])
+@pytest.mark.parametrize("name", COMPILED)
+def test_training_is_one_graph_and_inference_another(name: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the length, with lengths, and in chunks with a state that is carried on or detached."""
+    graphs = counted_graphs(monkeypatch)
+    model = COMPILED[name]().double()
     model.backend = "compile"
-    start = detach_state(model.initial_state(BATCH))
-    model(input_of(time=3), start)
-    few = len(graphs)
-    assert 1 <= few <= 2
-    for time in (1, 2, 4, 7):
-        _, state = model(input_of(time=time), start)
-        model(input_of(time=time), detach_state(state))
-    assert len(graphs) == few
+
+    def use() -> None:
+        for time in (1, 2, 5):
+            output, last = model.unroll(input_of(batch, time), model.cell.initial_state(batch))
+            output, last = model.unroll(input_of(batch, time), last)
+            if output.requires_grad:
+                output.sum().backward()
+            lengths = torch.arange(batch) % (time + 1)
+            model.unroll(input_of(batch, time), detach_state(last), lengths=lengths)
+
+    use()
+    assert len(graphs) == 1
+    with torch.inference_mode():
+        use()
+    assert len(graphs) == 2
+    use()
+    assert len(graphs) == 2
+
+
+@compiling
+def test_compiled_models_do_not_count_against_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch keeps eight variants of a function and then falls back to eager."""
+    graphs = counted_graphs(monkeypatch)
+    for hidden_size in range(1, 12):
+        model = memnet.RNN(INPUT, OUTPUT, hidden_size=hidden_size)
+        model.backend = "compile"
+        with torch.inference_mode():
+            model(input_of().float())
+    assert len(graphs) == 11
 
 
 @compiling

@@ -229,7 +229,7 @@ def test_weight_noise_moves_the_weights_for_one_step_only(tmp_path: Path) -> Non
     config = TrainConfig(task="copy", weight_noise=0.1, out=str(tmp_path / "run"), **options)  # type: ignore[arg-type]
     trainer = Trainer(config, make_task("copy"), RunFolder.create(config), "id")
     before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
-    with trainer._weight_noise():
+    with trainer.weight_noise():
         moved = torch.cat([(tensor - before[name]).flatten() for name, tensor in trainer.model.state_dict().items()])
         draws = moved[moved != 0]
         assert len(draws) == sum(parameter.numel() for parameter in trainer.model.parameters())

@@ -13,7 +13,7 @@ import torch
 
 from experiments.benchmark.cases import Case, make_model
 from experiments.benchmark.flops import count_flop
-from experiments.benchmark.memory import GRADIENTS, peak_memory
+from experiments.benchmark.memory import GRADIENTS, PLAIN, peak_memory
 from experiments.benchmark.options import NO_MEMORY, BenchmarkOptions
 from experiments.benchmark.report import MIB, Row, growth_panels, machine, memory_text, time_text
 from experiments.benchmark.timing import time_side_by_side
@@ -104,8 +104,13 @@ def _measure_memory(cases: Sequence[Case], options: BenchmarkOptions) -> Iterato
         if way in NO_MEMORY:
             raise Refused(f"the memory of {way} steps is not measured")
         for gradient in GRADIENTS:
-            taken = peak_memory(case, way, gradient, options.threads)
-            found.append({"name": way, "gradient": gradient, "peak_mib": taken / MIB})
+            try:
+                taken = peak_memory(case, way, gradient, options.threads)
+            except Refused:
+                if gradient == PLAIN:
+                    raise
+            else:
+                found.append({"name": way, "gradient": gradient, "peak_mib": taken / MIB})
 
     for case in cases:
         print(f"measuring the memory of {case} ...", file=sys.stderr, flush=True)

@@ -13,14 +13,46 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from experiments.benchmark.cases import Case, Example, make_example, make_model, train_step
-from experiments.benchmark.variants import Refused, Way, running
+from experiments.benchmark.variants import Refused, Way, recurrent, running
 from experiments.files import UserError
 from experiments.running import prepare
+from memnet import SequenceModule
+from memnet.sequence import detach_state
+
+PLAIN = "plain"
+_CHUNK = 100
+
+
+def _checkpointed_step(model: nn.Module, example: Example) -> None:
+    """As `train_step`, with the states kept that are a root of the length apart."""
+    part = recurrent(model)
+    assert part is not None
+    part.checkpoint_steps = round(example.inputs[0].size(1) ** 0.5)
+    train_step(model, example)
+
+
+def _truncated_step(model: nn.Module, example: Example) -> None:
+    """As `train_step`, the gradient cut off every so many steps while the state is carried on."""
+    if not isinstance(model, SequenceModule):
+        raise Refused(f"the story of {type(model).__name__} is not cut into chunks")
+    for parameter in model.parameters():
+        parameter.grad = None
+    state = None
+    for input, target in zip(example.inputs[0].split(_CHUNK, 1), example.target.split(_CHUNK, 1), strict=True):
+        logits, state = model(input, state)
+        functional.binary_cross_entropy_with_logits(logits, target, reduction="sum").backward()
+        state = detach_state(state)
+
 
 # Ways to take the gradient of one long sequence.
-GRADIENTS: dict[str, Callable[[nn.Module, Example], None]] = {"plain": train_step}
+GRADIENTS: dict[str, Callable[[nn.Module, Example], None]] = {
+    PLAIN: train_step,
+    "checkpointed": _checkpointed_step,
+    f"truncated at {_CHUNK}": _truncated_step,
+}
 
 _ROOT = Path(__file__).resolve().parents[2]
 # Steps of the call before the one that is measured.

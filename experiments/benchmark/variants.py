@@ -70,8 +70,8 @@ def make_variant(case: Case, way: Way) -> Variant:
 
 def running(model: nn.Module, way: Way, example: Example) -> nn.Module:
     """The model set to run some way; Refused where a call on the example would run otherwise."""
-    recurrent = _recurrent(model)
-    if recurrent is None:
+    part = recurrent(model)
+    if part is None:
         if way in ("native", "auto"):
             raise Refused(f"{type(model).__name__} has no steps, only a whole forward pass to compile")
         if way == "compile":
@@ -79,25 +79,25 @@ def running(model: nn.Module, way: Way, example: Example) -> nn.Module:
         return model
     if way == "native":
         # Asked for by name it would warn where it cannot run.
-        recurrent.backend = "auto"
+        part.backend = "auto"
         with torch.no_grad():
             model(*example.inputs)
-        if recurrent.backend_refusal is not None:
-            raise Refused(recurrent.backend_refusal)
+        if part.backend_refusal is not None:
+            raise Refused(part.backend_refusal)
     if way in get_args(Backend):
-        recurrent.backend = cast(Backend, way)
+        part.backend = cast(Backend, way)
     return model
 
 
-def _recurrent(model: nn.Module) -> RecurrentModule | None:
+def recurrent(model: nn.Module) -> RecurrentModule | None:
     """The part of a model that runs step by step."""
     part = model.memory if isinstance(model, EntNet) else model
     return part if isinstance(part, RecurrentModule) else None
 
 
 def _used(model: nn.Module, way: Way) -> str:
-    recurrent = _recurrent(model)
-    return way if recurrent is None or way == "graph" else str(recurrent.backend_used)
+    part = recurrent(model)
+    return way if part is None or way == "graph" else str(part.backend_used)
 
 
 def _compile(work: Work) -> None:

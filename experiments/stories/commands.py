@@ -17,7 +17,7 @@ from experiments.metrics import read_metrics
 from experiments.run_folder import RunFolder, command, versions
 from experiments.running import prepare, run_training
 from experiments.stories.config import StoryConfig
-from experiments.stories.data import example_batch, load_data, load_tests
+from experiments.stories.data import StoryData, example_batch, load_data, load_tests
 from experiments.stories.loading import (
     load_stacked,
     load_story_run,
@@ -43,10 +43,7 @@ _PICTURES = 2
 
 def train(config: StoryConfig) -> int:
     """Train, choose, test. Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped."""
-    # What cannot be is refused before there is a folder.
-    data = load_data(config)
-    make_model(config, data.sizes)
-    epoch_updates(config, data)
+    data = possible_data(config)
 
     def make(folder: RunFolder, run_id: str) -> StoryTrainer:
         write_vocabulary(folder, data)
@@ -62,6 +59,14 @@ def train(config: StoryConfig) -> int:
         title=f"{config.label}, {data.name}{restarts}",
         shown=SHOWN,
     )
+
+
+def possible_data(config: StoryConfig) -> StoryData:
+    """The stories to train on; UserError for what cannot be, before there is a folder."""
+    data = load_data(config)
+    make_model(config, data.sizes)
+    epoch_updates(config, data)
+    return data
 
 
 @dataclasses.dataclass(frozen=True)

@@ -55,6 +55,8 @@ class StoryConfig:
     """The run's folder, which must not hold a run yet; by default a free name under runs/."""
     seed: int = 0
     """Seed of the weights and of the order of the questions."""
+    seeds: int | None = None
+    """Train so many seeds, from --seed on, a process for each, in its own folder within --out; None for one run."""
 
     model: StoryModelName = "memn2n"
     """End-to-end, key-value or entity memory; NTM and recurrent baselines read word by word."""
@@ -168,7 +170,7 @@ class StoryConfig:
     def check(self) -> None:
         """UserError for a value that no run can have (sizes of models are checked where models are built)."""
         check_least(self, 1, "questions", "test_questions", "max_sentences", "restarts", "batch_size", "epochs")
-        check_least(self, 1, "length_groups")
+        check_least(self, 1, "length_groups", "seeds")
         check_least(self, 1, "halve_every", "epoch_updates", "log_every", "valid_every", "checkpoint_every", "threads")
         check_least(self, 0, "seed", "data_seed", "linear_start_epochs")
         check_positive(self, "learning_rate", "clip_norm")

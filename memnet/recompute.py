@@ -1,0 +1,62 @@
+"""Memory for time: a function whose backward pass computes it again instead of keeping what lies within."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+Function = Callable[..., tuple[Tensor, ...]]
+Parameters = Callable[[], list[nn.Parameter]]
+
+
+def recomputed(function: Function, inputs: Sequence[Tensor], parameters: Parameters) -> tuple[Tensor, ...]:
+    """function(*inputs), of which only the inputs are kept for the backward pass.
+
+    function:   computes the same whenever it is called, on the tensors given and on the parameters.
+    parameters: what else the function computes with.
+    Unlike torch.utils.checkpoint it keeps no graph either, which for small tensors is as large as they are.
+    First derivatives only. RuntimeError in the backward pass where the parameters were others then, as within
+    torch.func.functional_call.
+    """
+    results: tuple[Tensor, ...] = _Recomputed.apply(  # type: ignore[no-untyped-call]
+        function, parameters, len(inputs), *inputs, *parameters()
+    )
+    return results
+
+
+class _Recomputed(torch.autograd.Function):
+    """(function, parameters, number of inputs, inputs, parameters) to the function's results."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, function: Function, parameters: Parameters, count: int, *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        kind = tensors[0].device.type
+        ctx.set_materialize_grads(False)
+        ctx.function, ctx.parameters, ctx.count = function, parameters, count
+        ctx.autocast = kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
+        ctx.save_for_backward(*tensors)
+        return function(*tensors[:count])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+        needed = ctx.needs_input_grad[3:]
+        tensors = list(ctx.saved_tensors)
+        if any(one is not other for one, other in zip(tensors[ctx.count :], ctx.parameters(), strict=True)):
+            raise RuntimeError("checkpointed steps cannot be computed again: the parameters are others now")
+        for index in range(ctx.count):
+            tensors[index] = tensors[index].detach().requires_grad_(needed[index])
+        with torch.enable_grad(), torch.autocast(*ctx.autocast):
+            results = ctx.function(*tensors[: ctx.count])
+        reached = [
+            (result, gradient)
+            for result, gradient in zip(results, gradients, strict=True)
+            if result.requires_grad and gradient is not None
+        ]
+        wanted = [tensor for tensor, need in zip(tensors, needed, strict=True) if need]
+        outputs, given = zip(*reached, strict=True)
+        found = iter(torch.autograd.grad(outputs, wanted, given, allow_unused=True))
+        return None, None, None, *(next(found) if need else None for need in needed)

@@ -1,0 +1,272 @@
+"""Several seeds at once: each as if it were alone, whatever way they are trained."""
+
+import dataclasses
+import json
+import os
+import re
+import shutil
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from experiments import commands, together
+from experiments.__main__ import main
+from experiments.command_line import parse_train
+from experiments.config import TrainConfig
+from experiments.files import UserError
+from experiments.loop import Stopped
+from experiments.metrics import MetricsFile, read_metrics
+from experiments.models import make_model, make_task
+from experiments.processes import Job, run_jobs
+from experiments.progress import Progress
+from experiments.run_folder import RunFolder
+from experiments.running import take_up
+from experiments.stacked import Stack, gain, train_stacked
+from experiments.stories.config import StoryConfig
+from experiments.together import choose_way
+from experiments.tracking import Tracker
+from experiments.training import Trainer
+from tasks import Batch
+from tests.running import TINY, start
+from tests.test_training import assert_same_run, checkpoint_tensors, without_clock
+
+Capture = pytest.CaptureFixture[str]
+
+MODELS = {
+    "lstm": ["--model", "lstm", "--num-layers", "2", "--learned-initial-state", "True"],
+    "gru": ["--model", "gru", "--optimizer", "rmsprop", "--clip-value", "0.1"],
+    "ntm": ["--memory-init", "random", "--addressing", "content-and-location"],
+}
+every_model = pytest.mark.parametrize("options", MODELS.values(), ids=MODELS)
+
+
+def config_of(folder: Path, seed: int, *options: object) -> TrainConfig:
+    args = ["copy", *TINY, "--steps", "14", "--weight-noise", "0.02", *options, "--seed", seed, "--out", folder]
+    config = parse_train([str(arg) for arg in args])
+    assert isinstance(config, TrainConfig)
+    return config
+
+
+def train_alone(config: TrainConfig) -> None:
+    """What `train` does before it tests."""
+    folder = RunFolder.create(config)
+    trainer = Trainer(config, make_task(config.task), folder, "id")
+    take_up(folder, trainer)
+    with MetricsFile(folder.metrics) as metrics, Progress(1) as progress:
+        trainer.train(metrics, Tracker("id"), progress)
+
+
+@every_model
+def test_stacked_gradients_are_those_of_each_alone(options: list[str], tmp_path: Path) -> None:
+    """Of weights, data and lengths of their own."""
+    config, task = config_of(tmp_path, 0, *options), make_task("copy")
+    torch.manual_seed(0)
+    models = [make_model(config, task).double() for _ in range(3)]
+    batches = [task.sample(2, length=length, generator=torch.Generator().manual_seed(length)) for length in (3, 1, 5)]
+    batches = [Batch(one.input.double(), one.target.double(), one.mask, one.lengths) for one in batches]
+    expected = []
+    for model, batch in zip(models, batches, strict=True):
+        loss = task.loss(model(batch.input)[0], batch)
+        expected.append((loss.item(), torch.autograd.grad(loss, list(model.parameters()))))
+    losses = Stack(models, task).backpropagate(batches)
+    for model, loss, (alone, gradients) in zip(models, losses, expected, strict=True):
+        assert loss == pytest.approx(alone, rel=1e-12)
+        for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+            torch.testing.assert_close(parameter.grad, gradient, rtol=1e-10, atol=1e-12)
+
+
+@every_model
+def test_stacked_seeds_equal_single_runs_within_rounding(options: list[str], tmp_path: Path) -> None:
+    """Rows of metrics and all that is in the checkpoint, with weight noise, validations and the cooldown."""
+    for seed in (3, 4, 5):
+        train_alone(config_of(tmp_path / f"alone{seed}", seed, *options))
+    assert train_stacked([config_of(tmp_path / f"s{seed}", seed, *options) for seed in (3, 4, 5)], "seeds") == set()
+    for seed in (3, 4, 5):
+        alone, together = tmp_path / f"alone{seed}", tmp_path / f"s{seed}"
+        assert (alone / "config.yaml").read_bytes() == (together / "config.yaml").read_bytes()
+        for one, other in zip(without_clock(alone), without_clock(together), strict=True):
+            assert one == pytest.approx(other, rel=1e-3, abs=1e-5)
+        expected, found = checkpoint_tensors(alone), checkpoint_tensors(together)
+        assert torch.equal(expected.pop("generator"), found.pop("generator"))
+        assert expected.keys() == found.keys()
+        for name, tensor in expected.items():
+            torch.testing.assert_close(found[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+def ending(at: int, seed: int, what: Callable[[], float | None]) -> Callable[[Trainer], float]:
+    """A Trainer._clip that does something else in one seed's step."""
+    honest = Trainer._clip
+
+    def clip(trainer: Trainer) -> float:
+        found = what() if (trainer.step, trainer.config.seed) == (at, seed) else None
+        return honest(trainer) if found is None else found
+
+    return clip
+
+
+def resumed(configs: Sequence[TrainConfig]) -> list[TrainConfig]:
+    return [dataclasses.replace(config, out=None, resume=config.out) for config in configs]
+
+
+def test_a_seed_that_fails_leaves_the_others_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    configs = [config_of(tmp_path / f"s{seed}", seed, "--model", "gru") for seed in range(3)]
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_clip", ending(6, 1, lambda: float("nan")))
+        assert train_stacked(configs, "seeds") == {1}
+    assert re.search(r"seed 1: error: step 7: .*nan.*s1/checkpoint.safetensors", capsys.readouterr().err)
+    assert [read_metrics(tmp_path / f"s{seed}" / "metrics.jsonl")[-1]["step"] for seed in range(3)] == [14, 6, 14]
+    assert train_stacked(resumed(configs), "seeds") == set()
+    train_alone(config_of(tmp_path / "alone", 1, "--model", "gru"))
+    for one, other in zip(without_clock(tmp_path / "alone"), without_clock(tmp_path / "s1"), strict=True):
+        assert one == pytest.approx(other, rel=1e-3, abs=1e-5)
+
+
+def test_stopped_seeds_go_on_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = [config_of(tmp_path / f"whole{seed}", seed, "--model", "lstm") for seed in range(2)]
+    assert train_stacked(whole, "seeds") == set()
+    configs = [config_of(tmp_path / f"s{seed}", seed, "--model", "lstm") for seed in range(2)]
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_clip", ending(6, 0, lambda: os.kill(os.getpid(), signal.SIGTERM)))
+        with pytest.raises(Stopped, match="SIGTERM"):
+            train_stacked(configs, "seeds")
+    assert train_stacked(resumed(configs), "seeds") == set()
+    for seed in range(2):
+        assert_same_run(tmp_path / f"whole{seed}", tmp_path / f"s{seed}")
+
+
+def without_processes(monkeypatch: pytest.MonkeyPatch, failing: Sequence[int] = ()) -> list[int]:
+    """Run jobs within this process, without pictures; some fail. Returns the list of the seeds that will be run."""
+    ran: list[int] = []
+    monkeypatch.setattr(commands, "draw_run", lambda *_: [])
+
+    def run_jobs(jobs: Sequence[Job], at_once: int, tell: Callable[[Job, int], None]) -> None:
+        for job in jobs:
+            ran.append(job.seed)
+            job.log.parent.mkdir(exist_ok=True)
+            job.log.write_text("step 1\nerror: no luck\n")
+            tell(job, 1 if job.seed in failing else main(job.args))
+
+    monkeypatch.setattr(together, "run_jobs", run_jobs)
+    return ran
+
+
+@pytest.mark.parametrize("way", ["stacked", "processes"])
+def test_each_seed_gets_a_run_of_its_own(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    group, options = tmp_path / "group", ["--model", "gru", "--steps", "8"]
+    ran = without_processes(monkeypatch, failing=[4])
+    args = ["train", "copy", *TINY, *options, "--seed", "3", "--seeds", "2", "--together", way, "--out", str(group)]
+    assert main(args) == 1
+    printed = capsys.readouterr()
+    assert re.search(f"seeds 3, 4 in .*group: {way} .as asked.", printed.err)
+    assert "seed 4: failed with exit code 1: no luck (2 of 2)" in printed.err
+    assert "1 of 2" not in printed.out
+    assert "failed   4" in printed.out
+    monkeypatch.undo()
+    again = without_processes(monkeypatch)
+    assert main(["train", "--resume", str(group)]) == 0
+    assert (ran, again) == ([3, 4], [4])
+    printed = capsys.readouterr()
+    assert "0 of 2 seeds" in printed.out
+    assert f"summarize {group}/s*" in printed.out
+    assert [RunFolder(group / f"s{seed}").read_config().seed for seed in (3, 4)] == [3, 4]
+    assert main(["evaluate", str(group / "s3"), "--length", "2", "--sequences", "2"]) == 0
+    if way == "processes":
+        assert main(["summarize", str(group / "s3"), str(group / "s4"), "--out", str(tmp_path / "both")]) == 0
+        assert main(["train", "copy", *TINY, *options, "--seed", "4", "--out", str(tmp_path / "alone")]) == 0
+        assert_same_run(tmp_path / "alone", group / "s4")
+    assert main(["train", "--resume", str(group), "--steps", "10"]) == 0
+    assert again == [4, 3, 4]
+    assert RunFolder(group / "s3").read_config().steps == 10
+
+
+@pytest.mark.slow
+def test_ctrl_c_reaches_the_processes_and_they_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    group = tmp_path / "group"
+    options = ["--model", "rnn-tanh", "--steps", "100000", "--checkpoint-every", "1000", "--log-every", "1"]
+    process = start("train", "copy", *TINY, *options, "--seeds", "2", "--together", "processes", "--out", group)
+    for rows in (group / "s0" / "metrics.jsonl", group / "s1" / "metrics.jsonl"):
+        while not rows.exists() or len(read_metrics(rows)) < 5:
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert errors.count(": stopped (") == 2
+    assert f"go on with: python -m experiments train --resume {group}" in errors
+    assert "Traceback" not in errors
+    stopped = read_metrics(group / "s1" / "metrics.jsonl")[-1]["step"]
+    without_processes(monkeypatch)
+    steps = ["--steps", str(stopped + 20)]
+    assert main(["train", "--resume", str(group), *steps]) == 0
+    assert main(["train", "copy", *TINY, *options, *steps, "--seed", "1", "--out", str(tmp_path / "alone")]) == 0
+    assert_same_run(tmp_path / "alone", group / "s1")
+
+
+def test_jobs_end_with_their_exit_codes(tmp_path: Path) -> None:
+    ended: dict[int, int] = {}
+    jobs = [Job(0, ["recipes"], tmp_path / "s0.log"), Job(1, ["train", "cpoy"], tmp_path / "s1.log")]
+    run_jobs(jobs, 1, lambda job, code: ended.update({job.seed: code}))
+    assert ended == {0: 0, 1: 2}
+    assert "paper/copy-lstm" in (tmp_path / "s0.log").read_text()
+    assert "did you mean 'copy'" in (tmp_path / "s1.log").read_text()
+
+
+def way_of(monkeypatch: pytest.MonkeyPatch, faster: float, cores: int, **options: Any) -> tuple[str, str]:
+    monkeypatch.setattr(together, "gain", lambda config, seeds: faster)
+    monkeypatch.setattr(together, "cores", lambda: cores)
+    return choose_way(TrainConfig(task="copy", num_layers=1, **options), 10)
+
+
+def test_the_faster_way_is_chosen_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert way_of(monkeypatch, 3.1, 2, model="lstm")[0] == "stacked"
+    way, reason = way_of(monkeypatch, 3.1, 16, model="lstm")
+    assert way == "processes"
+    assert "3.1 times" in reason
+    assert "10 fit" in reason
+    assert way_of(monkeypatch, 3.1, 4, model="lstm", threads=2)[0] == "stacked"
+    assert way_of(monkeypatch, 9.0, 2, backend="eager")[0] == "stacked"
+    for options in ({"backend": "compile"}, {"truncate": 5}, {"checkpoint_steps": 5}):
+        assert way_of(monkeypatch, 9.0, 2, **options)[0] == "processes"
+    assert choose_way(StoryConfig(task="babi"), 10)[0] == "processes"
+
+
+@pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="the native step needs a C++ compiler")
+def test_native_runs_are_not_stacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert way_of(monkeypatch, 9.0, 2) == ("processes", "the native step is faster than a stack")
+
+
+def test_the_gain_is_measured() -> None:
+    config = TrainConfig(task="copy", model="gru", num_layers=1, hidden_size=4, max_length=2, batch_size=1)
+    assert gain(config, 3) > 0
+
+
+@pytest.mark.parametrize("options", [{"backend": "native"}, {"backend": "compile"}, {"truncate": 3}], ids=str)
+def test_what_cannot_be_stacked_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="--together stacked cannot be: --"):
+        choose_way(TrainConfig(task="copy", together="stacked", **options), 2)
+
+
+def test_a_group_that_cannot_be_resumed(tmp_path: Path, capsys: Capture) -> None:
+    group = tmp_path / "group"
+    group.mkdir()
+    (group / "group.json").write_text(json.dumps({"args": ["copy", *TINY], "seeds": [0, 1]}))
+    for more, words in (
+        (["--seeds", "3"], "own 2 seeds, not 3"),
+        (["--together", "apart"], "--together.*'apart'"),
+        (["--hidden-size", "0"], "hidden_size|hidden-size"),
+    ):
+        assert main(["train", "--resume", str(group), *more]) == 2
+        assert re.search(words, capsys.readouterr().err)
+    assert [path.name for path in group.iterdir()] == ["group.json"]
+    (group / "group.json").write_text("{")
+    assert main(["train", "--resume", str(group)]) == 2
+    assert "group.json" in capsys.readouterr().err
