@@ -12,7 +12,6 @@ from experiments.stories.config import StoryConfig
 from experiments.stories.published import Column, published_for, shortcuts
 from experiments.stories.tables import FAILED, PARTS, name_of, number_of, spread
 from experiments.stories.testing import Row, choose
-from tasks.babi import TASK_NAMES
 
 # What runs that are put together may differ in.
 NOT_SETTING = (
@@ -148,7 +147,8 @@ def _mean(values: Sequence[float | None]) -> float | None:
 def _text(result: dict[str, Any], config: StoryConfig) -> str:
     """The result for reading."""
     runs = result["runs"]
-    what = config.task if config.task == "world-model" else f"stories of {len(TASK_NAMES)} tasks"
+    told = len({row["task"] for table in result["tables"] for row in table["rows"]}) if config.task == "babi" else 0
+    what = f"stories of {told} task{'s' * (told > 1)}" if told else config.task
     lines = [f"# {what}, {config.model}, recipe {config.recipe}, {len(runs)} run{'s' * (len(runs) > 1)}", ""]
     if result["made_by"]:
         lines += ["Made by", "", "```", *result["made_by"].splitlines(), result["summarized_by"], "```", ""]
