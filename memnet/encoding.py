@@ -8,11 +8,15 @@ Words are ids; 0 is the nil word, which fills sentences and stories up and is wo
 for a table A, where j = 1, 2, ... counts words and k = 1..d features.
 """
 
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from memnet import native_bag
 
 Encoding: TypeAlias = Literal["bag-of-words", "position-paper", "position-facebook"]
 
@@ -135,13 +139,21 @@ class Sentences:
     def __init__(self, words: Tensor, weights: PositionWeights) -> None:
         self.words, self.weights = words, weights
 
+    @cached_property
+    def _factors(self) -> Tensor:
+        return self.weights.table()
+
+    def prepare_all(self, tables: Sequence[Tensor]) -> list[Tensor]:
+        """`prepare` for several tables of one size."""
+        return [self.prepare(table) for table in tables]
+
     def prepare(self, table: Tensor) -> Tensor:
         """What the methods below want of a table (num_words, width)."""
         return table
 
     def vectors(self, prepared: Tensor) -> Tensor:
         """The sentences' vectors, sum_j l_j A_{x_j}: (..., width)."""
-        return (functional.embedding(self.words, prepared) * self.weights.table()).sum(-2)
+        return (functional.embedding(self.words, prepared) * self._factors).sum(-2)
 
     def score(self, prepared: Tensor, query: Tensor) -> Tensor:
         """The dot product of every sentence's vector with query (batch, width): (batch, sentence)."""
@@ -150,6 +162,22 @@ class Sentences:
     def blend(self, prepared: Tensor, shares: Tensor) -> Tensor:
         """The sum of the sentences' vectors, shares (batch, sentence) of each: (batch, width)."""
         return (shares.unsqueeze(-2) @ self.vectors(prepared)).squeeze(-2)
+
+
+class NativeSentences(Sentences):
+    """Sentences whose vectors are computed once for all tables, for calls that native_bag.refusal says nothing against.
+
+    What is prepared are the vectors.
+    """
+
+    def prepare_all(self, tables: Sequence[Tensor]) -> list[Tensor]:
+        return native_bag.word_bags(self.words, tables, self._factors)
+
+    def prepare(self, table: Tensor) -> Tensor:
+        return self.prepare_all([table])[0]
+
+    def vectors(self, prepared: Tensor) -> Tensor:
+        return prepared
 
 
 class CountedSentences(Sentences):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet import native_entnet
+from memnet import native_bag, native_entnet
 from memnet.cells import Cell, State
 from memnet.checks import check_choice, check_sizes
 from memnet.encoding import WordTable, keep_newest, spread_sentences
@@ -173,7 +173,7 @@ class EntNet(StoryModel):
 
     @property
     def backend(self) -> Backend:
-        """How steps run, see RecurrentModule."""
+        """How steps run, see RecurrentModule; "auto" and "native" are also for the bags of eq. 1 where they can be."""
         return self.memory.backend
 
     @backend.setter
@@ -199,18 +199,20 @@ class EntNet(StoryModel):
         story, question, lengths = self.read(story, question, story_lengths)
         story, lengths, index = keep_newest(story, lengths, self.max_sentences)
         table = self.word_table()
-        sentences = _masked_bag(table, story, self.sentence_mask)
-        asked = _masked_bag(table, question, self.question_mask)
+        sentences = self._masked_bag(table, story, self.sentence_mask)
+        asked = self._masked_bag(table, question, self.question_mask)
         gates, state = self.memory.unroll(sentences, self.cell.initial_state(story.size(0)))
         attention = torch.softmax((state.memories * asked.unsqueeze(-2)).sum(-1), -1)
         read = (attention.unsqueeze(-1) * state.memories).sum(-2)
         features = self.cell.activate(asked + self.from_read(read))
         return EntNetTrace(functional.linear(features, self.answers()), gates, state.memories, attention), index
 
-
-def _masked_bag(table: Tensor, words: Tensor, mask: Tensor) -> Tensor:
-    """Eq. 1: words (..., word) to (..., width)."""
-    return (functional.embedding(words, table) * mask[: words.size(-1)]).sum(-2)
+    def _masked_bag(self, table: Tensor, words: Tensor, mask: Tensor) -> Tensor:
+        """Eq. 1: words (..., word) to (..., width)."""
+        mask = mask[: words.size(-1)]
+        if self.backend in ("auto", "native") and native_bag.refusal(words, table, mask) is None:
+            return native_bag.word_bags(words, [table], mask)[0]
+        return (functional.embedding(words, table) * mask).sum(-2)
 
 
 def _checked_keys(keys: Sequence[int] | None, num_slots: int | None, vocab_size: int) -> list[int]:

@@ -6,9 +6,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from memnet import native_bag
 from memnet.addressing import attention_weights
 from memnet.checks import check_choice, check_sizes
-from memnet.encoding import Encoding, Sentences, WordTable, keep_newest, sentence_weights, spread_sentences, time_index
+from memnet.encoding import (
+    Encoding,
+    NativeSentences,
+    Sentences,
+    WordTable,
+    keep_newest,
+    sentence_weights,
+    spread_sentences,
+    time_index,
+)
+from memnet.sequence import BackendModule
 from memnet.story import StoryModel
 
 Memories: TypeAlias = Literal["sentence", "window"]
@@ -115,7 +126,7 @@ class KeyValueTrace(NamedTuple):
     words: Tensor | None
 
 
-class KeyValueMemoryNetwork(StoryModel):
+class KeyValueMemoryNetwork(StoryModel, BackendModule):
     """A key-value memory over a story.
 
         q = A x, k_i = A key_i, v_i = A value_i, answers B y        (Miller et al. 2016, section 3.1)
@@ -132,6 +143,7 @@ class KeyValueMemoryNetwork(StoryModel):
     max_sentences: the last sentences of a longer story are kept.
     times:         add to keys and values a vector for the sentence's age, without which order cannot be seen. The
                    paper's data needs none.
+    Attribute backend: see BackendModule; "native" is for the vectors of sentences and windows.
     """
 
     def __init__(
@@ -181,12 +193,13 @@ class KeyValueMemoryNetwork(StoryModel):
     def _answer(
         self, story: Tensor, question: Tensor, story_lengths: Tensor | None
     ) -> tuple[Tensor, KeyValueRead, Tensor]:
+        self._choose_backend(lambda: native_bag.refusal(story, *self.parameters()))
         story, question, lengths = self.read(story, question, story_lengths)
         story, lengths, index = keep_newest(story, lengths, self.max_sentences)
         tables = [table() for table in self.words]
         key_table, value_table, answers = tables * 3 if self.tables == "shared" else tables
         keys, values, present = self._slots(story, lengths, key_table, value_table)
-        query = self._encoded(question, key_table)
+        (query,) = self._encoded(question, key_table)
         read = self.memory(query, keys, values, present)
         return functional.linear(read.query, answers), read, index
 
@@ -197,11 +210,11 @@ class KeyValueMemoryNetwork(StoryModel):
         ages = time_index(lengths, story.size(1))
         if self.memories == "sentence":
             present = ages > 0
-            keys, values = self._encoded(story, key_table), self._encoded(story, value_table)
+            keys, values = self._encoded(story, key_table, value_table)
         else:
             present = (story > 0).flatten(1)
             windows = functional.pad(story, (self.window // 2, self.window // 2)).unfold(-1, self.window, 1)
-            keys = functional.embedding(windows, key_table).sum(-2).flatten(1, 2)
+            keys = self._added_up(windows, key_table).flatten(1, 2)
             values = functional.embedding(story, value_table).flatten(1, 2)
             ages = ages.repeat_interleave(story.size(-1), 1)
         if self.ages is not None:
@@ -210,9 +223,18 @@ class KeyValueMemoryNetwork(StoryModel):
             values = values + functional.embedding(ages, tables[-1])
         return keys, values, present
 
-    def _encoded(self, words: Tensor, table: Tensor) -> Tensor:
+    def _encoded(self, words: Tensor, *tables: Tensor) -> list[Tensor]:
+        """The vectors of sentences by every table."""
         assert self.max_words is not None
+        dtype = tables[0].dtype
         weights = sentence_weights(
-            words, self.encoding, width=self.embedding_size, max_words=self.max_words, times=False, dtype=table.dtype
+            words, self.encoding, width=self.embedding_size, max_words=self.max_words, times=False, dtype=dtype
         )
-        return Sentences(words, weights).vectors(table)
+        sentences = NativeSentences(words, weights) if self.backend_used == "native" else Sentences(words, weights)
+        return [sentences.vectors(prepared) for prepared in sentences.prepare_all(tables)]
+
+    def _added_up(self, words: Tensor, table: Tensor) -> Tensor:
+        """The vectors of words (..., word), added up."""
+        if self.backend_used == "native":
+            return native_bag.word_bags(words, [table], table.new_ones(words.size(-1), table.size(-1)))[0]
+        return functional.embedding(words, table).sum(-2)

@@ -7,11 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from memnet import native_bag
 from memnet.addressing import attention_weights
 from memnet.checks import check_choice, check_sizes
 from memnet.encoding import (
     CountedSentences,
     Encoding,
+    NativeSentences,
     Sentences,
     WordTable,
     keep_newest,
@@ -20,6 +22,7 @@ from memnet.encoding import (
     spread_sentences,
     time_index,
 )
+from memnet.sequence import BackendModule
 from memnet.story import StoryModel
 
 Tying: TypeAlias = Literal["adjacent", "layerwise"]
@@ -39,7 +42,7 @@ class MemN2NTrace(NamedTuple):
     queries: Tensor
 
 
-class MemN2N(StoryModel):
+class MemN2N(StoryModel, BackendModule):
     """Several hops of attention over the sentences of a story.
 
         p_i = softmax(u . m_i)             eq. 1, over sentences; m_i = sum_j l_j A x_ij, time word included
@@ -69,6 +72,7 @@ class MemN2N(StoryModel):
     set at any time and is no part of the weights.
     Attribute counted: whether sentences are read as counts of words or word by word, see CountedSentences; the results
     are the same. At first it is what takes fewer numbers.
+    Attribute backend: see BackendModule; "native" is for the vectors of sentences, whatever `counted` is.
     """
 
     def __init__(
@@ -155,6 +159,7 @@ class MemN2N(StoryModel):
     def _hops(
         self, story: Tensor, question: Tensor, story_lengths: Tensor | None, times: Tensor | None
     ) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor]:
+        self._choose_backend(lambda: native_bag.refusal(story, *self.parameters()))
         story, question, lengths = self.read(story, question, story_lengths)
         story, lengths, index = keep_newest(story, lengths, self.max_sentences)
         if times is None:
@@ -168,7 +173,7 @@ class MemN2N(StoryModel):
         tables = [table() for table in self.embeddings]
         query = self._asked(question, tables[0])
         attention, queries = [], [query]
-        for key, value in self._pairs([sentences.prepare(table) for table in tables]):
+        for key, value in self._pairs(sentences.prepare_all(tables)):
             scores = sentences.score(key, query)
             weights = scores if self.linear_start else attention_weights(scores, present, empty)
             carried = query if self.update is None else functional.linear(query, self.update)
@@ -207,4 +212,6 @@ class MemN2N(StoryModel):
             times=times,
             dtype=next(self.parameters()).dtype,
         )
+        if self.backend_used == "native":
+            return NativeSentences(words, weights)
         return CountedSentences(words, weights, num_words) if self.counted else Sentences(words, weights)

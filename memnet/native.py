@@ -1,8 +1,8 @@
 """A model's steps over whole sequences as one compiled operator, forward and backward: `backend = "native"`.
 
 The definition is the plain step; a C++ file beside this one computes the same for NTMs (memnet.native_ntm), another
-for entity networks (memnet.native_entnet). It is compiled once, on first use, into a cache folder: MEMNET_CACHE, else
-memnet/ in XDG_CACHE_HOME or ~/.cache.
+for entity networks (memnet.native_entnet), and one the bags of words of models of stories (memnet.native_bag). It is
+compiled once, on first use, into a cache folder: MEMNET_CACHE, else memnet/ in XDG_CACHE_HOME or ~/.cache.
 """
 
 from __future__ import annotations
@@ -157,26 +157,32 @@ def refusal(operator: Operator, cell: Cell, input: Tensor, state: State, as_buil
     as_built: tells of the cell whether its parts are those that the operator computes.
     """
     tensors = [input, *cell.parameters(), *cell.buffers(), *state_tensors(state)]
-    if reason := _unusual_call(tensors):
+    if reason := unusual_call(tensors):
         return reason
     if not as_built(cell):
         return "it computes memnet's own cells as they were built"
     if any(getattr(module, hooks) for module in cell.modules() for hooks in _HOOKS):
         return "it runs no hooks"
+    return uncomputable(operator, tensors)
+
+
+def uncomputable(operator: Operator, tensors: Sequence[Tensor]) -> str | None:
+    """Whether an operator does not compute with numbers like these, or cannot be compiled: why."""
     away = next((tensor.device for tensor in tensors if tensor.device.type != "cpu"), None)
     if away is not None:
         return f"it runs on the CPU, not on {away}"
-    if len({tensor.dtype for tensor in tensors}) > 1 or input.dtype not in _NAMES:
-        return f"it computes in float32 or float64, not in {' and '.join(sorted({str(t.dtype) for t in tensors}))}"
+    dtypes = {tensor.dtype for tensor in tensors}
+    if len(dtypes) > 1 or not dtypes <= _NAMES.keys():
+        return f"it computes in float32 or float64, not in {' and '.join(sorted(map(str, dtypes)))}"
     try:
-        library(operator, input.dtype)
+        library(operator, tensors[0].dtype)
     except Unavailable as error:
         return str(error)
     return None
 
 
-def _unusual_call(tensors: Sequence[Tensor]) -> str | None:
-    """Whether somebody watches or transforms the operations, who would not see this one."""
+def unusual_call(tensors: Sequence[Tensor]) -> str | None:
+    """Whether somebody watches or transforms the operations, who would not see an operator: why."""
     if torch._C._are_functorch_transforms_active():
         return "it does not work under torch.func transforms"
     if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
@@ -212,5 +218,8 @@ def call(
             addresses = [None if one is None else one.data_ptr() for one in value]
             tables.append((ctypes.c_void_p * len(addresses))(*addresses))
             setattr(problem, field, ctypes.addressof(tables[-1]))
-    if function(ctypes.byref(problem)):
+    failed = function(ctypes.byref(problem))
+    if failed == 2:
+        raise IndexError(f"the native {operator.model} step is given an index out of range")
+    if failed:
         raise MemoryError(f"not enough memory for the native {operator.model} step")

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <stdexcept>
 #include <type_traits>
 
 namespace {
@@ -201,11 +202,13 @@ template <class Number> struct Panels {
 
 // ---------------------------------------------------------------------------------------------- being called
 
-// Gives 0, or 1 when there is not enough memory.
+// Gives 0, 1 when there is not enough memory, or 2 for an index out of range.
 template <class Sequence, class Problem> int run(const Problem& problem, bool backward) {
     try {
         Sequence(problem).run(backward);
         return 0;
+    } catch (const std::out_of_range&) {
+        return 2;
     } catch (...) {  // std::bad_alloc
         return 1;
     }

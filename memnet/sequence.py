@@ -123,20 +123,66 @@ def _with_gradient(tensor: Tensor) -> Tensor:
     return tensor if tensor.requires_grad else tensor.detach().requires_grad_()
 
 
-class RecurrentModule(nn.Module):
-    """A cell to be run over time, and how its steps run.
+class BackendModule(nn.Module):
+    """A module that runs as one torch operation after the other, or some faster way.
 
-    Attribute backend: how steps run. It is no part of the weights and may be set at any time.
+    Attribute backend: how it runs. It is no part of the weights and may be set at any time.
         "eager":   one torch operation after the other, the definition.
-        "compile": the step through torch.compile (needs a C++ compiler; half a minute once, then about twice as fast
-                   at every length). torch keeps eight variants of a model's step (by batch size, slots, training or
-                   not); further ones run eagerly, with a line of torch on stderr that names the reason.
-        "native":  the whole sequence as one compiled operator, see memnet.native (needs a C++ compiler; seconds once,
-                   then an NTM is 6 to 50 times as fast, an EntNet 2 to 4). For these on the CPU in float32 or
-                   float64; what it does not cover runs eagerly, with a warning that says why.
+        "native":  through a compiled operator, see memnet.native (needs a C++ compiler; seconds once). For the CPU in
+                   float32 or float64; what it does not cover runs eagerly, with a warning that says why.
         "auto":    "native" where it covers the call, else "eager".
     Attribute backend_used: what the last call ran, None before the first; backend_refusal: why that was not "native"
     where "native" or "auto" was asked for, else None.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._backend: Backend = "eager"
+        self.backend_used: Backend | None = None
+        self.backend_refusal: str | None = None
+
+    @property
+    def backend(self) -> Backend:
+        """How it runs."""
+        return self._backend
+
+    @backend.setter
+    def backend(self, value: Backend) -> None:
+        if value not in get_args(Backend):
+            raise ValueError(f"backend must be one of {', '.join(get_args(Backend))}, not {value!r}")
+        if reason := self._missing(value):
+            raise ValueError(reason)
+        self._backend = value
+
+    def _missing(self, backend: Backend) -> str | None:
+        """What to tell who asks for a backend that this module does not have."""
+        if backend != "compile":
+            return None
+        return f'backend "compile" is for steps, which {type(self).__name__} has not; take "auto", "eager" or "native"'
+
+    def _choose_backend(self, refusal: Callable[[], str | None]) -> Backend:
+        """What this call is to run.
+
+        refusal: tells why "native" cannot, None where it can.
+        """
+        self.backend_used, self.backend_refusal = self.backend, None
+        if self.backend in ("auto", "native"):
+            self.backend_refusal = refusal()
+            self.backend_used = "native" if self.backend_refusal is None else "eager"
+        if self.backend == "native" and self.backend_refusal is not None:
+            _warn_once(f'backend "native" cannot run this: {self.backend_refusal}. Running eagerly instead')
+        return self.backend_used
+
+
+class RecurrentModule(BackendModule):
+    """A cell to be run over time, and how its steps run.
+
+    Attribute backend: how steps run, see BackendModule.
+        "compile": the step through torch.compile (needs a C++ compiler; half a minute once, then about twice as fast
+                   at every length). torch keeps eight variants of a model's step (by batch size, slots, training or
+                   not); further ones run eagerly, with a line of torch on stderr that names the reason.
+        "native":  the whole sequence as one operator, of EntNet and NTM (an NTM is then 6 to 50 times as fast, an
+                   EntNet 2 to 4).
     Attribute checkpoint_steps: for long sequences, after how many steps the state is kept for the backward pass, which
     computes the steps between again, so many at a time; None keeps everything. The gradient is the same to rounding,
     the time that of one more forward pass. Kept of T steps are T / checkpoint_steps states, and of checkpoint_steps
@@ -150,26 +196,13 @@ class RecurrentModule(nn.Module):
     def __init__(self, cell: Cell) -> None:
         super().__init__()
         self.cell = cell
-        self.backend = "eager"
         self.checkpoint_steps = None
-        self.backend_used: Backend | None = None
-        self.backend_refusal: str | None = None
         self._compiled: Step | None = None
 
-    @property
-    def backend(self) -> Backend:
-        """How steps run: "auto", "eager", "compile" or "native"."""
-        return self._backend
-
-    @backend.setter
-    def backend(self, value: Backend) -> None:
-        if value not in get_args(Backend):
-            raise ValueError(f"backend must be one of {', '.join(get_args(Backend))}, not {value!r}")
-        if value == "native" and not self.cell.has_native:
-            raise ValueError(
-                f'backend "native" covers EntNet and NTM, not {type(self).__name__}; take "auto", "eager" or "compile"'
-            )
-        self._backend: Backend = value
+    def _missing(self, backend: Backend) -> str | None:
+        if backend != "native" or self.cell.has_native:
+            return None
+        return f'backend "native" covers EntNet and NTM, not {type(self).__name__}; take "auto", "eager" or "compile"'
 
     @property
     def checkpoint_steps(self) -> int | None:
@@ -186,8 +219,10 @@ class RecurrentModule(nn.Module):
         self, input: Tensor, state: State, *, lengths: Tensor | None = None, step: Step | None = None
     ) -> tuple[Tensor, State]:
         """`unroll` of the cell by the chosen backend; a given step is run as it is."""
-        backend = "eager" if step is not None else self._backend_for(input, state)
-        self.backend_used = backend
+        if step is None:
+            backend = self._choose_backend(lambda: self.cell.native_refusal(input, state))
+        else:
+            backend = self.backend_used = "eager"
         if backend == "native":
             run = self.cell.unroll_native
         elif backend == "compile":
@@ -215,20 +250,6 @@ class RecurrentModule(nn.Module):
 
         output, *leaves = recomputed(flat, [input, *state_tensors(state)], lambda: list(self.cell.parameters()))
         return output, _with_leaves(state, leaves)
-
-    def _backend_for(self, input: Tensor, state: State) -> Backend:
-        self.backend_refusal = None
-        if self.backend not in ("auto", "native"):
-            return self.backend
-        if self.cell.has_native:
-            self.backend_refusal = self.cell.native_refusal(input, state)
-        else:
-            self.backend_refusal = "it covers EntNet and NTM alone"
-        if self.backend_refusal is None:
-            return "native"
-        if self.backend == "native":
-            _warn_once(f'backend "native" cannot run this: {self.backend_refusal}. Running eagerly instead')
-        return "eager"
 
     def _unroll_compiled(self, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
         # All that torch.compile looks at is alike at every step, so that it makes one graph.

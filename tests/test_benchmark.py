@@ -44,6 +44,7 @@ def measured(capsys: Capture, *args: object) -> list[dict[str, Any]]:
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 def test_ratios_are_quotients_and_eager_is_always_there(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    monkeypatch.setenv("MEMNET_NATIVE", "0")
     cases = measured(capsys, "lstm", "--train", "--infer", *SMALL) + measured(capsys, "memn2n", "--infer", *SMALL)
     assert [case["case"] for case in cases] == [
         "lstm train, batch 2, 4 steps",
@@ -63,7 +64,7 @@ def test_ratios_are_quotients_and_eager_is_always_there(capsys: Capture, monkeyp
             low, high = found["quartiles_ms"]
             assert 0 < low <= found["median_ms"] <= high
             assert found["samples"] >= 5
-        reason = "it covers NTM alone" if case["model"] == "lstm" else "MemN2N has no steps"
+        reason = "it covers EntNet and NTM alone" if case["model"] == "lstm" else "MEMNET_NATIVE is 0"
         assert reason in case["left_out"]["native"]
 
 
@@ -89,6 +90,12 @@ def test_a_table_names_what_ran(capsys: Capture) -> None:
         r"[\d.]+ MFLOP \([\d.]+ in matrix products\) at [\d.]+ GFLOP/s, the machine's best product: floor [\d.]+ ms",
     ):
         assert re.search(line, table), table
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+def test_bags_of_words_can_be_native(capsys: Capture) -> None:
+    (case,) = measured(capsys, "memn2n", "--infer", *SMALL, "--backend", "native")
+    assert [(found["name"], found["used"]) for found in case["variants"]] == [("eager", "eager"), ("native", "native")]
 
 
 def test_operations_of_an_lstm_are_those_of_its_matrices() -> None:
@@ -204,7 +211,6 @@ def test_peak_memory_grows_with_the_length(capsys: Capture) -> None:
         ("ntm --dtype float16", "--dtype.*'float16'"),
         ("ntm --device cdua", "--device.*'cdua'.*'cuda'"),
         ("ntm --backend nativ", "--backend.*'nativ'.*'native'"),
-        ("memn2n --backend native", "--backend native.*memn2n.*no steps"),
         ("lstm --backend native", "--backend native.*lstm.*NTM alone"),
         ("ntm --backend graph", "--backend graph.*ntm.*--device cuda, not cpu"),
         ("ntm --memory --infer", "--memory.*--infer"),

@@ -72,6 +72,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("train babi --model ntm --restarts 2", "--restarts 2.*--model ntm"),
         ("train babi --model entnet --restarts 2 --backend compile", "--backend compile.*one restart"),
         ("train babi --model lstm --backend native", "native.*NTM, not LSTM"),
+        ("train babi --model kv --restarts 1 --backend compile", "compile.*steps.*KeyValueMemoryNetwork"),
         ("train babi --model kv --linear-start-epochs 3", "--linear-start-epochs 3.*memn2n"),
         ("train babi --epochs 0", "--epochs.*at least 1"),
         ("train babi --linear-start-epochs -1", "--linear-start-epochs.*at least 0"),

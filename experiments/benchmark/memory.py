@@ -16,11 +16,11 @@ from torch import nn
 from torch.nn import functional
 
 from experiments.benchmark.cases import Case, Example, make_example, make_model, train_step
-from experiments.benchmark.variants import Refused, Way, recurrent, running
+from experiments.benchmark.variants import Refused, Way, backend_part, running
 from experiments.files import UserError
 from experiments.running import prepare
 from memnet import SequenceModule
-from memnet.sequence import detach_state
+from memnet.sequence import RecurrentModule, detach_state
 
 PLAIN = "plain"
 _CHUNK = 100
@@ -28,8 +28,8 @@ _CHUNK = 100
 
 def _checkpointed_step(model: nn.Module, example: Example) -> None:
     """As `train_step`, with the states kept that are a root of the length apart."""
-    part = recurrent(model)
-    assert part is not None
+    part = backend_part(model)
+    assert isinstance(part, RecurrentModule)
     part.checkpoint_steps = round(example.inputs[0].size(1) ** 0.5)
     train_step(model, example)
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from experiments.benchmark.cases import STEPS, Case, Example, Stacked, make_example, make_model
 from memnet import EntNet
-from memnet.sequence import Backend, RecurrentModule
+from memnet.sequence import Backend, BackendModule, RecurrentModule
 
 Way: TypeAlias = Literal["eager", "compile", "native", "auto", "stacked", "graph"]
 Work: TypeAlias = Callable[[], object]
@@ -70,12 +70,11 @@ def make_variant(case: Case, way: Way) -> Variant:
 
 def running(model: nn.Module, way: Way, example: Example) -> nn.Module:
     """The model set to run some way; Refused where a call on the example would run otherwise."""
-    part = recurrent(model)
-    if part is None:
-        if way in ("native", "auto"):
-            raise Refused(f"{type(model).__name__} has no steps, only a whole forward pass to compile")
-        if way == "compile":
-            model.compile(dynamic=False)
+    part = backend_part(model)
+    assert part is not None
+    if way == "compile" and not isinstance(part, RecurrentModule):
+        # It has no steps, only a whole forward pass to compile.
+        model.compile(dynamic=False)
         return model
     if way == "native":
         # Asked for by name it would warn where it cannot run.
@@ -89,15 +88,17 @@ def running(model: nn.Module, way: Way, example: Example) -> nn.Module:
     return model
 
 
-def recurrent(model: nn.Module) -> RecurrentModule | None:
-    """The part of a model that runs step by step."""
+def backend_part(model: nn.Module) -> BackendModule | None:
+    """The part of a model whose backend can be chosen; None of stacked models."""
     part = model.memory if isinstance(model, EntNet) else model
-    return part if isinstance(part, RecurrentModule) else None
+    return part if isinstance(part, BackendModule) else None
 
 
 def _used(model: nn.Module, way: Way) -> str:
-    part = recurrent(model)
-    return way if part is None or way == "graph" else str(part.backend_used)
+    part = backend_part(model)
+    if part is None or way == "graph" or (way == "compile" and not isinstance(part, RecurrentModule)):
+        return way
+    return str(part.backend_used)
 
 
 def _compile(work: Work) -> None:

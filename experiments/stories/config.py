@@ -148,7 +148,7 @@ class StoryConfig:
     device: str = "cpu"
     """Where to compute: cpu or cuda."""
     backend: Backend = "auto"
-    """How steps of EntNet, NTM and baselines run: eager, compile, native (EntNet and NTM), or auto, which chooses."""
+    """How a model runs: eager, compile (EntNet, NTM and baselines), native (no baselines), or auto, which chooses."""
     threads: int = 1
     """CPU threads; on small matrices more than one is slower."""
 

@@ -30,15 +30,14 @@ def make_model(config: StoryConfig, sizes: Sizes) -> StoryModel:
     """One untrained model, drawn from torch's global generator; UserError for sizes that cannot be."""
     try:
         if config.model in READERS:
-            model: StoryModel = _make_reader(config, sizes)
+            model: MemN2N | KeyValueMemoryNetwork | EntNet | StoryReader = _make_reader(config, sizes)
         elif config.model == "memn2n":
             model = _make_memn2n(config, sizes)
         elif config.model == "kv":
             model = _make_key_value(config, sizes)
         else:
             model = _make_entnet(config, sizes)
-        if isinstance(model, (EntNet, StoryReader)):
-            model.backend = config.backend
+        model.backend = config.backend
     except (ValueError, RuntimeError) as error:
         raise UserError(f"no such model: {str(error).splitlines()[0]}") from None
     return model

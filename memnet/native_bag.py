@@ -1,0 +1,86 @@
+"""Weighted bags of words through native_bag.cpp, see memnet.native."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from memnet import native
+
+_OPERATOR = native.Operator("bag-of-words", "native_bag.cpp")
+
+
+def refusal(words: Tensor, *numbers: Tensor) -> str | None:
+    """Why the compiled operator cannot run on word ids, tables and weights, None where it can."""
+    return native.unusual_call([*numbers, words]) or native.uncomputable(_OPERATOR, numbers)
+
+
+class _Problem(ctypes.Structure):
+    """Problem in native_bag.cpp."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("rows", "words", "vocabulary", "width", "tables", "own")),
+        *((name, ctypes.c_void_p) for name in ("ids", "weights", "vectors", "bags")),
+        *((name, ctypes.c_void_p) for name in ("d_bags", "d_vectors", "d_weights")),
+    ]
+
+
+def word_bags(words: Tensor, tables: Sequence[Tensor], weights: Tensor) -> list[Tensor]:
+    """For every table A the sums sum_j l_j A_{x_j} (..., width), for a call that `refusal` has nothing against.
+
+    words:   (..., word) int64 ids; 0 (nil) is worth nothing, whatever the tables hold for it.
+    tables:  each (num_words, width).
+    weights: l, (..., word, width) as words or (word, width) for all.
+    Raises   ValueError for shapes that do not fit, IndexError for an id that the tables do not have.
+    """
+    vocabulary, width = tables[0].shape
+    own = weights.dim() > 2
+    expected = (*(words.shape if own else words.shape[-1:]), width)
+    native.check_shapes([weights, *tables], [expected, *[(vocabulary, width)] * len(tables)])
+    sizes = {"rows": words.shape[:-1].numel(), "words": words.size(-1), "vocabulary": vocabulary, "width": width}
+    problem = _Problem(**sizes, tables=len(tables), own=own)
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (weights, *tables)):
+        return list(_Bags.apply(problem, words, weights, *tables))  # type: ignore[no-untyped-call]
+    return _forward(problem, words, weights, tables)[0]
+
+
+def _forward(
+    problem: _Problem, words: Tensor, weights: Tensor, tables: Sequence[Tensor]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """The bags, and ids, weights and tables as C++ takes them."""
+    ids, *numbers = (tensor.detach().contiguous().resolve_neg() for tensor in (words, weights, *tables))
+    bags = [weights.new_empty(*words.shape[:-1], problem.width) for _ in tables]
+    function = native.library(_OPERATOR, weights.dtype).forward
+    native.call(_OPERATOR, function, problem, ids=ids, weights=numbers[0], vectors=numbers[1:], bags=bags)
+    return bags, [ids, *numbers]
+
+
+class _Bags(torch.autograd.Function):
+    """(problem, words, weights, tables) to the bags of every table."""
+
+    @staticmethod
+    def forward(ctx: Any, problem: _Problem, words: Tensor, weights: Tensor, *tables: Tensor) -> Any:
+        bags, kept = _forward(problem, words, weights, tables)
+        ctx.set_materialize_grads(False)
+        ctx.problem, ctx.function = problem, native.library(_OPERATOR, weights.dtype).backward
+        ctx.save_for_backward(*kept)
+        return tuple(bags)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+        ids, weights, *vectors = ctx.saved_tensors
+        d_bags = [None if one is None else one.contiguous().resolve_neg() for one in gradients]
+        d_weights, *d_vectors = (
+            torch.empty_like(one) if needed else None
+            for one, needed in zip((weights, *vectors), ctx.needs_input_grad[2:], strict=True)
+        )
+        problem = _Problem.from_buffer_copy(ctx.problem)
+        given = {"ids": ids, "weights": weights, "vectors": vectors, "d_bags": d_bags}
+        native.call(_OPERATOR, ctx.function, problem, **given, d_vectors=d_vectors, d_weights=d_weights)
+        return None, None, d_weights, *d_vectors
