@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_norm
 
 from experiments.config import TrainConfig
 from experiments.curriculum import Curriculum
@@ -39,6 +41,9 @@ class Trainer(TrainingLoop[TrainConfig, SequenceModule]):
         self.validation = validation_batches(task, training_lengths(config, task), config.valid_sequences, config.seed)
         self.solved_step: int | None = None
         self.seconds_to_solve: float | None = None
+        self._weights: list[Tensor] = list(model.parameters())
+        self._clean = [torch.empty_like(weight) for weight in self._weights]
+        self._noise = [torch.empty(weight.shape) for weight in self._weights]
         self._losses: list[float] = []
         self._norms: list[float] = []
         self._told_backend: str | None = None
@@ -107,18 +112,18 @@ class Trainer(TrainingLoop[TrainConfig, SequenceModule]):
             raise self._not_finite(loss, norm)
         self.optimizer.step()
         self.step += 1
-        scored = float(batch.mask.sum()) * self.task.output_size / self.config.batch_size
-        self.curriculum.report(loss / math.log(2) / scored)
+        if not self.curriculum.complete:
+            scored = float(batch.mask.sum()) * self.task.output_size / self.config.batch_size
+            self.curriculum.report(loss / math.log(2) / scored)
 
     def _backpropagate(self, batch: Batch) -> float:
         """Give every weight its gradient, chunk by chunk where it is truncated; returns the loss."""
         loss, state = 0.0, None
         for chunk in _chunks(batch, self.config.truncate):
-            logits, state = self.model(chunk.input, state)
+            logits, state = self.model(chunk.input, None if state is None else detach_state(state))
             part = self.task.loss(logits, chunk)
             part.backward()
             loss += part.item()
-            state = detach_state(state)
         return loss
 
     @contextmanager
@@ -127,27 +132,26 @@ class Trainer(TrainingLoop[TrainConfig, SequenceModule]):
         if not self.config.weight_noise:
             yield
             return
-        parameters = list(self.model.parameters())
-        clean = [parameter.detach().clone() for parameter in parameters]
         with torch.no_grad():
-            for parameter in parameters:
-                noise = torch.randn(parameter.shape, generator=self.generator).to(parameter.device)
-                parameter.add_(noise, alpha=self.config.weight_noise)
+            for weight, clean, noise in zip(self._weights, self._clean, self._noise, strict=True):
+                clean.copy_(weight)
+                weight.add_(noise.normal_(generator=self.generator).to(self.device), alpha=self.config.weight_noise)
         try:
             yield
         finally:
             with torch.no_grad():
-                for parameter, before in zip(parameters, clean, strict=True):
-                    parameter.copy_(before)
+                for weight, clean in zip(self._weights, self._clean, strict=True):
+                    weight.copy_(clean)
 
     def _clip(self) -> float:
         """Clip the gradient as configured; returns its norm before."""
-        parameters = [parameter for parameter in self.model.parameters() if parameter.grad is not None]
-        norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+        gradients = [weight.grad for weight in self._weights if weight.grad is not None]
+        norm = left = get_total_norm(gradients)
         if self.config.clip_value is not None:
-            torch.nn.utils.clip_grad_value_(parameters, self.config.clip_value)
+            clip_grad_value_(self._weights, self.config.clip_value)
+            left = get_total_norm(gradients)
         if self.config.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(parameters, self.config.clip_norm)
+            clip_grads_with_norm_(self._weights, self.config.clip_norm, left)
         return float(norm)
 
     def _due_row(self, progress: Progress) -> dict[str, Any]:
@@ -191,8 +195,11 @@ class Trainer(TrainingLoop[TrainConfig, SequenceModule]):
 def _chunks(batch: Batch, steps: int | None) -> Iterator[Batch]:
     """The batch cut in time; the losses of the chunks sum to the loss of the whole."""
     time = batch.input.size(1)
-    for first in range(0, time, steps or time):
-        end = min(first + (steps or time), time)
+    if steps is None or steps >= time:
+        yield batch
+        return
+    for first in range(0, time, steps):
+        end = min(first + steps, time)
         input, target, mask = (tensor[:, first:end] for tensor in (batch.input, batch.target, batch.mask))
         yield Batch(input, target, mask, (batch.lengths - first).clamp(0, end - first))
 

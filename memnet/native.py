@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import Parameter
+from torch.nn import Module, Parameter
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from memnet.cells import Cell, State
@@ -156,20 +156,23 @@ def refusal(operator: Operator, cell: Cell, input: Tensor, state: State, as_buil
 
     as_built: tells of the cell whether its parts are those that the operator computes.
     """
-    tensors = [input, *cell.parameters(), *cell.buffers(), *state_tensors(state)]
+    modules = _modules(cell)
+    tensors = [input, *state_tensors(state)]
+    for module in modules:
+        tensors += [one for one in (*module._parameters.values(), *module._buffers.values()) if one is not None]
     if reason := unusual_call(tensors):
         return reason
     if not as_built(cell):
         return "it computes memnet's own cells as they were built"
-    if any(getattr(module, hooks) for module in cell.modules() for hooks in _HOOKS):
+    if any(getattr(module, hooks) for module in modules for hooks in _HOOKS):
         return "it runs no hooks"
     return uncomputable(operator, tensors)
 
 
 def uncomputable(operator: Operator, tensors: Sequence[Tensor]) -> str | None:
     """Whether an operator does not compute with numbers like these, or cannot be compiled: why."""
-    away = next((tensor.device for tensor in tensors if tensor.device.type != "cpu"), None)
-    if away is not None:
+    if not all(tensor.is_cpu for tensor in tensors):
+        away = next(tensor.device for tensor in tensors if not tensor.is_cpu)
         return f"it runs on the CPU, not on {away}"
     dtypes = {tensor.dtype for tensor in tensors}
     if len(dtypes) > 1 or not dtypes <= _NAMES.keys():
@@ -179,6 +182,12 @@ def uncomputable(operator: Operator, tensors: Sequence[Tensor]) -> str | None:
     except Unavailable as error:
         return str(error)
     return None
+
+
+def _modules(module: Module) -> list[Module]:
+    """A module and all within it: what `modules` gives, but this is asked at every call."""
+    within = [one for child in module._modules.values() if child is not None for one in _modules(child)]
+    return [module, *within]
 
 
 def unusual_call(tensors: Sequence[Tensor]) -> str | None:
@@ -191,7 +200,7 @@ def unusual_call(tensors: Sequence[Tensor]) -> str | None:
         return "it does not work under autocast"
     if torch.autograd.forward_ad._current_level >= 0:
         return "it has no forward-mode derivatives"
-    if _get_current_dispatch_mode() is not None or any(type(one) not in (Tensor, Parameter) for one in tensors):
+    if _get_current_dispatch_mode() is not None or not {*map(type, tensors)} <= {Tensor, Parameter}:
         return "it computes with plain tensors"
     return None
 

@@ -37,7 +37,8 @@ def _as_built(cell: NTMCell) -> bool:
 
 
 def _layers(cell: NTMCell) -> list[Any]:
-    return list(cell.controller.layers) if isinstance(cell.controller, StackedCell) else [cell.controller]
+    controller = cell.controller
+    return list(controller.layers) if isinstance(controller, StackedCell) else [controller]
 
 
 class _Problem(ctypes.Structure):
@@ -60,8 +61,8 @@ _CONTROLLERS = {"feedforward": 0, "tanh": 1, "relu": 2, "lstm": 3, "gru": 4}
 
 def unroll_ntm(cell: NTMCell, input: Tensor, state: NTMState, lengths: Tensor | None) -> tuple[Tensor, State]:
     """What memnet.sequence.unroll returns, for a call that `refusal` has nothing against."""
-    layers = _layers(cell)
-    projections = [*(_projection(layer) for layer in layers), (cell.heads.weight, cell.heads.bias)]
+    layers, heads = _layers(cell), cell.heads
+    projections = [*(_projection(layer) for layer in layers), (heads.weight, heads.bias)]
     problem = _Problem(
         batch=input.size(0),
         time=input.size(1),
@@ -124,9 +125,10 @@ def _kind(layer: Any) -> str:
 
 def _projection(layer: Any) -> tuple[Tensor, Tensor]:
     """One matrix (units, features) and bias (units,) for all that a layer sees, its own hidden state last."""
-    weight, bias, recurrent, recurrent_bias = layer.weight_ih, layer.bias_ih, layer.weight_hh, layer.bias_hh
+    weight, bias, recurrent = layer.weight_ih, layer.bias_ih, layer.weight_hh
     if recurrent is None:
         return weight, bias
+    recurrent_bias = layer.bias_hh
     if isinstance(layer, GRUCell):
         # The candidate's two sums stay apart, the hidden state's as a fourth gate.
         size = layer.hidden_size

@@ -214,8 +214,11 @@ class NTMCell(Cell):
 
     def initial_state(self, batch_size: int) -> NTMState:
         memory = self.initial_memory
-        repeats = -(-self.num_slots // memory.size(0))
-        memory = memory.repeat(repeats, 1)[: self.num_slots].expand(batch_size, -1, -1)
+        if memory.size(0) == 1:
+            memory = memory.expand(self.num_slots, -1)
+        else:
+            memory = memory.repeat(-(-self.num_slots // memory.size(0)), 1)[: self.num_slots]
+        memory = memory.expand(batch_size, -1, -1)
         if self.initial_weights is None:
             heads = self.num_reads + self.num_writes
             slots = torch.arange(self.num_slots, device=memory.device)

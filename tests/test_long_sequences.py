@@ -82,7 +82,7 @@ def truncated(model: memnet.NTM, time: int) -> None:
 )
 def test_memory_at_nine_times_the_length(run: Callable[[memnet.NTM, int], None], least: float, most: float) -> None:
     """It grows as the length, as its root, or not at all."""
-    short, long = (peak_of(lambda time=time: run(small_ntm(), time)) for time in (4, 36))
+    short, long = (peak_of(lambda time=time: run(small_ntm(), time)) for time in (8, 72))
     assert least < long / short < most
 
 
