@@ -266,7 +266,7 @@ def test_evaluate_and_show_print_what_they_did(run: Path, world: Path, capsys: C
         path.unlink()
     assert main(["show", str(run), "--questions", "3"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 3
+    assert [Path(line).name for line in lines] == ["learning-curve.png", *(f"attention-{k}.png" for k in (1, 2, 3))]
     for line in lines:
         assert Path(line).read_bytes().startswith(b"\x89PNG")
 
