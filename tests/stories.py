@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state
 
 VOCAB, MAX_WORDS = 8, 4
 
@@ -51,6 +52,31 @@ def weights_of(model: nn.Module) -> dict[str, np.ndarray]:
 def assert_close(actual: Tensor, expected: Any, tolerance: float = 1e-12) -> None:
     expected = expected if isinstance(expected, Tensor) else torch.tensor(np.asarray(expected), dtype=actual.dtype)
     torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance)
+
+
+def stacked(model: Any) -> Tensor:
+    """Two copies as one stacked computation, as restarts are trained."""
+    model.validate = False
+    parameters, buffers = stack_module_state([model, model])
+
+    def run(parameters: Any, buffers: Any) -> Tensor:
+        logits: Tensor = functional_call(model, (parameters, buffers), (story_of(), question_of()))
+        return logits
+
+    return torch.vmap(run)(parameters, buffers)[0]
+
+
+def called(model: Any, case: str) -> Tensor:
+    """Logits by a call that no compiled operator covers."""
+    if case == "torch.func":
+        return stacked(model)
+    if case == "torch.compile":
+        return torch.compile(model, backend="eager")(story_of(), question_of())  # type: ignore[no-any-return]
+    if case == "autocast":
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return model(story_of(), question_of())  # type: ignore[no-any-return]
+    assert case == "bfloat16"
+    return model.bfloat16()(story_of(), question_of())  # type: ignore[no-any-return]
 
 
 def overfit(model: nn.Module, story: Tensor, question: Tensor, answer: Tensor, *, rate: float, updates: int) -> float:

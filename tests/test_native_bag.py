@@ -11,12 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 from torch.autograd import gradcheck
-from torch.func import functional_call, stack_module_state
 from torch.nn import functional
 
 from memnet import EntNet, KeyValueMemoryNetwork, MemN2N, native_bag, sequence
 from memnet.encoding import CountedSentences, Encoding, NativeSentences, Sentences, sentence_weights
-from tests.stories import MAX_WORDS, VOCAB, drawn_anew, question_of, story_of
+from tests.stories import MAX_WORDS, VOCAB, called, drawn_anew, question_of, stacked, story_of
 
 pytestmark = pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="needs a C++ compiler")
 
@@ -210,30 +209,6 @@ def test_bags_of_an_entity_network_are_compiled_too(monkeypatch: pytest.MonkeyPa
         model.backend = backend
         model(story_of(), question_of())
         assert len(calls) == times
-
-
-def stacked(model: Any) -> Tensor:
-    """Two copies as one stacked computation, as restarts are trained."""
-    model.validate = False
-    parameters, buffers = stack_module_state([model, model])
-
-    def run(parameters: Any, buffers: Any) -> Tensor:
-        logits: Tensor = functional_call(model, (parameters, buffers), (story_of(), question_of()))
-        return logits
-
-    return torch.vmap(run)(parameters, buffers)[0]
-
-
-def called(model: Any, case: str) -> Tensor:
-    """Logits by a call that the compiled operator does not cover."""
-    if case == "torch.func":
-        return stacked(model)
-    if case == "torch.compile":
-        return torch.compile(model, backend="eager")(story_of(), question_of())  # type: ignore[no-any-return]
-    if case == "autocast":
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            return model(story_of(), question_of())  # type: ignore[no-any-return]
-    return model.bfloat16()(story_of(), question_of())  # type: ignore[no-any-return]
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from experiments.__main__ import main
-from experiments.metrics import MetricsFile, read_metrics
+from experiments.metrics import read_metrics
 from experiments.progress import Progress
 from experiments.run_folder import RunFolder
 from experiments.seeds import generator_for
@@ -25,13 +25,12 @@ from experiments.stories.published import published_for
 from experiments.stories.recipes import story_recipe
 from experiments.stories.restarts import clip_gradients, stack, unstack
 from experiments.stories.testing import choose, measure
-from experiments.tracking import Tracker
 from memnet import MemN2N
 from tasks.babi import TASK_NAMES, examples_of, file_name, generate, write_stories
 from tests.babi_release import DATA, needs_release
 from tests.running import ROOT, command, start
 from tests.story_runs import MEMN2N, MODELS, TINY, WORLD, config_of, train, trainer_of
-from tests.test_training import assert_same_run, without_clock
+from tests.test_training import assert_same_run, die_at, without_clock
 
 
 def clip(parameters: list[nn.Parameter], limit: float) -> None:
@@ -217,17 +216,7 @@ def run_until(folder: Path, stop_at: int, *options: str) -> None:
 
     trainer = trainer_of(folder, *options)
     write_vocabulary(trainer.folder, trainer.data)
-
-    class Died(Exception):
-        pass
-
-    class Dying(Tracker):
-        def log(self, row: object) -> None:
-            if trainer.step >= stop_at:
-                raise Died
-
-    with MetricsFile(trainer.folder.metrics) as metrics, pytest.raises(Died):
-        trainer.train(metrics, Dying("id"), Progress(1))
+    die_at(trainer, stop_at)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -6,19 +6,24 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from experiments.__main__ import main
+from experiments.command_line import parse_train
 from experiments.config import TrainConfig
 from experiments.curriculum import Curriculum
-from experiments.metrics import read_metrics
+from experiments.loop import TrainingLoop
+from experiments.metrics import MetricsFile, read_metrics
 from experiments.models import make_task
 from experiments.optimizers import GravesRMSProp
+from experiments.progress import Progress
 from experiments.recipes import recipe
 from experiments.run_folder import RunFolder
+from experiments.tracking import Tracker
 from experiments.training import Trainer
 from tasks import TASKS
 from tests.running import TINY, command, start
@@ -54,15 +59,8 @@ def assert_same_run(one: Path, other: Path) -> None:
         assert torch.equal(tensor, found[name]), name
 
 
-def run_until(folder: Path, stop_at: int, *options: str) -> None:
-    """Train as `train` does, but die without a word after a number of steps."""
-    from experiments.command_line import parse_train
-    from experiments.metrics import MetricsFile
-    from experiments.progress import Progress
-    from experiments.tracking import Tracker
-
-    config = parse_train(["copy", *TINY, "--steps", "24", "--out", str(folder), *options])
-    trainer = Trainer(config, make_task("copy"), RunFolder.create(config), "id")
+def die_at(trainer: TrainingLoop[Any, Any], stop_at: int) -> None:
+    """Train, but die without a word after a number of steps."""
 
     class Died(Exception):
         pass
@@ -72,10 +70,15 @@ def run_until(folder: Path, stop_at: int, *options: str) -> None:
             if trainer.step >= stop_at:
                 raise Died
 
-    metrics = MetricsFile(folder / "metrics.jsonl")
-    with pytest.raises(Died):
+    with MetricsFile(trainer.folder.metrics) as metrics, pytest.raises(Died):
         trainer.train(metrics, Dying("id"), Progress(1))
-    metrics.close()
+
+
+def run_until(folder: Path, stop_at: int, *options: str) -> None:
+    """Train as `train` does, but die without a word after a number of steps."""
+    config = parse_train(["copy", *TINY, "--steps", "24", "--out", str(folder), *options])
+    trainer = Trainer(config, make_task("copy"), RunFolder.create(config), "id")
+    die_at(trainer, stop_at)
 
 
 @pytest.mark.parametrize("options", MODELS.values(), ids=MODELS)

@@ -136,8 +136,7 @@ def make_example(case: Case) -> Example:
 
 def train_step(model: nn.Module, example: Example) -> None:
     """Forward, summed cross-entropy, backward; no optimiser."""
-    for parameter in model.parameters():
-        parameter.grad = None
+    model.zero_grad()
     logits = _logits(model(*example.inputs))
     loss = functional.binary_cross_entropy_with_logits if logits.dim() == 3 else functional.cross_entropy
     loss(logits, example.target, reduction="sum").backward()

@@ -38,8 +38,7 @@ def _truncated_step(model: nn.Module, example: Example) -> None:
     """As `train_step`, the gradient cut off every so many steps while the state is carried on."""
     if not isinstance(model, SequenceModule):
         raise Refused(f"the story of {type(model).__name__} is not cut into chunks")
-    for parameter in model.parameters():
-        parameter.grad = None
+    model.zero_grad()
     state = None
     for input, target in zip(example.inputs[0].split(_CHUNK, 1), example.target.split(_CHUNK, 1), strict=True):
         logits, state = model(input, state)
@@ -83,8 +82,7 @@ def _measure(case: Case, way: Way, gradient: str) -> int:
     short, example = make_example(dataclasses.replace(case, length=_SHORT)), make_example(case)
     model = running(make_model(case, 0), way, short)
     step(model, short)
-    for parameter in model.parameters():
-        parameter.grad = None
+    model.zero_grad()
     before = _restart_peak(case.device)
     step(model, example)
     return _peak(case.device) - before
