@@ -1,5 +1,6 @@
 """End-to-end memory networks (Sukhbaatar et al. 2015, arXiv 1503.08895)."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet import native_bag
+from memnet import native_bag, native_hops
 from memnet.addressing import attention_weights
 from memnet.checks import check_choice, check_sizes
 from memnet.encoding import (
@@ -72,7 +73,8 @@ class MemN2N(StoryModel, BackendModule):
     set at any time and is no part of the weights.
     Attribute counted: whether sentences are read as counts of words or word by word, see CountedSentences; the results
     are the same. At first it is what takes fewer numbers.
-    Attribute backend: see BackendModule; "native" is for the vectors of sentences, whatever `counted` is.
+    Attribute backend: see BackendModule; "native" is for the vectors of sentences, whatever `counted` is, and for
+    the hops.
     """
 
     def __init__(
@@ -142,8 +144,8 @@ class MemN2N(StoryModel, BackendModule):
     ) -> MemN2NTrace:
         """Run as forward does and keep where every hop looked."""
         logits, attention, queries, index = self._hops(story, question, story_lengths, times)
-        by_sentence = spread_sentences(torch.stack(attention, -1), index, story.size(1))
-        return MemN2NTrace(logits, by_sentence.transpose(1, 2), torch.stack(queries, 1))
+        by_sentence = spread_sentences(torch.stack(list(attention), -1), index, story.size(1))
+        return MemN2NTrace(logits, by_sentence.transpose(1, 2), torch.stack(list(queries), 1))
 
     def draw_times(self, story_lengths: Tensor, num_sentences: int, generator: torch.Generator | None = None) -> Tensor:
         """Ages (batch, sentence) of the sentences in memory; random while training, if there is noise.
@@ -158,8 +160,8 @@ class MemN2N(StoryModel, BackendModule):
 
     def _hops(
         self, story: Tensor, question: Tensor, story_lengths: Tensor | None, times: Tensor | None
-    ) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor]:
-        self._choose_backend(lambda: native_bag.refusal(story, *self.parameters()))
+    ) -> tuple[Tensor, Sequence[Tensor], Sequence[Tensor], Tensor]:
+        self._choose_backend(lambda: self._native_refusal(story))
         story, question, lengths = self.read(story, question, story_lengths)
         story, lengths, index = keep_newest(story, lengths, self.max_sentences)
         if times is None:
@@ -167,24 +169,58 @@ class MemN2N(StoryModel, BackendModule):
         else:
             self._check_times(times, story.shape[:2])
         present = torch.arange(story.size(1), device=story.device) < lengths.unsqueeze(-1)
-        empty = torch.zeros_like(lengths) if self.mask_empty else self.max_sentences - lengths
         time_words = torch.where(present & (times > 0), times + (self.vocab_size - 1), 0)
         sentences = self._sentences(torch.cat([story, time_words.unsqueeze(-1)], -1), self.num_words, times=True)
         tables = [table() for table in self.embeddings]
         query = self._asked(question, tables[0])
-        attention, queries = [], [query]
-        for key, value in self._pairs(sentences.prepare_all(tables)):
-            scores = sentences.score(key, query)
+        look = self._look_natively if self.backend_used == "native" else self._look
+        attention, queries = look(sentences, tables, query, lengths)
+        answers = tables[-1] if self.answer is None else self.answer()
+        scored = self.num_words if self.score_times else self.vocab_size
+        return functional.linear(queries[-1], answers[:scored]), attention, [query, *queries], index
+
+    def _look(
+        self, sentences: Sentences, tables: Sequence[Tensor], query: Tensor, lengths: Tensor
+    ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        """p and the new u of every hop."""
+        prepared = sentences.prepare_all(tables)
+        present = torch.arange(sentences.words.size(1), device=query.device) < lengths.unsqueeze(-1)
+        empty = self._empty(lengths)
+        attention, queries = [], []
+        for key, value in self._hop_tables:
+            scores = sentences.score(prepared[key], query)
             weights = scores if self.linear_start else attention_weights(scores, present, empty)
             carried = query if self.update is None else functional.linear(query, self.update)
-            query = carried + sentences.blend(value, weights)
+            query = carried + sentences.blend(prepared[value], weights)
             if self.nonlinearity == "relu":
                 query = torch.relu(query)
             attention.append(weights)
             queries.append(query)
-        answers = tables[-1] if self.answer is None else self.answer()
-        scored = self.num_words if self.score_times else self.vocab_size
-        return functional.linear(query, answers[:scored]), attention, queries, index
+        return attention, queries
+
+    def _look_natively(
+        self, sentences: Sentences, tables: Sequence[Tensor], query: Tensor, lengths: Tensor
+    ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        """What _look gives, as one operator."""
+        queries, attention = native_hops.hops(
+            query,
+            sentences.prepare_all(tables),
+            self._hop_tables,
+            lengths,
+            self._empty(lengths),
+            self.update,
+            linear=self.linear_start,
+            relu=self.nonlinearity == "relu",
+        )
+        return attention.unbind(1), queries.unbind(1)
+
+    def _native_refusal(self, story: Tensor) -> str | None:
+        parameters = list(self.parameters())
+        return native_bag.refusal(story, *parameters) or native_hops.refusal(*parameters)
+
+    def _empty(self, lengths: Tensor) -> Tensor:
+        """Slots without a sentence that take part in the softmax."""
+        return torch.zeros_like(lengths) if self.mask_empty else self.max_sentences - lengths
 
     def _check_times(self, times: Tensor, shape: torch.Size) -> None:
         if times.shape != shape or times.dtype != torch.int64:
@@ -192,9 +228,10 @@ class MemN2N(StoryModel, BackendModule):
         if self.validate and times.numel() and not (int(times.min()) >= 0 and int(times.max()) <= self.max_sentences):
             raise ValueError(f"times must be 0..{self.max_sentences}, not {int(times.min())}..{int(times.max())}")
 
-    def _pairs(self, tables: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
-        """Tables A and C of every hop."""
-        return list(pairwise(tables)) if self.tying == "adjacent" else [(tables[0], tables[1])] * self.num_hops
+    @property
+    def _hop_tables(self) -> list[tuple[int, int]]:
+        """Which tables are A and C of every hop."""
+        return list(pairwise(range(self.num_hops + 1))) if self.tying == "adjacent" else [(0, 1)] * self.num_hops
 
     def _asked(self, question: Tensor, first: Tensor) -> Tensor:
         """u before the first hop: the question by table B."""

@@ -1,8 +1,9 @@
 """A model's steps over whole sequences as one compiled operator, forward and backward: `backend = "native"`.
 
 The definition is the plain step; a C++ file beside this one computes the same for NTMs (memnet.native_ntm), another
-for entity networks (memnet.native_entnet), and one the bags of words of models of stories (memnet.native_bag). It is
-compiled once, on first use, into a cache folder: MEMNET_CACHE, else memnet/ in XDG_CACHE_HOME or ~/.cache.
+for entity networks (memnet.native_entnet), one the bags of words of models of stories (memnet.native_bag), and one the
+hops of end-to-end memories (memnet.native_hops). They are compiled once, on first use, into a cache folder:
+MEMNET_CACHE, else memnet/ in XDG_CACHE_HOME or ~/.cache.
 """
 
 from __future__ import annotations
