@@ -11,6 +11,7 @@
 #include <limits>
 #include <memory>
 #include <new>
+#include <numeric>
 #include <vector>
 
 #include "native_numbers.h"
@@ -172,8 +173,13 @@ template <class Number> class Sequence : Problem<Number> {
             gradient[block] = weights[block] * (gradient[block] - mean);
     }
 
-    static Number softplus(Number x) { return x > 20 ? x : std::log1p(std::exp(x)); }
-    static Number softplus_slope(Number x) { return x > 20 ? 1 : 1 / (1 + std::exp(-x)); }
+    static Vec softplus(Vec x) {
+        const Vec small = exponential(x < 0 ? x : -x), whole = 1 + small;
+        // log(1 + small), as exact as small is
+        const Vec rest = whole == 1 ? small : logarithm(whole) * small / (whole - 1);
+        return x > 20 ? x : x < 0 ? rest : rest + x;
+    }
+    static Vec softplus_slope(Vec x) { return x > 20 ? all<Number>(1) : sigmoid(x); }
 
     template <class Function> static void map(int64_t count, Function function) {
         for (int64_t at = 0; at < count; at += L) function(at, count - at);
@@ -183,15 +189,21 @@ template <class Number> class Sequence : Problem<Number> {
     void squash(const Number* raw, Number* to) const {
         map(heads * width * by_content, [&](int64_t at, int64_t n) {
             store(to + key_at + at, hyperbolic_tangent(load(raw + key_at + at, n)), n); });
-        for (int64_t at = strength_at; at < gate_at; at++) to[at] = softplus(raw[at]);
-        for (int64_t at = gate_at; at < shift_at; at++) to[at] = 1 / (1 + std::exp(-raw[at]));
+        map(heads * by_content, [&](int64_t at, int64_t n) {
+            store(to + strength_at + at, softplus(load(raw + strength_at + at, n)), n);
+            if (by_location) store(to + gate_at + at, sigmoid(load(raw + gate_at + at, n)), n); });
         for (int64_t at = shift_at; at < sharpening_at; at += shifts) {
             const Number most = *std::max_element(raw + at, raw + at + shifts);
-            Number whole = 0;
-            for (int64_t shift = at; shift < at + shifts; shift++) whole += to[shift] = std::exp(raw[shift] - most);
+            for (int64_t shift = at; shift < at + shifts; shift++) to[shift] = raw[shift] - most;
+        }
+        map(heads * shifts * by_location, [&](int64_t at, int64_t n) {
+            store(to + shift_at + at, exponential(load(to + shift_at + at, n)), n); });
+        for (int64_t at = shift_at; at < sharpening_at; at += shifts) {
+            const Number whole = std::accumulate(to + at, to + at + shifts, Number(0));
             for (int64_t shift = at; shift < at + shifts; shift++) to[shift] /= whole;
         }
-        for (int64_t at = sharpening_at; at < erase_at; at++) to[at] = 1 + softplus(raw[at]);
+        map(heads * by_location, [&](int64_t at, int64_t n) {
+            store(to + sharpening_at + at, 1 + softplus(load(raw + sharpening_at + at, n)), n); });
         map(writes * width, [&](int64_t at, int64_t n) {
             store(to + erase_at + at, sigmoid(load(raw + erase_at + at, n)), n);
             store(to + add_at + at, hyperbolic_tangent(load(raw + add_at + at, n)), n); });
@@ -200,7 +212,12 @@ template <class Number> class Sequence : Problem<Number> {
     // From the gradient of the squashed parameters to that of the raw ones, in place.
     void squash_backward(const Number* raw, const Number* squashed, Number* gradient) const {
         for (int64_t at = key_at; at < strength_at; at++) gradient[at] *= 1 - squashed[at] * squashed[at];
-        for (int64_t at = strength_at; at < gate_at; at++) gradient[at] *= softplus_slope(raw[at]);
+        auto unbend = [&](int64_t first, int64_t count) {
+            map(count, [&](int64_t at, int64_t n) {
+                const Vec slope = softplus_slope(load(raw + first + at, n));
+                store(gradient + first + at, load(gradient + first + at, n) * slope, n); });
+        };
+        unbend(strength_at, heads * by_content);
         for (int64_t at = gate_at; at < shift_at; at++) gradient[at] *= squashed[at] * (1 - squashed[at]);
         for (int64_t at = shift_at; at < sharpening_at; at += shifts) {
             Number mean = 0;
@@ -208,7 +225,7 @@ template <class Number> class Sequence : Problem<Number> {
             for (int64_t shift = at; shift < at + shifts; shift++)
                 gradient[shift] = squashed[shift] * (gradient[shift] - mean);
         }
-        for (int64_t at = sharpening_at; at < erase_at; at++) gradient[at] *= softplus_slope(raw[at]);
+        unbend(sharpening_at, heads * by_location);
         for (int64_t at = erase_at; at < add_at; at++) gradient[at] *= squashed[at] * (1 - squashed[at]);
         for (int64_t at = add_at; at < emitted; at++) gradient[at] *= 1 - squashed[at] * squashed[at];
     }

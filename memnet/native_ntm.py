@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _OPERATOR = native.Operator("NTM", "native.cpp")
 _LAYERS = {FeedForwardCell, RNNCell, LSTMCell, GRUCell}
+# Numbers after which a tensor within another may begin: whole vectors of any processor.
+_ALIGNED = 16
 
 
 def refusal(cell: NTMCell, input: Tensor, state: State) -> str | None:
@@ -155,20 +158,21 @@ def _forward(
     problem.depth = time + 1 if keep else 2
     # Memory and weightings are kept at so many steps, and computed again between them.
     problem.segment = max(1, round(time**0.5))
-    # Nothing is written past the end of a row, and products of it must be zero.
-    make = input.new_empty if lengths is None else input.new_zeros
     last = [torch.empty_like(one) for one in first]
     features = input.new_empty(batch, time, problem.hidden_size + problem.reads * problem.width)
-    operands = [make(problem.depth, batch, weight.size(1)) for weight in weights]
-    units = [make(problem.depth - 1, batch, weight.size(0)) for weight in weights]
     has_cells = problem.controller == _CONTROLLERS["lstm"]
-    cells = [make(problem.depth, batch, problem.hidden_size) for _ in range(problem.layers * has_cells)]
-    saved: list[Tensor] = []
+    shapes = [(problem.depth, batch, weight.size(1)) for weight in weights]
+    shapes += [(problem.depth - 1, batch, weight.size(0)) for weight in weights]
+    shapes += [(problem.depth, batch, problem.hidden_size)] * (problem.layers * has_cells)
     if keep:
         lanes = compiled.lanes_of_a_vector()
-        room = -(-time // problem.segment) * batch * -(-problem.slots // lanes) * lanes
-        saved = [input.new_empty(room * width) for width in (problem.width, problem.reads + problem.writes)]
-    memory, weightings = saved or (None, None)
+        blocks = -(-time // problem.segment) * batch * -(-problem.slots // lanes)
+        shapes += [(blocks, width, lanes) for width in (problem.width, problem.reads + problem.writes)]
+    # Nothing is written past the end of a row, and products of it must be zero.
+    kept = _rooms(input.new_empty if lengths is None else input.new_zeros, shapes)
+    layers = problem.layers + 1
+    operands, units, cells = kept[:layers], kept[layers : 2 * layers], kept[2 * layers : len(kept) - 2 * keep]
+    memory, weightings = kept[-2:] if keep else (None, None)
     native.call(
         _OPERATOR,
         compiled.forward,
@@ -186,7 +190,14 @@ def _forward(
         saved_memory=memory,
         saved_weights=weightings,
     )
-    return features, last, [*weights, *operands, *units, *cells, *saved]
+    return features, last, [*weights, *kept]
+
+
+def _rooms(make: Callable[[int], Tensor], shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
+    """Tensors of these shapes, cut from one, which the system's allocator keeps from step to step (no page faults)."""
+    sizes = [-(-math.prod(shape) // _ALIGNED) * _ALIGNED for shape in shapes]
+    parts = make(sum(sizes)).split(sizes)
+    return [part[: math.prod(shape)].view(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 class _Unroll(torch.autograd.Function):

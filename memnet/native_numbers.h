@@ -10,6 +10,10 @@
 #include <stdexcept>
 #include <type_traits>
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 namespace {
 
 #if defined(__AVX512F__)
@@ -33,13 +37,23 @@ template <class Number> Lanes<Number> all(Number value) { return value - Lanes<N
 template <class Number> Lanes<Number> load(const Number* from, int64_t count = lanes<Number>) {
     Lanes<Number> result{};
     if (count >= lanes<Number>) std::memcpy(&result, from, vector_bytes);
-    else for (int64_t lane = 0; lane < count; lane++) result[lane] = from[lane];
+#if defined(__AVX512F__)
+    else if constexpr (sizeof(Number) == 4) result = (Lanes<Number>)_mm512_maskz_loadu_ps((1u << count) - 1, from);
+    else result = (Lanes<Number>)_mm512_maskz_loadu_pd((1u << count) - 1, from);
+#else
+    else std::memcpy(&result, from, count * sizeof(Number));
+#endif
     return result;
 }
 
 template <class Number> void store(Number* to, Lanes<Number> value, int64_t count = lanes<Number>) {
     if (count >= lanes<Number>) std::memcpy(to, &value, vector_bytes);
-    else for (int64_t lane = 0; lane < count; lane++) to[lane] = value[lane];
+#if defined(__AVX512F__)
+    else if constexpr (sizeof(Number) == 4) _mm512_mask_storeu_ps(to, (1u << count) - 1, (__m512)value);
+    else _mm512_mask_storeu_pd(to, (1u << count) - 1, (__m512d)value);
+#else
+    else std::memcpy(to, &value, count * sizeof(Number));
+#endif
 }
 
 // The lanes of a vector, or of its halves, put together pairwise by a function.
