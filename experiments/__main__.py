@@ -13,6 +13,7 @@ HELP = """usage: python -m experiments COMMAND ...
   ask RUN                  tell a model of stories a story and ask it questions
   show RUN [options]       draw a run's figures again
   summarize RUN ...        put runs that differ in their seed, or on stories their tasks, together in one result
+  report FOLDER            put many runs into tables for a README or a paper, with intervals and published numbers
   benchmark [MODEL ...]    time models beside their floor and beside eager PyTorch, or measure their memory
   dashboard [FOLDER]       all runs below a folder on one page, a file or served
   recipes                  list the papers' settings that --recipe takes, with counts of parameters
@@ -51,6 +52,7 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
     from experiments.files import UserError
     from experiments.names import nearest
     from experiments.recipes import table
+    from experiments.report.command import report
     from experiments.stories.recipes import story_table
     from experiments.summary import summarize
 
@@ -64,6 +66,7 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
         "ask": ask,
         "show": commands.show,
         "summarize": summarize,
+        "report": report,
         "benchmark": benchmark,
         "dashboard": dashboard,
         "recipes": recipes,

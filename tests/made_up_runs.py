@@ -96,7 +96,8 @@ def world_run(folder: Path, seed: int = 0, errors: tuple[float, ...] = (1.0, 10.
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(to_yaml(config))
     (folder / "metrics.jsonl").write_text(metrics([50.0, 10.0], "error_percent"))
-    (folder / "result.json").write_text(json.dumps({"selection": {"chosen": 0, "restarts": [{}]}}))
+    scores = {f"{config.select}_error": 1.0, f"{config.select}_loss": 0.1}
+    (folder / "result.json").write_text(json.dumps({"selection": {"chosen": 0, "restarts": [scores]}}))
     told = {"trained_on": "world model", "tested_on": "world model", "questions": 100}
     rows = [told | {"length": 10 * k, "errors": [error]} for k, error in enumerate(errors, start=1)]
     (folder / "evaluation.json").write_text(json.dumps(rows))

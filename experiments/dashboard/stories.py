@@ -26,7 +26,7 @@ def story_table(runs: Sequence[Run]) -> dict[str, Any]:
         if not isinstance(run.config, StoryConfig) or run.config.task != "babi" or not run.result:
             continue
         for row in run.tests:
-            if _whole(row, run):
+            if whole_test(row, run):
                 key = repr((setting_of(run.config), row["trained_on"], row["tested_on"]))
                 members.setdefault(key, []).append((place, run, row))
     columns = [_column(tests) for tests in members.values()]
@@ -34,11 +34,13 @@ def story_table(runs: Sequence[Run]) -> dict[str, Any]:
     return {"tasks": list(TASK_NAMES.items()), "failed_above": FAILED, "columns": columns}
 
 
-def _whole(row: Row, run: Run) -> bool:
-    """Whether a test has what a column needs: stories, a task, and the error of every restart that is known."""
+def whole_test(row: Row, run: Run) -> bool:
+    """Whether a test has what a table needs: stories, a task or length, the error of every restart that is known."""
     try:
         restarts = run.result["selection"]["restarts"]
-        told = all(isinstance(row[key], str) for key in ("trained_on", "tested_on")) and row["task"] in TASK_NAMES
+        told = all(isinstance(row[key], str) for key in ("trained_on", "tested_on")) and (
+            row["task"] in TASK_NAMES if "task" in row else type(row["length"]) is int
+        )
         scored = all(f"{run.config.select}_{what}" in one for one in restarts for what in ("error", "loss"))  # type: ignore[union-attr]
         return told and scored and len(row["errors"]) == len(restarts) and None not in map(short, row["errors"])
     except (KeyError, TypeError):
@@ -52,7 +54,7 @@ def _column(tests: Sequence[tuple[int, Run, Row]]) -> dict[str, Any]:
     by_task: dict[int, list[tuple[int, Run, Row]]] = {}
     for test in tests:
         by_task.setdefault(test[2]["task"], []).append(test)
-    cells = {task: _cell(by_task[task], config) for task in sorted(by_task)}
+    cells = {task: pooled_errors(by_task[task], config) for task in sorted(by_task)}
     published = published_for(config, row["trained_on"], row["tested_on"])
     return {
         "model": model_of(config),
@@ -67,8 +69,11 @@ def _column(tests: Sequence[tuple[int, Run, Row]]) -> dict[str, Any]:
     }
 
 
-def _cell(tests: Sequence[tuple[int, Run, Row]], config: StoryConfig) -> dict[str, Any]:
-    """One task: error in percent of the chosen restart, the mean of all, the best, and where they come from."""
+def pooled_errors(tests: Sequence[tuple[int, Run, Row]], config: StoryConfig) -> dict[str, Any]:
+    """One task or length: error in percent of the chosen restart, the mean of all, the best, and where they are from.
+
+    tests: the place of each run, the run, and the row of its test.
+    """
     pooled: list[Row] = [
         score | {"test_error": error, "run": place}
         for place, run, row in tests
@@ -82,6 +87,7 @@ def _cell(tests: Sequence[tuple[int, Run, Row]], config: StoryConfig) -> dict[st
         "deviation": short(statistics.stdev(errors)) if len(errors) > 1 else None,
         "best": short(min(errors)),
         "restarts": len(errors),
+        "errors": [short(error) for error in errors],
         "run": chosen["run"],
     }
 

@@ -1,0 +1,114 @@
+"""python -m experiments report: results of many runs as Markdown, LaTeX and JSON."""
+
+import dataclasses
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from experiments.command_line import parse
+from experiments.config import TrainConfig
+from experiments.dashboard.collect import find_runs
+from experiments.dashboard.groups import subject_of
+from experiments.dashboard.runs import Run, read_run
+from experiments.dashboard.settings import setting_of
+from experiments.files import UserError, write_whole
+from experiments.report.sequences import sequence_tables
+from experiments.report.stories import story_tables
+from experiments.report.tables import Table
+from experiments.run_folder import RUNS
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportOptions:
+    """Put all ended runs below a folder into tables for a README (Markdown) and a paper (LaTeX), with JSON beside."""
+
+    folder: tyro.conf.Positional[str]
+    """Where the runs are, at any depth; a suite's name for its folder under runs/."""
+    out: str | None = None
+    """Path of the files to write, without an ending; by default report in the folder."""
+
+
+def report(args: Sequence[str]) -> int:
+    """Write OUT.md, OUT.tex and OUT.json, and print the Markdown."""
+    options = parse(ReportOptions, "report", args)
+    folder = Path(options.folder)
+    if not folder.is_dir() and (RUNS / folder).is_dir():
+        folder = RUNS / folder
+    out = Path(options.out) if options.out is not None else folder / "report"
+    paths = find_runs(folder)
+    runs = [read_run(path) for path in paths]
+    names = [str(path.relative_to(folder)) if path != folder else path.name for path in paths]
+    ended, left = _sorted_out(runs, names)
+    if not ended:
+        raise UserError(f"{folder}: none of its {len(runs)} runs has ended: {left[0]}")
+    if not out.parent.is_dir():
+        raise UserError(f"--out {out}: expected the path of files in a folder that exists")
+    algorithmic = [place for place in ended if isinstance(runs[place].config, TrainConfig)]
+    stories = [place for place in ended if place not in algorithmic]
+    tables = [*sequence_tables(runs, algorithmic), *story_tables(runs, stories)]
+    made_by = f"python -m experiments report {shlex.quote(options.folder)}"
+    origins = [[names[place], *_origin(runs[place])] for place in ended]
+    text = _markdown(tables, origins, left, made_by)
+    write_whole(f"{out}.md", text)
+    write_whole(f"{out}.tex", _latex(tables, names, left, made_by))
+    write_whole(f"{out}.json", json.dumps(_data(tables, runs, names, made_by), indent=1) + "\n")
+    print(text, end="")
+    for ending in ("md", "tex", "json"):
+        print(f"{out}.{ending}", file=sys.stderr)
+    return 0
+
+
+def _sorted_out(runs: Sequence[Run], names: Sequence[str]) -> tuple[list[int], list[str]]:
+    """The places of the runs that count, and why the others do not: each seed of a setting once, and only if ended."""
+    first: dict[str, int] = {}
+    left = []
+    for place, run in enumerate(runs):
+        if run.status != "done" or run.config is None:
+            left.append(f"{names[place]} ({run.status})")
+            continue
+        same = first.setdefault(repr((subject_of(run.config), setting_of(run.config), run.config.seed)), place)
+        if same != place:
+            left.append(f"{names[place]} (has the setting and seed of {names[same]})")
+    return list(first.values()), left
+
+
+def _markdown(tables: Sequence[Table], origins: Sequence[Sequence[str]], left: Sequence[str], made_by: str) -> str:
+    lines = [f"Made by `{made_by}`.", ""]
+    for table in tables:
+        lines += [table.markdown(), ""]
+    lines += ["### Runs", "", "| run | seed | made by | torch | commit |", "|---|---|---|---|---|"]
+    lines += ["| " + " | ".join(cells) + " |" for cells in origins]
+    return "\n".join([*lines, *(["", f"Not in the tables: {'; '.join(left)}."] if left else [])]) + "\n"
+
+
+def _latex(tables: Sequence[Table], names: Sequence[str], left: Sequence[str], made_by: str) -> str:
+    lines = [f"% Made by {made_by}; needs \\usepackage{{booktabs}}."]
+    lines += [f"% Not in the tables: {one}" for one in left]
+    return "\n\n".join(["\n".join(lines), *(table.latex(names) for table in tables)]) + "\n"
+
+
+def _data(tables: Sequence[Table], runs: Sequence[Run], names: Sequence[str], made_by: str) -> dict[str, Any]:
+    told = [
+        {"name": name, "status": run.status}
+        | {key: run.result.get(key) for key in ("command", "versions", "config") if run.status == "done"}
+        for run, name in zip(runs, names, strict=True)
+    ]
+    return {"made_by": made_by, "tables": [table.data(names) for table in tables], "runs": told}
+
+
+def _origin(run: Run) -> list[str]:
+    """Seed, command, torch and commit of an ended run."""
+    assert run.config is not None
+    versions = run.result.get("versions") or {}
+    command = str(run.result.get("command", "unknown")).replace("|", "\\|")
+    return [
+        str(run.config.seed),
+        f"`{command}`",
+        str(versions.get("torch", "-")),
+        str(versions.get("commit", "-"))[:12],
+    ]

@@ -1,0 +1,72 @@
+"""What is said of several seeds: quartiles that know of runs that never arrived, and how sure one can be."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+_RESAMPLES = 10_000
+# Two-sided 95 %.
+_LEVEL = 0.95
+_NORMAL_QUANTILE = 1.959964
+
+
+class Interval(NamedTuple):
+    """Where a number lies with 95 % confidence; infinite where it may never be reached."""
+
+    low: float
+    high: float
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The value below which this share of the values lies, linear between neighbours; infinity is a value as any other.
+
+    ValueError for no values.
+    """
+    if not values:
+        raise ValueError("no values")
+    ordered = sorted(values)
+    place = share * (len(ordered) - 1)
+    low, high = ordered[math.floor(place)], ordered[math.ceil(place)]
+    part = place - math.floor(place)
+    return high if math.isinf(high) and part > 0 else low if part == 0 else low + part * (high - low)
+
+
+def bootstrap(values: Sequence[float], statistic: Callable[[Any], Any]) -> Interval | None:
+    """Percentile bootstrap of a statistic, 10,000 samples from a fixed seed; None for less than two values.
+
+    statistic: of an array (sample, value) along its last axis.
+    """
+    if len(values) < 2:
+        return None
+    numbers = np.asarray(values, dtype=float)
+    drawn = numbers[np.random.default_rng(0).integers(len(numbers), size=(_RESAMPLES, len(numbers)))]
+    found = np.sort(statistic(drawn))
+    edge = (1 - _LEVEL) / 2
+    low, high = (found[min(int(share * _RESAMPLES), _RESAMPLES - 1)] for share in (edge, 1 - edge))
+    return Interval(float(low), float(high))
+
+
+def medians(drawn: Any) -> Any:
+    """The median along the last axis, infinite where the upper of its middle values is."""
+    ordered = np.sort(drawn, axis=-1)
+    size = ordered.shape[-1]
+    low, high = ordered[..., (size - 1) // 2], ordered[..., size // 2]
+    return np.where(np.isinf(high), high, (low + np.where(np.isinf(high), 0, high)) / 2)
+
+
+def success_interval(successes: int, tries: int) -> Interval:
+    """Wilson's interval for a share (Wilson 1927), which is not certain of a share of which all tries succeeded.
+
+        (p + z^2 / 2n -+ z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)
+
+    tries: at least 1.
+    """
+    share, square = successes / tries, _NORMAL_QUANTILE**2
+    middle = share + square / (2 * tries)
+    width = _NORMAL_QUANTILE * math.sqrt(share * (1 - share) / tries + square / (4 * tries**2))
+    whole = 1 + square / tries
+    # Exactly 0 and 1 at the ends, where rounding would miss them.
+    low = (middle - width) / whole if successes else 0.0
+    return Interval(low, (middle + width) / whole if successes < tries else 1.0)
