@@ -33,7 +33,10 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         return _command(args[0])(args[1:])
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        from experiments.parallel import ranks
+
+        if ranks().first:
+            print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""

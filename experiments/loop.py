@@ -15,6 +15,7 @@ from experiments.checkpoint import load_checkpoint, read_progress, save_checkpoi
 from experiments.config import CHANGEABLE, Config
 from experiments.files import UserError
 from experiments.metrics import MetricsFile
+from experiments.parallel import ranks
 from experiments.progress import Progress
 from experiments.run_folder import RunFolder
 from experiments.seeds import generator_for
@@ -23,11 +24,13 @@ from experiments.tracking import Tracker
 Settings = TypeVar("Settings", bound=Config)
 Model = TypeVar("Model", bound=nn.Module)
 
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
+
 
 @contextmanager
 def handling_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     """Give Ctrl-C and SIGTERM to a handler, and back to the one before."""
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handler) for number in _STOPPING}
     try:
         yield
     finally:
@@ -53,12 +56,12 @@ class Request:
 
 
 @contextmanager
-def deferred_signals() -> Iterator[Request]:
-    """Let Ctrl-C and SIGTERM wait for the end of a step; a second one does not wait."""
+def deferred_signals(*, always: bool = False) -> Iterator[Request]:
+    """Let Ctrl-C and SIGTERM wait for the end of a step; a second one does not wait unless they always do."""
     request = Request()
 
     def note(number: int, frame: FrameType | None) -> None:
-        if request.number is not None:
+        if request.number is not None and not always:
             raise Stopped(number)
         request.number = number
 
@@ -84,6 +87,7 @@ class TrainingLoop(ABC, Generic[Settings, Model]):
         self.folder, self.run_id, self.optimizer = folder, run_id, optimizer
         self.device = torch.device(config.device)
         self.generator = generator_for("train", config.seed)
+        self.ranks = ranks()
         self.step = 0
         self.seconds = 0.0
 
@@ -146,17 +150,26 @@ class TrainingLoop(ABC, Generic[Settings, Model]):
 
     def train(self, metrics: MetricsFile, tracker: Tracker, progress: Progress) -> None:
         """Run to the end. Raises Stopped after Ctrl-C or SIGTERM, NotFinite for a loss that is no number."""
-        with deferred_signals() as stop:
+        # torchrun passes on what its processes have heard already, and ends those that do not stop.
+        with deferred_signals(always=self.ranks.count > 1) as stop:
             started = time.monotonic() - self.seconds
             while self.step < self.last_step:
                 self._train_step(progress)
                 self.seconds = time.monotonic() - started
                 self.record(metrics, tracker, progress)
-                if stop.number is not None or self.step % self.config.checkpoint_every == 0:
+                number = self._stop(stop.number)
+                if number is not None or self.step % self.config.checkpoint_every == 0:
                     self.save()
-                if stop.number is not None:
-                    raise Stopped(stop.number)
+                if number is not None:
+                    raise Stopped(number)
         self.save()
+
+    def _stop(self, number: int | None) -> int | None:
+        """The signal to stop after, which all processes of a training do after the same step."""
+        if self.ranks.count == 1:
+            return number
+        heard = self.ranks.sums([float(number == one) for one in _STOPPING], self.device)
+        return next((one for one, count in zip(_STOPPING, heard, strict=True) if count), None)
 
     def record(self, metrics: MetricsFile, tracker: Tracker, progress: Progress) -> None:
         """Write this step's row of metrics, if one is due, everywhere."""

@@ -1,9 +1,14 @@
 """What `train` does with every kind of run: its folder, its checkpoint, the tracker, the signals, the exit code."""
 
+import contextlib
+import dataclasses
+import io
 import os
 import secrets
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -13,6 +18,7 @@ from experiments.config import Config, to_yaml
 from experiments.files import UserError, write_whole
 from experiments.loop import NotFinite, Stopped, TrainingLoop, handling_signals
 from experiments.metrics import MetricsFile, cut, read_metrics
+from experiments.parallel import Ranks, choose_device, joined
 from experiments.progress import SHOWN, Progress
 from experiments.run_folder import RunFolder, versions
 from experiments.tracking import Tracker, import_wandb, resolve_mode, start_tracker
@@ -42,9 +48,10 @@ def run_training(
     if mode != "disabled":
         import_wandb()
 
-    def work(folder: RunFolder) -> int:
+    def work(folder: RunFolder, ranks: Ranks) -> int:
         trainer = make(folder, new_run_id(folder))
         earlier = take_up(folder, trainer)
+        ranks.agree(folder.checkpoint.read_bytes)  # `_help` takes it
         print(f"{title}, {trainer.parameters:,} parameters, in {folder.path}", file=sys.stderr)
         tracker = Tracker(trainer.run_id)
         exit_code, closing = 1, ""
@@ -77,13 +84,33 @@ def run_training(
         return exit_code
 
     try:
-        with handling_signals(stop_at_once):
-            folder = RunFolder(config.resume) if config.resume else RunFolder.create(config)
-            with folder.locked():
-                return work(folder)
+        with joined(config.device) as ranks:
+            if not ranks.first:
+                return _help(config, make, ranks)
+            with handling_signals(stop_at_once):
+                folder = RunFolder(config.resume) if config.resume else RunFolder.create(config)
+                with folder.locked():
+                    return work(folder, ranks)
     except Stopped as stop:
         print("stopped", file=sys.stderr)
         return stop.exit_code
+
+
+def _help(config: Config, make: Callable[[RunFolder, str], AnyLoop], ranks: Ranks) -> int:
+    """Train beside the first process, in a folder that is thrown away, and say nothing."""
+    silence = contextlib.redirect_stderr(io.StringIO())
+    with tempfile.TemporaryDirectory() as place, silence, handling_signals(stop_at_once):
+        folder = RunFolder.create(dataclasses.replace(config, out=str(Path(place) / "run")))
+        trainer = make(folder, new_run_id(folder))
+        folder.checkpoint.write_bytes(ranks.agree(bytes))
+        trainer.restore()
+        try:
+            _train(trainer, folder, Tracker(trainer.run_id), {})
+        except Stopped as stop:
+            return stop.exit_code
+        except NotFinite:
+            return 1
+    return 0
 
 
 def new_run_id(folder: RunFolder) -> str:
@@ -94,6 +121,7 @@ def new_run_id(folder: RunFolder) -> str:
 def prepare(device: str, threads: int) -> None:
     """UserError for a device that is not there; sets the threads."""
     try:
+        choose_device(device)
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]

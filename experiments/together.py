@@ -25,6 +25,7 @@ from experiments.config import Config, TrainConfig
 from experiments.files import UserError, write_whole
 from experiments.loop import Stopped, handling_signals
 from experiments.models import make_model, make_task
+from experiments.parallel import ranks
 from experiments.processes import Job, cores, run_jobs
 from experiments.run_folder import RUNS, RunFolder, claim
 from experiments.running import prepare, stop_at_once
@@ -80,6 +81,8 @@ def train_seeds(config: Config, args: Sequence[str]) -> int:
     assert config.seeds is not None
     if config.resume is not None:
         raise UserError(f"--resume {config.resume} goes on with one run; --seeds begins new ones")
+    if ranks().count > 1:
+        raise UserError("--seeds starts processes of its own: leave torchrun out, or train one seed with it")
     # What cannot be is refused before there is a folder.
     way = choose_way(config, config.seeds)
     path = Path(config.out) if config.out is not None else claim(RUNS / f"{config.label}-seeds")

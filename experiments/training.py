@@ -15,6 +15,7 @@ from experiments.evaluation import evaluate, validation_batches
 from experiments.loop import TrainingLoop
 from experiments.models import backend_line, make_model, training_lengths
 from experiments.optimizers import GravesRMSProp
+from experiments.parallel import ranks
 from experiments.progress import Progress
 from experiments.run_folder import RunFolder
 from experiments.seeds import generator_for
@@ -31,6 +32,7 @@ class Trainer(TrainingLoop[TrainConfig, SequenceModule]):
 
     def __init__(self, config: TrainConfig, task: Task, folder: RunFolder, run_id: str) -> None:
         """UserError for sizes that cannot be, or a device that is not there."""
+        self._rows = ranks().share(config.batch_size)
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(generator_for("weights", config.seed).get_state())
             model = make_model(config, task).to(config.device)
@@ -95,9 +97,10 @@ class Trainer(TrainingLoop[TrainConfig, SequenceModule]):
         self.end_step(batch, loss)
 
     def begin_step(self) -> Batch:
-        """Make ready for the gradient of the next batch, which it returns."""
+        """Make ready for the gradient of the next batch, and return this process's share of it."""
         length = self.curriculum.draw(self.generator)
-        batch = self.task.sample(self.config.batch_size, length=length, generator=self.generator).to(self.device)
+        whole = self.task.sample(self.config.batch_size, length=length, generator=self.generator)
+        batch = Batch(*(tensor[self._rows] for tensor in whole)).to(self.device)
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate
         self.optimizer.zero_grad(set_to_none=True)
@@ -105,6 +108,7 @@ class Trainer(TrainingLoop[TrainConfig, SequenceModule]):
 
     def end_step(self, batch: Batch, loss: float) -> None:
         """Update the weights by their gradients; NotFinite where that cannot be."""
+        loss, scored = self._together(loss, float(batch.mask.sum()))
         norm = self._clip()
         self._losses.append(loss)
         self._norms.append(norm)
@@ -113,8 +117,18 @@ class Trainer(TrainingLoop[TrainConfig, SequenceModule]):
         self.optimizer.step()
         self.step += 1
         if not self.curriculum.complete:
-            scored = float(batch.mask.sum()) * self.task.output_size / self.config.batch_size
-            self.curriculum.report(loss / math.log(2) / scored)
+            scored_bits = scored * self.task.output_size / self.config.batch_size
+            self.curriculum.report(loss / math.log(2) / scored_bits)
+
+    def _together(self, loss: float, scored: float) -> tuple[float, float]:
+        """The batch's loss and scored steps from those of the shares; gives every weight the batch's gradient, too."""
+        count = self.ranks.count
+        if count > 1:
+            gradients = [weight.grad for weight in self._weights if weight.grad is not None]
+            self.ranks.add_up(gradients)
+            torch._foreach_div_(gradients, count)
+        losses, scored = self.ranks.sums([loss, scored], self.device)
+        return losses / count, scored
 
     def _backpropagate(self, batch: Batch) -> float:
         """Give every weight its gradient, chunk by chunk where it is truncated; returns the loss."""
@@ -178,7 +192,7 @@ class Trainer(TrainingLoop[TrainConfig, SequenceModule]):
         }
 
     def _validate(self, progress: Progress) -> dict[str, Any]:
-        scores = evaluate(self.model, ((self.task, batch) for batch in self.validation))
+        scores = self.ranks.agree(lambda: evaluate(self.model, ((self.task, batch) for batch in self.validation)))
         wrong, solved_at = scores["wrong_bits_per_sequence"], self.config.solved_at
         if self.solved_step is None and solved_at is not None and wrong < solved_at:
             self.solved_step, self.seconds_to_solve = self.step, self.seconds

@@ -9,6 +9,7 @@ from torch import Tensor
 from experiments.files import UserError
 from experiments.loop import TrainingLoop
 from experiments.optimizers import GravesRMSProp
+from experiments.parallel import ranks
 from experiments.progress import Progress
 from experiments.run_folder import RunFolder
 from experiments.stories.config import StoryConfig
@@ -39,6 +40,9 @@ class StoryTrainer(TrainingLoop[StoryConfig, StoryModel]):
 
     def __init__(self, config: StoryConfig, data: StoryData, folder: RunFolder, run_id: str) -> None:
         """UserError for sizes that cannot be."""
+        self._rows = ranks().share(config.batch_size)
+        if config.length_groups > self._rows.stop - self._rows.start:
+            raise UserError(f"--length-groups {config.length_groups} is above a process's share of --batch-size")
         model = stack(make_models(config, data.sizes)).to(config.device).train()
         super().__init__(config, folder, run_id, model, _make_optimizer(config, model))
         self.data = data
@@ -92,6 +96,7 @@ class StoryTrainer(TrainingLoop[StoryConfig, StoryModel]):
         config = self.config
         batch = self.data.draw(config.restarts * config.batch_size, self.generator)
         times = self._times(batch)
+        batch, times = self._share(batch, times)
         batch = batch.to(self.device)
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate
@@ -103,11 +108,28 @@ class StoryTrainer(TrainingLoop[StoryConfig, StoryModel]):
             loss.sum().backward()
             losses += loss.detach().cpu()
             wrong += (logits.argmax(-1) != part.answer.view(config.restarts, -1)).sum(1).cpu()
+        losses, wrong = self._together(losses, wrong)
         norms = clip_gradients(list(self.model.parameters()), config.restarts, config.clip, config.clip_norm)
         self._count(losses.tolist(), wrong.tolist(), norms.tolist(), progress)
         self.optimizer.step()
         self.step += 1
         progress.update({"step": self.step}, self.sequences)
+
+    def _share(self, batch: Questions, times: Tensor | None) -> tuple[Questions, Tensor | None]:
+        """This process's questions of every restart."""
+        if self.ranks.count == 1:
+            return batch, times
+        index = torch.arange(len(batch.answer)).view(self.config.restarts, -1)[:, self._rows].flatten()
+        rows = batch.rows(index)
+        return rows, None if times is None else times[index, : rows.story.size(1)]
+
+    def _together(self, losses: Tensor, wrong: Tensor) -> tuple[Tensor, Tensor]:
+        """Sums over the batch from those over the shares; gives every weight the batch's gradient, too."""
+        if self.ranks.count > 1:
+            parameters = [one.grad for one in self.model.parameters() if one.grad is not None]
+            losses, wrong = losses.to(self.device), wrong.to(self.device)
+            self.ranks.add_up([*parameters, losses, wrong])
+        return losses.cpu(), wrong.cpu()
 
     def _times(self, batch: Questions) -> Tensor | None:
         """Ages of the sentences for a MemN2N, whose noise the trainer draws; sets its linear start too."""
@@ -168,7 +190,8 @@ class StoryTrainer(TrainingLoop[StoryConfig, StoryModel]):
 
     def _validate(self) -> dict[str, Any]:
         """Means over the tasks and restarts, and the best restart."""
-        scores = [measure(self.model, self.config.restarts, questions) for questions in self.data.valid.values()]
+        valid = self.data.valid.values()
+        scores = self.ranks.agree(lambda: [measure(self.model, self.config.restarts, one) for one in valid])
         errors = [_mean(list(column)) for column in zip(*(error for error, _ in scores), strict=True)]
         losses = [_mean(list(column)) for column in zip(*(loss for _, loss in scores), strict=True)]
         return {
