@@ -16,6 +16,7 @@ HELP = """usage: python -m experiments COMMAND ...
   report FOLDER            put many runs into tables for a README or a paper, with intervals and published numbers
   benchmark [MODEL ...]    time models beside their floor and beside eager PyTorch, or measure their memory
   dashboard [FOLDER]       all runs below a folder on one page, a file or served
+  inspect RUN [RUN2]       step through what a run's memory did, or two side by side, on one page
   recipes                  list the papers' settings that --recipe takes, with counts of parameters
 
 `python -m experiments COMMAND --help` lists the options of a command; `python -m tasks list` the tasks.
@@ -53,6 +54,7 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
     from experiments.benchmark.commands import benchmark
     from experiments.dashboard.command import dashboard
     from experiments.files import UserError
+    from experiments.inspector.command import inspect
     from experiments.names import nearest
     from experiments.recipes import table
     from experiments.report.command import report
@@ -72,6 +74,7 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
         "report": report,
         "benchmark": benchmark,
         "dashboard": dashboard,
+        "inspect": inspect,
         "recipes": recipes,
     }
     if name not in known:

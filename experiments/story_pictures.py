@@ -46,9 +46,9 @@ def story_figure(model: StoryModel, vocabulary: Vocabulary, one: StoryBatch, tit
         trace = watch(one.story[:, :told], one.question)
     logits = trace.logits[0, : len(vocabulary)]
     asked = AskedStory(
-        sentences=[_text(sentence, vocabulary) for sentence in one.story[0, :told]],
+        sentences=[sentence_text(sentence, vocabulary) for sentence in one.story[0, :told]],
         supports=one.supports[0].nonzero().flatten().tolist(),
-        question=_text(one.question[0], vocabulary) + "?",
+        question=sentence_text(one.question[0], vocabulary) + "?",
         answer=vocabulary.words[int(one.answer)],
         predicted=vocabulary.words[int(logits.argmax())],
     )
@@ -91,5 +91,6 @@ def _episode(words: Tensor, trace: NTMTrace, answer: Tensor) -> Episode:
     )
 
 
-def _text(words: Tensor, vocabulary: Vocabulary) -> str:
+def sentence_text(words: Tensor, vocabulary: Vocabulary) -> str:
+    """The words of one sentence, without padding."""
     return " ".join(vocabulary.words[word] for word in words.tolist() if word)

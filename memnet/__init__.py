@@ -4,7 +4,9 @@ from memnet.cells import (
     Cell,
     FeedForwardCell,
     GRUCell,
+    GRUGates,
     LSTMCell,
+    LSTMGates,
     LSTMState,
     RNNCell,
     RNNState,
@@ -15,7 +17,7 @@ from memnet.entnet import EntNet, EntNetCell, EntNetState, EntNetTrace
 from memnet.key_value import KeyValueMemory, KeyValueMemoryNetwork, KeyValueRead, KeyValueTrace
 from memnet.memn2n import MemN2N, MemN2NTrace
 from memnet.ntm import NTM, HeadParameters, NTMCell, NTMState, NTMTrace
-from memnet.recurrent import GRU, LSTM, RNN
+from memnet.recurrent import GRU, LSTM, RNN, RecurrentTrace
 from memnet.sequence import SequenceModule, detach_state
 from memnet.story import StoryModel
 from memnet.story_reader import StoryReader, StoryReaderTrace
@@ -32,12 +34,14 @@ __all__ = [
     "EntNetTrace",
     "FeedForwardCell",
     "GRUCell",
+    "GRUGates",
     "HeadParameters",
     "KeyValueMemory",
     "KeyValueMemoryNetwork",
     "KeyValueRead",
     "KeyValueTrace",
     "LSTMCell",
+    "LSTMGates",
     "LSTMState",
     "MemN2N",
     "MemN2NTrace",
@@ -46,6 +50,7 @@ __all__ = [
     "NTMTrace",
     "RNNCell",
     "RNNState",
+    "RecurrentTrace",
     "SequenceModule",
     "StackedCell",
     "StoryModel",

@@ -35,6 +35,21 @@ class LSTMState(NamedTuple):
     cell: Tensor
 
 
+class LSTMGates(NamedTuple):
+    """What an LSTM let in, kept and let out: (batch, hidden), in (0, 1)."""
+
+    input: Tensor
+    forget: Tensor
+    output: Tensor
+
+
+class GRUGates(NamedTuple):
+    """How much of the past a GRU let into its candidate, and how much of it stays: (batch, hidden), in (0, 1)."""
+
+    reset: Tensor
+    update: Tensor
+
+
 class Cell(nn.Module):
     """One step of a recurrent network.
 
@@ -62,6 +77,10 @@ class Cell(nn.Module):
     def step(self, projected: tuple[Tensor, ...], state: State) -> tuple[Tensor, State]:
         """One step from projected input: (batch, output_size) and the next state."""
         raise NotImplementedError
+
+    def watched_step(self, projected: tuple[Tensor, ...], state: State) -> tuple[Tensor, State, Any]:
+        """`step`, with what steered it beside its results: a NamedTuple of tensors, batch first, or () for nothing."""
+        return *self.step(projected, state), ()
 
     def forward(self, input: Tensor, state: State) -> tuple[Tensor, State]:
         """One step: input (batch, input_size) to output (batch, output_size) and the next state."""
@@ -235,11 +254,16 @@ class LSTMCell(_LayerCell):
         return LSTMState(*self.initial_tensors(batch_size))
 
     def step(self, projected: tuple[Tensor, ...], state: LSTMState) -> tuple[Tensor, LSTMState]:
+        output, state, _ = self.watched_step(projected, state)
+        return output, state
+
+    def watched_step(self, projected: tuple[Tensor, ...], state: LSTMState) -> tuple[Tensor, LSTMState, LSTMGates]:
         total = (projected[0] + self.recurrent(state.hidden)).to(state.cell.dtype)
         input_gate, forget_gate, candidate, output_gate = total.chunk(4, -1)
-        cell = torch.sigmoid(forget_gate) * state.cell + torch.sigmoid(input_gate) * torch.tanh(candidate)
-        hidden = torch.sigmoid(output_gate) * torch.tanh(cell)
-        return hidden, LSTMState(hidden, cell)
+        gates = LSTMGates(torch.sigmoid(input_gate), torch.sigmoid(forget_gate), torch.sigmoid(output_gate))
+        cell = gates.forget * state.cell + gates.input * torch.tanh(candidate)
+        hidden = gates.output * torch.tanh(cell)
+        return hidden, LSTMState(hidden, cell), gates
 
 
 class GRUCell(_LayerCell):
@@ -270,6 +294,10 @@ class GRUCell(_LayerCell):
         return RNNState(*self.initial_tensors(batch_size))
 
     def step(self, projected: tuple[Tensor, ...], state: RNNState) -> tuple[Tensor, RNNState]:
+        output, state, _ = self.watched_step(projected, state)
+        return output, state
+
+    def watched_step(self, projected: tuple[Tensor, ...], state: RNNState) -> tuple[Tensor, RNNState, GRUGates]:
         dtype, size = state.hidden.dtype, self.hidden_size
         from_input = projected[0].to(dtype)
         from_hidden = self.recurrent(state.hidden).to(dtype)
@@ -277,7 +305,7 @@ class GRUCell(_LayerCell):
         reset, update = gates.chunk(2, -1)
         candidate = torch.tanh(from_input[..., 2 * size :] + reset * from_hidden[..., 2 * size :])
         hidden = torch.lerp(candidate, state.hidden, update)
-        return hidden, RNNState(hidden)
+        return hidden, RNNState(hidden), GRUGates(reset, update)
 
 
 class StackedCell(Cell):
@@ -303,8 +331,16 @@ class StackedCell(Cell):
         return tuple(layer.project(input, first)[0] for layer in seeing)
 
     def step(self, projected: tuple[Tensor, ...], state: tuple[State, ...]) -> tuple[Tensor, tuple[State, ...]]:
+        output, state, _ = self.watched_step(projected, state)
+        return output, state
+
+    def watched_step(
+        self, projected: tuple[Tensor, ...], state: tuple[State, ...]
+    ) -> tuple[Tensor, tuple[State, ...], tuple[Any, ...]]:
+        """`step`, with what every layer's own gives beside its results."""
         outputs: list[Tensor] = []
         states: list[State] = []
+        watched: list[Any] = []
         for index, (layer, layer_state) in enumerate(zip(self._cells(), state, strict=True)):
             if index == 0:
                 from_input = projected[0]
@@ -312,10 +348,11 @@ class StackedCell(Cell):
                 from_input = projected[index] + layer.project(outputs[-1], self.input_size)[0]
             else:
                 from_input = layer.project(outputs[-1])[0]
-            output, layer_state = layer.step((from_input,), layer_state)
+            output, layer_state, steered = layer.watched_step((from_input,), layer_state)
             outputs.append(output)
             states.append(layer_state)
-        return (torch.cat(outputs, -1) if self.skip else outputs[-1]), tuple(states)
+            watched.append(steered)
+        return (torch.cat(outputs, -1) if self.skip else outputs[-1]), tuple(states), tuple(watched)
 
     def _cells(self) -> list[Cell]:
         return list(self.layers)  # type: ignore[arg-type]

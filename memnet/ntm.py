@@ -65,6 +65,7 @@ class NTMTrace(NamedTuple):
     reads:         (batch, time, num_reads, slot_size).
     read_weights:  (batch, time, num_reads, num_slots).
     write_weights: (batch, time, num_writes, num_slots).
+    memory:        (batch, time, num_slots, slot_size), after every step's writes.
     heads:         HeadParameters with a time axis after the batch.
     state:         the state after the last step.
     """
@@ -73,6 +74,7 @@ class NTMTrace(NamedTuple):
     reads: Tensor
     read_weights: Tensor
     write_weights: Tensor
+    memory: Tensor
     heads: HeadParameters
     state: NTMState
 
@@ -372,6 +374,7 @@ class NTM(SequenceModule):
             reads=torch.stack([one.reads for one in states], 1),
             read_weights=torch.stack([one.read_weights for one in states], 1),
             write_weights=torch.stack([one.write_weights for one in states], 1),
+            memory=torch.stack([one.memory for one in states], 1),
             heads=HeadParameters(*(torch.stack(parts, 1) for parts in zip(*heads, strict=True))),
             state=last,
         )

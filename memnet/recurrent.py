@@ -1,12 +1,50 @@
 """Recurrent networks without external memory, behind the interface of every sequence model."""
 
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
-from memnet.cells import make_controller
-from memnet.sequence import SequenceModule
+import torch
+from torch import Tensor
+
+from memnet.cells import State, make_controller
+from memnet.sequence import SequenceModule, map_state
 
 
-class RNN(SequenceModule):
+class RecurrentTrace(NamedTuple):
+    """A recurrent network watched over time, for pictures.
+
+    output: (batch, time, output_size), before any squashing.
+    states: the cell's state after every step, with a time axis after the batch; of several layers a tuple.
+    gates:  LSTMGates or GRUGates with a time axis after the batch, () of an RNN; of several layers a tuple.
+    state:  the state after the last step.
+    """
+
+    output: Tensor
+    states: State
+    gates: Any
+    state: State
+
+
+class RecurrentNetwork(SequenceModule):
+    """What RNN, LSTM and GRU share beside a sequence module's interface."""
+
+    def trace(self, input: Tensor, state: State | None = None, *, lengths: Tensor | None = None) -> RecurrentTrace:
+        """Run as `forward` does and keep states and gates of every step.
+
+        Arguments and errors as for forward. What is kept of steps after a row's length means nothing.
+        """
+        watched: list[tuple[State, Any]] = []
+
+        def step(projected: tuple[Tensor, ...], state: State) -> tuple[Tensor, State]:
+            output, state, gates = self.cell.watched_step(projected, state)
+            watched.append((state, gates))
+            return output, state
+
+        output, last = self._run(input, state, lengths, step)
+        states, gates = (map_state(lambda *steps: torch.stack(steps, 1), *kept) for kept in zip(*watched, strict=True))
+        return RecurrentTrace(output, states, gates, last)
+
+
+class RNN(RecurrentNetwork):
     """Stacked Elman networks with a linear readout.
 
     input_size, output_size, hidden_size: features; num_layers: layers.
@@ -40,7 +78,7 @@ class RNN(SequenceModule):
         super().__init__(cell, output_size)
 
 
-class LSTM(SequenceModule):
+class LSTM(RecurrentNetwork):
     """Stacked long short-term memories with a linear readout.
 
     input_size, output_size, hidden_size: features; num_layers: layers.
@@ -76,7 +114,7 @@ class LSTM(SequenceModule):
         super().__init__(cell, output_size)
 
 
-class GRU(SequenceModule):
+class GRU(RecurrentNetwork):
     """Stacked gated recurrent units with a linear readout.
 
     input_size, output_size, hidden_size: features; num_layers: layers.

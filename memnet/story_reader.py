@@ -20,7 +20,8 @@ class StoryReaderTrace(NamedTuple):
     words:    (batch, time) what was read: the story's words, the question's, and 0 for the question mark at the end
               and for padding after it.
     lengths:  (batch,) steps of each row, the question mark included.
-    sequence: what the sequence model's own trace returned (an NTM has one), or its outputs (batch, time, vocab_size).
+    sequence: what the sequence model's own trace returned (an NTMTrace or a RecurrentTrace), or its outputs (batch,
+              time, vocab_size) where it has none.
     """
 
     logits: Tensor

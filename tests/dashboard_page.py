@@ -1,4 +1,4 @@
-"""Reading the dashboard's page as a browser would."""
+"""Reading a page as a browser would."""
 
 import json
 from html.parser import HTMLParser

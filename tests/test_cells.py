@@ -279,3 +279,47 @@ def test_options_reach_the_cells() -> None:
     torch.manual_seed(0)
     high = memnet.LSTM(3, 2, hidden_size=4, forget_bias=9.0).cell.bias_ih[4:8]
     assert (high > 9 - 1 / math.sqrt(4)).all()
+
+
+def gate_of(cell: Any, part: int, input: Tensor, hidden: Tensor) -> Tensor:
+    """sigmoid(W x + b + U h + c) with the weights of one of the cell's gates, in the order of torch.nn."""
+    rows = slice(part * HIDDEN, (part + 1) * HIDDEN)
+    from_input = input @ cell.weight_ih[rows].T + cell.bias_ih[rows]
+    return torch.sigmoid(from_input + hidden @ cell.weight_hh[rows].T + cell.bias_hh[rows])
+
+
+GATES = {"lstm": {"input": 0, "forget": 1, "output": 3}, "gru": {"reset": 0, "update": 1}, "rnn-tanh": {}}
+
+
+@pytest.mark.parametrize("name", GATES)
+@pytest.mark.parametrize("num_layers", [1, 2])
+def test_a_trace_keeps_states_and_gates_of_every_step(name: str, num_layers: int) -> None:
+    kind = {"lstm": memnet.LSTM, "gru": memnet.GRU, "rnn-tanh": memnet.RNN}[name]
+    model = drawn_anew(kind(INPUT, 2, hidden_size=HIDDEN, num_layers=num_layers))
+    input = input_of(4, 6, INPUT)
+    _, start = model(input_of(4, 3, INPUT, seed=1))
+    output, last = model(input, start)
+    trace = model.trace(input, start)
+    assert torch.equal(trace.output, output)
+    assert all(map(torch.equal, state_tensors(trace.state), state_tensors(last)))
+    layers = [(model.cell, trace.states, trace.gates, start)]
+    if num_layers > 1:
+        layers = list(zip(model.cell.layers, trace.states, trace.gates, start, strict=True))
+    below = input
+    for cell, states, gates, before in layers:
+        assert all(tensor.shape == (4, 6, HIDDEN) for tensor in state_tensors(states))
+        past = torch.cat([before.hidden[:, None], states.hidden[:, :-1]], 1)
+        assert [*getattr(gates, "_fields", ())] == list(GATES[name])
+        for gate, part in GATES[name].items():
+            assert_equal(getattr(gates, gate), gate_of(cell, part, below, past))
+        below = states.hidden
+    assert_equal(model.readout(below), output)
+
+
+def test_a_trace_heeds_lengths() -> None:
+    model, input, lengths = drawn_anew(memnet.GRU(INPUT, 2, hidden_size=HIDDEN)), input_of(3, 5, INPUT), [5, 2, 0]
+    trace = model.trace(input, lengths=torch.tensor(lengths))
+    output, last = model(input, lengths=torch.tensor(lengths))
+    assert torch.equal(trace.output, output)
+    assert torch.equal(trace.state.hidden, last.hidden)
+    assert torch.equal(trace.states.hidden[1, 1], last.hidden[1])

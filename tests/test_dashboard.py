@@ -14,9 +14,10 @@ from experiments.__main__ import main
 from experiments.dashboard.collect import Collector, find_runs
 from experiments.dashboard.curves import band, smoothed, thinned
 from experiments.dashboard.look import MODELS
-from experiments.dashboard.page import page, to_json
+from experiments.dashboard.page import page
 from experiments.dashboard.runs import is_locked, read_run
 from experiments.paper_curves import Curve
+from experiments.web.document import to_json
 from tests.dashboard_page import Reader, data_of
 from tests.made_up_runs import copy_run, length_test, metrics, story_run, suite, world_run
 

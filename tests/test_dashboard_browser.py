@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import pytest
 
 from experiments.__main__ import main
 from experiments.dashboard.serve import PageServer
+from tests.browser import PHONE, chromium, needs_chromium, opened, texts, until
 from tests.made_up_runs import copy_run, metrics, suite
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page, Request
+    from playwright.sync_api import Browser, Page
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+pytestmark = needs_chromium
 
 ODD = "odd \"name'</script><b>&amp; über"
 ROWS = "#runs tbody tr[id]"
+DRAWN = "#lengths .panel:last-child .main-svg"
 
 
 @pytest.fixture(scope="module")
@@ -38,40 +37,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM)
-        yield opened
-        opened.close()
-
-
-@contextmanager
-def opened(browser: Browser, address: str, **more: Any) -> Iterator[Page]:
-    """A page, drawn to its end. There must be no complaint and no request for anything else than itself."""
-    troubles: list[str] = []
-    settings = {"viewport": {"width": 1300, "height": 900}, "color_scheme": "light"} | more
-    context = browser.new_context(**settings)
-    context.set_default_timeout(100_000)
-    page = context.new_page()
-
-    def asked(request: Request) -> None:
-        if not request.url.startswith((address, "data:", "blob:")):
-            troubles.append(f"asked for {request.url}")
-
-    page.on("request", asked)
-    page.on("console", lambda message: troubles.append(message.text))
-    page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.goto(address)
-    page.wait_for_selector("#lengths .panel:last-child .main-svg")
-    yield page
-    context.close()
-    assert troubles == []
+    with chromium() as one:
+        yield one
 
 
 @pytest.fixture(scope="module")
 def from_disk(browser: Browser, runs: Path) -> Iterator[Page]:
-    with opened(browser, (runs / "dashboard.html").as_uri()) as page:
+    with opened(browser, (runs / "dashboard.html").as_uri(), DRAWN) as page:
         yield page
 
 
@@ -80,19 +52,6 @@ def page(from_disk: Page) -> Page:
     """The page from disk, with nothing filtered."""
     from_disk.click("#clear")
     return from_disk
-
-
-def until(page: Page, condition: str) -> None:
-    """Wait until a condition holds; the page itself forbids the evaluation of strings, as `wait_for_function` needs."""
-    for _ in range(2000):
-        if page.evaluate(condition):
-            return
-        page.wait_for_timeout(20)
-    raise AssertionError(condition)
-
-
-def texts(page: Page, place: str) -> list[str]:
-    return page.locator(place).all_inner_texts()
 
 
 def names(page: Page) -> list[str]:
@@ -226,8 +185,7 @@ def test_light_and_dark(page: Page) -> None:
 
 
 def test_on_a_phone_only_tables_scroll_sideways(browser: Browser, runs: Path) -> None:
-    phone = {"viewport": {"width": 360, "height": 780}, "has_touch": True, "is_mobile": True, "color_scheme": "dark"}
-    with opened(browser, (runs / "dashboard.html").as_uri(), **phone) as page:
+    with opened(browser, (runs / "dashboard.html").as_uri(), DRAWN, **PHONE) as page:
         assert page.evaluate("document.documentElement.scrollWidth") == 360
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(245, 246, 248)"
         assert page.locator("#runs .scroll").evaluate("(box) => box.scrollWidth > box.clientWidth")
@@ -239,7 +197,7 @@ def test_a_served_page_shows_what_is_new(browser: Browser, tmp_path: Path) -> No
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            with opened(browser, f"http://127.0.0.1:{server.server_address[1]}/") as page:
+            with opened(browser, f"http://127.0.0.1:{server.server_address[1]}/", DRAWN) as page:
                 page.fill("#text", "stopped")
                 (tmp_path / "copy-stopped" / "metrics.jsonl").write_text(metrics([80.0, 3.25]))
                 page.wait_for_selector(f"{ROWS} >> text=3.25")

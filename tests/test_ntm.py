@@ -446,6 +446,7 @@ def test_a_trace_shows_what_forward_does(addressing: str, read_order: str) -> No
         kept = 1 - torch.einsum("bhs,bhw->bhsw", trace.write_weights[:, time], trace.heads.erase[:, time])
         added = torch.einsum("bhs,bhw->bsw", trace.write_weights[:, time], trace.heads.add[:, time])
         assert_close(memory * kept.prod(1) + added, written)
+        assert_close(trace.memory[:, time], written)
         memory = written
     assert trace.heads.shift.shape == (BATCH, 5, 5, 5 * (addressing != "content"))
     assert trace.heads.key.shape == (BATCH, 5, 5, 4 * (addressing != "location"))

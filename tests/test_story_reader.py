@@ -72,9 +72,12 @@ def test_a_trace_holds_the_sequence_models_own() -> None:
     assert isinstance(trace.sequence, memnet.NTMTrace)
     assert trace.sequence.read_weights.shape == (4, max(trace.lengths), 1, 5)
     plain = lstm().trace(story_of(), question_of())
-    assert plain.sequence.shape == (4, max(plain.lengths), VOCAB)
+    assert isinstance(plain.sequence, memnet.RecurrentTrace)
+    assert plain.sequence.output.shape == (4, max(plain.lengths), VOCAB)
     for row, length in enumerate(plain.lengths.tolist()):
-        assert torch.equal(plain.sequence[row, length - 1], plain.logits[row])
+        assert torch.equal(plain.sequence.output[row, length - 1], plain.logits[row])
+    bare = StoryReader(memnet.SequenceModule(memnet.GRUCell(3, 4), VOCAB), VOCAB).trace(story_of(), question_of())
+    assert bare.sequence.shape == (4, max(bare.lengths), VOCAB)
 
 
 def test_the_backend_is_the_sequence_models() -> None:

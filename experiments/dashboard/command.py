@@ -11,8 +11,9 @@ from experiments.command_line import parse
 from experiments.dashboard.collect import Collector
 from experiments.dashboard.page import page
 from experiments.dashboard.serve import PageServer
-from experiments.files import UserError, write_whole
+from experiments.files import UserError
 from experiments.run_folder import RUNS
+from experiments.web.document import write_page
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,27 +37,17 @@ def dashboard(args: Sequence[str]) -> int:
     if options.serve:
         return _serve(folder, options)
     out = Path(options.out) if options.out is not None else folder / "dashboard.html"
-    collector = Collector(folder, out.parent)
-    data = collector.read()
-    if out.is_dir() or not out.parent.is_dir():
-        raise UserError(f"--out {out}: expected the path of a file in a folder that exists")
-    write_whole(out, page(data))
+    data = Collector(folder, out.parent).read()
+    write_page(out, page(data))
     for run in data["runs"]:
         for trouble in run["troubles"]:
             print(f"half-written run: {trouble}", file=sys.stderr)
-    print(out)
     return 0
 
 
 def _serve(folder: Path, options: DashboardOptions) -> int:
     if options.out is not None:
         raise UserError(f"--out {options.out} and --serve: a served page is no file; take one of them")
-    if not 0 <= options.port < 65536:
-        raise UserError(f"--port must be from 0 to 65535, not {options.port}")
     with PageServer(folder, options.port) as server:
-        print(f"http://127.0.0.1:{server.server_address[1]}/ shows {folder}; stop with Ctrl-C", flush=True)
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            print("stopped", file=sys.stderr)
+        server.run(str(folder))
     return 0

@@ -20,7 +20,7 @@ Row = dict[str, Any]
 
 # A folder with one of these is a run's, though perhaps half written.
 MARKS = ("config.yaml", "metrics.jsonl")
-FILES = (*MARKS, "result.json", "evaluation.json")
+FILES = (*MARKS, "result.json", "evaluation.json", "inspect.html")
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ def settled(config: StoryConfig) -> StoryConfig:
         return config
     path = config.babi_data or os.environ.get("MEMNET_BABI") or GENERATED
     path = path if path == GENERATED else os.path.abspath(path)
-    return dataclasses.replace(config, babi_data=path, numbers=_spelled(config.task_numbers))
+    return dataclasses.replace(config, babi_data=path, numbers=spelled(config.task_numbers))
 
 
 def load_data(config: StoryConfig) -> StoryData:
@@ -127,10 +127,15 @@ def load_tests(config: StoryConfig, vocabulary: Vocabulary, lengths: Sequence[in
     if config.task == "world-model":
         world = _world_model(config, lengths)
         return world.name, world.tests
-    release = _release(config)
-    examples = {task: _examples(config, release, task, "test") for task in config.task_numbers}
+    examples = test_examples(config)
     tests = {task: _encoded(one, vocabulary, config, f"task {task}") for task, one in examples.items()}
     return _name(config, {("test", task): one for task, one in examples.items()}), tests
+
+
+def test_examples(config: StoryConfig) -> dict[int, list[Example]]:
+    """Every test question of bAbI by task. UserError for a file of a release that is missing or cannot be read."""
+    release = _release(config)
+    return {task: _examples(config, release, task, "test") for task in config.task_numbers}
 
 
 def example_batch(config: StoryConfig, vocabulary: Vocabulary, count: int) -> StoryBatch:
@@ -241,11 +246,11 @@ def _check_files(config: StoryConfig, release: BabiData) -> None:
     absent = {task: release.missing([task], size=config.size) for task in config.task_numbers}
     if names := [name for missing in absent.values() for name in missing]:
         rest = [task for task, missing in absent.items() if not missing]
-        hint = f"; the other tasks have theirs: --task {_spelled(rest)}" if rest else ""
+        hint = f"; the other tasks have theirs: --task {spelled(rest)}" if rest else ""
         raise UserError(f"{config.babi_data}: {', '.join(names)} missing{hint}")
 
 
-def _spelled(tasks: Sequence[int]) -> str:
+def spelled(tasks: Sequence[int]) -> str:
     """Task numbers in order as --task takes them, "1,3-5"."""
     ranges: list[list[int]] = []
     for task in tasks:

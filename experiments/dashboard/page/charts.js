@@ -15,7 +15,7 @@ function drawNext() {
 
 /** The library takes longer than all the rest: it starts when the first screen is there. */
 function startCharts() {
-  document.body.append(make("script", {}, byId("library").textContent));
+  startLibrary();
   drawCharts();
 }
 
@@ -225,15 +225,10 @@ function decade(value) {
 
 function draw(panel, traces, scale, words, axes) {
   const plot = panel.querySelector(".plot");
-  const [ink, grid, card] = [colour("soft"), colour("grid"), colour("card")];
-  const axis = { gridcolor: grid, linecolor: grid, zeroline: false, ticks: "", automargin: true };
   const touch = matchMedia("(pointer: coarse)").matches;
   Plotly.react(plot, traces, {
-    margin: { l: 52, r: 10, t: 8, b: 42 }, showlegend: false, hovermode: "closest", dragmode: touch ? false : "zoom",
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-    font: { family: getComputedStyle(document.body).fontFamily, size: 11.5, color: ink },
-    hoverlabel: { bgcolor: card, bordercolor: grid, font: { color: colour("ink"), size: 12 } },
-    xaxis: { ...axis, ...axes.x }, yaxis: { ...axis, ...scale.axis, ...axes.y },
+    ...chartLook(), margin: { l: 52, r: 10, t: 8, b: 42 }, dragmode: touch ? false : "zoom",
+    xaxis: { ...axisLook(), ...axes.x }, yaxis: { ...axisLook(), ...scale.axis, ...axes.y },
   }, { displayModeBar: false, responsive: true });
   plot.setAttribute("aria-label", words);
 }

@@ -1,7 +1,5 @@
-"use strict";
-// What all parts of the page share: the data, what is chosen, and making elements.
+// What all parts of the dashboard share: what is chosen, and how models and runs are named.
 
-let data = JSON.parse(document.getElementById("data").textContent);
 const chosen = {
   text: "", family: "", status: "", recipe: "", hidden: new Set(),
   sort: { key: "name", down: false }, open: new Set(),
@@ -9,46 +7,9 @@ const chosen = {
   all: { curves: false, lengths: false },
 };
 const STATUS = { done: "done", running: "running", stopped: "stopped", diverged: "diverged", damaged: "half-written" };
-const byId = (id) => document.getElementById(id);
 const natural = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 
-/** An element with attributes and children; text is never read as HTML. */
-function make(tag, attributes = {}, ...children) {
-  const drawn = ["svg", "path", "line"].includes(tag);
-  const element = drawn ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value);
-  }
-  element.append(...children.filter((child) => child !== null && child !== undefined));
-  return element;
-}
-
-/** Three digits, whole thousands with commas; a dash for what is not known. */
-function digits(value, count = 3) {
-  if (value === null || value === undefined) return "–";
-  if (value !== 0 && Math.abs(value) < 1e-3) return value.toExponential(1).replace("-", "−");
-  if (Math.abs(value) >= 1000) return Math.round(value).toLocaleString("en");
-  return String(Number(value.toPrecision(count)));
-}
-
-const largest = (values) => values.reduce((a, b) => Math.max(a, b), -Infinity);
-const smallest = (values) => values.reduce((a, b) => Math.min(a, b), Infinity);
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
-
-function isDark() {
-  const theme = document.documentElement.dataset.theme;
-  return theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-}
-
-/** A colour of the style sheet as the charts need it. */
-function colour(name) {
-  const probe = make("i", { style: `color: var(--${name})` });
-  document.body.append(probe);
-  const value = getComputedStyle(probe).color;
-  probe.remove();
-  return value;
-}
 
 const modelColour = (key) => data.models[key][isDark() ? 2 : 1];
 

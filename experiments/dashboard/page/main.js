@@ -285,21 +285,6 @@ function drawAll() {
   drawCharts();
 }
 
-function nameTheme() {
-  byId("theme").textContent = isDark() ? "Light" : "Dark";
-  byId("theme").setAttribute("aria-label", isDark() ? "Light colours" : "Dark colours");
-}
-
-/** The browser may forbid a page from disk to keep anything. */
-function keep(theme) {
-  try {
-    if (theme) localStorage.setItem("memnet-theme", theme);
-    return localStorage.getItem("memnet-theme");
-  } catch {
-    return null;
-  }
-}
-
 function listen() {
   for (const name of ["text", "family", "status", "recipe"]) {
     byId(name).addEventListener("input", (event) => {
@@ -326,17 +311,6 @@ function listen() {
       drawCharts();
     });
   }
-  byId("theme").addEventListener("click", () => {
-    const theme = isDark() ? "light" : "dark";
-    document.documentElement.dataset.theme = theme;
-    keep(theme);
-    nameTheme();
-    drawAll();
-  });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-    nameTheme();
-    drawAll();
-  });
 }
 
 const SECONDS_BETWEEN = 3;
@@ -361,9 +335,7 @@ async function stayFresh(version) {
   setTimeout(() => stayFresh(version), 1000 * SECONDS_BETWEEN);
 }
 
-const kept = keep();
-if (kept) document.documentElement.dataset.theme = kept;
-nameTheme();
+startTheme(drawAll);
 makeHeads();
 fillChoices();
 listen();

@@ -1,0 +1,1 @@
+"""The memory inspector: what trained models did step by step, on one page."""

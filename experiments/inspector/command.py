@@ -1,0 +1,82 @@
+"""python -m experiments inspect: what a run did step by step, or two side by side, as a file or served."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import tyro
+
+from experiments.command_line import parse
+from experiments.config import TrainConfig
+from experiments.files import UserError
+from experiments.inspector.inspector import Inspector
+from experiments.inspector.page import page
+from experiments.inspector.questions import StoryInspector
+from experiments.inspector.sequences import SequenceInspector
+from experiments.inspector.serve import InspectorServer
+from experiments.run_folder import RunFolder
+from experiments.running import prepare
+from experiments.stories.config import StoryConfig
+from experiments.web.document import check_place, write_page
+
+
+@dataclasses.dataclass(frozen=True)
+class InspectOptions:
+    """Look into the memory of a trained run step by step, or of two on the same task side by side.
+
+    The page is one file that needs no network, and holds the lengths, seeds and slots given; with --serve any are
+    computed as they are chosen. Where training has not ended, the latest checkpoint is looked into.
+    """
+
+    runs: tyro.conf.Positional[tuple[str, ...]]
+    """The folder of a run, or of two."""
+    out: str | None = None
+    """The file to write; by default inspect.html in the run's folder, of two inspect-SECOND.html in the first's."""
+    length: tuple[int, ...] = ()
+    """Lengths of the sequences, or of the world model's stories; none for the trained one and twice it."""
+    seed: tuple[int, ...] = ()
+    """Seeds of the sequences, or of the choice among the test questions; none for 0 and 1."""
+    num_slots: tuple[int, ...] = ()
+    """Memory rows of an NTM; none for those it was trained with and, but for stories, twice as many."""
+    serve: bool = False
+    """Serve the page on this machine alone, until Ctrl-C; any length, seed and slots can then be chosen."""
+    port: int = 8766
+    """Where to serve; 0 takes a free one."""
+
+
+def inspect(args: Sequence[str]) -> int:
+    """Write the page and print where it is, or serve it."""
+    options = parse(InspectOptions, "inspect", args, flags=True)
+    for name, least in (("length", 1), ("seed", 0), ("num_slots", 1)):
+        for value in getattr(options, name):
+            if value < least:
+                raise UserError(f"--{name.replace('_', '-')} must be at least {least}, not {value}")
+    if options.serve and options.out is not None:
+        raise UserError(f"--out {options.out} and --serve: a served page is no file; take one of them")
+    prepare("cpu", 1)
+    inspector = open_runs(options.runs)
+    choices = inspector.choices(options.length, options.seed, options.num_slots)
+    if options.serve:
+        with InspectorServer(inspector, choices, options.port) as server:
+            server.run(" and ".join(options.runs))
+        return 0
+    first, *others = (folder.path for folder in inspector.folders)
+    name = "-".join(["inspect", *(path.resolve().name for path in others)])
+    out = Path(options.out) if options.out is not None else first / f"{name}.html"
+    check_place(out)
+    write_page(out, page(inspector.page_data(choices, live=False)))
+    return 0
+
+
+def open_runs(runs: Sequence[str]) -> Inspector:
+    """One run or two of the same task, ready to be looked into; UserError for anything else."""
+    if not 1 <= len(runs) <= 2:
+        raise UserError(f"inspect takes one run's folder or two, not {len(runs)}")
+    folders = [RunFolder(run) for run in runs]
+    configs = [folder.read_config() for folder in folders]
+    if len({config.task for config in configs}) > 1:
+        told = " and ".join(f"{folder.path} on {config.task}" for folder, config in zip(folders, configs, strict=True))
+        raise UserError(f"expected runs on the same task, not {told}")
+    sequences = [config for config in configs if isinstance(config, TrainConfig)]
+    stories = [config for config in configs if isinstance(config, StoryConfig)]
+    return SequenceInspector(folders, sequences) if sequences else StoryInspector(folders, stories)

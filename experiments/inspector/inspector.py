@@ -1,0 +1,109 @@
+"""What the page needs to know about runs, whatever they learned."""
+
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from experiments.checkpoint import read_progress
+from experiments.config import Config
+from experiments.dashboard.look import MODELS, model_of
+from experiments.files import UserError
+from experiments.run_folder import RunFolder
+from memnet import NTM
+
+# Where none were asked for.
+SEEDS = (0, 1)
+
+
+class Choice(NamedTuple):
+    """What is shown to the models: None where there is nothing to choose, or, for slots, as trained."""
+
+    length: int | None
+    seed: int
+    slots: int | None
+
+    @property
+    def key(self) -> str:
+        """As the page calls it."""
+        return "/".join("" if value is None else str(value) for value in self)
+
+
+class Choices(NamedTuple):
+    """Everything that can be chosen in a page without a server; the first of each is shown at first."""
+
+    length: Sequence[int | None]
+    seed: Sequence[int]
+    slots: Sequence[int | None]
+
+    def combined(self) -> list[Choice]:
+        """Each with each."""
+        return [Choice(*values) for values in itertools.product(self.length, self.seed, self.slots)]
+
+
+class Inspector(ABC):
+    """Runs of one task, the first of which says what is shown.
+
+    kind: which part of the page shows them.
+    """
+
+    kind: str
+
+    def __init__(self, folders: Sequence[RunFolder], configs: Sequence[Config]) -> None:
+        self.folders, self.configs = folders, configs
+
+    @abstractmethod
+    def facts(self) -> dict[str, Any]:
+        """What stays the same whatever is chosen: title, unit of lengths, what can be chosen, names of channels."""
+
+    @abstractmethod
+    def choices(self, lengths: Sequence[int], seeds: Sequence[int], slots: Sequence[int]) -> Choices:
+        """What was asked for, and the usual ones where nothing was; UserError for what the runs do not have."""
+
+    @abstractmethod
+    def view(self, choice: Choice) -> dict[str, Any]:
+        """What the models did, arrays packed; UserError for what cannot be."""
+
+    def page_data(self, choices: Choices, *, live: bool) -> dict[str, Any]:
+        """Everything in the page; with a server behind it only the first view."""
+        shown = choices.combined()[: 1 if live else None]
+        return {
+            "kind": self.kind,
+            "live": live,
+            "runs": [self._run(folder, config) for folder, config in zip(self.folders, self.configs, strict=True)],
+            "choices": choices._asdict(),
+            "views": {choice.key: self.view(choice) for choice in shown},
+            **self.facts(),
+        }
+
+    def _run(self, folder: RunFolder, config: Config) -> dict[str, Any]:
+        names = [one.path.resolve().name for one in self.folders]
+        name = folder.path.resolve().name
+        unfinished = not folder.weights.exists()
+        return {
+            "name": name if names.count(name) == 1 else str(folder.path),
+            "path": str(folder.path),
+            "model": MODELS[model_of(config)][0],
+            "seed": config.seed,
+            "step": read_progress(folder.checkpoint)["step"] if unfinished else None,
+        }
+
+
+@contextmanager
+def slots_set(model: nn.Module, slots: int | None) -> Iterator[None]:
+    """The model with so many slots, where it is an NTM and the number is given; UserError where it cannot have them."""
+    if slots is None or not isinstance(model, NTM):
+        yield
+        return
+    trained = model.num_slots
+    try:
+        model.num_slots = slots
+    except ValueError as error:
+        raise UserError(f"--num-slots {slots}: {error}") from None
+    try:
+        yield
+    finally:
+        model.num_slots = trained

@@ -1,0 +1,199 @@
+// What is chosen, the step in time, and the panels of the runs.
+
+// Of a story that is read word by word the question mark is shown at first.
+const state = { question: 0, step: data.kind === "stories" ? Infinity : 0, playing: null };
+const NAMES = { length: "Length", seed: "Seed", slots: "Slots" };
+const SECONDS_A_STEP = 0.35;
+const views = new Map();
+// What is on the page now: the view, and of every panel that has steps how it shows one.
+let shown = { view: null, panels: [], steps: 0 };
+let asked = 0;
+
+const keyOf = () => Object.keys(NAMES).map((name) => state[name] ?? "").join("/");
+
+/** What is chosen, from the page or from the server; kept once it is there. */
+function viewOf(key) {
+  if (!views.has(key)) {
+    const loaded = data.views[key] ? unpack(data.views[key]) : fromServer().then(unpack);
+    views.set(key, loaded);
+    loaded.catch(() => views.delete(key));
+  }
+  return views.get(key);
+}
+
+async function fromServer() {
+  const query = new URLSearchParams(Object.keys(NAMES).map((name) => [name, state[name] ?? ""]));
+  const answer = await fetch(`view.json?${query}`, { cache: "no-store" });
+  if (!answer.ok) throw new Error((await answer.text()).trim());
+  return answer.json();
+}
+
+async function show() {
+  const mine = (asked += 1);
+  const status = byId("status");
+  status.className = "";
+  status.textContent = data.live ? "computing …" : "";
+  try {
+    const view = await viewOf(keyOf());
+    if (mine !== asked) return;
+    status.textContent = "";
+    layOut(view);
+  } catch (error) {
+    if (mine !== asked) return;
+    status.className = "trouble";
+    status.textContent = error instanceof TypeError ? "the server is gone" : error.message;
+  }
+}
+
+/** Draw all panels anew for a view, at the step where one is as far as there is one. */
+function layOut(view) {
+  if (view.questions) {
+    state.question = Math.min(state.question, view.questions.length - 1);
+    byId("questions").replaceChildren(...questionList(view.questions, state.question, chooseQuestion));
+  }
+  const about = view.questions ? view.questions[state.question] : view;
+  const panels = about.panels.map((panel, number) => ({ panel, ...layPanel(number, view, about, panel) }));
+  byId("panels").replaceChildren(...panels.map((one) => one.article));
+  const moving = panels.filter((one) => one.parts);
+  const steps = Math.max(0, ...moving.map((one) => one.panel.output.shape[0]));
+  shown = { view, panels: moving, steps };
+  byId("time").hidden = byId("hint").hidden = !steps;
+  byId("slider").max = Math.max(steps - 1, 0);
+  for (const { panel, parts } of moving) drawTime(parts.over, view, panel, goTo);
+  if (steps) goTo(state.step);
+}
+
+/** The empty places of one run's panel; `parts` only where there are steps. */
+function layPanel(number, view, about, panel) {
+  const run = data.runs[number];
+  const facts = [run.model, `seed ${run.seed}`, run.step === null ? null : `not finished, checkpoint of step ${run.step}`].filter(Boolean).join(", ");
+  const article = make("article", { class: "panel run" }, make("header", {}, make("h2", { title: run.path }, run.name), make("p", { class: "soft" }, facts)));
+  const part = (kind, more = {}) => make("div", { class: kind, ...more });
+  if (about.question) article.append(make("p", { class: "asked" }, about.question, " "), answerList(panel, about.answer));
+  else article.append(verdict(panel));
+  if (!panel.output) {
+    article.append(make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Story and attention" }, lookTable(panel)),
+      make("p", { class: "note" }, "● A fact that gives the answer. ", panel.gates
+        ? "Green: how far a sentence opened the gate of a slot. Blue: the slots the question looked at."
+        : "Blue: the weight of each sentence when the model looked for the answer, hop after hop."));
+    return { article };
+  }
+  const plot = (words) => part("plot", { role: "img", "aria-label": words });
+  const parts = { words: part("words"), cursor: part("cursor"), over: plot("Over time"), now: plot("This step"), bits: part("scroll"), heads: part("scroll"), tokens: part("tokens") };
+  if (panel.words) parts.tokens.append(...tokenList(panel, goTo));
+  const table = panel.words ? parts.tokens : parts.bits;
+  const over = part("over");
+  over.append(parts.over, parts.cursor);
+  const step = part("step");
+  step.append(parts.now, ...(panel.heads ? [parts.heads] : []));
+  const halves = part("halves");
+  halves.append(over, step);
+  const lead = part("lead");
+  lead.append(parts.words, table);
+  article.append(lead, halves);
+  return { article, parts };
+}
+
+const verdict = (panel) => make("p", { class: panel.wrong ? "wrong" : "right" },
+  panel.wrong ? `✗ ${digits(panel.wrong)} of ${digits(panel.scored)} answered bits wrong` : `✓ all ${digits(panel.scored)} answered bits right`);
+
+/** Show a step, in all panels. */
+function goTo(step) {
+  state.step = Math.max(0, Math.min(step, shown.steps - 1));
+  byId("slider").value = state.step;
+  byId("step").textContent = `${state.step} of ${shown.steps - 1}`;
+  for (const { panel, parts } of shown.panels) {
+    const steps = panel.output.shape[0];
+    const own = Math.min(state.step, steps - 1);
+    parts.cursor.style.cssText = `--step: ${own}; --steps: ${steps}`;
+    drawStep(parts, shown.view, panel, own);
+  }
+}
+
+function chooseQuestion(number) {
+  play(false);
+  state.question = number;
+  state.step = Infinity;
+  layOut(shown.view);
+  byId("questions").querySelector("[aria-pressed=true]").focus();
+}
+
+function play(on = state.playing === null) {
+  clearInterval(state.playing);
+  state.playing = null;
+  if (on) {
+    if (state.step === shown.steps - 1) goTo(0);
+    state.playing = setInterval(() => {
+      goTo(state.step + 1);
+      if (state.step === shown.steps - 1) play(false);
+    }, 1000 * SECONDS_A_STEP);
+  }
+  byId("play").textContent = on ? "Pause" : "Play";
+}
+
+/** A list of what is in the page, or, with a server behind it, any number. */
+function control(name) {
+  const values = data.choices[name];
+  const words = (value) => (value === null ? "as trained" : String(value));
+  const change = ({ target }) => {
+    if (!target.reportValidity()) return;
+    play(false);
+    state[name] = target.value === "" ? null : Number(target.value);
+    show();
+  };
+  const field = data.live
+    ? make("input", { type: "number", id: name, min: name === "seed" ? 0 : 1, step: 1, required: name !== "slots", placeholder: words(null), value: values[0] ?? "", onchange: change })
+    : make("select", { id: name, onchange: change }, ...values.map((value) => make("option", { value: value ?? "" }, words(value))));
+  const unit = name === "length" && data.unit ? ` (${data.unit})` : "";
+  return make("label", {}, NAMES[name] + unit, field);
+}
+
+function makeControls() {
+  for (const [name, values] of Object.entries(data.choices)) {
+    state[name] = values[0];
+    if (data.asks.includes(name) && (data.live || values.length > 1)) byId("choices").append(control(name));
+  }
+}
+
+const STEPS = { ArrowLeft: () => state.step - 1, ArrowRight: () => state.step + 1, Home: () => 0, End: () => shown.steps - 1 };
+
+/** Arrow keys step in time, up and down from question to question; fields and scrolled tables keep theirs. */
+function onKey(event) {
+  if (event.altKey || event.ctrlKey || event.metaKey || event.target.closest("select, input, .scroll")) return;
+  const question = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+  if (STEPS[event.key] && shown.steps) {
+    play(false);
+    goTo(STEPS[event.key]());
+  } else if (event.key === " " && shown.steps && !event.target.closest("button, a")) {
+    play();
+  } else if (question && shown.view?.questions) {
+    const next = state.question + question;
+    if (shown.view.questions[next]) chooseQuestion(next);
+  } else {
+    return;
+  }
+  event.preventDefault();
+}
+
+function listen() {
+  addEventListener("keydown", onKey);
+  byId("slider").addEventListener("input", ({ target }) => {
+    play(false);
+    goTo(Number(target.value));
+  });
+  byId("play").addEventListener("click", () => play());
+  byId("back").addEventListener("click", () => goTo(state.step - 1));
+  byId("on").addEventListener("click", () => goTo(state.step + 1));
+}
+
+document.body.dataset.kind = data.kind;
+document.body.dataset.runs = data.runs.length;
+byId("title").textContent = data.title;
+document.title = `memnet inspector: ${data.title}`;
+startTheme(() => shown.view && layOut(shown.view));
+makeControls();
+listen();
+addEventListener("load", () => setTimeout(() => {
+  startLibrary();
+  show();
+}));

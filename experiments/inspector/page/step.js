@@ -1,0 +1,165 @@
+// One step: the memory itself, or the state, the numbers of the heads, and what happens in words.
+
+/** Draw what there is at this step of a panel's trace. */
+function drawStep(parts, view, panel, step) {
+  parts.words.replaceChildren(...inWords(view, panel, step).map((line) => make("p", {}, ...line)));
+  if (panel.words) markWord(parts.tokens, step);
+  else parts.bits.replaceChildren(bitTable(view, panel, step));
+  if (!panel.heads) {
+    drawState(parts.now, panel, step);
+    return;
+  }
+  parts.heads.replaceChildren(headTable(panel, step));
+  drawMemory(parts.now, panel, step);
+}
+
+const fixed = (value, count = 2) => value.toFixed(count).replace("-", "−");
+
+function bitTable(view, panel, step) {
+  const scored = view.mask.values[step] > 0;
+  const target = atStep(view.target, step);
+  const row = (name, array, names, cell) => make("tr", {}, make("th", { scope: "row" }, name),
+    ...Array.from(atStep(array, step), (value, k) => cell(value, k, names[k])));
+  const shown = (value, name, digitsOf, more = "") => make("td", {
+    class: `bit ${more}`, title: name, style: `--h: ${Math.min(Math.abs(value), 1)}`,
+  }, fixed(value, digitsOf));
+  const whole = (values) => (values.every(Number.isInteger) ? 0 : 2);
+  const input = atStep(view.input, step);
+  return make("table", { class: "bits" }, make("tbody", {},
+    row("input", view.input, data.channels.input, (value, k, name) => shown(value, name, whole(input))),
+    row("target", view.target, data.channels.output, (value, k, name) => (scored ? shown(value, name, 0) : make("td", { class: "bit none" }, "·"))),
+    row("output", panel.output, data.channels.output, (value, k, name) => shown(value, name, 2, !scored ? "none" : isWrong(target[k], value) ? "wrong" : ""))));
+}
+
+function headTable(panel, step) {
+  const columns = [["gate", "gate"], ["strength", "key strength"], ["sharpening", "sharpening"]].filter(([name]) => panel.heads[0][name]);
+  const rows = inOrder(panel.heads).map((head) => {
+    const weights = atStep(head.weights, step);
+    const best = argmax(weights);
+    return make("tr", {}, make("th", { scope: "row", class: head.kind }, head.name),
+      make("td", { class: "number" }, String(panel.slots.shown[best]), make("span", { class: "unit" }, ` ${fixed(weights[best])}`)),
+      ...columns.map(([name]) => make("td", { class: "number" }, fixed(atStep(head[name], step)[0]))),
+      head.shift ? make("td", {}, shiftBars(atStep(head.shift, step), head.kind)) : null);
+  });
+  const heads = ["head", "slot, weight", ...columns.map(([, words]) => words), ...(panel.heads[0].shift ? ["shift by slots"] : [])];
+  return make("table", { class: "heads" }, make("thead", {}, make("tr", {}, ...heads.map((words, k) => make("th", { scope: "col", class: k && k <= columns.length + 1 ? "number" : null }, words)))),
+    make("tbody", {}, ...rows));
+}
+
+/** The shares of a shift, offset by offset. */
+function shiftBars(shares, kind) {
+  const reach = (shares.length - 1) / 2;
+  return make("span", { class: `shift ${kind}` }, ...Array.from(shares, (share, k) => make("span", { title: `shift by ${k - reach}`, style: `--h: ${share}` },
+    make("b", {}, k === reach ? "0" : fixed(k - reach, 0).replace(/^(\d)/, "+$1")), ` ${fixed(share)}`)));
+}
+
+/** What the heads do, in words: [[parts of a line], ...]. */
+function inWords(view, panel, step) {
+  if (panel.words) return wordsOfReader(panel, step);
+  const scored = view.mask.values[step] > 0;
+  const on = Array.from(atStep(view.input, step), (value, k) => (value && !/^bit/.test(data.channels.input[k]) ? data.channels.input[k] : null)).filter(Boolean);
+  const start = scored ? ["It answers."] : [on.length ? `It reads: ${on.join(" and ")}.` : atStep(view.input, step).some(Boolean) ? "It reads a vector." : "It reads nothing and need not answer."];
+  if (scored) {
+    const target = atStep(view.target, step);
+    const wrong = Array.from(atStep(panel.output, step)).filter((value, k) => isWrong(target[k], value)).length;
+    start.push(wrong ? ` ${wrong} of ${target.length} bits are wrong.` : ` All ${target.length} bits are right.`);
+  }
+  return [start, ...(panel.heads ? inOrder(panel.heads).map((head) => wordsOfHead(panel, head, step)) : [])];
+}
+
+function wordsOfReader(panel, step) {
+  const last = step === panel.words.length - 1;
+  const chances = atStep(panel.output, step);
+  const best = argmax(chances);
+  const heard = last ? ["It hears the question mark and answers ", make("b", {}, panel.answers[best]), ` (${fixed(chances[best])}).`]
+    : ["It hears ", make("b", {}, panel.words[step]), "."];
+  return [heard, ...(panel.heads ? inOrder(panel.heads).map((head) => wordsOfHead(panel, head, step)) : [])];
+}
+
+function wordsOfHead(panel, head, step) {
+  const weights = atStep(head.weights, step);
+  const best = argmax(weights);
+  const name = make("b", { class: head.kind }, head.name[0].toUpperCase() + head.name.slice(1));
+  const sharp = weights[best] >= 0.5;
+  const at = sharp ? ` at slot ${panel.slots.shown[best]} (${fixed(weights[best])})` : ` spread over several slots, most at slot ${panel.slots.shown[best]} (${fixed(weights[best])})`;
+  const line = [name, at, howItMoved(head, weights, best, step, panel.slots)];
+  if (head.kind === "read" && sharp) {
+    const when = lastWritten(panel, best, step);
+    if (when !== null) line.push(when === step ? ", which is being written" : `, written at ${panel.words ? "word" : "step"} ${when}`);
+  }
+  return [...line, "."];
+}
+
+/** How a head came to where it is: by content, or by a shift from where it was. */
+function howItMoved(head, weights, best, step, slots) {
+  const gate = head.gate ? atStep(head.gate, step)[0] : head.shift ? 0 : 1;
+  if (gate > 0.5) return ", found by content";
+  if (!step) return "";
+  const moved = best - argmax(atStep(head.weights, step - 1));
+  // Round the end of the memory.
+  const whole = ((moved + slots.total + Math.floor(slots.total / 2)) % slots.total) - Math.floor(slots.total / 2);
+  return whole ? `, ${Math.abs(whole)} slot${Math.abs(whole) > 1 ? "s" : ""} ${whole > 0 ? "on" : "back"}` : ", where it was";
+}
+
+/** The last step up to this one at which some write head had most of its weight on a slot; null for none. */
+function lastWritten(panel, slot, step) {
+  const writers = panel.heads.filter((head) => head.kind === "write");
+  for (let then = step; then >= 0; then -= 1) {
+    if (writers.some((head) => atStep(head.weights, then)[slot] >= 0.5)) return then;
+  }
+  return null;
+}
+
+/** The memory between the weightings of those who write and those who read. */
+function drawMemory(place, panel, step) {
+  const { shown, total } = panel.slots;
+  const width = panel.memory.shape[2];
+  const names = shown.map(String);
+  const height = Math.max(220, Math.min(shown.length * 12, 430));
+  const every = Math.ceil((shown.length * 13) / height);
+  const most = peak(panel.memory.values) || 1;
+  const bars = (kind, axis) => panel.heads.filter((head) => head.kind === kind).map((head) => ({
+    type: "bar", orientation: "h", x: atStep(head.weights, step), xaxis: axis, marker: { color: colour(kind) }, width: 0.9, name: head.name,
+    text: names, textposition: "none", hovertemplate: `${head.name}, slot %{text}: %{x:.3f}<extra></extra>`,
+  }));
+  const traces = [...bars("write", "x"), {
+    type: "heatmap", z: inRows(atStep(panel.memory, step), width), xaxis: "x2", colorscale: bothWays(), zmin: -most, zmax: most, showscale: false,
+    text: names.map((name) => Array(width).fill(name)), hovertemplate: "slot %{text}, element %{x}: %{z:.3f}<extra></extra>",
+  }, ...bars("read", "x3")];
+  const count = (kind) => panel.heads.filter((head) => head.kind === kind).length;
+  const side = { ...axisLook(), tickvals: [1], fixedrange: true };
+  const title = (text, x, anchor, ink) => ({ text, xref: "paper", yref: "paper", x, y: 1, xanchor: anchor, yanchor: "bottom", showarrow: false, font: { size: 12, color: colour(ink) } });
+  place.style.height = `${height + 58}px`;
+  Plotly.react(place, traces, {
+    ...chartLook(), height: height + 58, margin: { l: 40, r: 8, t: 22, b: 36 }, barmode: "stack", bargap: 0, dragmode: false,
+    xaxis: { ...side, domain: [0, 0.2], range: [count("write"), 0], title: { text: "weight" } },
+    xaxis2: { ...axisLook(), domain: [0.22, 0.78], range: [-0.5, width - 0.5], title: { text: "element" }, fixedrange: true, showgrid: false },
+    xaxis3: { ...side, domain: [0.8, 1], range: [0, count("read")], title: { text: "weight" } },
+    yaxis: { ...axisLook(), range: [shown.length - 0.5, -0.5], tickvals: names.map((_, k) => k).filter((k) => k % every === 0), ticktext: names.filter((_, k) => k % every === 0), tickfont: { size: 9.5 }, showgrid: false, fixedrange: true },
+    annotations: [title("written", 0, "left", "write"), title(shown.length < total ? `memory, ${shown.length} of ${total} slots` : `memory, ${total} slots`, 0.5, "center", "ink"), title("read", 1, "right", "read")],
+    shapes: [{ type: "rect", xref: "paper", yref: "paper", x0: 0.22, x1: 0.78, y0: 0, y1: 1, line: { color: colour("line"), width: 1 } }],
+  }, { displayModeBar: false, responsive: true });
+  place.setAttribute("aria-label", `Memory at step ${step}, with the weightings of the heads`);
+}
+
+/** The units of every kind of state at this step. */
+function drawState(place, panel, step) {
+  const names = panel.states.map((state) => state.name);
+  const height = 30 * names.length;
+  place.style.height = `${height + 62}px`;
+  Plotly.react(place, [{
+    type: "heatmap", z: panel.states.map((state) => atStep(state.values, step)), colorscale: bothWays(), zmin: -1, zmax: 1, ygap: 2, showscale: false,
+    text: names.map((name, k) => Array(panel.states[k].values.shape[1]).fill(plain(name))), hovertemplate: "%{text}, unit %{x}: %{z:.3f}<extra></extra>",
+  }], {
+    ...chartLook(), height: height + 62, margin: { l: 8, r: 8, t: 22, b: 36 }, dragmode: false,
+    xaxis: { ...axisLook(), title: { text: "unit" }, showgrid: false, fixedrange: true },
+    yaxis: { ...axisLook(), range: [names.length - 0.5, -0.5], tickvals: names.map((_, k) => k), ticktext: names, showgrid: false, fixedrange: true },
+    annotations: [{ text: "State at this step, from −1 to 1", xref: "paper", yref: "paper", x: 0, y: 1, xanchor: "left", yanchor: "bottom", showarrow: false, font: { size: 12, color: colour("ink") } }],
+  }, { displayModeBar: false, responsive: true });
+  place.setAttribute("aria-label", `State at step ${step}`);
+}
+
+function markWord(tokens, step) {
+  tokens.querySelector("[aria-current]")?.removeAttribute("aria-current");
+  tokens.children[step]?.setAttribute("aria-current", "true");
+}

@@ -1,0 +1,197 @@
+"""Runs on stories: test questions, right and wrong answers among them, and what was looked at for each."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from experiments.files import UserError
+from experiments.inspector.arrays import check_room, pack
+from experiments.inspector.inspector import SEEDS, Choice, Choices, Inspector, slots_set
+from experiments.inspector.watch import Panel, show_trace, width_of
+from experiments.run_folder import RunFolder
+from experiments.seeds import generator_for
+from experiments.stories.config import GENERATED, StoryConfig
+from experiments.stories.data import spelled, test_examples
+from experiments.stories.loading import load_story_run
+from experiments.story_pictures import sentence_text, slot_names
+from memnet import EntNetTrace, KeyValueTrace, MemN2NTrace, StoryModel, StoryReader
+from tasks.babi import TASK_NAMES, Example, StoryBatch, Vocabulary, WorldModel, encode
+
+# Questions shown, questions among which they are chosen, of each task at least so many, and answers listed.
+_SHOWN, _TRIED, _LEAST, _ANSWERS = 12, 60, 2, 5
+
+
+class Asked(NamedTuple):
+    """Questions about one task, encoded for every run.
+
+    about: the task, in words.
+    """
+
+    about: str
+    batches: list[StoryBatch]
+
+
+class Reader(NamedTuple):
+    """One run's configuration, words and model."""
+
+    config: StoryConfig
+    vocabulary: Vocabulary
+    model: StoryModel
+
+
+class StoryInspector(Inspector):
+    """Runs on the same stories; UserError as from load_story_run, and where they share no task."""
+
+    kind = "stories"
+
+    def __init__(self, folders: Sequence[RunFolder], configs: Sequence[StoryConfig]) -> None:
+        super().__init__(folders, configs)
+        self.readers = [Reader(*load_story_run(folder.path)) for folder in folders]
+        for reader in self.readers:
+            model: Any = reader.model
+            model.backend = "eager"
+        self.config = configs[0]
+        if self.config.task == "babi":
+            self.config = dataclasses.replace(self.config, numbers=_shared_tasks(configs))
+            self.examples = test_examples(self.config)
+
+    def facts(self) -> dict[str, Any]:
+        asks = ["seed", *(["slots"] if self._slots_change() else [])]
+        if self.config.task == "world-model":
+            return {"title": "world model", "unit": "sentences", "asks": ["length", *asks]}
+        data = self.config.babi_data
+        stories = "generated stories" if data in (None, GENERATED) else Path(data).name
+        return {"title": f"bAbI {self.config.numbers}, {stories}", "unit": "", "asks": asks}
+
+    def choices(self, lengths: Sequence[int], seeds: Sequence[int], slots: Sequence[int]) -> Choices:
+        """Of the world model the trained length and twice it; two seeds, and slots as trained."""
+        world = self.config.task == "world-model"
+        if lengths and not world:
+            raise UserError(f"--length {lengths[0]}: the stories of bAbI have the lengths they have")
+        if slots and not self._slots_change():
+            raise UserError(f"--num-slots {slots[0]}: the slots of {self.config.model} are those it was trained with")
+        usual = [self.config.max_length, 2 * self.config.max_length] if world else [None]
+        return Choices(lengths or usual, seeds or SEEDS, slots or [None])
+
+    def view(self, choice: Choice) -> dict[str, Any]:
+        try:
+            return {
+                "questions": [
+                    self._question(asked, row, choice)
+                    for asked in self._asked(choice)
+                    for row in self._chosen(asked.batches, choice)
+                ]
+            }
+        except ValueError as error:
+            raise UserError(f"a model cannot read these stories: {error}") from None
+
+    def _question(self, asked: Asked, row: int, choice: Choice) -> dict[str, Any]:
+        batch, words = asked.batches[0], self.readers[0].vocabulary
+        pairs = zip(self.readers, asked.batches, strict=True)
+        return {
+            "about": asked.about,
+            "question": sentence_text(batch.question[row], words) + "?",
+            "answer": words.words[int(batch.answer[row])],
+            "panels": [self._panel(reader, of_run.rows(torch.tensor([row])), choice) for reader, of_run in pairs],
+        }
+
+    def _slots_change(self) -> bool:
+        """Whether there is a model whose number of slots is no part of its weights."""
+        return any(reader.config.model == "ntm" for reader in self.readers)
+
+    def _asked(self, choice: Choice) -> list[Asked]:
+        if self.config.task == "world-model":
+            assert choice.length is not None
+            check_room(f"--length {choice.length}", choice.length, _TRIED, 4)
+            generator = generator_for("test", choice.seed, choice.length)
+            try:
+                batch = WorldModel().sample(_TRIED, length=choice.length, generator=generator)
+            except ValueError as error:
+                raise UserError(f"world model: {error}") from None
+            return [Asked("world model", [batch] * len(self.readers))]
+        found = []
+        for task, examples in self.examples.items():
+            order = torch.randperm(len(examples), generator=generator_for("test", choice.seed, task))
+            tried = [examples[k] for k in order[:_TRIED].tolist()]
+            batches = [_encoded(tried, reader) for reader in self.readers]
+            found.append(Asked(f"task {task}, {TASK_NAMES[task]}", batches))
+        return found
+
+    def _chosen(self, batches: Sequence[StoryBatch], choice: Choice) -> list[int]:
+        """Questions of which up to half were answered wrong by some model, as far as there are any."""
+        right = torch.ones(len(batches[0].answer), dtype=torch.bool)
+        for reader, batch in zip(self.readers, batches, strict=True):
+            with _slots_of(reader.model, choice.slots), torch.inference_mode():
+                logits = reader.model(batch.story, batch.question, story_lengths=batch.story_lengths)
+            right &= _chances(logits, reader).argmax(-1) + 1 == batch.answer
+        count = _SHOWN if self.config.task == "world-model" else max(_SHOWN // len(self.examples), _LEAST)
+        wrong, good = ((~right).nonzero().flatten().tolist(), right.nonzero().flatten().tolist())
+        half = (count + 1) // 2
+        return sorted([*wrong[:half], *good, *wrong[half:]][:count])
+
+    def _panel(self, reader: Reader, batch: StoryBatch, choice: Choice) -> Panel:
+        """One question: the story, the answers, and what was looked at."""
+        told = int(batch.story_lengths)
+        story = batch.story[:, :told]
+        watch: Any = reader.model.trace
+        with _slots_of(reader.model, choice.slots), torch.inference_mode():
+            if isinstance(reader.model, StoryReader):
+                heard = reader.model.stream(story, batch.question)[0].size(1)
+                check_room(f"a story of {heard} words", heard, width_of(reader.model.sequence))
+            trace = watch(story, batch.question)
+        chances = _chances(trace.logits, reader)[0]
+        best = chances.topk(min(_ANSWERS, len(chances))).indices + 1
+        words = [reader.vocabulary.words[number] for number in best.tolist()]
+        return {
+            "sentences": [sentence_text(sentence, reader.vocabulary) for sentence in story[0]],
+            "supports": batch.supports[0, :told].nonzero().flatten().tolist(),
+            "right": int(best[0]) == int(batch.answer),
+            "answers": words,
+            "chances": pack(chances[best - 1]),
+            **_looked(trace, best, reader),
+        }
+
+
+def _looked(trace: Any, best: Tensor, reader: Reader) -> Panel:
+    """Attention by hop, gates by slot, or word by word the memory or the state of what reads words."""
+    if isinstance(trace, MemN2NTrace | KeyValueTrace):
+        return {"attention": pack(trace.attention[0])}
+    if isinstance(trace, EntNetTrace):
+        names = slot_names(reader.model, reader.vocabulary) or list(map(str, range(trace.gates.size(2))))
+        return {"gates": pack(trace.gates[0]), "look": pack(trace.attention[0]), "slots_named": names}
+    words = [reader.vocabulary.words[word] if word else "?" for word in trace.words[0].tolist()]
+    return {
+        "words": words,
+        "output": pack(_chances(trace.sequence.output[0], reader)[:, best - 1]),
+        **show_trace(trace.sequence),
+    }
+
+
+def _chances(logits: Tensor, reader: Reader) -> Tensor:
+    """(..., word) probabilities of words from 1 on; nil is no answer, and time words are none either."""
+    return logits.softmax(-1)[..., 1 : len(reader.vocabulary)]
+
+
+def _slots_of(model: StoryModel, slots: int | None) -> Any:
+    return slots_set(model.sequence if isinstance(model, StoryReader) else model, slots)
+
+
+def _shared_tasks(configs: Sequence[StoryConfig]) -> str:
+    """The bAbI tasks of all runs, as --task takes them; UserError where there is none."""
+    shared = set.intersection(*(set(config.task_numbers) for config in configs))
+    if not shared:
+        told = " and ".join(config.numbers for config in configs)
+        raise UserError(f"the runs are on bAbI tasks {told}: expected runs with a task in common")
+    return spelled(sorted(shared))
+
+
+def _encoded(examples: Sequence[Example], reader: Reader) -> StoryBatch:
+    """As the run itself reads them in its tests."""
+    try:
+        return encode(examples, reader.vocabulary, max_sentences=reader.config.max_sentences)
+    except ValueError as error:
+        raise UserError(f"the stories do not fit a run on {reader.config.label}: {error}") from None

@@ -1,0 +1,86 @@
+"""Runs on algorithmic tasks: one test sequence, read by every run."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from experiments.config import TrainConfig
+from experiments.files import UserError
+from experiments.inspector.arrays import check_room, pack
+from experiments.inspector.inspector import SEEDS, Choice, Choices, Inspector, slots_set
+from experiments.inspector.watch import Panel, show_trace, width_of
+from experiments.loading import load_run
+from experiments.models import training_lengths
+from experiments.run_folder import RunFolder
+from experiments.seeds import generator_for
+from memnet import NTM
+from tasks import Batch
+
+
+class SequenceInspector(Inspector):
+    """Runs on one algorithmic task; UserError as from load_run."""
+
+    kind = "sequences"
+
+    def __init__(self, folders: Sequence[RunFolder], configs: Sequence[TrainConfig]) -> None:
+        super().__init__(folders, configs)
+        loaded = [load_run(folder.path) for folder in folders]
+        self.models: list[Any] = [model for _, _, model in loaded]
+        self.task = loaded[0][1]
+        self.trained = training_lengths(configs[0], self.task)[1]
+
+    def facts(self) -> dict[str, Any]:
+        task = self.task
+        return {
+            "title": task.name,
+            "unit": task.length_unit,
+            "asks": ["length", "seed", *(["slots"] if self._memories() else [])],
+            "channels": {"input": task.input_channels, "output": task.output_channels},
+        }
+
+    def choices(self, lengths: Sequence[int], seeds: Sequence[int], slots: Sequence[int]) -> Choices:
+        """The trained length and twice it, two seeds, and slots as trained and twice the most of any run."""
+        memories = self._memories()
+        if slots and not memories:
+            raise UserError(f"--num-slots {slots[0]}: {self.configs[0].model} has no memory")
+        usual = [None, 2 * max(memories)] if memories else [None]
+        return Choices(lengths or (self.trained, 2 * self.trained), seeds or SEEDS, slots or usual)
+
+    def view(self, choice: Choice) -> dict[str, Any]:
+        batch = self._sample(choice)
+        return {
+            "input": pack(batch.input[0]),
+            "target": pack(batch.target[0]),
+            "mask": pack(batch.mask[0]),
+            "panels": [self._panel(model, batch, choice) for model in self.models],
+        }
+
+    def _memories(self) -> list[int]:
+        """Slots of the models that have any."""
+        return [model.num_slots for model in self.models if isinstance(model, NTM)]
+
+    def _sample(self, choice: Choice) -> Batch:
+        """One of the sequences that `show` draws, with seed 0; UserError for a length that there cannot be."""
+        length = choice.length
+        assert length is not None
+        # No task's sequences have fewer steps than their length less one.
+        for model in self.models:
+            with slots_set(model, choice.slots):
+                check_room(f"--length {length}", length, width_of(model))
+        try:
+            return self.task.sample(1, length=length, generator=generator_for("test", choice.seed, length))
+        except ValueError as error:
+            raise UserError(f"{self.task.name}: {error}") from None
+
+    def _panel(self, model: Any, batch: Batch, choice: Choice) -> Panel:
+        with slots_set(model, choice.slots), torch.inference_mode():
+            check_room(f"--length {choice.length}", batch.input.size(1), width_of(model))
+            trace = model.trace(batch.input)
+        scores = self.task.metrics(trace.output, batch)
+        return {
+            "output": pack(torch.sigmoid(trace.output[0])),
+            "wrong": int(scores["wrong_bits"]),
+            "scored": int(scores["scored_bits"]),
+            **show_trace(trace),
+        }
