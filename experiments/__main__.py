@@ -15,7 +15,8 @@ HELP = """usage: python -m experiments COMMAND ...
   summarize RUN ...        put runs that differ in their seed, or on stories their tasks, together in one result
   report FOLDER            put many runs into tables for a README or a paper, with intervals and published numbers
   benchmark [MODEL ...]    time models beside their floor and beside eager PyTorch, or measure their memory
-  dashboard [FOLDER]       all runs below a folder on one page, a file or served
+  sync RUN ...             give W&B runs from their folders, each as one clean run
+  dashboard [FOLDER]       all runs below a folder on one page, a file or served; `push` makes W&B's own
   inspect RUN [RUN2]       step through what a run's memory did, or two side by side, on one page
   recipes                  list the papers' settings that --recipe takes, with counts of parameters
 
@@ -60,6 +61,7 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
     from experiments.report.command import report
     from experiments.stories.recipes import story_table
     from experiments.summary import summarize
+    from experiments.sync import sync
 
     def recipes(args: Sequence[str]) -> int:
         print(table(), story_table(), sep="\n\n")
@@ -73,6 +75,7 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
         "summarize": summarize,
         "report": report,
         "benchmark": benchmark,
+        "sync": sync,
         "dashboard": dashboard,
         "inspect": inspect,
         "recipes": recipes,

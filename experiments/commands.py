@@ -11,9 +11,11 @@ import tyro
 from experiments.checkpoint import save_weights
 from experiments.command_line import parse, parse_train, story_run
 from experiments.evaluation import same_test, table, test_at
+from experiments.failures import Failures
 from experiments.fields import check_least
 from experiments.files import UserError, write_whole
 from experiments.loading import load_run
+from experiments.metrics import write_rows
 from experiments.models import backend_line, label, make_model, make_task, training_lengths
 from experiments.pictures import draw_run
 from experiments.progress import Progress
@@ -22,7 +24,6 @@ from experiments.running import prepare, run_training
 from experiments.stories import commands as stories
 from experiments.stories.config import StoryConfig
 from experiments.together import find_group, resume_seeds, train_seeds
-from experiments.tracking import Tracker
 from experiments.training import Trainer
 from memnet import NTM, SequenceModule
 from memnet.sequence import Backend
@@ -46,14 +47,11 @@ def train(args: Sequence[str]) -> int:
     training_lengths(config, task)
     if config.seeds is not None:
         return train_seeds(config, args)
-    kind = label(config)
     return run_training(
         config,
         lambda folder, run_id: Trainer(config, task, folder, run_id),
         _finish,
-        group=f"{config.task}-{kind}",
-        tags=[config.task, kind],
-        title=f"{config.task}, {kind}",
+        title=f"{config.task}, {label(config)}",
     )
 
 
@@ -148,19 +146,22 @@ def show(args: Sequence[str]) -> int:
     return 0
 
 
-def _finish(trainer: Trainer, folder: RunFolder, tracker: Tracker) -> str:
+def _finish(trainer: Trainer, folder: RunFolder, notice: str) -> str:
     """Test and draw; returns what is told at the end."""
     config, task, model = trainer.config, trainer.task, trainer.model
     save_weights(folder.weights, model)
-    rows = _tests(model, task, task.test_lengths, sequences=config.test_sequences)
+    failures = Failures(task)
+    rows = _tests(model, task, task.test_lengths, sequences=config.test_sequences, failures=failures)
     folder.keep_tests(rows, same_test, "sequences")
-    for path in draw_run(folder, model, task, config):
-        tracker.image(f"figures/{path.stem}", path, trainer.sequences)
+    write_rows(folder.failures, failures.rows)
+    # Before the pictures, for which every step is watched eagerly.
+    backend_used = model.backend_used
+    draw_run(folder, model, task, config)
     result = {
         "command": command(),
         "config": config.saved(),
         "versions": versions(),
-        "backend_used": model.backend_used,
+        "backend_used": backend_used,
         "steps": trainer.step,
         "sequences": trainer.sequences,
         "sequences_to_solve": trainer.sequences_to_solve,
@@ -168,13 +169,18 @@ def _finish(trainer: Trainer, folder: RunFolder, tracker: Tracker) -> str:
         "perf/seconds_to_solve": trainer.seconds_to_solve,
     }
     write_whole(folder.result, json.dumps(result, indent=1) + "\n")
-    scores = ("exact_share", "bit_error_rate", "wrong_bits_per_sequence", "bits_per_sequence")
-    tracker.summary({f"test/{name}/length-{row['length']}": row[name] for row in rows for name in scores})
-    return _closing(trainer, folder, tracker, rows)
+    return _closing(trainer, folder, notice, rows)
 
 
 def _tests(
-    model: SequenceModule, task: Task, lengths: Sequence[int], *, sequences: int, seed: int = 0, **options: int | None
+    model: SequenceModule,
+    task: Task,
+    lengths: Sequence[int],
+    *,
+    sequences: int,
+    seed: int = 0,
+    failures: Failures | None = None,
+    **options: int | None,
 ) -> list[dict[str, Any]]:
     """One row of the test table for each length, with a live display; options are those of test_at."""
     rows: list[dict[str, Any]] = []
@@ -184,7 +190,8 @@ def _tests(
             def tell(done: int, progress: Progress = progress) -> None:
                 progress.update({}, done)
 
-            rows.append(test_at(model, task, length, sequences=sequences, seed=seed, tell=tell, **options))
+            see = None if failures is None else failures.at(length)
+            rows.append(test_at(model, task, length, sequences=sequences, seed=seed, tell=tell, see=see, **options))
     return rows
 
 
@@ -193,7 +200,7 @@ def _check_length(lengths: Sequence[int]) -> None:
         raise UserError(f"--length must be at least 1, not {min(lengths)}")
 
 
-def _closing(trainer: Trainer, folder: RunFolder, tracker: Tracker, rows: list[dict[str, Any]]) -> str:
+def _closing(trainer: Trainer, folder: RunFolder, notice: str, rows: list[dict[str, Any]]) -> str:
     """What train prints at its end: how it went, the table, where everything is, what to do next."""
     solved = trainer.sequences_to_solve
     if solved is not None:
@@ -210,8 +217,8 @@ def _closing(trainer: Trainer, folder: RunFolder, tracker: Tracker, rows: list[d
         f"run      {folder.path}",
         *(f"figure   {path}" for path in sorted(folder.figures.glob("*.png"))),
     ]
-    if tracker.notice:
-        lines.append(f"tracker  {tracker.notice}")
+    if notice:
+        lines.append(f"tracker  {notice}")
     task, run = trainer.task, folder.path
     lines += ["", "next"]
     if isinstance(trainer.model, NTM):

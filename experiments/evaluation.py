@@ -17,9 +17,14 @@ _LARGEST_BATCH = 100
 Scores = dict[str, float]
 
 
-def evaluate(model: SequenceModule, batches: Iterable[tuple[Task, Batch]]) -> Scores:
+def evaluate(
+    model: SequenceModule,
+    batches: Iterable[tuple[Task, Batch]],
+    see: Callable[[Batch, torch.Tensor], None] | None = None,
+) -> Scores:
     """Scores over batches: each named as the task's metrics are, and never mixed.
 
+    see:    called with every batch and its logits, where the model is.
     Returns sequences (count), bits_per_sequence (cross-entropy in bits), wrong_bits_per_sequence, bit_error_rate
     (wrong over scored bits), exact_share (sequences without a wrong bit).
     """
@@ -29,6 +34,8 @@ def evaluate(model: SequenceModule, batches: Iterable[tuple[Task, Batch]]) -> Sc
         for task, batch in batches:
             moved = batch.to(device)
             logits, _ = model(moved.input)
+            if see is not None:
+                see(moved, logits)
             for name, values in task.metrics(logits, moved).items():
                 collected.setdefault(name, []).append(values.double().cpu())
     whole = {name: torch.cat(values) for name, values in collected.items()}
@@ -60,6 +67,7 @@ def test_at(
     repeats: int | None = None,
     batch_size: int | None = None,
     tell: Callable[[int], None] | None = None,
+    see: Callable[[Batch, torch.Tensor], None] | None = None,
 ) -> dict[str, Any]:
     """One row of the test table: new sequences of one length, drawn from a stream that training never sees.
 
@@ -67,6 +75,7 @@ def test_at(
     repeats:    repeat copy only: the number of copies; None draws it from the task's range.
     batch_size: None chooses one that keeps the memory in cache.
     tell:       called with the number of sequences done, as they are.
+    see:        called with every batch and its logits, see `evaluate`.
     Returns     length, num_slots, repeats, seed, batch_size and the scores of `evaluate`; for dynamic n-grams also
                 optimal_bits_per_sequence, those of the best possible predictor on the same sequences.
     UserError   for a length, slots or repeats that cannot be.
@@ -98,7 +107,7 @@ def test_at(
     try:
         if isinstance(model, NTM) and num_slots is not None:
             model.num_slots = num_slots
-        scores: dict[str, Any] = dict(evaluate(model, batches()))
+        scores: dict[str, Any] = dict(evaluate(model, batches(), see))
     except ValueError as error:
         raise UserError(str(error)) from None
     finally:

@@ -1,5 +1,6 @@
 """What every training is: updates, rows of metrics and checkpoints; stopping and going on bit for bit."""
 
+import math
 import signal
 import time
 from abc import ABC, abstractmethod
@@ -13,13 +14,16 @@ from torch import nn
 
 from experiments.checkpoint import load_checkpoint, read_progress, save_checkpoint
 from experiments.config import CHANGEABLE, Config
-from experiments.files import UserError
+from experiments.figures.snapshot import snapshot
+from experiments.files import UserError, write_whole
+from experiments.looks import Look
 from experiments.metrics import MetricsFile
 from experiments.parallel import ranks
 from experiments.progress import Progress
 from experiments.run_folder import RunFolder
 from experiments.seeds import generator_for
-from experiments.tracking import Tracker
+from experiments.tracking import TRAINING_PICTURES, Tracker
+from memnet import gradient_norms
 
 Settings = TypeVar("Settings", bound=Config)
 Model = TypeVar("Model", bound=nn.Module)
@@ -90,6 +94,7 @@ class TrainingLoop(ABC, Generic[Settings, Model]):
         self.ranks = ranks()
         self.step = 0
         self.seconds = 0.0
+        self._gradients: dict[str, float] = {}
 
     @property
     def sequences(self) -> int:
@@ -121,6 +126,10 @@ class TrainingLoop(ABC, Generic[Settings, Model]):
     @abstractmethod
     def _due_row(self, progress: Progress) -> dict[str, Any]:
         """The row of metrics for this step, empty when none is due."""
+
+    @abstractmethod
+    def _look(self) -> Look:
+        """What the model does on the sequence or the questions that it is always looked at with."""
 
     def _state_word(self) -> str:
         """A few words on where the training stands."""
@@ -172,13 +181,35 @@ class TrainingLoop(ABC, Generic[Settings, Model]):
         return next((one for one, count in zip(_STOPPING, heard, strict=True) if count), None)
 
     def record(self, metrics: MetricsFile, tracker: Tracker, progress: Progress) -> None:
-        """Write this step's row of metrics, if one is due, everywhere."""
-        if row := self._due_row(progress):
+        """Write this step's row of metrics, and draw its picture, if one is due, everywhere."""
+        row = self._due_row(progress)
+        every = self.config.picture_every
+        looks = self.ranks.first and every is not None and self._due(every)
+        look = self._look() if looks else None
+        if look is not None:
+            row |= look.numbers
+        if row:
             row = {"step": self.step, "sequences": self.sequences} | row | self._clock()
             metrics.append(row)
             tracker.log(row)
             progress.total_sequences = self.last_step * self.config.batch_size
             progress.update(row, self.sequences, state=self._state_word())
+        if look is not None and look.panels:
+            path = self.folder.training_picture(self.step)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, snapshot(f"{self.folder.path.name} after step {self.step:,}", look.panels))
+            tracker.image(TRAINING_PICTURES, path, self.sequences)
+
+    def _note_gradients(self, copies: int = 1) -> None:
+        """Keep the norm of the gradient by part where the update under way is known to end with training scores.
+
+        copies: restarts, over which the mean is taken as far as they are finite.
+        """
+        after = self.step + 1
+        due = after % self.config.log_every == 0 or after == self.last_step
+        norms = gradient_norms(self.model, copies) if due else {}
+        finite = {part: list(filter(math.isfinite, own.tolist())) for part, own in norms.items()}
+        self._gradients = {f"gradient/{part}": sum(own) / len(own) for part, own in finite.items() if own}
 
     def _not_finite(self, loss: float, norm: float) -> NotFinite:
         """What is raised where the loss or the gradient's norm of the next step is no number."""

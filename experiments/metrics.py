@@ -35,7 +35,7 @@ class MetricsFile:
         self.path = Path(path)
         content = self.path.read_bytes() if self.path.exists() else b""
         if content and not content.endswith(b"\n"):
-            _rewrite(self.path, read_metrics(self.path))
+            write_rows(self.path, read_metrics(self.path))
         self._file = self.path.open("ab", buffering=0)
 
     def append(self, row: Mapping[str, object]) -> None:
@@ -86,17 +86,18 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
     return rows
 
 
+def write_rows(path: str | Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """Write a file of such rows, at once or not at all."""
+    write_whole(path, b"".join(map(_to_line, rows)))
+
+
 def cut(path: str | Path, step: int) -> None:
     """Drop every row later than `step`, at once or not at all.
 
     For a run that goes on from its checkpoint of that step: what was logged after it is lost work.
     """
     path = Path(path)
-    _rewrite(path, [row for row in read_metrics(path) if row["step"] <= step])
-
-
-def _rewrite(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    write_whole(path, b"".join(map(_to_line, rows)))
+    write_rows(path, [row for row in read_metrics(path) if row["step"] <= step])
 
 
 def _to_line(row: Mapping[str, object]) -> bytes:

@@ -13,7 +13,7 @@ from experiments.paper_curves import paper_curves
 from experiments.run_folder import RunFolder
 from experiments.seeds import generator_for
 from memnet import NTM, SequenceModule
-from tasks import Task
+from tasks import Batch, Task
 
 
 def draw_run(
@@ -55,9 +55,14 @@ def draw_run(
     return files
 
 
+def pictured_sequence(task: Task, length: int) -> Batch:
+    """A batch of the one sequence of this length that all pictures show, of every run."""
+    return task.sample(1, length=length, generator=generator_for("test", 0, length))
+
+
 def watch(model: SequenceModule, task: Task, length: int) -> Episode:
     """Run one test sequence and keep what the heads did."""
-    batch = task.sample(1, length=length, generator=generator_for("test", 0, length)).to(model.readout.weight.device)
+    batch = pictured_sequence(task, length).to(model.readout.weight.device)
     with torch.inference_mode():
         if isinstance(model, NTM):
             trace = model.trace(batch.input)

@@ -109,6 +109,7 @@ def _paper(name: str, heads: int, hidden_size: int, num_layers: int, learning_ra
         "valid_every": 5000,
         "log_every": 500,
         "checkpoint_every": 2500,
+        "picture_every": 20_000,
         "learned_initial_state": True,
         "forget_bias": 0.0,
     }

@@ -7,7 +7,9 @@ weights.safetensors      the model's weights alone, after training
 result.json              how the run ended, with versions and commit
 evaluation.json          the test table
 vocabulary.json          runs on stories: the words, in the order of their numbers, and the sizes that follow from them
+failures.jsonl           sequences of the tests with wrong bits; runs on stories have answers.jsonl instead
 figures/                 pictures
+figures/training/        pictures by step, always of the same sequence or questions
 """
 
 import contextlib
@@ -15,6 +17,7 @@ import fcntl
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -88,8 +91,25 @@ class RunFolder:
         return self.path / "vocabulary.json"
 
     @property
+    def failures(self) -> Path:
+        return self.path / "failures.jsonl"
+
+    @property
+    def answers(self) -> Path:
+        return self.path / "answers.jsonl"
+
+    @property
     def figures(self) -> Path:
         return self.path / "figures"
+
+    def training_picture(self, step: int) -> Path:
+        """The picture drawn after a step."""
+        return self.figures / "training" / f"step-{step:06d}.png"
+
+    def training_pictures(self) -> dict[int, Path]:
+        """The pictures drawn in training by their step, in order."""
+        found = {re.fullmatch(r"step-(\d+)", path.stem): path for path in (self.figures / "training").glob("*.png")}
+        return dict(sorted((int(match[1]), path) for match, path in found.items() if match is not None))
 
     def read_config(self) -> Config:
         """The saved configuration; UserError where it was damaged."""

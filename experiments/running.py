@@ -7,7 +7,7 @@ import os
 import secrets
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ import torch
 
 from experiments.config import Config, to_yaml
 from experiments.files import UserError, write_whole
+from experiments.handover import names_for_tracker, replay_history, replay_outcome
 from experiments.loop import NotFinite, Stopped, TrainingLoop, handling_signals
 from experiments.metrics import MetricsFile, cut, read_metrics
 from experiments.parallel import Ranks, choose_device, joined
@@ -29,17 +30,17 @@ AnyLoop = TypeVar("AnyLoop", bound=TrainingLoop[Any, Any])
 def run_training(
     config: Config,
     make: Callable[[RunFolder, str], AnyLoop],
-    finish: Callable[[AnyLoop, RunFolder, Tracker], str],
+    finish: Callable[[AnyLoop, RunFolder, str], str],
     *,
-    group: str,
-    tags: Sequence[str],
+    stories: str = "",
     title: str,
     shown: Mapping[str, str] = SHOWN,
 ) -> int:
-    """Train in the run's folder, then finish: test, draw, and tell. The text it returns is printed.
+    """Train in the run's folder, then finish: test, draw, and tell.
 
     make:   a run's training from its folder and identifier.
-    group, tags: for the tracker.
+    finish: leaves everything in the folder; told where the tracker keeps the run, it returns what is printed.
+    stories: what those that the run is trained on are called.
     title:  what is trained, in words.
     shown:  see Progress.
     Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped.
@@ -47,6 +48,8 @@ def run_training(
     mode = resolve_mode(config.wandb_mode, os.environ) if config.tracker == "wandb" else "disabled"
     if mode != "disabled":
         import_wandb()
+
+    group, tags = names_for_tracker(config, stories)
 
     def work(folder: RunFolder, ranks: Ranks) -> int:
         trainer = make(folder, new_run_id(folder))
@@ -67,9 +70,10 @@ def run_training(
                 config={**config.saved(), "parameters": trainer.parameters, "versions": versions()},
                 mode=mode,
             )
-            tracker.replay(earlier)
+            replay_history(tracker, folder, config, earlier)
             _train(trainer, folder, tracker, shown)
-            closing = finish(trainer, folder, tracker)
+            closing = finish(trainer, folder, tracker.notice)
+            replay_outcome(tracker, folder, config, trainer.sequences)
             exit_code = 0
         except Stopped as stop:
             exit_code = stop.exit_code
@@ -153,8 +157,11 @@ def take_up(folder: RunFolder, trainer: TrainingLoop[Any, Any]) -> list[dict[str
     if earlier:
         cut(folder.metrics, trainer.step)
     if trainer.step < trainer.last_step:
-        for path in (folder.weights, folder.result, folder.evaluation):
+        for path in (folder.weights, folder.result, folder.evaluation, folder.failures, folder.answers):
             path.unlink(missing_ok=True)
+    for step, path in folder.training_pictures().items():
+        if step > trainer.step:
+            path.unlink()
     write_whole(folder.config, to_yaml(trainer.config))
     return [row for row in earlier if row["step"] <= trainer.step]
 

@@ -33,7 +33,7 @@ _TEST_COLUMNS = (
     "bits/seq, mean ± sd",
 )
 # What runs that are put together may differ in.
-NOT_SETTING = ("seed", "device", "threads", "backend", "tracker", "wandb_mode")
+NOT_SETTING = ("seed", "device", "threads", "backend", "tracker", "wandb_mode", "picture_every")
 
 
 @dataclasses.dataclass(frozen=True)

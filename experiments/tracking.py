@@ -14,12 +14,16 @@ import queue
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from experiments.files import UserError
 
+# What pictures drawn in training are called, all of them, so that one can slide through the steps.
+TRAINING_PICTURES = "figures/training"
+PROJECT = "memnet"
 MODES = ("offline", "online", "disabled")
 INSTALL = "pip install 'wandb>=0.31', or run with --tracker none"
 
@@ -42,8 +46,16 @@ PATIENCE = 30.0
 QUEUE_SIZE = 10_000
 
 
+class Picture(NamedTuple):
+    """A picture file, what it is called, and its place on the x axis."""
+
+    key: str
+    path: Path
+    sequences: int
+
+
 class Tracker:
-    """Takes rows, pictures and a summary. This one drops them all; it is the tracker "none".
+    """Takes rows, pictures, tables and a summary. This one drops them all; it is the tracker "none".
 
     run_id: what the checkpoint should keep, to be given to `start_tracker` on a resume.
     url:    the page of the run on the server, None unless online.
@@ -61,11 +73,14 @@ class Tracker:
     def log(self, row: Mapping[str, object]) -> None:
         """Record one row as in metrics.jsonl; its "sequences" is the place on the x axis."""
 
-    def replay(self, rows: Iterable[Mapping[str, object]]) -> None:
-        """Record the rows from before a resume, see `start_tracker`."""
+    def replay(self, rows: Sequence[Mapping[str, Any]], pictures: Sequence[Picture] = ()) -> None:
+        """Record the rows and pictures from before a resume, in the order of their sequences, see `start_tracker`."""
 
     def image(self, key: str, path: str | Path, sequences: int) -> None:
         """Record a picture file, which must stay as it is until `finish`."""
+
+    def table(self, key: str, rows: Sequence[Mapping[str, object]], sequences: int) -> None:
+        """Record a table of at least one row; all rows have the columns of the first."""
 
     def summary(self, values: Mapping[str, object]) -> None:
         """Set the values that stand for the whole run in tables."""
@@ -102,17 +117,31 @@ class WandbTracker(Tracker):
         values = dict(row)
         self._submit(lambda: self._run.log(values))
 
-    def replay(self, rows: Iterable[Mapping[str, object]]) -> None:
-        earlier = [dict(row) for row in rows]
+    def replay(self, rows: Sequence[Mapping[str, Any]], pictures: Sequence[Picture] = ()) -> None:
+        events = [(row["sequences"], partial(self._run.log, dict(row))) for row in rows]
+        events += [(picture.sequences, partial(self._log_image, picture)) for picture in pictures]
+        events.sort(key=lambda event: event[0])
 
         def log_all() -> None:
-            for values in earlier:
-                self._run.log(values)
+            for _, log in events:
+                log()
 
+        # One call, since a long history would not fit in the queue.
         self._submit(log_all)
 
     def image(self, key: str, path: str | Path, sequences: int) -> None:
-        self._submit(lambda: self._run.log({key: self._wandb.Image(str(path)), "sequences": sequences}))
+        self._submit(partial(self._log_image, Picture(key, Path(path), sequences)))
+
+    def table(self, key: str, rows: Sequence[Mapping[str, object]], sequences: int) -> None:
+        columns = list(rows[0])
+        data = [[row[column] for column in columns] for row in rows]
+
+        def log() -> None:
+            # A table is an artifact, too, whose files would wait in the home directory.
+            with _environment("WANDB_DATA_DIR", str(self.folder)):
+                self._run.log({key: self._wandb.Table(columns=columns, data=data), "sequences": sequences})
+
+        self._submit(log)
 
     def summary(self, values: Mapping[str, object]) -> None:
         chosen = dict(values)
@@ -131,6 +160,9 @@ class WandbTracker(Tracker):
             self._gone = True
             with contextlib.suppress(AttributeError):
                 self._service._connection._proc._process.kill()
+
+    def _log_image(self, picture: Picture) -> None:
+        self._run.log({picture.key: self._wandb.Image(str(picture.path)), "sequences": picture.sequences})
 
     def _submit(self, call: Callable[[], object]) -> None:
         try:
@@ -210,7 +242,7 @@ def start_tracker(
     behind the last one. So a resumed training cuts metrics.jsonl to its checkpoint, starts a run
     with the same id, name and group, and calls `replay(read_metrics(...))` before anything else.
     The new run then holds the whole curve once. Offline that is a second, newer folder with the
-    same id; sent to a server, it replaces the older run of that id. Pictures are not replayed.
+    same id; sent to a server, it replaces the older run of that id.
 
     A missing wandb is a UserError. Any other trouble at the start is one warning: without a
     server an online run goes on offline with the same id, without W&B as the tracker "none".
@@ -245,7 +277,7 @@ def _start_wandb(wandb: Any, chosen: Mapping[str, object], config: Mapping[str, 
     service = wandb.setup(wandb.Settings(mode=mode, silent=True))
     settings = {
         **chosen,
-        "project": "memnet",
+        "project": PROJECT,
         "console": "off",
         "init_timeout": INIT_TIMEOUT,
         "finish_timeout": FINISH_TIMEOUT,
@@ -262,6 +294,19 @@ def _start_wandb(wandb: Any, chosen: Mapping[str, object], config: Mapping[str, 
     return WandbTracker(wandb, service, run)
 
 
+@contextlib.contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    """A variable of the environment for a while, unless the user has set it."""
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
+
+
 def _variable(setting: str) -> str:
     """The environment variable by which a user chooses this setting of W&B."""
     return VARIABLES.get(setting, f"WANDB_{setting.upper()}")
@@ -274,18 +319,22 @@ def _folders_of(run_id: str, parent: Path) -> set[Path]:
 
 
 def _check_key() -> None:
+    if not has_key():
+        raise UserError(
+            "W&B online needs a key: run `wandb login` or set WANDB_API_KEY, or leave the mode out to stay offline"
+        )
+
+
+def has_key() -> bool:
+    """Whether there is a key for the server, which is never asked for; UserError for one that cannot be."""
     wandb = import_wandb()
     wandb.setup(wandb.Settings(mode="online", silent=True))
     try:
-        known = wandb.login(prompt=False, verify=False)
+        return bool(wandb.login(prompt=False, verify=False))
     except wandb.Error as error:
         raise UserError(f"W&B: {error}") from None
     finally:
         wandb.teardown()
-    if not known:
-        raise UserError(
-            "W&B online needs a key: run `wandb login` or set WANDB_API_KEY, or leave the mode out to stay offline"
-        )
 
 
 def import_wandb() -> Any:

@@ -12,10 +12,12 @@ from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_no
 from experiments.config import TrainConfig
 from experiments.curriculum import Curriculum
 from experiments.evaluation import evaluate, validation_batches
+from experiments.looks import Look, look_at_sequence
 from experiments.loop import TrainingLoop
 from experiments.models import backend_line, make_model, training_lengths
 from experiments.optimizers import GravesRMSProp
 from experiments.parallel import ranks
+from experiments.pictures import pictured_sequence
 from experiments.progress import Progress
 from experiments.run_folder import RunFolder
 from experiments.seeds import generator_for
@@ -41,6 +43,7 @@ class Trainer(TrainingLoop[TrainConfig, SequenceModule]):
         self.task = task
         self.curriculum = Curriculum(config, training_lengths(config, task))
         self.validation = validation_batches(task, training_lengths(config, task), config.valid_sequences, config.seed)
+        self._watched = pictured_sequence(task, training_lengths(config, task)[1])
         self.solved_step: int | None = None
         self.seconds_to_solve: float | None = None
         self._weights: list[Tensor] = list(model.parameters())
@@ -109,6 +112,7 @@ class Trainer(TrainingLoop[TrainConfig, SequenceModule]):
     def end_step(self, batch: Batch, loss: float) -> None:
         """Update the weights by their gradients; NotFinite where that cannot be."""
         loss, scored = self._together(loss, float(batch.mask.sum()))
+        self._note_gradients()
         norm = self._clip()
         self._losses.append(loss)
         self._norms.append(norm)
@@ -189,7 +193,11 @@ class Trainer(TrainingLoop[TrainConfig, SequenceModule]):
             "train/largest_gradient_norm": max(norms),
             "train/learning_rate": self.optimizer.param_groups[0]["lr"],
             "train/longest_length": self.curriculum.limit,
+            **self._gradients,
         }
+
+    def _look(self) -> Look:
+        return look_at_sequence(self.model, self._watched)
 
     def _validate(self, progress: Progress) -> dict[str, Any]:
         scores = self.ranks.agree(lambda: evaluate(self.model, ((self.task, batch) for batch in self.validation)))

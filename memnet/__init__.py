@@ -13,6 +13,7 @@ from memnet.cells import (
     StackedCell,
     make_controller,
 )
+from memnet.diagnostics import gradient_norms, slots_used, weighting_entropy
 from memnet.entnet import EntNet, EntNetCell, EntNetState, EntNetTrace
 from memnet.key_value import KeyValueMemory, KeyValueMemoryNetwork, KeyValueRead, KeyValueTrace
 from memnet.memn2n import MemN2N, MemN2NTrace
@@ -57,6 +58,9 @@ __all__ = [
     "StoryReader",
     "StoryReaderTrace",
     "detach_state",
+    "gradient_norms",
     "make_controller",
+    "slots_used",
+    "weighting_entropy",
 ]
 __version__ = "0.1.0"

@@ -180,6 +180,11 @@ class NTMCell(Cell):
             (self.num_writes, self.slot_size),
         ]
 
+    def write_features(self) -> Tensor:
+        """Which outputs of the linear layer `heads` are for write heads: (features,) bool, false for read heads."""
+        marks = [(torch.arange(count) >= count - self.num_writes, width) for count, width in self._head_sizes]
+        return torch.cat([writes.repeat_interleave(width) for writes, width in marks])
+
     def _add_initial_state(
         self, memory_init: MemoryInit, trainable: bool | None, weights_init: WeightsInit, learned: bool
     ) -> None:

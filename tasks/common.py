@@ -82,13 +82,19 @@ class Task(ABC):
         logits: (batch, time, output_size), on the device of the batch. ValueError for another shape.
         """
         logits = logits.detach()
-        wrong_bits = (self._wrong(logits, batch) & batch.mask.unsqueeze(-1)).sum(dim=(1, 2))
+        wrong_bits = self.wrong(logits, batch).sum(dim=(1, 2))
         return {
             "bits": self._cross_entropy(logits, batch) / math.log(2),
             "wrong_bits": wrong_bits,
             "scored_bits": batch.mask.sum(dim=1) * self.output_size,
             "exact": wrong_bits == 0,
         }
+
+    def wrong(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Where a scored bit is wrong, as `metrics` counts it: bool (batch, time, output_size). Arguments as there."""
+        check_logits(logits, batch)
+        right = torch.where(batch.target > 0.5, logits, -logits) > 0
+        return ~right & batch.mask.unsqueeze(-1)
 
     def render(self, batch: Batch, index: int = 0, logits: Tensor | None = None, width: int = 80) -> str:
         """Draw one example as text: a row a channel, a column a time step, folded to `width` columns.
@@ -113,8 +119,8 @@ class Task(ABC):
         unscored = ~mask.unsqueeze(-1)
         answers = [("target", target)]
         if logits is not None:
-            wrong = self._wrong(logits, batch)[index, :steps]
-            title += f", {int((wrong & ~unscored).sum())} predicted wrong"
+            wrong = self.wrong(logits, batch)[index, :steps]
+            title += f", {int(wrong.sum())} predicted wrong"
             answers.append(("predicted", target.masked_fill(wrong, -1)))
         for kind, bits in answers:
             drawn = bits.masked_fill(unscored, 2).T
@@ -130,10 +136,6 @@ class Task(ABC):
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # half precision sums badly
         every = F.binary_cross_entropy_with_logits(logits, batch.target.to(logits.dtype), reduction="none")
         return every.masked_fill(~batch.mask.unsqueeze(-1), 0).sum(dim=(1, 2))
-
-    def _wrong(self, logits: Tensor, batch: Batch) -> Tensor:
-        check_logits(logits, batch)
-        return ~(torch.where(batch.target > 0.5, logits, -logits) > 0)
 
 
 def check_logits(logits: Tensor, batch: Batch) -> None:

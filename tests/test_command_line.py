@@ -343,7 +343,7 @@ def test_a_test_of_fewer_sequences_does_not_replace_one_of_more(run: Path) -> No
 
 
 def test_show_draws_again(run: Path, capsys: Capture) -> None:
-    for path in (run / "figures").iterdir():
+    for path in (run / "figures").glob("*.png"):
         path.unlink()
     capsys.readouterr()
     assert main(["show", str(run), "--length", "6", "--num-slots", "50"]) == 0

@@ -262,7 +262,7 @@ def test_evaluate_and_show_print_what_they_did(run: Path, world: Path, capsys: C
     assert re.search(r"1 single-supporting-fact +30 ", capsys.readouterr().out)
     assert main(["evaluate", str(world), "--length", "25", "--questions", "5"]) == 0
     assert re.search(r"25 +5 ", capsys.readouterr().out)
-    for path in (run / "figures").iterdir():
+    for path in (run / "figures").glob("*.png"):
         path.unlink()
     assert main(["show", str(run), "--questions", "3"]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -178,6 +178,7 @@ def test_a_run_leaves_everything_in_one_folder(tmp_path: Path, capsys: pytest.Ca
         "weights.safetensors",
         "result.json",
         "evaluation.json",
+        "failures.jsonl",
         "figures",
         ".lock",
     }
@@ -186,6 +187,7 @@ def test_a_run_leaves_everything_in_one_folder(tmp_path: Path, capsys: pytest.Ca
         "memory-120.png",
         "learning-curve.png",
         "error-by-length.png",
+        "training",
     }
     assert RunFolder(run).read_config() == dataclasses.replace(
         recipe("default", "copy"),
@@ -389,7 +391,7 @@ def test_every_task_trains_and_is_tested_and_drawn(
     rows = json.loads((run / "evaluation.json").read_text())
     assert [row["length"] for row in rows] == list(TASKS[task].test_lengths)
     assert ("optimal bits/seq" in capsys.readouterr().out) == (task == "dynamic-ngrams")
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in (run / "figures").iterdir())
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in (run / "figures").rglob("*.png"))
 
 
 @pytest.mark.parametrize("controller", ["feedforward", "rnn-relu", "lstm"])

@@ -18,7 +18,10 @@ from experiments.web.document import write_page
 
 @dataclasses.dataclass(frozen=True)
 class DashboardOptions:
-    """Show all runs below a folder on one page: a file that needs no network, or with --serve one that stays fresh."""
+    """Show all runs below a folder on one page: a file that needs no network, or with --serve one that stays fresh.
+
+    `dashboard push FOLDER` makes a workspace and a report of Weights & Biases instead.
+    """
 
     folder: tyro.conf.Positional[str] = str(RUNS)
     """Where the runs are, at any depth."""
@@ -31,7 +34,11 @@ class DashboardOptions:
 
 
 def dashboard(args: Sequence[str]) -> int:
-    """Write the page and print where it is, or serve it."""
+    """Write the page and print where it is, or serve it; `push` makes W&B's own, a folder of that name is ./push."""
+    if args and args[0] == "push":
+        from experiments.dashboard.push import push
+
+        return push(args[1:])
     options = parse(DashboardOptions, "dashboard", args, flags=True)
     folder = Path(options.folder)
     if options.serve:

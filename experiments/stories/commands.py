@@ -13,9 +13,10 @@ from experiments.command_line import parse
 from experiments.fields import check_least
 from experiments.figures import save_figure, story_curve_figure
 from experiments.files import UserError, write_whole
-from experiments.metrics import read_metrics
+from experiments.metrics import read_metrics, write_rows
 from experiments.run_folder import RunFolder, command, versions
 from experiments.running import prepare, run_training
+from experiments.stories.answers import answer_rows
 from experiments.stories.config import StoryConfig
 from experiments.stories.data import StoryData, example_batch, load_data, load_tests
 from experiments.stories.loading import (
@@ -32,7 +33,6 @@ from experiments.stories.tables import PARTS, test_table
 from experiments.stories.testing import Row, choose, same_test, score_restarts, test_rows
 from experiments.stories.training import SHOWN, StoryTrainer, epoch_updates
 from experiments.story_pictures import draw_story_run
-from experiments.tracking import Tracker
 from memnet import StoryModel
 from memnet.sequence import Backend
 from tasks.babi import Vocabulary
@@ -54,8 +54,7 @@ def train(config: StoryConfig) -> int:
         config,
         make,
         _finish,
-        group=config.label,
-        tags=[config.task, config.model, data.name],
+        stories=data.name,
         title=f"{config.label}, {data.name}{restarts}",
         shown=SHOWN,
     )
@@ -163,7 +162,7 @@ def _tested(config: StoryConfig, options: EvaluateStoryOptions) -> StoryConfig:
     return config
 
 
-def _finish(trainer: StoryTrainer, folder: RunFolder, tracker: Tracker) -> str:
+def _finish(trainer: StoryTrainer, folder: RunFolder, notice: str) -> str:
     """Choose a restart, keep it, test all; returns what is told at the end."""
     config, data, model = trainer.config, trainer.data, trainer.model
     selection = _select(score_restarts(model, config, data), config)
@@ -172,6 +171,9 @@ def _finish(trainer: StoryTrainer, folder: RunFolder, tracker: Tracker) -> str:
     save_weights(folder.weights, kept)
     rows = test_rows(model, config, data.name, data.name, data.tests)
     folder.keep_tests(rows, same_test, "questions")
+    kind = "task" if config.task == "babi" else "length"
+    write_rows(folder.answers, answer_rows(kept, data.vocabulary, data.tests, kind))
+    _draw(folder, config, data.vocabulary, kept)
     result = {
         "command": command(),
         "config": config.saved(),
@@ -183,10 +185,6 @@ def _finish(trainer: StoryTrainer, folder: RunFolder, tracker: Tracker) -> str:
         "perf/seconds": trainer.seconds,
     }
     write_whole(folder.result, json.dumps(result, indent=1) + "\n")
-    for path in _draw(folder, config, data.vocabulary, kept):
-        tracker.image(f"figures/{path.stem}", path, trainer.sequences)
-    kind = "task" if config.task == "babi" else "length"
-    tracker.summary({f"test/error_percent/{kind}-{row[kind]}": row["errors"][chosen] for row in rows})
     lines = [
         f"{config.label}: {trainer.sequences:,} questions of {data.name}, {trainer.seconds:.0f} s",
         "",
@@ -195,7 +193,7 @@ def _finish(trainer: StoryTrainer, folder: RunFolder, tracker: Tracker) -> str:
         f"run      {folder.path}",
         *(f"figure   {path}" for path in sorted(folder.figures.glob("*.png"))),
     ]
-    lines += [f"tracker  {tracker.notice}"] if tracker.notice else []
+    lines += [f"tracker  {notice}"] if notice else []
     lines += ["", "next"]
     lines += [f"  python -m experiments {what} {folder.path}" for what in ("ask", "show", "evaluate")]
     return "\n".join(lines)

@@ -141,6 +141,8 @@ class StoryConfig:
     """Updates between validations."""
     checkpoint_every: int = 500
     """Updates between checkpoints."""
+    picture_every: int | None = 1000
+    """Updates between looks at attention, gates or memory on a few questions: numbers and a picture; None for none."""
     tracker: Literal["wandb", "none"] = "wandb"
     """Where metrics go beside the run's own file."""
     wandb_mode: Literal["offline", "online", "disabled"] | None = None
@@ -170,8 +172,8 @@ class StoryConfig:
     def check(self) -> None:
         """UserError for a value that no run can have (sizes of models are checked where models are built)."""
         check_least(self, 1, "questions", "test_questions", "max_sentences", "restarts", "batch_size", "epochs")
-        check_least(self, 1, "length_groups", "seeds")
-        check_least(self, 1, "halve_every", "epoch_updates", "log_every", "valid_every", "checkpoint_every", "threads")
+        check_least(self, 1, "length_groups", "seeds", "halve_every", "epoch_updates", "threads")
+        check_least(self, 1, "log_every", "valid_every", "checkpoint_every", "picture_every")
         check_least(self, 0, "seed", "data_seed", "linear_start_epochs")
         check_positive(self, "learning_rate", "clip_norm")
         if self.learning_rate > 1000:

@@ -16,7 +16,7 @@ from experiments.stories.testing import Row, choose
 # What runs that are put together may differ in.
 NOT_SETTING = (
     *("numbers", "seed", "max_sentences", "babi_data", "test_questions", "device", "threads", "backend"),
-    *("tracker", "wandb_mode", "log_every", "valid_every", "checkpoint_every"),
+    *("tracker", "wandb_mode", "log_every", "valid_every", "checkpoint_every", "picture_every"),
 )
 _NUMBERS = ("error", "mean", "best", "published", "question_only", "last_fact")
 

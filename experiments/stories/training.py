@@ -7,20 +7,24 @@ import torch
 from torch import Tensor
 
 from experiments.files import UserError
+from experiments.looks import Look, look_at_questions
 from experiments.loop import TrainingLoop
 from experiments.optimizers import GravesRMSProp
 from experiments.parallel import ranks
 from experiments.progress import Progress
 from experiments.run_folder import RunFolder
 from experiments.stories.config import StoryConfig
-from experiments.stories.data import Questions, StoryData
+from experiments.stories.data import Questions, StoryData, joined
 from experiments.stories.models import make_models
-from experiments.stories.restarts import by_length, clip_gradients, stack, train_logits
+from experiments.stories.restarts import by_length, clip_gradients, stack, train_logits, unstack
 from experiments.stories.testing import losses_of, measure
 from memnet import MemN2N
 from memnet.story import StoryModel
 
 SHOWN = {"train/loss": "loss", "train/error_percent": "train error %", "valid/error_percent": "valid error %"}
+
+# Validation questions that a look is about, and of how many of them there is a picture.
+_WATCHED, _DRAWN = 32, 2
 
 
 def epoch_updates(config: StoryConfig, data: StoryData) -> int:
@@ -48,6 +52,8 @@ class StoryTrainer(TrainingLoop[StoryConfig, StoryModel]):
         self.data = data
         self.epoch_updates = epoch_updates(config, data)
         self._digest = data.digest()
+        share = -(-_WATCHED // len(data.valid))
+        self._watched = joined([questions.rows(slice(share)) for questions in data.valid.values()])
         self._lost: set[int] = set()
         self._solved_at: int | None = None
         self._forget()
@@ -109,6 +115,7 @@ class StoryTrainer(TrainingLoop[StoryConfig, StoryModel]):
             losses += loss.detach().cpu()
             wrong += (logits.argmax(-1) != part.answer.view(config.restarts, -1)).sum(1).cpu()
         losses, wrong = self._together(losses, wrong)
+        self._note_gradients(config.restarts)
         norms = clip_gradients(list(self.model.parameters()), config.restarts, config.clip, config.clip_norm)
         self._count(losses.tolist(), wrong.tolist(), norms.tolist(), progress)
         self.optimizer.step()
@@ -184,9 +191,16 @@ class StoryTrainer(TrainingLoop[StoryConfig, StoryModel]):
             "train/learning_rate": self.optimizer.param_groups[0]["lr"],
             "train/linear_start": isinstance(self.model, MemN2N) and self.model.linear_start,
             "train/restarts": len(alive),
+            **self._gradients,
         }
         self._forget()
         return row
+
+    def _look(self) -> Look:
+        """Of several restarts the first is looked at."""
+        restarts = self.config.restarts
+        model = self.model if restarts == 1 else unstack(self.model, restarts, 0)
+        return look_at_questions(model, self.data.vocabulary, self._watched, _DRAWN)
 
     def _validate(self) -> dict[str, Any]:
         """Means over the tasks and restarts, and the best restart."""

@@ -1,0 +1,100 @@
+"""What the tracker gets of a run from its folder: the history, and at the end figures, tables and summary.
+
+A training hands over its own folder in this way, and `sync` that of any run, so that both leave the same.
+"""
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.config import Config, TrainConfig
+from experiments.metrics import read_metrics
+from experiments.models import label
+from experiments.run_folder import RunFolder
+from experiments.stories.tables import FAILED
+from experiments.tracking import TRAINING_PICTURES, Picture, Tracker
+
+Row = dict[str, Any]
+
+_SCORES = ("exact_share", "bit_error_rate", "wrong_bits_per_sequence", "bits_per_sequence")
+
+
+def names_for_tracker(config: Config, stories: str = "") -> tuple[str, list[str]]:
+    """The group and the tags of a run. stories: what those that it is trained on are called."""
+    if isinstance(config, TrainConfig):
+        kind = label(config)
+        return f"{config.task}-{kind}", [config.task, kind]
+    return config.label, [config.task, config.model, stories]
+
+
+def replay_history(tracker: Tracker, folder: RunFolder, config: Config, rows: Sequence[Row]) -> None:
+    """Give a tracker rows of metrics, and the pictures that were drawn in training."""
+    drawn = folder.training_pictures().items()
+    pictures = [Picture(TRAINING_PICTURES, path, step * config.batch_size) for step, path in drawn]
+    tracker.replay(rows, pictures)
+
+
+def replay_outcome(tracker: Tracker, folder: RunFolder, config: Config, sequences: int) -> None:
+    """Give a tracker what a run that was trained for so many sequences has at its end, as far as it is there."""
+    for path in sorted(folder.figures.glob("*.png")):
+        tracker.image(f"figures/{path.stem}", path, sequences)
+    for path in (folder.failures, folder.answers):
+        if rows := _table(path):
+            tracker.table(f"tables/{path.stem}", rows, sequences)
+    tests, result = folder.read_json(folder.evaluation, []), folder.read_json(folder.result, {})
+    for row in test_points(config, tests, result):
+        tracker.log({"sequences": sequences} | row)
+    tracker.summary(outcome(config, tests, result))
+
+
+def test_points(config: Config, tests: Sequence[Row], result: Row) -> list[Row]:
+    """The tests of an ended run as points of curves: test/length or test/task, and the scores, test/exact_share say."""
+    kinds = ("length", "task")
+    return [
+        {f"test/{kind}": row[kind] for kind in kinds if kind in row}
+        | {f"test/{name}": score for name, score in scores.items()}
+        for row, scores in _scored_tests(config, tests, result)
+    ]
+
+
+def outcome(config: Config, tests: Sequence[Row], result: Row) -> Row:
+    """The values that stand for an ended run: its tests as trained, and how it went.
+
+    test/exact_share/length-20 and so on for every score and length, or test/error_percent/task-1 (or length-10);
+    outcome/solved and outcome/sequences_to_solve where the configuration says what solved is, or on stories
+    outcome/error_percent, the mean of all tests, and outcome/failed_tests, those with more than FAILED percent.
+    """
+    if not result:
+        return {}
+    values: Row = {}
+    for row, scores in _scored_tests(config, tests, result):
+        place = f"task-{row['task']}" if "task" in row else f"length-{row['length']}"
+        values |= {f"test/{name}/{place}": score for name, score in scores.items()}
+    if isinstance(config, TrainConfig):
+        if config.solved_at is not None:
+            solved = result["sequences_to_solve"]
+            values |= {"outcome/solved": int(solved is not None)}
+            values |= {} if solved is None else {"outcome/sequences_to_solve": solved}
+    elif errors := list(values.values()):
+        values["outcome/error_percent"] = statistics.fmean(errors)
+        values["outcome/failed_tests"] = sum(error > FAILED for error in errors)
+    return values
+
+
+def _scored_tests(config: Config, tests: Sequence[Row], result: Row) -> list[tuple[Row, Row]]:
+    """The tests under the conditions of training, as `train` makes them at its end, and the scores of each."""
+    if not result:
+        return []
+    if isinstance(config, TrainConfig):
+        own = (config.num_slots if config.model == "ntm" else None, None, 0)
+        rows = [row for row in tests if (row["num_slots"], row["repeats"], row["seed"]) == own]
+        return [(row, {name: row[name] for name in _SCORES}) for row in rows]
+    chosen = result["selection"]["chosen"]
+    rows = [row for row in tests if row["tested_on"] == row["trained_on"]]
+    return [(row, {"error_percent": row["errors"][chosen]}) for row in rows]
+
+
+def _table(path: Path) -> list[Row]:
+    """The rows of a file of JSON lines, none where it is not there."""
+    return read_metrics(path) if path.exists() else []

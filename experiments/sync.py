@@ -1,0 +1,110 @@
+"""python -m experiments sync: any run from its folder as one clean run of W&B."""
+
+import dataclasses
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import tyro
+
+from experiments.checkpoint import read_progress
+from experiments.command_line import parse
+from experiments.config import Config, TrainConfig
+from experiments.dashboard.collect import find_runs
+from experiments.files import UserError
+from experiments.handover import names_for_tracker, replay_history, replay_outcome
+from experiments.metrics import read_metrics
+from experiments.models import make_model, make_task
+from experiments.run_folder import RunFolder
+from experiments.stories.loading import read_vocabulary
+from experiments.stories.models import make_models
+from experiments.tracking import import_wandb, resolve_mode, start_tracker
+
+
+@dataclasses.dataclass(frozen=True)
+class SyncOptions:
+    """Give W&B any run from its folder, anew and whole: one curve, whatever crashed, was resumed or was not tracked.
+
+    Offline it is written into the wandb directory beside the run, where pieces of the run from before stay. Online it
+    replaces the run of the same id.
+    """
+
+    runs: tyro.conf.Positional[tuple[str, ...]]
+    """Run folders, or folders that hold runs at any depth."""
+    wandb_mode: Literal["offline", "online"] | None = None
+    """Weights & Biases mode; None for WANDB_MODE, else offline."""
+
+
+def sync(args: Sequence[str]) -> int:
+    """Replay runs to W&B and print where each is. Returns the exit code: 1 where one could not be."""
+    options = parse(SyncOptions, "sync", args)
+    if not options.runs:
+        raise UserError("sync needs run folders, or folders that hold them, as in `python -m experiments sync runs`")
+    folders = list(dict.fromkeys(run for name in options.runs for run in find_runs(Path(name))))
+    mode = resolve_mode(options.wandb_mode, os.environ)
+    if mode == "disabled":
+        raise UserError("W&B is disabled (WANDB_MODE or WANDB_DISABLED): give --wandb-mode offline or online")
+    import_wandb()
+    failed = 0
+    for path in folders:
+        try:
+            where = sync_run(RunFolder(path), mode)
+        except UserError as error:
+            if len(folders) == 1:
+                raise
+            where, failed = "", failed + 1
+            print(f"left out: {error}", file=sys.stderr)
+        if where:
+            print(f"{path}: {where}", flush=True)
+    return 1 if failed else 0
+
+
+def sync_run(folder: RunFolder, mode: str) -> str:
+    """Replay one run; returns where to look. UserError where it is in use, damaged or cannot be given to W&B."""
+    with folder.locked():
+        config = folder.read_config()
+        rows = read_metrics(folder.metrics) if folder.metrics.exists() else []
+        stories = "" if isinstance(config, TrainConfig) else read_vocabulary(folder)[2]
+        result = folder.read_json(folder.result, {})
+        group, tags = names_for_tracker(config, stories)
+        name = folder.path.resolve().name
+        facts = {"parameters": _parameters(folder, config)} | {key: result[key] for key in ("versions",) if result}
+        tracker = start_tracker(
+            "wandb",
+            run_folder=folder.path.resolve(),
+            run_id=run_id_of(folder),
+            name=name,
+            group=group,
+            job_type="train",
+            tags=tags,
+            config={**config.saved(), **facts},
+            mode=mode,
+        )
+        replay_history(tracker, folder, config, rows)
+        if rows:
+            replay_outcome(tracker, folder, config, rows[-1]["sequences"])
+        tracker.finish(0 if result else 1)
+    if not tracker.notice:
+        raise UserError(f"{folder.path}: W&B could not begin a run")
+    return tracker.notice
+
+
+def run_id_of(folder: RunFolder) -> str:
+    """What the tracker called a run in training; its folder's name where the checkpoint is gone."""
+    if not folder.checkpoint.exists():
+        return folder.path.resolve().name
+    return str(read_progress(folder.checkpoint)["run_id"])
+
+
+def _parameters(folder: RunFolder, config: Config) -> int:
+    """Numbers that are trained, in all restarts."""
+    models: list[Any]
+    if isinstance(config, TrainConfig):
+        with torch.random.fork_rng(devices=[]):
+            models = [make_model(config, make_task(config.task))]
+    else:
+        models = list(make_models(config, read_vocabulary(folder)[1]))
+    return sum(parameter.numel() for model in models for parameter in model.parameters())

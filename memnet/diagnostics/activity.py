@@ -1,0 +1,79 @@
+"""A model at work, in numbers: how sharp its weightings are, how much memory it uses, where its gradients go."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from memnet.ntm import NTMCell
+
+
+def weighting_entropy(weights: Tensor) -> Tensor:
+    """Shannon entropy of weightings, in bits: how widely a head or a hop spreads its attention.
+
+        H(w) = - sum_i w(i) log2 w(i)        with 0 log2 0 = 0
+
+    weights: (..., slot), non-negative. Where they sum to less than one, what is missing counts as nothing.
+    Returns  (...), 0 for a single slot with weight one, log2(num_slots) for equal weights.
+    """
+    nats: Tensor = torch.special.entr(weights).sum(-1)
+    return nats / math.log(2)
+
+
+def slots_used(weights: Tensor) -> Tensor:
+    """Over how many slots weightings are spread in all: the perplexity of their mean, in slots.
+
+        n = 2 ** H(mean of w over time and heads)        H as in weighting_entropy
+
+    A head that writes to k slots equally often gives k, however sharp each of its weightings is.
+
+    weights: (..., time, head, slot), non-negative, summing to one over slots.
+    Returns  (...), from 1 to num_slots.
+    """
+    return torch.exp2(weighting_entropy(weights.mean((-3, -2))))
+
+
+def gradient_norms(model: nn.Module, copies: int = 1) -> dict[str, Tensor]:
+    """The Euclidean norm of the gradient that each part of a model has now.
+
+    Parts are the top-level modules and parameters of a model, with dashes in their names; of a list each, numbered from
+    1 ("embeddings-1"). A sequence model has, instead of its cell, what that is made of: "controller", "read-heads" and
+    "write-heads" (whose parameters one linear layer emits), "initial-state", "layers-1" or a single "cell"; its readout
+    is "output". A StoryReader has these parts of its sequence model, and "words".
+
+    copies:  models stacked along the first axis of every parameter.
+    Returns  for each part that has a gradient the norm of each copy, (copies,). Over all parts their squares sum to
+             that of the whole gradient's norm.
+    """
+    writing = {f"{name}.heads.": cell.write_features() for name, cell in _named_cells(model)}
+    gradients: dict[str, list[Tensor]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.grad is None:
+            continue
+        features = next((mask for prefix, mask in writing.items() if name.startswith(prefix)), None)
+        if features is None:
+            gradients.setdefault(_part(name), []).append(parameter.grad)
+        else:
+            features = features.to(parameter.device)
+            gradients.setdefault("read-heads", []).append(parameter.grad[~features])
+            gradients.setdefault("write-heads", []).append(parameter.grad[features])
+    norms = torch.linalg.vector_norm
+    return {
+        part: norms(torch.stack([norms(one.reshape(copies, -1), dim=1) for one in tensors]), dim=0)
+        for part, tensors in gradients.items()
+    }
+
+
+def _named_cells(model: nn.Module) -> list[tuple[str, NTMCell]]:
+    return [(name, module) for name, module in model.named_modules() if isinstance(module, NTMCell)]
+
+
+def _part(name: str) -> str:
+    """The part to which a parameter belongs, by its dotted name."""
+    path = name.removeprefix("sequence.").split(".")
+    if path[0] == "cell" and len(path) > 2:
+        del path[0]
+    elif path[0] == "cell" and path[1].startswith("initial"):
+        return "initial-state"
+    part = {"readout": "output", "embedding": "words"}.get(path[0], path[0].replace("_", "-"))
+    return f"{part}-{int(path[1]) + 1}" if len(path) > 2 and path[1].isdecimal() else part
