@@ -15,6 +15,7 @@ HELP = """usage: python -m experiments COMMAND ...
   summarize RUN ...        put runs that differ in their seed, or on stories their tasks, together in one result
   report FOLDER            put many runs into tables for a README or a paper, with intervals and published numbers
   benchmark [MODEL ...]    time models beside their floor and beside eager PyTorch, or measure their memory
+  suite SUITE [options]    many trainings, here or on a cluster: tasks x models x recipes x seeds
   sync RUN ...             give W&B runs from their folders, each as one clean run
   dashboard [FOLDER]       all runs below a folder on one page, a file or served; `push` makes W&B's own
   inspect RUN [RUN2]       step through what a run's memory did, or two side by side, on one page
@@ -60,6 +61,7 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
     from experiments.recipes import table
     from experiments.report.command import report
     from experiments.stories.recipes import story_table
+    from experiments.suite.commands import suite
     from experiments.summary import summarize
     from experiments.sync import sync
 
@@ -75,6 +77,7 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
         "summarize": summarize,
         "report": report,
         "benchmark": benchmark,
+        "suite": suite,
         "sync": sync,
         "dashboard": dashboard,
         "inspect": inspect,

@@ -10,6 +10,7 @@ import tyro
 
 from experiments.checkpoint import save_weights
 from experiments.command_line import parse, parse_train, story_run
+from experiments.config import Config
 from experiments.evaluation import same_test, table, test_at
 from experiments.failures import Failures
 from experiments.fields import check_least
@@ -36,23 +37,29 @@ def train(args: Sequence[str]) -> int:
         return resume_seeds(group, args)
     config = parse_train(args)
     prepare(config.device, config.threads)
-    if isinstance(config, StoryConfig):
-        if config.seeds is None:
-            return stories.train(config)
-        stories.possible_data(config)
-        return train_seeds(config, args)
-    # What cannot be is refused before there is a folder.
-    task = make_task(config.task)
-    make_model(config, task)
-    training_lengths(config, task)
     if config.seeds is not None:
+        refuse_impossible(config)
         return train_seeds(config, args)
+    if isinstance(config, StoryConfig):
+        return stories.train(config)
+    refuse_impossible(config)
+    task = make_task(config.task)
     return run_training(
         config,
         lambda folder, run_id: Trainer(config, task, folder, run_id),
         _finish,
         title=f"{config.task}, {label(config)}",
     )
+
+
+def refuse_impossible(config: Config) -> None:
+    """UserError for what no run can be, before there is a folder: sizes of models, lengths, stories."""
+    if isinstance(config, StoryConfig):
+        stories.possible_data(config)
+        return
+    task = make_task(config.task)
+    make_model(config, task)
+    training_lengths(config, task)
 
 
 @dataclasses.dataclass(frozen=True)

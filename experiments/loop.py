@@ -131,6 +131,10 @@ class TrainingLoop(ABC, Generic[Settings, Model]):
     def _look(self) -> Look:
         """What the model does on the sequence or the questions that it is always looked at with."""
 
+    @abstractmethod
+    def _validate(self, progress: Progress) -> dict[str, Any]:
+        """Scores on questions or sequences that are never trained on."""
+
     def _state_word(self) -> str:
         """A few words on where the training stands."""
         return ""
@@ -179,6 +183,19 @@ class TrainingLoop(ABC, Generic[Settings, Model]):
             return number
         heard = self.ranks.sums([float(number == one) for one in _STOPPING], self.device)
         return next((one for one, count in zip(_STOPPING, heard, strict=True) if count), None)
+
+    def measure(self, seconds: float, progress: Progress) -> float:
+        """Seconds that all steps and validations would take, found by some steps, of about so many seconds, and one
+        validation. Nothing is saved."""
+        self._train_step(progress)  # which builds and warms up
+        started, steps = time.monotonic(), 0
+        while steps < 2 or time.monotonic() - started < seconds:
+            self._train_step(progress)
+            steps += 1
+        trained = time.monotonic()
+        self._validate(progress)
+        validation = (time.monotonic() - trained) / self.config.valid_every
+        return self.last_step * ((trained - started) / steps + validation)
 
     def record(self, metrics: MetricsFile, tracker: Tracker, progress: Progress) -> None:
         """Write this step's row of metrics, and draw its picture, if one is due, everywhere."""

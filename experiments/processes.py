@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+from experiments import tied
 from experiments.loop import Stopped, handling_signals
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -18,11 +19,31 @@ _LOOK_EVERY = 0.05
 
 
 class Job(NamedTuple):
-    """A command, `python -m experiments` with these arguments, and the file that takes what it says."""
+    """A command, what it is called, and the file that takes what it says."""
 
-    seed: int
-    args: Sequence[str]
+    name: str
+    command: Sequence[str]
     log: Path
+
+
+class Queue(Protocol):
+    """Where jobs come from, and who is told how they ended."""
+
+    @property
+    def left(self) -> bool:
+        """Whether any job has not been taken yet."""
+
+    def take(self) -> Job | None:
+        """The next job to start, None where none can start now."""
+
+    def ended(self, job: Job, code: int) -> None:
+        """A job has ended with this exit code, negative for a signal; it may be put back."""
+
+    def stop(self) -> None:
+        """Give no more jobs; those that run are being stopped. It may come, as signals do, amid any other call."""
+
+    def look(self, running: Sequence[Job]) -> None:
+        """Called many times a second."""
 
 
 def cores() -> int:
@@ -30,30 +51,49 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def room_for(threads: int) -> int:
+    """How many processes of so many threads the cores have room for."""
+    return max(1, cores() // threads)
+
+
+def experiments_command(*args: str) -> list[str]:
+    """The command `python -m experiments` with these arguments."""
+    return [sys.executable, "-m", "experiments", *args]
+
+
 def run_jobs(jobs: Sequence[Job], at_once: int, tell: Callable[[Job, int], None]) -> None:
     """Run all jobs, at most so many at once; `tell` gets each that has ended, and its exit code.
 
+    Raises Stopped as `run_queue` does.
+    """
+    run_queue(_List(jobs, tell), at_once)
+
+
+def run_queue(queue: Queue, at_once: int) -> None:
+    """Run all jobs of a queue, at most so many at once.
+
     Raises Stopped after Ctrl-C or SIGTERM, which every running job gets too, once they have ended.
     """
-    waiting, running = list(jobs), dict[subprocess.Popen[bytes], Job]()
+    running = dict[subprocess.Popen[bytes], Job]()
     stops: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
         stops.append(number)
-        for process in running:
+        queue.stop()
+        for process in list(running):
             process.send_signal(number)
 
     with handling_signals(stop):
         try:
-            while running or (waiting and not stops):
-                while waiting and not stops and len(running) < at_once:
-                    job = waiting.pop(0)
-                    process = _start(job)
+            while running or queue.left:
+                while len(running) < at_once and (job := queue.take()) is not None:
+                    process = start(job.command, job.log)
                     running[process] = job
                     if stops:  # which it has missed
                         process.send_signal(stops[-1])
                 for process in [one for one in running if one.poll() is not None]:
-                    tell(running.pop(process), process.returncode)
+                    queue.ended(running.pop(process), process.returncode)
+                queue.look(list(running.values()))
                 time.sleep(_LOOK_EVERY)
         finally:
             for process in running:
@@ -62,16 +102,46 @@ def run_jobs(jobs: Sequence[Job], at_once: int, tell: Callable[[Job, int], None]
         raise Stopped(stops[0])
 
 
-def _start(job: Job) -> subprocess.Popen[bytes]:
+def start(command: Sequence[str], log: Path, place: str | None = None) -> subprocess.Popen[bytes]:
+    """Start a command that ends when this process does, in a folder if not in this one; the log is appended to."""
     path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
-    job.log.parent.mkdir(exist_ok=True)
-    with job.log.open("ab") as log:
+    log.parent.mkdir(exist_ok=True)
+    with log.open("ab") as file:
         return subprocess.Popen(
-            [sys.executable, "-m", "experiments", *job.args],
+            [sys.executable, "-I", "-S", tied.__file__, str(os.getpid()), *command],
             env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+            cwd=place,
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            stdout=file,
+            stderr=file,
             # The terminal's Ctrl-C is passed on by `stop`, once.
             process_group=0,
         )
+
+
+def last_line(log: Path) -> str:
+    """What a process said at its end."""
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1].removeprefix("error: ") if lines else "it said nothing"
+
+
+class _List:
+    """A queue of jobs that are run once each."""
+
+    def __init__(self, jobs: Sequence[Job], tell: Callable[[Job, int], None]) -> None:
+        self._waiting = list(jobs)
+        self._stopped = False
+        self.ended = tell
+
+    @property
+    def left(self) -> bool:
+        return bool(self._waiting) and not self._stopped
+
+    def take(self) -> Job | None:
+        return self._waiting.pop(0) if self.left else None
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def look(self, running: Sequence[Job]) -> None:
+        pass

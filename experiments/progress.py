@@ -128,12 +128,12 @@ class Progress:
         return [part for part in parts if part]
 
     def _speed(self) -> list[str]:
-        parts = [f"{_short(self._sequences)} sequences"]
+        parts = [f"{short(self._sequences)} sequences"]
         (earlier, before), (now, after) = self._pace[0], self._pace[-1]
         if now > earlier and after > before:
             rate = (after - before) / (now - earlier)
             left = max(self.total_sequences - self._sequences, 0) / rate
-            parts += [f"{_short(rate)} seq/s", f"{_duration(left)} left"]
+            parts += [f"{short(rate)} seq/s", f"{duration(left)} left"]
         return parts
 
     def _print(self, text: str) -> None:
@@ -170,7 +170,7 @@ class Progress:
         return Group(first, Text("  ".join(self._scores()), no_wrap=True, overflow="ellipsis"))
 
 
-def _short(number: float) -> str:
+def short(number: float) -> str:
     """1234 as 1.2k."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= size:
@@ -178,7 +178,7 @@ def _short(number: float) -> str:
     return f"{number:.0f}" if number >= 10 or number == int(number) else f"{number:.1f}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """190 seconds as 3m10s; never more than two units."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

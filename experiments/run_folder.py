@@ -20,6 +20,7 @@ import platform
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ from experiments.config import Config, from_yaml, to_yaml
 from experiments.files import UserError, write_whole
 
 RUNS = Path("runs")
+COMMIT = "MEMNET_COMMIT"
+# Who only looks whether a run is locked holds it for a moment.
+_LOCK_TRIES = 6
 
 
 class RunFolder:
@@ -142,11 +146,29 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """Hold the folder for one process; UserError where another holds it. The system frees it on any death."""
         with (self.path / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(f"{self.path} is in use by another process") from None
+            tries = 0
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    tries += 1
+                    if tries > _LOCK_TRIES:
+                        raise UserError(f"{self.path} is in use by another process") from None
+                    time.sleep(0.05)
             yield
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process is at work in the run. Nothing is made or written; a shared lock is tried for a moment."""
+    try:
+        with (path / ".lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def versions() -> dict[str, str]:
@@ -161,7 +183,8 @@ def versions() -> dict[str, str]:
         ).stdout
         found["commit"] = commit + (" with changes" if changed.strip() else "")
     except (OSError, subprocess.CalledProcessError):
-        found["commit"] = "unknown"
+        # Where only the files were copied to, by a suite.
+        found["commit"] = os.environ.get(COMMIT, "unknown")
     return found
 
 

@@ -26,7 +26,7 @@ from experiments.files import UserError, write_whole
 from experiments.loop import Stopped, handling_signals
 from experiments.models import make_model, make_task
 from experiments.parallel import ranks
-from experiments.processes import Job, cores, run_jobs
+from experiments.processes import Job, experiments_command, last_line, room_for, run_jobs
 from experiments.run_folder import RUNS, RunFolder, claim
 from experiments.running import prepare, stop_at_once
 from experiments.stacked import gain, train_stacked
@@ -163,9 +163,9 @@ def choose_way(config: Config, seeds: int) -> tuple[Way, str]:
         return "stacked", f"one process fills {config.device}"
     if config.backend == "auto" and _runs_natively(config):
         return "processes", "the native step is faster than a stack"
-    faster, at_once = gain(config, seeds), min(seeds, _at_once(config.threads))
-    told = f"measured: a stack is {faster:.1f} times as fast as one seed after another, {at_once} fit here at once"
-    return ("stacked" if faster > at_once else "processes"), told
+    faster, room = gain(config, seeds), min(seeds, room_for(config.threads))
+    told = f"measured: a stack is {faster:.1f} times as fast as one seed after another, {room} fit here at once"
+    return ("stacked" if faster > room else "processes"), told
 
 
 def _obstacle(config: TrainConfig) -> str | None:
@@ -187,10 +187,6 @@ def _runs_natively(config: TrainConfig) -> bool:
     return model.backend_used == "native"
 
 
-def _at_once(threads: int) -> int:
-    return max(1, cores() // threads)
-
-
 def _train_stacked(group: Group, seeds: Sequence[int], more: Sequence[str]) -> set[int]:
     """Train seeds as one computation, all but the tests; returns those that failed."""
     configs = [parse_train(group.train_args(seed, more)) for seed in seeds]
@@ -199,27 +195,27 @@ def _train_stacked(group: Group, seeds: Sequence[int], more: Sequence[str]) -> s
 
 def _run_processes(group: Group, seeds: Sequence[int], threads: int, more: Sequence[str]) -> set[int]:
     """Train seeds, each in its process, to the end with tests and figures; returns those that failed."""
-    jobs = [Job(seed, ["train", *group.train_args(seed, more)], group.path / "logs" / f"s{seed}.log") for seed in seeds]
+    names = {f"s{seed}": seed for seed in seeds}
+    jobs = [
+        Job(name, experiments_command("train", *group.train_args(seed, more)), group.path / "logs" / f"{name}.log")
+        for name, seed in names.items()
+    ]
     failed: set[int] = set()
     done = 0
 
     def tell(job: Job, code: int) -> None:
         nonlocal done
         done += 1
+        seed = names[job.name]
         if code == 0:
-            words = group.outcome(job.seed)
+            words = group.outcome(seed)
         else:
-            failed.add(job.seed)
-            words = "stopped" if code in _STOPPED else f"failed with exit code {code}: {_last_line(job.log)}"
-        print(f"seed {job.seed}: {words} ({done} of {len(jobs)})", file=sys.stderr, flush=True)
+            failed.add(seed)
+            words = "stopped" if code in _STOPPED else f"failed with exit code {code}: {last_line(job.log)}"
+        print(f"seed {seed}: {words} ({done} of {len(jobs)})", file=sys.stderr, flush=True)
 
-    run_jobs(jobs, _at_once(threads), tell)
+    run_jobs(jobs, room_for(threads), tell)
     return failed
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1].removeprefix("error: ") if lines else "it said nothing"
 
 
 def _tell(group: Group, failed: set[int]) -> None:

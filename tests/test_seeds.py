@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from experiments import commands, together
+from experiments import commands, processes, together
 from experiments.__main__ import main
 from experiments.command_line import parse_train
 from experiments.config import TrainConfig
@@ -22,7 +22,7 @@ from experiments.files import UserError
 from experiments.loop import Stopped
 from experiments.metrics import MetricsFile, read_metrics
 from experiments.models import make_model, make_task
-from experiments.processes import Job, run_jobs
+from experiments.processes import Job, experiments_command, run_jobs
 from experiments.progress import Progress
 from experiments.run_folder import RunFolder
 from experiments.running import take_up
@@ -148,10 +148,11 @@ def without_processes(monkeypatch: pytest.MonkeyPatch, failing: Sequence[int] = 
 
     def run_jobs(jobs: Sequence[Job], at_once: int, tell: Callable[[Job, int], None]) -> None:
         for job in jobs:
-            ran.append(job.seed)
+            seed = int(job.name.removeprefix("s"))
+            ran.append(seed)
             job.log.parent.mkdir(exist_ok=True)
             job.log.write_text("step 1\nerror: no luck\n")
-            tell(job, 1 if job.seed in failing else main(job.args))
+            tell(job, 1 if seed in failing else main(job.command[3:]))
 
     monkeypatch.setattr(together, "run_jobs", run_jobs)
     return ran
@@ -212,17 +213,18 @@ def test_ctrl_c_reaches_the_processes_and_they_go_on(tmp_path: Path, monkeypatch
 
 
 def test_jobs_end_with_their_exit_codes(tmp_path: Path) -> None:
-    ended: dict[int, int] = {}
-    jobs = [Job(0, ["recipes"], tmp_path / "s0.log"), Job(1, ["train", "cpoy"], tmp_path / "s1.log")]
-    run_jobs(jobs, 1, lambda job, code: ended.update({job.seed: code}))
-    assert ended == {0: 0, 1: 2}
+    ended: dict[str, int] = {}
+    commands = {"s0": ["recipes"], "s1": ["train", "cpoy"]}
+    jobs = [Job(name, experiments_command(*args), tmp_path / f"{name}.log") for name, args in commands.items()]
+    run_jobs(jobs, 1, lambda job, code: ended.update({job.name: code}))
+    assert ended == {"s0": 0, "s1": 2}
     assert "paper/copy-lstm" in (tmp_path / "s0.log").read_text()
     assert "did you mean 'copy'" in (tmp_path / "s1.log").read_text()
 
 
 def way_of(monkeypatch: pytest.MonkeyPatch, faster: float, cores: int, **options: Any) -> tuple[str, str]:
     monkeypatch.setattr(together, "gain", lambda config, seeds: faster)
-    monkeypatch.setattr(together, "cores", lambda: cores)
+    monkeypatch.setattr(processes, "cores", lambda: cores)
     return choose_way(TrainConfig(task="copy", num_layers=1, **options), 10)
 
 

@@ -1,6 +1,5 @@
 """One run's folder as it is on disk: finished, running, stopped or half written."""
 
-import fcntl
 import json
 import math
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from experiments.files import UserError
 from experiments.metrics import read_metrics
 from experiments.models import make_task
 from experiments.paper_curves import Curve, curve_of_rows, first_below
-from experiments.run_folder import RunFolder
+from experiments.run_folder import RunFolder, is_locked
 
 Status = Literal["done", "running", "stopped", "diverged", "damaged"]
 Row = dict[str, Any]
@@ -69,18 +68,6 @@ def read_run(path: Path) -> Run:
     if config is not None:
         facts |= _learning(config, rows, result)
     return Run(path, _status(path, config, rows, bool(result), troubles), **facts)
-
-
-def is_locked(path: Path) -> bool:
-    """Whether a process is at work in the run. Nothing is made or written; a shared lock is tried for a moment."""
-    try:
-        with (path / ".lock").open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def signature(path: Path) -> tuple[object, ...]:

@@ -169,7 +169,7 @@ class StoryTrainer(TrainingLoop[StoryConfig, StoryModel]):
     def _due_row(self, progress: Progress) -> dict[str, Any]:
         row: dict[str, Any] = {}
         if self._due(self.config.valid_every):
-            row |= self._validate()
+            row |= self._validate(progress)
             if self.config.stop_when_solved and row["valid/lowest_error_percent"] == 0:
                 self._solved_at = self.step
         if self._due(self.config.log_every):
@@ -202,7 +202,7 @@ class StoryTrainer(TrainingLoop[StoryConfig, StoryModel]):
         model = self.model if restarts == 1 else unstack(self.model, restarts, 0)
         return look_at_questions(model, self.data.vocabulary, self._watched, _DRAWN)
 
-    def _validate(self) -> dict[str, Any]:
+    def _validate(self, progress: Progress) -> dict[str, Any]:
         """Means over the tasks and restarts, and the best restart."""
         valid = self.data.valid.values()
         scores = self.ranks.agree(lambda: [measure(self.model, self.config.restarts, one) for one in valid])

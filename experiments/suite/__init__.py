@@ -1,0 +1,1 @@
+"""Many trainings as one: tasks x models x recipes x seeds, here or on many machines."""

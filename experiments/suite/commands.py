@@ -1,0 +1,151 @@
+"""`python -m experiments suite SUITE`: run the jobs of a suite that are not done, or list them."""
+
+import contextlib
+import dataclasses
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from experiments.command_line import parse
+from experiments.fields import check_least
+from experiments.files import UserError
+from experiments.loop import Stopped
+from experiments.processes import room_for, run_queue
+from experiments.run_folder import RUNS
+from experiments.suite.board import Board
+from experiments.suite.cost import listing
+from experiments.suite.folder import SuiteFolder
+from experiments.suite.jobs import SuiteJob, make_jobs
+from experiments.suite.outcome import table
+from experiments.suite.queue import SuiteQueue
+from experiments.suite.reading import Plan, find_suite, read_parts, read_yaml
+from experiments.suite.sweep import read_sweep
+
+
+@dataclasses.dataclass(frozen=True)
+class Engine:
+    """What runs a queue.
+
+    at_once: jobs at the same time.
+    run:     runs all jobs of a queue; Stopped after a signal.
+    place:   the suite's folder as the jobs see it, None where it is the folder itself.
+    """
+
+    at_once: int
+    run: Callable[[SuiteQueue], None]
+    place: Path | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class SuiteOptions:
+    """Run every job of a suite once: each a training in a process and a folder of its own.
+
+    The same command goes on with what is not done. Killed jobs are tried again from their checkpoints.
+    """
+
+    suite: tyro.conf.Positional[str]
+    """A name in experiments/suites, or the path of a suite's file or of a W&B sweep's."""
+    seeds: int | None = None
+    """Seeds of every setting; None for as many as the file says."""
+    on: Literal["local", "ray"] = "local"
+    """Where jobs run: as processes of this machine, or as tasks of the Ray cluster at RAY_ADDRESS."""
+    out: str | None = None
+    """The suite's folder; by default its name under runs/."""
+    list: bool = False
+    """Show all jobs with what they cost, measured here, and run none."""
+    shard: str | None = None
+    """Run only jobs I, I + N, ... of the list, given as I/N with I from 0, as SLURM counts its processes."""
+    jobs: int | None = None
+    """Jobs at the same time; None for as many as there are cores."""
+    retries: int = 2
+    """How often a job is tried again that was killed."""
+    run_cap: int | None = None
+    """Sweeps of W&B: trainings at the most, in place of the file's."""
+
+
+def suite(args: Sequence[str]) -> int:
+    """Run or list a suite. Returns the exit code: 0, 1 where jobs failed, 128 + signal where stopped."""
+    options = parse(SuiteOptions, "suite", args, flags=True)
+    check_least(options, 1, "seeds", "jobs", "run_cap")
+    check_least(options, 0, "retries")
+    shard = None if options.shard is None else _shard(options.shard)
+    if shard is not None and options.on == "ray":
+        raise UserError(f"--shard {options.shard} and --on ray: Ray spreads the jobs itself; take one of them")
+    plan = read_plan(find_suite(options.suite), options.run_cap)
+    every = make_jobs(plan, options.seeds)
+    folder = SuiteFolder(Path(options.out) if options.out is not None else RUNS / plan.name)
+    folder.check(plan.name, every)
+    jobs = every if shard is None else every[shard[0] :: shard[1]]
+    threads = max((job.config.threads for job in jobs), default=1)
+    if options.list:
+        at_once = None if options.on == "ray" else options.jobs or room_for(threads)
+        _list(plan, folder, jobs, at_once)
+        return 0
+    with _engine(options, threads) as engine:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        with folder.locked(shard):
+            folder.record(plan.name, plan.about, every)
+            return _run(folder, jobs, options, engine)
+
+
+def read_plan(path: Path, run_cap: int | None) -> Plan:
+    """The plan in a suite's or sweep's file."""
+    content = read_yaml(path)
+    if "method" in content:
+        return read_sweep(path, content, run_cap)
+    if run_cap is not None:
+        raise UserError(f"--run-cap {run_cap} is for sweeps of W&B; {path} is none")
+    return read_parts(path, content)
+
+
+def _shard(text: str) -> tuple[int, int]:
+    """I and N of I/N; UserError for anything else."""
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if found is None or not int(found[1]) < int(found[2]):
+        raise UserError(f"--shard {text}: expected I/N with I from 0 to N - 1, as 0/4 for the first of four")
+    return int(found[1]), int(found[2])
+
+
+@contextlib.contextmanager
+def _engine(options: SuiteOptions, threads: int) -> Iterator[Engine]:
+    """What runs the jobs of a queue, and how many at once, as long as it is there."""
+    if options.on == "local":
+        at_once = options.jobs or room_for(threads)
+        yield Engine(at_once, lambda queue: run_queue(queue, at_once))
+        return
+    from experiments.suite.cluster import connected
+
+    with connected(options.jobs, threads) as cluster:
+        yield Engine(cluster.room, cluster.run, Path())
+
+
+def _list(plan: Plan, folder: SuiteFolder, jobs: Sequence[SuiteJob], at_once: int | None) -> None:
+    def tell(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    lines = listing(folder, jobs, at_once, tell)
+    print(f"{plan.name}: {plan.about}" if plan.about else plan.name, f"in {folder.path}", "", *lines, sep="\n")
+
+
+def _run(folder: SuiteFolder, jobs: Sequence[SuiteJob], options: SuiteOptions, engine: Engine) -> int:
+    """Run what is not done, and tell how all went."""
+    with Board(folder, jobs, engine.at_once) as board:
+        queue = SuiteQueue(folder, jobs, retries=options.retries, tell=board.tell, show=board.show, place=engine.place)
+        try:
+            engine.run(queue)
+        except Stopped as stop:
+            exit_code = stop.exit_code
+        else:
+            exit_code = 1 if queue.failed else 0
+    print(table(folder, jobs, queue.failed))
+    print(f"\nruns     {folder.path}")
+    if exit_code:
+        stopped = "stopped; " if exit_code > 1 else ""
+        print(f"{stopped}the same command goes on with what is not done", file=sys.stderr)
+    else:
+        print(f"\nnext\n  python -m experiments dashboard {folder.path}")
+    return exit_code

@@ -1,0 +1,128 @@
+"""From a suite's settings to jobs: every one checked before any runs, with a name that people can read."""
+
+import dataclasses
+import itertools
+import json
+import os
+import re
+from collections import defaultdict
+from collections.abc import Sequence, Set
+
+from experiments.command_line import parse_train
+from experiments.commands import refuse_impossible
+from experiments.config import Config, TrainConfig
+from experiments.fields import option
+from experiments.files import UserError
+from experiments.models import label
+from experiments.stories.config import StoryConfig
+from experiments.suite.reading import Plan, Setting
+
+# Longer names are cut.
+_LONGEST = 120
+
+
+@dataclasses.dataclass(frozen=True)
+class SuiteJob:
+    """One training of a suite.
+
+    name:   of its run folder, unique in the suite.
+    group:  the name without the seed: what the jobs of one setting have in common.
+    args:   of `train`, all but --out.
+    config: what they come to.
+    """
+
+    name: str
+    group: str
+    args: tuple[str, ...]
+    config: Config
+
+
+def make_jobs(plan: Plan, seeds: int | None) -> list[SuiteJob]:
+    """All jobs of a suite, setting by setting.
+
+    seeds: how many of each setting, None for as many as the file says.
+    UserError, before anything runs, for a setting that cannot be trained, or one that repeats another.
+    """
+    by_seed = [one for one in plan.settings if "seed" in one.options]
+    if by_seed and (seeds or plan.seeds or len(by_seed) < len(plan.settings)):
+        raise UserError(f"{by_seed[0].where}: a seed among the options leaves no room for seeds of the suite")
+    count = seeds or plan.seeds or 1
+    configs = [_config(one) for one in plan.settings]
+    jobs, first = [], dict[str, str]()
+    for one, config, group in zip(plan.settings, configs, _groups(plan, configs), strict=True):
+        chosen = [config.seed] if by_seed else range(plan.seed, plan.seed + count)
+        for seed in chosen:
+            seeded = dataclasses.replace(config, seed=seed)
+            seeded.check()
+            args = (one.task, *_flags(one, config), "--seed", str(seed))
+            same = json.dumps(seeded.saved(), sort_keys=True)
+            if same in first:
+                raise UserError(f"{first[same]} and {one.where} both have the job: train {' '.join(args)}")
+            first[same] = one.where
+            jobs.append(SuiteJob(f"{group}-s{seed}", group, args, seeded))
+    return jobs
+
+
+def _config(one: Setting) -> Config:
+    """The configuration of a setting; UserError that tells where it is from."""
+    args = [f"{option(name)}={value}" for name, value in one.options.items()]
+    try:
+        config = parse_train([one.task, *args])
+        refuse_impossible(config)
+    except UserError as error:
+        raise UserError(f"{one.where}: {error}") from None
+    return config
+
+
+def _flags(one: Setting, config: Config) -> list[str]:
+    """The options of a setting without its seed. Where bAbI's data is, is settled: all jobs have the same."""
+    options = {name: value for name, value in one.options.items() if name != "seed"}
+    if isinstance(config, StoryConfig) and config.babi_data is not None:
+        options["babi_data"] = config.babi_data
+    if "config" in options:
+        options["config"] = os.path.abspath(options["config"])
+    return [f"{option(name)}={value}" for name, value in options.items()]
+
+
+def _groups(plan: Plan, configs: Sequence[Config]) -> list[str]:
+    """A name for every setting, seeds apart: what it learns by which model, and what tells it from others of that."""
+    labels = [_label(config) for config in configs]
+    members = defaultdict[str, list[Setting]](list)
+    for name, one in zip(labels, plan.settings, strict=True):
+        members[name].append(one)
+    groups: list[str] = []
+    owners: dict[str, tuple[str, ...]] = {}
+    for name, config, one in zip(labels, configs, plan.settings, strict=True):
+        told = _differences(one, members[name], plan.varying, _in_label(config))
+        group = "-".join([name, *told])[:_LONGEST]
+        numbered = (group if number == 1 else f"{group}-{number}" for number in itertools.count(1))
+        own = (one.task, *_flags(one, config))
+        groups.append(next(name for name in numbered if owners.setdefault(name, own) == own))
+    return groups
+
+
+def _label(config: Config) -> str:
+    return f"{config.task}-{label(config)}" if isinstance(config, TrainConfig) else config.label
+
+
+def _in_label(config: Config) -> set[str]:
+    """The options that a label tells."""
+    if isinstance(config, StoryConfig):
+        return {"numbers", "model", "seed"}
+    return {"model", "seed", *(["controller"] if config.model == "ntm" else [])}
+
+
+def _differences(one: Setting, others: Sequence[Setting], varying: Set[str], in_label: Set[str]) -> list[str]:
+    """An option and its value for all that vary, by the file or among the others, in the file's order."""
+    names = dict.fromkeys(name for other in others for name in other.options if name not in in_label)
+    told = [name for name in names if name in varying or len({other.options.get(name) for other in others}) > 1]
+    return [_slug(f"{name}-{_short(one.options[name])}") for name in told if name in one.options]
+
+
+def _short(value: str) -> str:
+    """A number in at most four digits."""
+    return f"{float(value):.4g}" if re.fullmatch(r"-?\d+\.\d+(e-?\d+)?", value) else value
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-")

@@ -1,0 +1,102 @@
+"""How the jobs of a suite went: a few words for each, and a table of all."""
+
+import dataclasses
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.files import UserError
+from experiments.progress import duration
+from experiments.suite.folder import SuiteFolder
+from experiments.suite.jobs import SuiteJob
+
+# A bAbI task with more test errors counts as failed (Weston et al. 2015), in percent.
+_PASSED = 5.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    solved:   None where nothing says when it would be: no solved_at, or the world model.
+    to_solve: training sequences until it was.
+    error:    runs on stories: test error in percent, of several tasks their mean.
+    seconds:  of training.
+    """
+
+    solved: bool | None
+    to_solve: int | None
+    error: float | None
+    seconds: float
+
+    def __str__(self) -> str:
+        if self.error is not None:
+            return f"done, {self.error:.1f} % wrong on test questions"
+        if self.to_solve is not None:
+            return f"done, solved after {self.to_solve:,} sequences"
+        return "done, not solved" if self.solved is False else "done"
+
+
+def read_outcome(run: Path) -> Outcome:
+    """The outcome of a finished run, from its files."""
+    result = _read(run / "result.json")
+    to_solve, seconds = result.get("sequences_to_solve"), result.get("perf/seconds", 0.0)
+    if "selection" not in result:
+        asked = result.get("config", {}).get("solved_at") is not None
+        return Outcome(to_solve is not None if asked else None, to_solve, None, seconds)
+    errors = [row["errors"][result["selection"]["chosen"]] for row in _own_tests(run, result)]
+    passed = max(errors) <= _PASSED if result["config"]["task"] == "babi" else None
+    return Outcome(passed, None, statistics.fmean(errors), seconds)
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {path}: {error}") from None
+
+
+def _own_tests(run: Path, result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The tests on questions like those of the training."""
+    tests = _read(run / "evaluation.json")
+    return [row for row in tests if row["tested_on"] == result["trained_on"]]
+
+
+def table(folder: SuiteFolder, jobs: Sequence[SuiteJob], failed: Mapping[str, str]) -> str:
+    """What solved, setting by setting, over the seeds that are done; then what failed and why."""
+    groups: dict[str, list[SuiteJob]] = {}
+    for job in jobs:
+        groups.setdefault(job.group, []).append(job)
+    rows: list[tuple[str, ...]] = [("setting", "done", "solved", "sequences to solve", "test error", "training")]
+    rows += [_row(folder, name, members) for name, members in groups.items()]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in rows
+    ]
+    if failed:
+        lines += [
+            "",
+            *(f"failed   {name}: {why} (all of it: {folder.path}/logs/{name}.log)" for name, why in failed.items()),
+        ]
+    return "\n".join(lines)
+
+
+def _row(folder: SuiteFolder, name: str, members: Sequence[SuiteJob]) -> tuple[str, ...]:
+    """Counts and medians of a setting."""
+    ended = [read_outcome(folder.run(job)) for job in members if folder.done(job)]
+    known = [one.solved for one in ended if one.solved is not None]
+    to_solve = [one.to_solve for one in ended if one.to_solve is not None]
+    errors = [one.error for one in ended if one.error is not None]
+    return (
+        name,
+        f"{len(ended)} of {len(members)}",
+        f"{sum(known)} of {len(known)}" if known else "-",
+        f"{statistics.median(to_solve):,.0f}" if to_solve else "-",
+        f"{statistics.median(errors):.1f} %" if errors else "-",
+        duration(statistics.median(one.seconds for one in ended)) if ended else "-",
+    )
