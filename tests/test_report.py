@@ -163,6 +163,14 @@ def test_runs_that_do_not_count_are_named(tmp_path: Path) -> None:
     assert named == set(re.findall(r"^\| (\S+) \| \d+ \| `", text, re.MULTILINE))
 
 
+def test_jobs_of_a_suite_that_have_not_begun_are_named(tmp_path: Path) -> None:
+    copy_run(tmp_path / "copy-s0")
+    jobs = [{"name": f"copy-s{seed}", "args": ["copy", "--seed", str(seed)]} for seed in range(2)]
+    (tmp_path / "suite.json").write_text(json.dumps({"suite": "mine", "about": "", "jobs": jobs}))
+    reported(tmp_path)
+    assert (tmp_path / "report.md").read_text().endswith("Not in the tables: copy-s1 (not begun).\n")
+
+
 def test_markdown_latex_and_json_say_the_same(tmp_path: Path, capsys: Capture) -> None:
     suite(tmp_path)
     report = reported(tmp_path)

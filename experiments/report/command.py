@@ -21,6 +21,7 @@ from experiments.report.sequences import sequence_tables
 from experiments.report.stories import story_tables
 from experiments.report.tables import Table
 from experiments.run_folder import RUNS
+from experiments.suite.folder import SuiteFolder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +45,7 @@ def report(args: Sequence[str]) -> int:
     runs = [read_run(path) for path in paths]
     names = [str(path.relative_to(folder)) if path != folder else path.name for path in paths]
     ended, left = _sorted_out(runs, names)
+    left += [f"{name} (not begun)" for name in SuiteFolder(folder).job_names() if name not in names]
     if not ended:
         raise UserError(f"{folder}: none of its {len(runs)} runs has ended: {left[0]}")
     if not out.parent.is_dir():

@@ -147,5 +147,5 @@ def _run(folder: SuiteFolder, jobs: Sequence[SuiteJob], options: SuiteOptions, e
         stopped = "stopped; " if exit_code > 1 else ""
         print(f"{stopped}the same command goes on with what is not done", file=sys.stderr)
     else:
-        print(f"\nnext\n  python -m experiments dashboard {folder.path}")
+        print(f"\nnext\n  python -m experiments dashboard {folder.path}\n  python -m experiments report {folder.path}")
     return exit_code

@@ -29,6 +29,10 @@ class SuiteFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    def job_names(self) -> list[str]:
+        """The jobs that are recorded; none where this is no suite's folder. UserError for a damaged record."""
+        return list(self._recorded() or {})
+
     def run(self, job: SuiteJob) -> Path:
         """The run folder of a job."""
         return self.path / job.name
