@@ -44,6 +44,7 @@ template <class Number> struct Problem {
     const Number* const* d_last;
     Number* d_input;
     Number* const* d_units;
+    Number* const* d_weight;  // (1 + features, units): of the bias, then of the weights
     Number* const* d_first;
 };
 
@@ -829,6 +830,44 @@ template <class Number> class Sequence : Problem<Number> {
         if (P::d_input) std::copy_n(d_operand, input_size, P::d_input + (row * time + step) * input_size);
     }
 
+    // The gradient of a projection's weights: what it saw times the gradient of what it gave, summed over all steps,
+    // as many rows at a time as stay in the nearest cache.
+    void weights_backward(int64_t layer) const {
+        const int64_t in = features(layer), out = outputs(layer), rows_in_cache = 128;
+        std::fill_n(P::d_weight[layer], (1 + in) * out, Number(0));
+        for (int64_t first = 0; first < time * batch; first += rows_in_cache) {
+            const int64_t end = std::min(first + rows_in_cache, time * batch);
+            for (int64_t at = first; at < end; at++)
+                for (int64_t unit = 0; unit < out; unit++) P::d_weight[layer][unit] += d_units[layer][at * out + unit];
+            auto columns = [&](auto vectors, auto whole, int64_t unit) {
+                in_tiles<rows_at_once>(in, [&](auto rows, int64_t feature) {
+                    weights_tile<rows, vectors, whole>(layer, first, end, feature, unit);
+                });
+            };
+            int64_t unit = 0;
+            for (; unit + 2 * L <= out; unit += 2 * L) columns(Constant<2>(), Constant<true>(), unit);
+            for (; unit + L <= out; unit += L) columns(Constant<1>(), Constant<true>(), unit);
+            if (unit < out) columns(Constant<1>(), Constant<false>(), unit);
+        }
+    }
+
+    template <int rows, int vectors, bool whole>
+    void weights_tile(int64_t layer, int64_t first, int64_t end, int64_t feature, int64_t unit) const {
+        const int64_t in = features(layer), out = outputs(layer), left = whole ? L : out - unit;
+        const Number *seen = operand[layer] + first * in + feature, *given = d_units[layer] + first * out + unit;
+        Number* to = P::d_weight[layer] + (1 + feature) * out + unit;
+        Vec total[rows][vectors];
+        for (int row = 0; row < rows; row++)
+            for (int part = 0; part < vectors; part++) total[row][part] = load(to + row * out + part * L, left);
+        for (int64_t at = first; at < end; at++, seen += in, given += out)
+            for (int part = 0; part < vectors; part++) {
+                const Vec gradient = load(given + part * L, left);
+                for (int row = 0; row < rows; row++) total[row][part] += seen[row] * gradient;
+            }
+        for (int row = 0; row < rows; row++)
+            for (int part = 0; part < vectors; part++) store(to + row * out + part * L, total[row][part], left);
+    }
+
 public:
     Sequence(const Problem<Number>& problem) : Problem<Number>(problem) {}
 
@@ -839,6 +878,8 @@ public:
             if (backward) backward_rows(first, count, products);
             else forward_rows(first, count, products);
         }
+        for (int64_t layer = 0; backward && layer <= layers; layer++)
+            if (P::d_weight[layer]) weights_backward(layer);
     }
 };
 

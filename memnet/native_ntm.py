@@ -54,7 +54,7 @@ class _Problem(ctypes.Structure):
         ("norm_floor", ctypes.c_double),
         *((name, ctypes.c_void_p) for name in ("lengths", "input", "weight", "bias", "first", "last", "features")),
         *((name, ctypes.c_void_p) for name in ("operand", "units", "cell", "saved_memory", "saved_weights")),
-        *((name, ctypes.c_void_p) for name in ("d_features", "d_last", "d_input", "d_units", "d_first")),
+        *((name, ctypes.c_void_p) for name in ("d_features", "d_last", "d_input", "d_units", "d_weight", "d_first")),
     ]
 
 
@@ -156,8 +156,8 @@ def _forward(
     weights, biases, first = rest[:count:2], rest[1:count:2], rest[count:]
     batch, time = problem.batch, problem.time
     problem.depth = time + 1 if keep else 2
-    # Memory and weightings are kept at so many steps, and computed again between them.
-    problem.segment = max(1, round(time**0.5))
+    # Memory and weightings are kept once in so many steps, and computed again between them.
+    problem.segment = max(1, round(1.5 * time**0.5))
     last = [torch.empty_like(one) for one in first]
     features = input.new_empty(batch, time, problem.hidden_size + problem.reads * problem.width)
     has_cells = problem.controller == _CONTROLLERS["lstm"]
@@ -226,6 +226,11 @@ class _Unroll(torch.autograd.Function):
         make = memory.new_empty if lengths is None else memory.new_zeros
         d_input = make(problem.batch, problem.time, problem.input_size) if needed else None
         d_units = [torch.empty_like(one) for one in units]
+        # Of bias and weights together, where one of them is asked for.
+        d_weights = [
+            memory.new_empty(1 + weight.size(1), weight.size(0)) if any(more[2 * index : 2 * index + 2]) else None
+            for index, weight in enumerate(weights)
+        ]
         d_first = [
             memory.new_empty(shape) if needed else None
             for shape, needed in zip(ctx.shapes, more[2 * count :], strict=True)
@@ -245,11 +250,8 @@ class _Unroll(torch.autograd.Function):
             d_last=d_last,
             d_input=d_input,
             d_units=d_units,
+            d_weight=d_weights,
             d_first=d_first,
         )
-        d_projections: list[Tensor | None] = []
-        for index, (delta, operand) in enumerate(zip(d_units, operands, strict=True)):
-            flat = delta.flatten(0, 1)
-            d_projections.append(flat.t() @ operand[: problem.time].flatten(0, 1) if more[2 * index] else None)
-            d_projections.append(flat.sum(0) if more[2 * index + 1] else None)
+        d_projections = [part for one in d_weights for part in ((None, None) if one is None else (one[1:].t(), one[0]))]
         return None, None, d_input, *d_projections, *d_first
