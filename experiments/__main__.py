@@ -19,6 +19,7 @@ HELP = """usage: python -m experiments COMMAND ...
   sync RUN ...             give W&B runs from their folders, each as one clean run
   dashboard [FOLDER]       all runs below a folder on one page, a file or served; `push` makes W&B's own
   inspect RUN [RUN2]       step through what a run's memory did, or two side by side, on one page
+  gradients [options]      show how far gradients reach back through time in untrained networks
   recipes                  list the papers' settings that --recipe takes, with counts of parameters
 
 `python -m experiments COMMAND --help` lists the options of a command; `python -m tasks list` the tasks.
@@ -56,6 +57,7 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
     from experiments.benchmark.commands import benchmark
     from experiments.dashboard.command import dashboard
     from experiments.files import UserError
+    from experiments.gradients.command import gradients
     from experiments.inspector.command import inspect
     from experiments.names import nearest
     from experiments.recipes import table
@@ -79,6 +81,7 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
         "benchmark": benchmark,
         "suite": suite,
         "sync": sync,
+        "gradients": gradients,
         "dashboard": dashboard,
         "inspect": inspect,
         "recipes": recipes,

@@ -18,7 +18,7 @@ from memnet.sequence import Backend
 ModelName = Literal["ntm", "rnn-tanh", "rnn-relu", "lstm", "gru"]
 # What a resumed run may have other than the run it continues.
 CHANGEABLE = (
-    *("steps", "tracker", "wandb_mode", "threads", "picture_every"),
+    *("steps", "tracker", "wandb_mode", "threads", "picture_every", "gradient_flow_every"),
     *("test_sequences", "epochs", "test_questions", "babi_data"),
 )
 STORY_TASKS: tuple[str, ...] = get_args(StoryTask)
@@ -131,6 +131,8 @@ class TrainConfig:
 
     log_every: int = 50
     """Steps between lines of metrics."""
+    gradient_flow_every: int | None = None
+    """Steps between looks at how far gradients reach back through time, in metrics under gradients/ and a figure."""
     checkpoint_every: int = 200
     """Steps between checkpoints."""
     picture_every: int | None = 1000
@@ -154,8 +156,8 @@ class TrainConfig:
     def check(self) -> None:
         """UserError for a value that no run can have (sizes of models are checked where models are built)."""
         check_least(self, 1, "steps", "batch_size", "valid_every", "valid_sequences", "test_sequences", "log_every")
-        check_least(self, 1, "checkpoint_every", "picture_every", "threads", "seeds", "growing_start")
-        check_least(self, 1, "min_length", "max_length", "truncate", "checkpoint_steps")
+        check_least(self, 1, "checkpoint_every", "picture_every", "gradient_flow_every", "threads", "seeds")
+        check_least(self, 1, "growing_start", "min_length", "max_length", "truncate", "checkpoint_steps")
         if self.together != "auto" and self.seeds is None:
             raise UserError(f"--together {self.together} is for several --seeds")
         if self.min_length and self.max_length and self.min_length > self.max_length:

@@ -6,7 +6,14 @@ from pathlib import Path
 import torch
 
 from experiments.config import TrainConfig
-from experiments.figures import Episode, learning_curve_figure, length_figure, memory_figure, save_figure
+from experiments.figures import (
+    Episode,
+    gradient_flow_figure,
+    learning_curve_figure,
+    length_figure,
+    memory_figure,
+    save_figure,
+)
 from experiments.metrics import read_metrics
 from experiments.models import label, training_lengths
 from experiments.paper_curves import paper_curves
@@ -49,6 +56,9 @@ def draw_run(
     )
     files.append(folder.figures / "learning-curve.png")
     save_figure(curves, files[-1])
+    if any("gradients/norm/lag-1" in row for row in rows):
+        files.append(folder.figures / "gradient-flow.png")
+        save_figure(gradient_flow_figure(rows, name), files[-1])
     if tests:
         files.append(folder.figures / "error-by-length.png")
         save_figure(length_figure(tests, trained, task.length_unit, name), files[-1])

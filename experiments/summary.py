@@ -33,7 +33,9 @@ _TEST_COLUMNS = (
     "bits/seq, mean ± sd",
 )
 # What runs that are put together may differ in.
-NOT_SETTING = ("seed", "device", "threads", "backend", "tracker", "wandb_mode", "picture_every")
+NOT_SETTING = (
+    *("seed", "device", "threads", "backend", "tracker", "wandb_mode", "picture_every", "gradient_flow_every"),
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,7 @@ from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_no
 from experiments.config import TrainConfig
 from experiments.curriculum import Curriculum
 from experiments.evaluation import evaluate, validation_batches
+from experiments.gradients.training import gradient_row
 from experiments.looks import Look, look_at_sequence
 from experiments.loop import TrainingLoop
 from experiments.models import backend_line, make_model, training_lengths
@@ -178,6 +179,9 @@ class Trainer(TrainingLoop[TrainConfig, SequenceModule]):
             row |= self._training_scores()
         if self._due(self.config.valid_every):
             row |= self._validate(progress)
+        every = self.config.gradient_flow_every
+        if every is not None and self._due(every):
+            row |= gradient_row(self.model, self.task, training_lengths(self.config, self.task)[1], self.config.seed)
         return row
 
     def _training_scores(self) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 """Pictures of runs: memory over time, learning curves, errors by length and by task, what was looked at in a story,
-and growth of time and memory.
+growth of time and memory, and how far gradients reach.
 
 Every function returns a matplotlib Figure, 1200 pixels wide, and `save_figure` writes it as PNG.
 matplotlib is imported when the first figure is made, through its object API: there is no pyplot,
@@ -7,6 +7,7 @@ no window and no figure that stays in memory, and the caller's matplotlib settin
 """
 
 from experiments.figures.curves import learning_curve_figure, seeds_figure
+from experiments.figures.gradients import LagPanel, gradient_flow_figure, propagation_figure
 from experiments.figures.growth import GrowthPanel, growth_figure
 from experiments.figures.lengths import length_figure
 from experiments.figures.memory import Episode, memory_figure
@@ -20,14 +21,17 @@ __all__ = [
     "AskedStory",
     "Episode",
     "GrowthPanel",
+    "LagPanel",
     "attention_figure",
     "curve_of_rows",
     "gates_figure",
+    "gradient_flow_figure",
     "growth_figure",
     "learning_curve_figure",
     "length_figure",
     "memory_figure",
     "paper_curves",
+    "propagation_figure",
     "save_figure",
     "seeds_figure",
     "story_curve_figure",

@@ -1,0 +1,1 @@
+"""What becomes of gradients: the demonstration on untrained networks, and the look into a network in training."""

@@ -1,0 +1,145 @@
+"""python -m experiments gradients: why gates and memories were invented, as one figure and two tables."""
+
+import dataclasses
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.command_line import parse
+from experiments.fields import check_least, check_positive
+from experiments.figures import LagPanel, propagation_figure, save_figure
+from experiments.files import UserError, write_whole
+from experiments.gradients.measuring import Clipped, clipping, lags_of, propagated
+from experiments.gradients.networks import ABOUT, AT_REST, DRIVEN, GATED, NETWORKS, Network
+from experiments.gradients.tables import clipping_table, plain, propagation_table
+from experiments.report.tables import Table
+from experiments.run_folder import RUNS, versions
+from experiments.running import prepare
+
+_LONGEST = 2000
+Curves = Mapping[str, NDArray[np.float64]]
+
+
+@dataclasses.dataclass(frozen=True)
+class GradientsOptions:
+    """Show how far gradients reach back through time in untrained networks: plain, gated, and with a memory.
+
+    Writes OUT/gradients.md, .json and .png.
+    """
+
+    steps: int = 500
+    """The most steps that a gradient goes back."""
+    before: int = 100
+    """Steps that a network has taken before those that are measured. A state fresh from its start is unlike all later
+    ones: ReLU units stand at zero, and an NTM's memory is empty, so that a small change of it turns its keys far."""
+    seed: int = 0
+    """The first seed of weights and inputs."""
+    seeds: int = 10
+    """How many seeds, from --seed on; the figure shows their median and quartiles."""
+    clip_norm: float = 1.0
+    """The norm to which gradients are clipped where that is shown."""
+    out: str = str(RUNS)
+    """The folder of the files; it is made if it is absent."""
+    json: bool = False
+    """Print JSON instead of the tables."""
+
+    def check(self) -> None:
+        """UserError for what cannot be."""
+        check_least(self, 1, "steps", "seeds")
+        check_least(self, 0, "seed", "before")
+        check_positive(self, "clip_norm")
+        for name in ("steps", "before"):
+            if getattr(self, name) > _LONGEST:
+                raise UserError(f"--{name} must be at most {_LONGEST}, not {getattr(self, name)}")
+
+
+def gradients(args: Sequence[str]) -> int:
+    """Measure, write the three files and print the tables."""
+    options = parse(GradientsOptions, "gradients", args, flags=True)
+    options.check()
+    out = Path(options.out)
+    out.mkdir(parents=True, exist_ok=True)
+    prepare("cpu", 1)
+    terms, clipped = _measured(options)
+    lags = lags_of(options.steps)
+    tables = [propagation_table(terms, lags), clipping_table(clipped, options.steps, options.clip_norm)]
+    made_by = shlex.join(["python", "-m", "experiments", "gradients", *args])
+    text = _markdown(tables, options, made_by)
+    data = json.dumps(_data(options, made_by, lags, terms, clipped), indent=1, allow_nan=False) + "\n"
+    write_whole(out / "gradients.md", text)
+    write_whole(out / "gradients.json", data)
+    save_figure(_figure(options, lags, terms, clipped), out / "gradients.png")
+    print(data if options.json else text, end="")
+    for ending in ("md", "json", "png"):
+        print(out / f"gradients.{ending}", file=sys.stderr)
+    return 0
+
+
+def _measured(options: GradientsOptions) -> tuple[Curves, dict[str, Clipped]]:
+    """By network the propagation terms and, of those at rest, what clipping does."""
+    seeds = range(options.seed, options.seed + options.seeds)
+    terms, clipped = {}, {}
+    for network in NETWORKS:
+        print(f"measuring {network.name} ...", file=sys.stderr, flush=True)
+        terms[network.name] = propagated(network, seeds, options.steps, options.before)
+    for network in AT_REST:
+        print(f"clipping {network.name} ...", file=sys.stderr, flush=True)
+        clipped[network.name] = clipping(network, seeds, options.steps, options.before, options.clip_norm)
+    return terms, clipped
+
+
+def _markdown(tables: Sequence[Table], options: GradientsOptions, made_by: str) -> str:
+    last = options.seed + options.seeds - 1
+    seeds = f"seeds {options.seed} to {last}" if options.seeds > 1 else f"seed {last}"
+    lines = [
+        f"Made by `{made_by}`; {', '.join(f'{name} {value}' for name, value in versions().items())}.",
+        f"Untrained networks, {seeds}, float64: {ABOUT}. Measured after {options.before} steps; "
+        "how far the start matters shows `--before 0`.",
+        "",
+        "![norms of the propagation term over the steps that a gradient goes back](gradients.png)",
+    ]
+    return "\n\n".join(["\n".join(lines), *(table.markdown() for table in tables)]) + "\n"
+
+
+def _data(
+    options: GradientsOptions, made_by: str, lags: list[int], terms: Curves, clipped: Mapping[str, Clipped]
+) -> dict[str, Any]:
+    return {
+        "command": made_by,
+        "versions": versions(),
+        "options": dataclasses.asdict(options),
+        "lags": lags,
+        "log10_norms": {name: plain(curves) for name, curves in terms.items()},
+        "clipping": {
+            name: {f"log10_{key}": plain(values) for key, values in one._asdict().items()}
+            for name, one in clipped.items()
+        },
+    }
+
+
+def _figure(options: GradientsOptions, lags: list[int], terms: Curves, clipped: Mapping[str, Clipped]) -> Any:
+    def panel(title: str, networks: Sequence[Network]) -> LagPanel:
+        lines = {network.name: terms[network.name] for network in networks}
+        return LagPanel(title, "norm of the propagation term", lags, lines, {})
+
+    clipping_panel = LagPanel(
+        f"The same clipped to {options.clip_norm:g} (dashed: before)",
+        "norm of the gradient of a loss",
+        lags,
+        {name: one.clipped for name, one in clipped.items()},
+        {name: one.norms for name, one in clipped.items()},
+    )
+    panels = [
+        panel("At rest, without inputs", AT_REST),
+        clipping_panel,
+        panel("With inputs: how weights are drawn", DRIVEN),
+        panel("With inputs: gates and memory", GATED),
+    ]
+    note = f"untrained; median and quartiles of {options.seeds} seeds"
+    return propagation_figure(panels, "How far a gradient reaches back through time", note)
