@@ -186,6 +186,13 @@ def test_a_test_that_no_run_leaves_is_no_column(tmp_path: Path, damage: dict[str
     assert collected(tmp_path)["stories"]["columns"] == []
 
 
+def test_those_that_read_word_by_word_stand_apart(tmp_path: Path) -> None:
+    story_run(tmp_path / "a-lstm", 1, (1.0,), recipe_name="paper/lstm-1k")
+    story_run(tmp_path / "b-memn2n", 1)
+    columns = collected(tmp_path)["stories"]["columns"]
+    assert [(column["model"], column["by_word"]) for column in columns] == [("memn2n", False), ("lstm", True)]
+
+
 def test_errors_of_the_world_model_by_length(tmp_path: Path) -> None:
     for seed in range(3):
         world_run(tmp_path / f"s{seed}", seed, (1.0 + seed, 10.0, 40.0))

@@ -13,7 +13,7 @@ import pytest
 from experiments.__main__ import main
 from experiments.dashboard.serve import PageServer
 from tests.browser import PHONE, chromium, needs_chromium, opened, texts, until
-from tests.made_up_runs import copy_run, metrics, suite
+from tests.made_up_runs import copy_run, metrics, story_run, suite
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -206,3 +206,11 @@ def test_a_served_page_shows_what_is_new(browser: Browser, tmp_path: Path) -> No
         finally:
             server.shutdown()
             thread.join()
+
+
+def test_the_best_on_stories_is_told_for_each_way_of_reading(browser: Browser, tmp_path: Path) -> None:
+    story_run(tmp_path / "lstm", 1, (1.0,), recipe_name="paper/lstm-1k")
+    story_run(tmp_path / "memn2n", 1)
+    assert main(["dashboard", str(tmp_path)]) == 0
+    with opened(browser, (tmp_path / "dashboard.html").as_uri(), "#babi table td") as page:
+        assert texts(page, ".best h3") == ["bAbI 1k", "bAbI 1k, word by word"]

@@ -9,7 +9,7 @@ from experiments.dashboard.groups import name_settings
 from experiments.dashboard.look import model_of
 from experiments.dashboard.runs import Row, Run
 from experiments.dashboard.settings import setting_of
-from experiments.stories.config import StoryConfig
+from experiments.stories.config import READERS, StoryConfig
 from experiments.stories.published import Column, published_for
 from experiments.stories.tables import FAILED
 from experiments.stories.testing import choose
@@ -29,7 +29,8 @@ def story_table(runs: Sequence[Run]) -> dict[str, Any]:
             if whole_test(row, run):
                 key = repr((setting_of(run.config), row["trained_on"], row["tested_on"]))
                 members.setdefault(key, []).append((place, run, row))
-    columns = [_column(tests) for tests in members.values()]
+    # Those that read word by word come last, and are never compared with the others.
+    columns = sorted((_column(tests) for tests in members.values()), key=lambda column: bool(column["by_word"]))
     name_settings(columns, "model", "recipe", "trained_on", "tested_on")
     return {"tasks": list(TASK_NAMES.items()), "failed_above": FAILED, "columns": columns}
 
@@ -61,6 +62,7 @@ def _column(tests: Sequence[tuple[int, Run, Row]]) -> dict[str, Any]:
         "recipe": config.recipe,
         "config": setting_of(config),
         "joint": len(config.task_numbers) > 1,
+        "by_word": config.model in READERS,
         "trained_on": row["trained_on"],
         "tested_on": row["tested_on"],
         "runs": sorted({place for place, _, _ in tests}),

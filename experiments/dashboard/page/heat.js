@@ -16,7 +16,8 @@ function drawHeat() {
   const sources = new Map(columns.filter((column) => column.published).map(({ published }) => [published.name + published.source, published]));
   byId("papers").replaceChildren(
     make("p", {}, `Errors in percent of the test questions; × marks a failed task, above ${data.stories.failed_above} %. ` +
-      "A score on generated stories is no bAbI score, and stands beside no paper."),
+      "A score on generated stories is no bAbI score, and stands beside no paper. Models that read word by word stand last: " +
+      "their scores are not to be compared with those of models that get whole sentences."),
     ...[...sources.values()].map((paper) => make("p", {}, `${paper.name}: ${paper.source}; ${paper.protocol}.`)));
 }
 
@@ -30,7 +31,7 @@ function heatHead({ column, paper }) {
   }
   const stories = column.trained_on === column.tested_on ? column.tested_on : `${column.trained_on} → ${column.tested_on}`;
   return make("th", { scope: "col" }, make("b", { class: "model" }, mark(column.model), data.models[column.model][0]),
-    make("br"), settingOf(column), make("br"), stories + (column.joint ? ", jointly" : ""));
+    make("br"), settingOf(column), make("br"), stories + (column.joint ? ", jointly" : "") + readingOf(column));
 }
 
 function heatCell(shade, task) {

@@ -51,13 +51,14 @@ function ahead(runs, name, sign) {
   return known.length ? known.reduce((best, run) => (sign * (run[name] - best[name]) > 0 ? run : best)) : null;
 }
 
-/** For each set of bAbI questions the setting with the most tasks, among equals with the lowest mean error. */
+/** For each set of bAbI questions and way to read the setting with the most tasks, among equals with the lowest mean error. */
 function bestStories() {
   const best = new Map();
   for (const column of shownColumns()) {
     const one = { column, ...storyScore(column) };
-    const other = best.get(column.tested_on);
-    if (!other || one.tasks > other.tasks || (one.tasks === other.tasks && one.mean < other.mean)) best.set(column.tested_on, one);
+    const key = column.tested_on + readingOf(column);
+    const other = best.get(key);
+    if (!other || one.tasks > other.tasks || (one.tasks === other.tasks && one.mean < other.mean)) best.set(key, one);
   }
   return [...best].sort(([a], [b]) => natural.compare(a, b)).map(([stories, one]) => {
     const lines = [
@@ -70,6 +71,7 @@ function bestStories() {
   });
 }
 
+const readingOf = (column) => (column.by_word ? ", word by word" : "");
 const storiesName = (stories) => (stories.startsWith("bAbI") ? stories : `bAbI tasks, ${stories}`);
 
 function storyScore(column) {
@@ -118,7 +120,7 @@ function columnRow(column) {
   const score = storyScore(column);
   const unit = score.paper === null ? " %" : ` %, paper ${digits(score.paper)} %`;
   const stories = column.trained_on === column.tested_on ? column.tested_on : `${column.trained_on} → ${column.tested_on}`;
-  return make("tr", {}, ...settingCells(storiesName(stories), column),
+  return make("tr", {}, ...settingCells(storiesName(stories) + readingOf(column), column),
     make("td", {}, runsWords(column.runs)), share(score.solved, score.tasks, " tasks"),
     make("td", { class: "number" }, "–"), make("td", { class: "number" }, digits(score.mean), make("span", { class: "unit" }, unit)));
 }
