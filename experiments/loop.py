@@ -74,7 +74,14 @@ def deferred_signals(*, always: bool = False) -> Iterator[Request]:
 
 
 class NotFinite(Exception):
-    """The loss or gradient is not a finite number; nothing after the last good checkpoint is kept."""
+    """The loss or gradient is not a finite number; nothing after the last good checkpoint is kept.
+
+    row: the metrics that tell of it.
+    """
+
+    def __init__(self, text: str, row: dict[str, Any]) -> None:
+        super().__init__(text)
+        self.row = row
 
 
 class TrainingLoop(ABC, Generic[Settings, Model]):
@@ -167,7 +174,12 @@ class TrainingLoop(ABC, Generic[Settings, Model]):
         with deferred_signals(always=self.ranks.count > 1) as stop:
             started = time.monotonic() - self.seconds
             while self.step < self.last_step:
-                self._train_step(progress)
+                try:
+                    self._train_step(progress)
+                except NotFinite as trouble:
+                    metrics.append(trouble.row)
+                    tracker.log(trouble.row)
+                    raise
                 self.seconds = time.monotonic() - started
                 self.record(metrics, tracker, progress)
                 number = self._stop(stop.number)
@@ -233,7 +245,8 @@ class TrainingLoop(ABC, Generic[Settings, Model]):
         return NotFinite(
             f"step {self.step + 1}: the loss is {loss} and the gradient's norm {norm}. "
             f"The last good checkpoint is {self.folder.checkpoint}. "
-            "Try a smaller --learning-rate, a --clip-norm that bites, or another --seed"
+            "Try a smaller --learning-rate, a --clip-norm that bites, or another --seed",
+            {"step": self.step + 1, "sequences": self.sequences, "train/loss": loss, "train/gradient_norm": norm},
         )
 
     def _due(self, every: int) -> bool:

@@ -171,6 +171,7 @@ class _Together:
             try:
                 trainer.end_step(batch, loss)
             except NotFinite as trouble:
+                self._files[trainer].append(trouble.row)
                 self._told[trainer].message(f"error: {trouble}")
                 self._failed.add(trainer.config.seed)
                 continue

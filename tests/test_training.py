@@ -16,6 +16,7 @@ from experiments.__main__ import main
 from experiments.command_line import parse_train
 from experiments.config import TrainConfig
 from experiments.curriculum import Curriculum
+from experiments.dashboard.runs import read_run
 from experiments.loop import TrainingLoop
 from experiments.metrics import MetricsFile, read_metrics
 from experiments.models import make_task
@@ -280,6 +281,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(
     assert "step 11" in told
     assert "checkpoint.safetensors" in told
     assert "--clip-norm" in told
+    assert read_run(tmp_path / "run").status == "diverged"
     monkeypatch.setattr(Copy, "loss", honest)
     assert main(["train", "--resume", str(tmp_path / "run")]) == 0
     assert train(tmp_path / "whole") == 0
