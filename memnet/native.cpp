@@ -38,6 +38,7 @@ template <class Number> struct Problem {
     Number* const* last;                        // the state returned
     Number* features;                           // (batch, time, hidden_size + reads * width)
     Number *const *operand, *const *units;      // what each projection saw, and gave
+    Number* parameters;                         // of the heads, squashed
     Number* const* cell;                        // an LSTM's cells
     Number *saved_memory, *saved_weights;       // checkpoints, or null
     const Number* d_features;                   // gradients from here on; null for none
@@ -65,6 +66,7 @@ template <class Number> class Sequence : Problem<Number> {
     const int64_t sharpening_at = shift_at + heads * shifts * by_location;
     const int64_t erase_at = sharpening_at + heads * by_location, add_at = erase_at + writes * width;
     const int64_t emitted = add_at + writes * width;
+    const Number nearly_shut = std::sqrt(std::numeric_limits<Number>::min());
     const Number smallest = std::max<Number>(P::norm_floor * P::norm_floor, std::numeric_limits<Number>::min());
 
     // What the heads of one row did in one step.
@@ -87,6 +89,9 @@ template <class Number> class Sequence : Problem<Number> {
     }
     Number* units_of(int64_t layer, int64_t step, int64_t row) const {
         return units[layer] + (step % (depth - 1) * batch + row) * outputs(layer);
+    }
+    Number* parameters_of(int64_t step, int64_t row) const {
+        return P::parameters + (step % (depth - 1) * batch + row) * emitted;
     }
     Number* d_units_of(int64_t layer, int64_t step, int64_t row) const {
         return d_units[layer] + (step * batch + row) * outputs(layer);
@@ -586,7 +591,9 @@ template <class Number> class Sequence : Problem<Number> {
             if (controller == lstm) {
                 const Vec forget = load(unit + size + at, n), candidate = load(unit + 2 * size + at, n);
                 const Vec out = load(unit + 3 * size + at, n);
-                const Vec squashed = hyperbolic_tangent(load(cell_of(layer, step + 1, row) + at, n));
+                // tanh of the cell; where the output gate is as good as shut, nothing depends on it.
+                const Vec hidden_now = load(operand_of(layer + 1, step, row) + at, n);
+                const Vec squashed = out > nearly_shut ? hidden_now / out : Vec{};
                 const Vec total = load(d_cell + at, n) + gradient * out * (1 - squashed * squashed);
                 store(to + at, total * candidate * one * (1 - one), n);
                 store(to + size + at, total * load(cell_of(layer, step, row) + at, n) * forget * (1 - forget), n);
@@ -620,8 +627,7 @@ template <class Number> class Sequence : Problem<Number> {
         std::unique_ptr<Vec[]> vectors;
         std::vector<Number> numbers;
         std::vector<Step> steps;
-        Tape(const Sequence& of, int64_t count, bool in_place)
-            : numbers(count * (of.emitted + of.heads)), steps(count) {
+        Tape(const Sequence& of, int64_t count, bool in_place) : numbers(count * of.heads), steps(count) {
             const int64_t memory = of.memory_size(), weights = of.weights_size();
             const int64_t each = in_place ? 0 : memory + weights, rest = 4 * weights + of.blocks;
             vectors.reset(new Vec[memory + weights + count * (each + rest)]);
@@ -636,8 +642,7 @@ template <class Number> class Sequence : Problem<Number> {
                 step.shifted = step.content + weights;
                 step.logs = step.shifted + weights;
                 step.scale = step.logs + weights;
-                step.parameters = numbers.data() + index * (of.emitted + of.heads);
-                step.key_scale = step.parameters + of.emitted;
+                step.key_scale = numbers.data() + index * of.heads;
             }
         }
     };
@@ -688,9 +693,10 @@ template <class Number> class Sequence : Problem<Number> {
         std::fill_n(P::features + (row * time + step) * size, size, Number(0));
     }
 
-    void move_heads(int64_t step, int64_t row, const Step& tape, Ring& ring, Vec* sums) const {
+    void move_heads(int64_t step, int64_t row, Step& tape, Ring& ring, Vec* sums) const {
         Number* output = P::features + (row * time + step) * (hidden_size + reads * width);
         Number* vectors = output + hidden_size;
+        tape.parameters = parameters_of(step, row);
         squash(units_of(layers, step, row), tape.parameters);
         address(tape, ring);
         write_and_read(tape, sums, vectors);
@@ -732,13 +738,13 @@ template <class Number> class Sequence : Problem<Number> {
     }
 
     // Addressing and writing of one segment once more, keeping everything.
-    void replay(int64_t from, int64_t to, int64_t row, const Tape& tape, Ring& ring) const {
+    void replay(int64_t from, int64_t to, int64_t row, Tape& tape, Ring& ring) const {
         const int64_t index = from / segment * batch + row;
         std::copy_n((const Vec*)P::saved_memory + index * memory_size(), memory_size(), tape.steps[0].memory);
         std::copy_n((const Vec*)P::saved_weights + index * weights_size(), weights_size(), tape.steps[0].previous);
         for (int64_t step = from; step < to && active(row, step); step++) {
-            const Step& kept = tape.steps[step - from];
-            squash(units_of(layers, step, row), kept.parameters);
+            Step& kept = tape.steps[step - from];
+            kept.parameters = parameters_of(step, row);
             address(kept, ring);
             write_and_read(kept, nullptr, nullptr);
         }

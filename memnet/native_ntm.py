@@ -53,7 +53,8 @@ class _Problem(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("by_content", "by_location", "after_write", "depth", "segment")),
         ("norm_floor", ctypes.c_double),
         *((name, ctypes.c_void_p) for name in ("lengths", "input", "weight", "bias", "first", "last", "features")),
-        *((name, ctypes.c_void_p) for name in ("operand", "units", "cell", "saved_memory", "saved_weights")),
+        *((name, ctypes.c_void_p) for name in ("operand", "units", "parameters", "cell")),
+        *((name, ctypes.c_void_p) for name in ("saved_memory", "saved_weights")),
         *((name, ctypes.c_void_p) for name in ("d_features", "d_last", "d_input", "d_units", "d_weight", "d_first")),
     ]
 
@@ -163,6 +164,7 @@ def _forward(
     has_cells = problem.controller == _CONTROLLERS["lstm"]
     shapes = [(problem.depth, batch, weight.size(1)) for weight in weights]
     shapes += [(problem.depth - 1, batch, weight.size(0)) for weight in weights]
+    shapes += [(problem.depth - 1, batch, weights[-1].size(0))]
     shapes += [(problem.depth, batch, problem.hidden_size)] * (problem.layers * has_cells)
     if keep:
         lanes = compiled.lanes_of_a_vector()
@@ -171,7 +173,8 @@ def _forward(
     # Nothing is written past the end of a row, and products of it must be zero.
     kept = _rooms(input.new_empty if lengths is None else input.new_zeros, shapes)
     layers = problem.layers + 1
-    operands, units, cells = kept[:layers], kept[layers : 2 * layers], kept[2 * layers : len(kept) - 2 * keep]
+    operands, units, parameters = kept[:layers], kept[layers : 2 * layers], kept[2 * layers]
+    cells = kept[2 * layers + 1 : len(kept) - 2 * keep]
     memory, weightings = kept[-2:] if keep else (None, None)
     native.call(
         _OPERATOR,
@@ -186,6 +189,7 @@ def _forward(
         features=features,
         operand=operands,
         units=units,
+        parameters=parameters,
         cell=cells,
         saved_memory=memory,
         saved_weights=weightings,
@@ -219,7 +223,7 @@ class _Unroll(torch.autograd.Function):
         problem = _Problem.from_buffer_copy(ctx.problem)
         count = problem.layers + 1
         weights, operands, units = (kept[start : start + count] for start in (0, count, 2 * count))
-        *cells, memory, weightings = kept[3 * count :]
+        parameters, *cells, memory, weightings = kept[3 * count :]
         d_features, *d_last = [None if one is None else one.contiguous().resolve_neg() for one in gradients]
         needed, *more = ctx.needs_input_grad[2:]
         # Nothing is written past the end of a row.
@@ -243,6 +247,7 @@ class _Unroll(torch.autograd.Function):
             weight=weights,
             operand=operands,
             units=units,
+            parameters=parameters,
             cell=cells,
             saved_memory=memory,
             saved_weights=weightings,
