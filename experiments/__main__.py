@@ -7,9 +7,11 @@ HELP = """usage: python -m experiments COMMAND ...
 
   train TASK [options]     train a model until it solves the task, test it, draw it
   train babi --task 1-20   train on stories and questions: bAbI, generated or released; or world-model
+  train text --text FILE   train a character-level language model on any text, or on one of our making
   train TASK --seeds 10    train several seeds at once, each in a run folder of its own
   train --resume RUN       continue a run, bit for bit, or a folder of several seeds
-  evaluate RUN [options]   test a run at other lengths or with more memory, or on other stories
+  evaluate RUN [options]   test a run at other lengths or with more memory, or on other stories or text
+  sample RUN [options]     let a model of text write, from a prompt, at a temperature
   ask RUN                  tell a model of stories a story and ask it questions
   show RUN [options]       draw a run's figures again
   summarize RUN ...        put runs that differ in their seed, or on stories their tasks, together in one result
@@ -66,6 +68,7 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
     from experiments.suite.commands import suite
     from experiments.summary import summarize
     from experiments.sync import sync
+    from experiments.text.sampling import sample
 
     def recipes(args: Sequence[str]) -> int:
         print(table(), story_table(), sep="\n\n")
@@ -75,6 +78,7 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
         "train": commands.train,
         "evaluate": commands.evaluate,
         "ask": ask,
+        "sample": sample,
         "show": commands.show,
         "summarize": summarize,
         "report": report,

@@ -1,11 +1,11 @@
 """Everything that a training needs to go on bit for bit, in one safetensors file that holds data only.
 
-Tensors are called model.NAME, optimizer.INDEX.NAME and generator; the rest (step, curriculum, numbers of the
-optimizer) is JSON in the file's header. Loading never executes code.
+Tensors are called model.NAME, optimizer.INDEX.NAME, carried.INDEX and generator; the rest (step, curriculum, numbers
+of the optimizer) is JSON in the file's header. Loading never executes code.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,13 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
     progress: Mapping[str, Any],
+    carried: Sequence[Tensor] = (),
 ) -> None:
-    """Write a checkpoint, whole or not at all; `progress` is plain data."""
+    """Write a checkpoint, whole or not at all; `progress` is plain data, `carried` the state between two steps."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     tensors["generator"] = generator.get_state()
+    # Clones, since a file cannot hold tensors that share their memory.
+    tensors |= {f"carried.{index}": tensor.clone() for index, tensor in enumerate(carried)}
     optimizer_state = optimizer.state_dict()
     numbers: dict[str, dict[str, Any]] = {}
     for index, values in optimizer_state["state"].items():
@@ -67,6 +70,12 @@ def read_progress(path: Path) -> dict[str, Any]:
     """The progress saved with a checkpoint, alone."""
     progress: dict[str, Any] = _read(path)[1]["progress"]
     return progress
+
+
+def read_carried(path: Path) -> list[Tensor]:
+    """The carried tensors saved with a checkpoint, in order."""
+    tensors = _read(path)[0]
+    return [tensors[f"carried.{index}"] for index in range(sum(name.startswith("carried.") for name in tensors))]
 
 
 def save_weights(path: Path, model: nn.Module) -> None:

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import dataclasses
 import io
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TypeVar
 
 import tyro
 
-from experiments.config import CHANGEABLE, STORY_TASKS, Config, TrainConfig, from_yaml
+from experiments.config import CHANGEABLE, STORY_TASKS, TEXT_TASKS, Config, TrainConfig, from_yaml, kind_of
 from experiments.fields import option
 from experiments.files import UserError
 from experiments.names import nearest
@@ -20,9 +21,12 @@ from experiments.run_folder import RunFolder
 from experiments.stories.config import StoryConfig
 from experiments.stories.data import settled
 from experiments.stories.recipes import story_recipe
+from experiments.text.config import TextConfig
 from tasks import TASKS
 
 Options = TypeVar("Options")
+
+_TASKS = (*TASKS, *STORY_TASKS, *TEXT_TASKS)
 
 
 def parse(
@@ -70,7 +74,9 @@ def parse_train(args: Sequence[str]) -> Config:
         start = _from_file(Path(given.config), task)
     elif task is not None:
         _check_task(task)
-        if task in STORY_TASKS:
+        if task in TEXT_TASKS:
+            start = TextConfig("text")
+        elif task in STORY_TASKS:
             start = story_recipe(given.recipe or "default", task, given.model)
         else:
             start = recipe(given.recipe or "default", task)
@@ -78,16 +84,15 @@ def parse_train(args: Sequence[str]) -> Config:
         start = TrainConfig(task="copy")
     else:
         raise UserError(
-            "train needs a task first, as in `python -m experiments train copy`; there are "
-            f"{', '.join([*TASKS, *STORY_TASKS])}"
+            f"train needs a task first, as in `python -m experiments train copy`; there are {', '.join(_TASKS)}"
         )
     return _checked(parse(type(start), "train", args, start))
 
 
-def story_run(args: Sequence[str]) -> bool:
-    """Whether the arguments of a command name a run on stories."""
+def names_run(kind: type[Config], args: Sequence[str]) -> bool:
+    """Whether the arguments of a command name a run with this kind of configuration."""
     runs = (Path(arg) for arg in args if (Path(arg) / "config.yaml").is_file())
-    return any(isinstance(from_yaml(run / "config.yaml"), StoryConfig) for run in runs)
+    return any(isinstance(from_yaml(run / "config.yaml"), kind) for run in runs)
 
 
 def _from_file(path: Path, task: str | None) -> Config:
@@ -96,14 +101,14 @@ def _from_file(path: Path, task: str | None) -> Config:
     if task is None:
         return start
     _check_task(task)
-    if (task in STORY_TASKS) != isinstance(start, StoryConfig) or (start.task in STORY_TASKS and task != start.task):
+    if not isinstance(start, kind_of(task)) or (start.task in STORY_TASKS and task != start.task):
         raise UserError(f"{path} is a configuration for {start.task}, not {task}")
     return dataclasses.replace(start, task=task)  # type: ignore[arg-type]
 
 
 def _check_task(name: str) -> None:
-    if name not in STORY_TASKS and name not in TASKS:
-        raise UserError(f"no task is called {name!r}{nearest(name, [*TASKS, *STORY_TASKS])}")
+    if name not in _TASKS:
+        raise UserError(f"no task is called {name!r}{nearest(name, _TASKS)}")
 
 
 def _resumed(run: str, args: Sequence[str]) -> Config:
@@ -123,6 +128,8 @@ def _resumed(run: str, args: Sequence[str]) -> Config:
 def _checked(config: Config) -> Config:
     if isinstance(config, StoryConfig):
         config = settled(config)
+    if isinstance(config, TextConfig) and not config.made:
+        config = dataclasses.replace(config, text=os.path.abspath(config.text))
     config.check()
     return config
 

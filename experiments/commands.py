@@ -9,7 +9,7 @@ from typing import Any
 import tyro
 
 from experiments.checkpoint import save_weights
-from experiments.command_line import parse, parse_train, story_run
+from experiments.command_line import names_run, parse, parse_train
 from experiments.config import Config
 from experiments.evaluation import same_test, table, test_at
 from experiments.failures import Failures
@@ -24,6 +24,8 @@ from experiments.run_folder import RunFolder, command, versions
 from experiments.running import prepare, run_training
 from experiments.stories import commands as stories
 from experiments.stories.config import StoryConfig
+from experiments.text import commands as text
+from experiments.text.config import TextConfig
 from experiments.together import find_group, resume_seeds, train_seeds
 from experiments.training import Trainer
 from memnet import NTM, SequenceModule
@@ -42,6 +44,8 @@ def train(args: Sequence[str]) -> int:
         return train_seeds(config, args)
     if isinstance(config, StoryConfig):
         return stories.train(config)
+    if isinstance(config, TextConfig):
+        return text.train(config)
     refuse_impossible(config)
     task = make_task(config.task)
     return run_training(
@@ -57,6 +61,9 @@ def refuse_impossible(config: Config) -> None:
     if isinstance(config, StoryConfig):
         stories.possible_data(config)
         return
+    if isinstance(config, TextConfig):
+        text.possible_data(config)
+        return
     task = make_task(config.task)
     make_model(config, task)
     training_lengths(config, task)
@@ -66,7 +73,7 @@ def refuse_impossible(config: Config) -> None:
 class EvaluateOptions:
     """Test a trained run at any length; the table is printed and kept in the run's evaluation.json.
 
-    A run on stories has options of its own: see `evaluate RUN --help`.
+    A run on stories or on text has options of its own: see `evaluate RUN --help`.
     """
 
     run: tyro.conf.Positional[str]
@@ -93,8 +100,10 @@ class EvaluateOptions:
 
 def evaluate(args: Sequence[str]) -> int:
     """Test a run and print the table."""
-    if story_run(args):
+    if names_run(StoryConfig, args):
         return stories.evaluate(args)
+    if names_run(TextConfig, args):
+        return text.evaluate(args)
     options = parse(EvaluateOptions, "evaluate", args)
     check_least(options, 1, "sequences", "batch_size", "repeats", "num_slots", "threads")
     check_least(options, 0, "seed")
@@ -134,8 +143,10 @@ class ShowOptions:
 
 def show(args: Sequence[str]) -> int:
     """Draw a run's figures and print where they are."""
-    if story_run(args):
+    if names_run(StoryConfig, args):
         return stories.show(args)
+    if names_run(TextConfig, args):
+        return text.show(args)
     options = parse(ShowOptions, "show", args)
     _check_length(options.length)
     prepare("cpu", 1)

@@ -11,6 +11,7 @@ import yaml
 from experiments.fields import check_least, check_positive, from_fields, saved_fields
 from experiments.files import UserError
 from experiments.stories.config import StoryConfig, StoryTask
+from experiments.text.config import TextConfig, TextTask
 from memnet.cells import ControllerName
 from memnet.ntm import Addressing, MemoryInit, ReadOrder, WeightsInit
 from memnet.sequence import Backend
@@ -19,16 +20,17 @@ ModelName = Literal["ntm", "rnn-tanh", "rnn-relu", "lstm", "gru"]
 # What a resumed run may have other than the run it continues.
 CHANGEABLE = (
     *("steps", "tracker", "wandb_mode", "threads", "picture_every", "gradient_flow_every"),
-    *("test_sequences", "epochs", "test_questions", "babi_data"),
+    *("test_sequences", "epochs", "test_questions", "babi_data", "text"),
 )
 STORY_TASKS: tuple[str, ...] = get_args(StoryTask)
+TEXT_TASKS: tuple[str, ...] = get_args(TextTask)
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """Train a model on a task until it is solved, then test it beyond the lengths it was trained on.
 
-    Stories have options of their own: see `train babi --help` and `train world-model --help`.
+    Stories and text have options of their own: see `train babi --help`, and so for world-model and text.
     """
 
     task: tyro.conf.Positional[str]
@@ -176,7 +178,14 @@ class TrainConfig:
         return saved_fields(self)
 
 
-Config: TypeAlias = TrainConfig | StoryConfig
+Config: TypeAlias = TrainConfig | StoryConfig | TextConfig
+
+
+def kind_of(task: str) -> type[Config]:
+    """The kind of configuration that a task has."""
+    if task in TEXT_TASKS:
+        return TextConfig
+    return StoryConfig if task in STORY_TASKS else TrainConfig
 
 
 def to_yaml(config: Config) -> str:
@@ -198,6 +207,4 @@ def from_mapping(content: Any, source: str) -> Config:
     """A configuration from plain data, of the kind that its task has; `source` names it in a UserError."""
     if not isinstance(content, dict) or "task" not in content:
         raise UserError(f"{source} is no configuration: expected fields with their values, task among them")
-    if content["task"] in STORY_TASKS:
-        return from_fields(StoryConfig, content, source)
-    return from_fields(TrainConfig, content, source)
+    return from_fields(kind_of(content["task"]), content, source)

@@ -12,7 +12,9 @@ from experiments.config import Config, TrainConfig
 from experiments.metrics import read_metrics
 from experiments.models import label
 from experiments.run_folder import RunFolder
+from experiments.stories.config import StoryConfig
 from experiments.stories.tables import FAILED
+from experiments.text.config import TextConfig
 from experiments.tracking import TRAINING_PICTURES, Picture, Tracker
 
 Row = dict[str, Any]
@@ -63,20 +65,21 @@ def outcome(config: Config, tests: Sequence[Row], result: Row) -> Row:
 
     test/exact_share/length-20 and so on for every score and length, or test/error_percent/task-1 (or length-10);
     outcome/solved and outcome/sequences_to_solve where the configuration says what solved is, or on stories
-    outcome/error_percent, the mean of all tests, and outcome/failed_tests, those with more than FAILED percent.
+    outcome/error_percent, the mean of all tests, and outcome/failed_tests, those with more than FAILED percent. Of text
+    test/bits_per_character/validation and so on by part.
     """
     if not result:
         return {}
     values: Row = {}
     for row, scores in _scored_tests(config, tests, result):
-        place = f"task-{row['task']}" if "task" in row else f"length-{row['length']}"
+        place = row["part"] if "part" in row else f"task-{row['task']}" if "task" in row else f"length-{row['length']}"
         values |= {f"test/{name}/{place}": score for name, score in scores.items()}
     if isinstance(config, TrainConfig):
         if config.solved_at is not None:
             solved = result["sequences_to_solve"]
             values |= {"outcome/solved": int(solved is not None)}
             values |= {} if solved is None else {"outcome/sequences_to_solve": solved}
-    elif errors := list(values.values()):
+    elif isinstance(config, StoryConfig) and (errors := list(values.values())):
         values["outcome/error_percent"] = statistics.fmean(errors)
         values["outcome/failed_tests"] = sum(error > FAILED for error in errors)
     return values
@@ -90,6 +93,9 @@ def _scored_tests(config: Config, tests: Sequence[Row], result: Row) -> list[tup
         own = (config.num_slots if config.model == "ntm" else None, None, 0)
         rows = [row for row in tests if (row["num_slots"], row["repeats"], row["seed"]) == own]
         return [(row, {name: row[name] for name in _SCORES}) for row in rows]
+    if isinstance(config, TextConfig):
+        rows = [row for row in tests if row["text"] == result["trained_on"]]
+        return [(row, {"bits_per_character": row["bits_per_character"]}) for row in rows]
     chosen = result["selection"]["chosen"]
     rows = [row for row in tests if row["tested_on"] == row["trained_on"]]
     return [(row, {"error_percent": row["errors"][chosen]}) for row in rows]

@@ -4,13 +4,13 @@ import math
 import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Generic, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from experiments.checkpoint import load_checkpoint, read_progress, save_checkpoint
 from experiments.config import CHANGEABLE, Config
@@ -126,6 +126,10 @@ class TrainingLoop(ABC, Generic[Settings, Model]):
     def put_back(self, progress: dict[str, Any]) -> None:
         """The inverse of `changing`."""
 
+    def carried(self) -> Sequence[Tensor]:
+        """Tensors for the checkpoint: the state that a step hands to the next."""
+        return ()
+
     @abstractmethod
     def _train_step(self, progress: Progress) -> None:
         """One update; NotFinite where it cannot be."""
@@ -154,7 +158,9 @@ class TrainingLoop(ABC, Generic[Settings, Model]):
             "run_id": self.run_id,
             "config": self.config.saved(),
         }
-        save_checkpoint(self.folder.checkpoint, self.model, self.optimizer, self.generator, progress | self.changing())
+        progress |= self.changing()
+        parts = (self.model, self.optimizer, self.generator)
+        save_checkpoint(self.folder.checkpoint, *parts, progress, self.carried())
 
     def restore(self) -> None:
         """Continue from the folder's checkpoint. UserError where it cannot be used."""

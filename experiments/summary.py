@@ -20,6 +20,7 @@ from experiments.paper_curves import Curve, columns, curve_of_rows, paper_curves
 from experiments.run_folder import RunFolder, versions
 from experiments.stories.config import StoryConfig
 from experiments.stories.summary import summarize_stories
+from experiments.text.config import TextConfig
 
 PUBLISHED = Path(__file__).parent / "published" / "ntm_tests.json"
 _TEST_COLUMNS = (
@@ -57,6 +58,8 @@ def summarize(args: Sequence[str]) -> int:
         raise UserError("summarize needs at least one run folder")
     folders = [RunFolder(run) for run in options.runs]
     configs = [folder.read_config() for folder in folders]
+    if any(isinstance(config, TextConfig) for config in configs):
+        raise UserError("runs on text cannot be one result; each has its bits per character in its evaluation.json")
     stories = [config for config in configs if isinstance(config, StoryConfig)]
     sequences = [config for config in configs if isinstance(config, TrainConfig)]
     if stories and sequences:

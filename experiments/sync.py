@@ -21,6 +21,9 @@ from experiments.models import make_model, make_task
 from experiments.run_folder import RunFolder
 from experiments.stories.loading import read_vocabulary
 from experiments.stories.models import make_models
+from experiments.text.config import TextConfig
+from experiments.text.models import make_model as make_text_model
+from experiments.text.models import read_known
 from experiments.tracking import import_wandb, resolve_mode, start_tracker
 
 
@@ -67,7 +70,7 @@ def sync_run(folder: RunFolder, mode: str) -> str:
     with folder.locked():
         config = folder.read_config()
         rows = read_metrics(folder.metrics) if folder.metrics.exists() else []
-        stories = "" if isinstance(config, TrainConfig) else read_vocabulary(folder)[2]
+        stories = _trained_on(folder, config)
         result = folder.read_json(folder.result, {})
         group, tags = names_for_tracker(config, stories)
         name = folder.path.resolve().name
@@ -99,12 +102,21 @@ def run_id_of(folder: RunFolder) -> str:
     return str(read_progress(folder.checkpoint)["run_id"])
 
 
+def _trained_on(folder: RunFolder, config: Config) -> str:
+    """What the stories or the text of a run are called."""
+    if isinstance(config, TrainConfig):
+        return ""
+    return read_known(folder).text if isinstance(config, TextConfig) else read_vocabulary(folder)[2]
+
+
 def _parameters(folder: RunFolder, config: Config) -> int:
     """Numbers that are trained, in all restarts."""
     models: list[Any]
     if isinstance(config, TrainConfig):
         with torch.random.fork_rng(devices=[]):
             models = [make_model(config, make_task(config.task))]
+    elif isinstance(config, TextConfig):
+        models = [make_text_model(config, len(read_known(folder).alphabet))]
     else:
         models = list(make_models(config, read_vocabulary(folder)[1]))
     return sum(parameter.numel() for model in models for parameter in model.parameters())

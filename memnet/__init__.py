@@ -16,6 +16,7 @@ from memnet.cells import (
 from memnet.diagnostics import gradient_norms, slots_used, weighting_entropy
 from memnet.entnet import EntNet, EntNetCell, EntNetState, EntNetTrace
 from memnet.key_value import KeyValueMemory, KeyValueMemoryNetwork, KeyValueRead, KeyValueTrace
+from memnet.language import LanguageModel
 from memnet.memn2n import MemN2N, MemN2NTrace
 from memnet.ntm import NTM, HeadParameters, NTMCell, NTMState, NTMTrace
 from memnet.recurrent import GRU, LSTM, RNN, RecurrentTrace
@@ -44,6 +45,7 @@ __all__ = [
     "LSTMCell",
     "LSTMGates",
     "LSTMState",
+    "LanguageModel",
     "MemN2N",
     "MemN2NTrace",
     "NTMCell",

@@ -11,6 +11,7 @@ from experiments.dashboard.curves import band, pairs, rounded, short
 from experiments.dashboard.look import model_of
 from experiments.dashboard.runs import Row, Run, unit_of
 from experiments.dashboard.settings import differences, paper_curve, paper_tests, setting_of
+from experiments.text.config import TextConfig
 from tasks.babi import TASK_NAMES
 
 # Scores that are drawn over length; the last is of the world model.
@@ -24,6 +25,8 @@ def family_of(config: Config) -> str:
 
 def subject_of(config: Config) -> str:
     """What exactly is learned: a task, for bAbI with its numbers."""
+    if isinstance(config, TextConfig):
+        return config.text_name
     if isinstance(config, TrainConfig) or config.task != "babi":
         return config.task
     numbers = config.task_numbers

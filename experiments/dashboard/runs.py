@@ -13,6 +13,7 @@ from experiments.metrics import read_metrics
 from experiments.models import make_task
 from experiments.paper_curves import Curve, curve_of_rows, first_below
 from experiments.run_folder import RunFolder, is_locked
+from experiments.text.config import TextConfig
 
 Status = Literal["done", "running", "stopped", "diverged", "damaged"]
 Row = dict[str, Any]
@@ -78,6 +79,8 @@ def signature(path: Path) -> tuple[object, ...]:
 
 def unit_of(config: Config) -> tuple[str, str]:
     """In what learning is measured: the end of a metric's name, and the unit."""
+    if isinstance(config, TextConfig):
+        return "bits_per_character", "bits/char"
     return ("bits_per_sequence", "bits") if isinstance(config, TrainConfig) else ("error_percent", "%")
 
 

@@ -58,6 +58,7 @@ def sections(keys: Iterable[str]) -> dict[str, list[Chart]]:
         Chart("line", "Bits per validation sequence", ["valid/bits_per_sequence"], log_y=True),
         Chart("line", "Wrong bits per validation sequence", ["valid/wrong_bits_per_sequence"], log_y=True),
         Chart("line", "Validation error, %", ["valid/error_percent"]),
+        Chart("line", "Bits per validation character", ["valid/bits_per_character"]),
         Chart("line", "Training loss", ["train/loss"], log_y=True),
     ]
     success = [

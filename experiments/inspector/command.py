@@ -17,6 +17,7 @@ from experiments.inspector.serve import InspectorServer
 from experiments.run_folder import RunFolder
 from experiments.running import prepare
 from experiments.stories.config import StoryConfig
+from experiments.text.config import TextConfig
 from experiments.web.document import check_place, write_page
 
 
@@ -77,6 +78,8 @@ def open_runs(runs: Sequence[str]) -> Inspector:
     if len({config.task for config in configs}) > 1:
         told = " and ".join(f"{folder.path} on {config.task}" for folder, config in zip(folders, configs, strict=True))
         raise UserError(f"expected runs on the same task, not {told}")
+    if any(isinstance(config, TextConfig) for config in configs):
+        raise UserError(f"{folders[0].path} is a run on text, which has no page; `show` draws what its units do")
     sequences = [config for config in configs if isinstance(config, TrainConfig)]
     stories = [config for config in configs if isinstance(config, StoryConfig)]
     return SequenceInspector(folders, sequences) if sequences else StoryInspector(folders, stories)

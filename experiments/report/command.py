@@ -22,6 +22,7 @@ from experiments.report.stories import story_tables
 from experiments.report.tables import Table
 from experiments.run_folder import RUNS
 from experiments.suite.folder import SuiteFolder
+from experiments.text.config import TextConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +48,8 @@ def report(args: Sequence[str]) -> int:
     ended, left = _sorted_out(runs, names)
     left += [f"{name} (not begun)" for name in SuiteFolder(folder).job_names() if name not in names]
     if not ended:
-        raise UserError(f"{folder}: none of its {len(runs)} runs has ended: {left[0]}")
+        done = any(run.status == "done" for run in runs)
+        raise UserError(f"{folder}: none of its {len(runs)} runs {'has a table' if done else 'has ended'}: {left[0]}")
     if not out.parent.is_dir():
         raise UserError(f"--out {out}: expected the path of files in a folder that exists")
     algorithmic = [place for place in ended if isinstance(runs[place].config, TrainConfig)]
@@ -72,6 +74,9 @@ def _sorted_out(runs: Sequence[Run], names: Sequence[str]) -> tuple[list[int], l
     for place, run in enumerate(runs):
         if run.status != "done" or run.config is None:
             left.append(f"{names[place]} ({run.status})")
+            continue
+        if isinstance(run.config, TextConfig):
+            left.append(f"{names[place]} (on text, of which there are no tables)")
             continue
         same = first.setdefault(repr((subject_of(run.config), setting_of(run.config), run.config.seed)), place)
         if same != place:

@@ -17,6 +17,7 @@ from experiments.config import Config, TrainConfig
 from experiments.progress import BAR_WIDTH, duration, short
 from experiments.suite.folder import SuiteFolder
 from experiments.suite.jobs import SuiteJob
+from experiments.text.config import TextConfig
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -44,7 +45,7 @@ class Follower:
         self.values: dict[str, Any] = {}
         self._path, self._config = path, config
         self._read = 0
-        self._last_step = config.steps if isinstance(config, TrainConfig) else 0
+        self._last_step = config.steps if isinstance(config, TrainConfig | TextConfig) else 0
 
     @property
     def seconds(self) -> float:
@@ -78,6 +79,8 @@ class Follower:
             wrong = row.get("valid/wrong_bits_per_sequence")
             if isinstance(wrong, float) and config.solved_at is not None and wrong < config.solved_at:
                 self._last_step = min(self._last_step, step + config.cooldown_steps)
+            self.share = step / self._last_step
+        elif isinstance(config, TextConfig):
             self.share = step / self._last_step
         elif "epoch" in row:
             self.share = row["epoch"] / (config.linear_start_epochs + config.epochs)

@@ -20,6 +20,9 @@ from experiments.stories.training import StoryTrainer
 from experiments.suite.board import Follower
 from experiments.suite.folder import SuiteFolder
 from experiments.suite.jobs import SuiteJob
+from experiments.text.config import TextConfig
+from experiments.text.data import load_text
+from experiments.text.training import TextTrainer
 from experiments.training import Trainer
 
 # Seconds of training for a setting, and for all of them together, besides the first step and a validation of each.
@@ -73,6 +76,8 @@ def _seconds(config: Config, budget: float) -> float:
         try:
             if isinstance(config, TrainConfig):
                 return Trainer(config, make_task(config.task), folder, "measured").measure(budget, quiet)
+            if isinstance(config, TextConfig):
+                return TextTrainer(config, load_text(config), folder, "measured").measure(budget, quiet)
             return StoryTrainer(config, load_data(config), folder, "measured").measure(budget, quiet)
         except NotFinite:
             return math.nan
@@ -87,6 +92,8 @@ def _share(folder: SuiteFolder, job: SuiteJob) -> float:
 
 def _at_most(config: Config) -> str:
     """Whether a training may end before its last step."""
+    if isinstance(config, TextConfig):
+        return ""
     early = config.solved_at is not None if isinstance(config, TrainConfig) else config.stop_when_solved
     return "at most " if early else ""
 

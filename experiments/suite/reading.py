@@ -29,11 +29,10 @@ from typing import Any
 
 import yaml
 
-from experiments.config import STORY_TASKS, TrainConfig
+from experiments.config import STORY_TASKS, TEXT_TASKS, kind_of
 from experiments.fields import WHERE_FROM
 from experiments.files import UserError
 from experiments.names import nearest
-from experiments.stories.config import StoryConfig
 from tasks import TASKS
 from tasks.babi.command_line import task_numbers
 
@@ -131,10 +130,12 @@ def product(values: Iterable[Sequence[str]]) -> Iterable[tuple[str, ...]]:
 def setting(where: str, options: Mapping[str, str]) -> Setting:
     """A setting from options with a task among them; UserError for an unknown task or option."""
     task = options["task"]
-    if task not in (*TASKS, *STORY_TASKS):
-        raise UserError(f"{where}: no task is called {task!r}{nearest(task, [*TASKS, *STORY_TASKS])}")
-    kind = StoryConfig if task in STORY_TASKS else TrainConfig
-    known = [one.name for one in dataclasses.fields(kind) if one.name not in WHERE_FROM or one.name == "config"]
+    tasks = (*TASKS, *STORY_TASKS, *TEXT_TASKS)
+    if task not in tasks:
+        raise UserError(f"{where}: no task is called {task!r}{nearest(task, tasks)}")
+    known = [
+        one.name for one in dataclasses.fields(kind_of(task)) if one.name not in WHERE_FROM or one.name == "config"
+    ]
     check_names(where, options, known, "option of train")
     return Setting(task, {name: value for name, value in options.items() if name != "task"}, where)
 

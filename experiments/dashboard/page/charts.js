@@ -108,11 +108,11 @@ function curvePanel(panel, groups) {
       hovertemplate: `paper, ${plain(data.models[group.model][0])}<br>%{x:,.4~g}: %{customdata:.4~g} bits<extra></extra>`,
     });
   }
-  const what = unit === "bits" ? "sequences" : "questions";
+  const [what, title] = { bits: ["sequences", "bits a sequence"], "%": ["questions", "error %"], "bits/char": ["chunks", "bits a character"] }[unit];
   const ends = groups.map((group) => `${titleOf(group)} ends at ${digits(group.curves[part].middle.at(-1))} ${unit}`);
   draw(panel, traces, scale, `Learning curves of ${groups[0].subject}: ${ends.join("; ")}`, {
     x: { title: { text: `thousand ${what} seen` }, range: [0, end * 1.02 || 1] },
-    y: { title: { text: unit === "bits" ? "bits a sequence" : "error %" } },
+    y: { title: { text: title } },
   });
   keys(panel, groups.map((group) => [group, group.dash, settingOf(group)]));
 }

@@ -1,0 +1,107 @@
+"""Pictures of models of text: bits per character over training, and what single units do along a text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from experiments.figures.style import (
+    BLUE,
+    GREY,
+    INK,
+    VERMILION,
+    WIDTH,
+    Array,
+    Rows,
+    add_axes,
+    mark_lost,
+    new_figure,
+    styled,
+)
+from experiments.paper_curves import columns, running_median
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Characters of a line of coloured text, and a line's and a title's height in pixels.
+COLUMNS = 90
+_LINE, _TITLE, _MARGIN = 22, 34, 40
+
+
+def text_curve_figure(rows: Rows, title: str = "", *, entropy_rate: float | None = None) -> Figure:
+    """Bits per character over the characters seen, from the rows of one metrics.jsonl.
+
+    entropy_rate: bits per character that no model can do without, drawn as a line where it is known.
+    Values that are not finite stand as crosses at the upper edge.
+    """
+    keys = [f"{part}/bits_per_character" for part in ("train", "valid")]
+    train, valid = ([(row["characters"] / 1000, float(row[key])) for row in rows if key in row] for key in keys)
+    note = f"last validation: {valid[-1][1]:.4g} bits per character" if valid else ""
+    with styled():
+        figure = new_figure(600, title, 90)
+        axes = add_axes(figure, 90, 90, 1070, 390)
+        axes.set_title(note, loc="right", fontsize=8, color=GREY)
+        axes.set_xlabel("characters seen in training, thousands")
+        axes.set_ylabel("bits per character")
+        axes.grid(True)
+        if train:
+            axes.plot(*columns(train), color=BLUE, alpha=0.3, linewidth=0.8, label="training")
+            axes.plot(*columns(running_median(train)), color=BLUE, linewidth=1.8, label="training, running median")
+        if valid:
+            look: dict[str, Any] = {"color": INK, "markerfacecolor": "white", "markersize": 4.0}
+            axes.plot(*columns(valid), "o", label="validation", zorder=4, **look)
+        if entropy_rate is not None:
+            words = f"true entropy, {entropy_rate:.4g}"
+            axes.axhline(entropy_rate, color=VERMILION, linewidth=1.2, linestyle=(0, (4, 2)), label=words)
+        ours = [columns(curve) for curve in (train, valid) if curve]
+        lost = np.concatenate([x[~np.isfinite(y)] for x, y in ours] or [np.empty(0)])
+        if len(lost):
+            mark_lost(axes, lost, f"not finite ({len(lost)} value{'' if len(lost) == 1 else 's'})")
+        if not ours:
+            axes.text(0.5, 0.5, "no values yet", transform=axes.transAxes, ha="center", color=GREY)
+        axes.set_xlim(0, 1.01 * max((x.max() for x, _ in ours), default=1))
+        axes.set_ylim(bottom=0)
+        if axes.get_legend_handles_labels()[1]:
+            figure.legend(loc="lower left", bbox_to_anchor=(80 / WIDTH, 0.005), ncols=4, columnspacing=1.6)
+    return figure
+
+
+def coloured_text_figure(text: str, units: Sequence[tuple[str, Array]], title: str = "") -> Figure:
+    """A text once for each unit, every character on the colour of what the unit is after reading it.
+
+    units: words for a unit, and its values (character,): white where it is at its mean, and bluest or reddest from
+           two standard deviations below or above on.
+    Line breaks and tabs are shown as signs, and characters that the font does not have as a box.
+    """
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    mono = FontProperties(family="DejaVu Sans Mono", size=7)
+    font = get_font(str(Path(findfont(mono))))
+    shown = [_sign(character) for character in text]
+    shown = [sign if font.get_char_index(ord(sign)) else "□" for sign in shown]
+    lines = -(-len(text) // COLUMNS)
+    block = _TITLE + lines * _LINE
+    with styled():
+        figure = new_figure(2 * _MARGIN + len(units) * block, title, _MARGIN)
+        for number, (words, values) in enumerate(units):
+            top = _MARGIN + number * block + _TITLE
+            axes = add_axes(figure, _MARGIN, top, WIDTH - 2 * _MARGIN, lines * _LINE - 4)
+            grid = np.full(lines * COLUMNS, np.nan)
+            grid[: len(text)] = np.clip((values - values.mean()) / max(values.std(), 1e-9), -2, 2)
+            axes.imshow(grid.reshape(lines, COLUMNS), cmap="RdBu_r", vmin=-3.2, vmax=3.2, aspect="auto")
+            axes.set_title(words, fontsize=8)
+            axes.axis("off")
+            for place, sign in enumerate(shown):
+                if sign != " ":
+                    row, column = divmod(place, COLUMNS)
+                    axes.text(column, row, sign, ha="center", va="center", parse_math=False, fontproperties=mono)
+    return figure
+
+
+def _sign(character: str) -> str:
+    if character in "\n\t":
+        return {"\n": "↵", "\t": "→"}[character]
+    return character if character.isprintable() else "□"

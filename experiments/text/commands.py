@@ -1,0 +1,227 @@
+"""What `python -m experiments` does with a run on text: train, evaluate, show."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tyro
+from torch import Tensor
+
+from experiments.checkpoint import save_weights
+from experiments.command_line import parse
+from experiments.fields import check_least
+from experiments.figures import save_figure
+from experiments.figures.text import coloured_text_figure, text_curve_figure
+from experiments.files import UserError, write_whole
+from experiments.metrics import read_metrics
+from experiments.parallel import ranks
+from experiments.progress import Progress
+from experiments.run_folder import RunFolder, command, versions
+from experiments.running import prepare, run_training
+from experiments.text.config import TextConfig
+from experiments.text.data import TextData, load_text, read_text
+from experiments.text.models import Known, load_text_run, make_model, write_known
+from experiments.text.testing import CHUNK, Row, known_bits, same_test, table, test_row
+from experiments.text.training import SHOWN, TextTrainer
+from experiments.text.units import activations, choose_units, named_units
+from memnet import LanguageModel
+from memnet.sequence import Backend
+
+# Characters along which units are chosen, and of them those that are drawn.
+_READ, _DRAWN = 3000, 540
+
+
+def train(config: TextConfig) -> int:
+    """Train, test, draw. Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped."""
+    if ranks().count > 1:
+        raise UserError("a model of text is trained by one process: leave torchrun out")
+    data = possible_data(config)
+
+    def make(folder: RunFolder, run_id: str) -> TextTrainer:
+        write_known(folder, data)
+        return TextTrainer(config, data, folder, run_id)
+
+    title = f"{config.label}, {data.name}, {len(data.train):,} characters to train on"
+    if data.entropy_rate is not None:
+        title += f", true entropy {data.entropy_rate:.4f} bits per character"
+    return run_training(config, make, _finish, stories=data.name, title=title, shown=SHOWN)
+
+
+def possible_data(config: TextConfig) -> TextData:
+    """The text to train on; UserError for what cannot be, before there is a folder."""
+    data = load_text(config)
+    make_model(config, len(data.alphabet))
+    return data
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateTextOptions:
+    """Test a trained model of text in bits per character; the table is printed and kept in evaluation.json."""
+
+    run: tyro.conf.Positional[str]
+    """The run's folder."""
+    text: str | None = None
+    """A text file, all of which is tested on; None for the validation and test part of the run's own text."""
+    device: str = "cpu"
+    """Where to compute: cpu or cuda."""
+    backend: Backend = "auto"
+    """How steps run: eager, compile, native (NTMs on the CPU), or auto, the fastest that applies."""
+    threads: int = 1
+    """CPU threads."""
+
+
+def evaluate(args: Sequence[str]) -> int:
+    """Test a run and print the table."""
+    options = parse(EvaluateTextOptions, "evaluate", args)
+    check_least(options, 1, "threads")
+    prepare(options.device, options.threads)
+    folder = RunFolder(options.run)
+    config, known, model = load_text_run(options.run, options.device)
+    try:
+        model.backend = options.backend
+    except ValueError as error:
+        raise UserError(f"--backend {options.backend}: {error}") from None
+    if options.text is None:
+        rows = _tests(model, _own_text(folder, config, known))
+    else:
+        text = read_text(options.text)
+        if len(text) < 2:
+            raise UserError(f"{options.text} holds one character; a test needs at least two")
+        rows = [_test(model, known.alphabet.encode(text, options.text), options.text, "all")]
+    print(table(rows))
+    with folder.locked():
+        folder.keep_tests(rows, same_test, "characters")
+    return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class ShowTextOptions:
+    """Draw a run's bits per character over training, and what single units do along a text."""
+
+    run: tyro.conf.Positional[str]
+    """The run's folder."""
+    text: str | None = None
+    """A text file to read; None for the test part of the run's own text."""
+    cells: tuple[str, ...] = ()
+    """Units to draw, each as LAYER.UNIT counted from 1; none for those that go best with brackets, lines, words."""
+
+
+def show(args: Sequence[str]) -> int:
+    """Draw a run's figures and print where they are."""
+    options = parse(ShowTextOptions, "show", args)
+    prepare("cpu", 1)
+    folder = RunFolder(options.run)
+    config, known, model = load_text_run(options.run)
+    if options.text is None:
+        numbers = _own_text(folder, config, known).test
+    else:
+        numbers = known.alphabet.encode(read_text(options.text)[:_READ], options.text)
+    files = _draw(folder, config, known, model, numbers, options.cells)
+    print(*files, sep="\n")
+    return 0
+
+
+def _own_text(folder: RunFolder, config: TextConfig, known: Known) -> TextData:
+    """The text that a run was trained on; UserError where it is not what it was."""
+    data = load_text(config)
+    if data.digest != known.digest:
+        raise UserError(f"{config.text} has changed since {folder.path} was trained on it; give a file with --text")
+    return data
+
+
+def _draw(
+    folder: RunFolder,
+    config: TextConfig,
+    known: Known,
+    model: LanguageModel,
+    numbers: Tensor,
+    cells: Sequence[str] = (),
+) -> list[Path]:
+    """The learning curve and the units along a text (character,)."""
+    title = f"{config.label} on {known.text}, seed {config.seed}"
+    layers = activations(model, numbers[:_READ])
+    text = known.alphabet.decode(numbers[:_READ])
+    units = named_units(layers, cells) if cells else choose_units(layers, text)
+    rows = read_metrics(folder.metrics) if folder.metrics.exists() else []
+    folder.figures.mkdir(exist_ok=True)
+    curve, coloured = folder.figures / "learning-curve.png", folder.figures / "units.png"
+    save_figure(text_curve_figure(rows, title, entropy_rate=known.entropy_rate), curve)
+    if not units:
+        return [curve]
+    named = [
+        (f"layer {unit.layer}, unit {unit.number}{f': {unit.why}' if unit.why else ''}", unit.values[:_DRAWN])
+        for unit in units
+    ]
+    save_figure(
+        coloured_text_figure(text[:_DRAWN], named, f"{title}: units below (blue) and above (red) their mean"), coloured
+    )
+    return [curve, coloured]
+
+
+def _tests(model: LanguageModel, data: TextData) -> list[Row]:
+    """The rows of validation and test part."""
+    rows = []
+    for part, numbers in (("validation", data.valid), ("test", data.test)):
+        row = _test(model, numbers, data.name, part)
+        if data.source is not None:
+            row |= known_bits(data.source, data.alphabet.decode(numbers))
+        rows.append(row)
+    return rows
+
+
+def _test(model: LanguageModel, numbers: Tensor, name: str, part: str) -> Row:
+    with Progress(len(numbers) // CHUNK, title=f"testing on {name}", shown={}) as progress:
+        return test_row(model, numbers, name, part, lambda done: progress.update({}, done // CHUNK))
+
+
+def _finish(trainer: TextTrainer, folder: RunFolder, notice: str) -> str:
+    """Test and draw; returns what is told at the end."""
+    config, data, model = trainer.config, trainer.data, trainer.model
+    save_weights(folder.weights, model)
+    rows = _tests(model, data)
+    folder.keep_tests(rows, same_test, "characters")
+    backend_used = model.sequence.backend_used
+    known = Known(data.name, data.digest, data.alphabet, data.entropy_rate)
+    _draw(folder, config, known, model, data.test)
+    result: dict[str, Any] = {
+        "command": command(),
+        "config": config.saved(),
+        "versions": versions(),
+        "trained_on": data.name,
+        "backend_used": backend_used,
+        "steps": trainer.step,
+        "characters_seen": trainer.characters,
+        "entropy_rate": data.entropy_rate,
+        "perf/seconds": trainer.seconds,
+    }
+    write_whole(folder.result, json.dumps(result, indent=1) + "\n")
+    passes = trainer.characters / len(data.train)
+    lines = [
+        f"{config.label}: {trainer.characters:,} characters of {data.name}, {passes:.1f} times the training part, "
+        f"{trainer.seconds:.0f} s",
+        "",
+        table(rows),
+        *_above_entropy(rows[-1]),
+        "",
+        f"run      {folder.path}",
+        *(f"figure   {path}" for path in sorted(folder.figures.glob("*.png"))),
+    ]
+    lines += [f"tracker  {notice}"] if notice else []
+    lines += ["", "next"]
+    lines += [f"  python -m experiments {what} {folder.path}" for what in ("sample", "show", "evaluate")]
+    return "\n".join(lines)
+
+
+def _above_entropy(row: Row) -> list[str]:
+    """Of a text whose source is known, how far the model is from the best there can be."""
+    if "entropy_rate" not in row:
+        return []
+    above = row["bits_per_character"] - row["entropy_rate"]
+    source = row["bits_per_character"] - row["source_bits_per_character"]
+    return [
+        "",
+        f"test part: {above:+.4f} bits per character from the true entropy, {source:+.4f} from what these very "
+        "characters cost who knows the source",
+    ]

@@ -1,0 +1,187 @@
+"""The text of a run: read or made, as numbers, cut into parts and streams."""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from experiments.files import UserError
+from experiments.text.config import INVENTED, MARKOV, TextConfig
+from tasks.invented_text import InventedLanguage
+from tasks.markov_text import MarkovSource
+
+# Unknown characters that an error names.
+_NAMED = 10
+
+
+class Alphabet:
+    """The characters that a model knows, numbered in their order.
+
+    characters: each once.
+    """
+
+    def __init__(self, characters: str) -> None:
+        self.characters = characters
+        self._numbers = {character: number for number, character in enumerate(characters)}
+
+    def __len__(self) -> int:
+        return len(self.characters)
+
+    def encode(self, text: str, what: str) -> Tensor:
+        """A text as numbers (character,) int64; UserError that names what is unknown in it, and `what` the text is."""
+        unknown = sorted(set(text) - self._numbers.keys())
+        if unknown:
+            named = ", ".join(f"{one!r} (U+{ord(one):04X})" for one in unknown[:_NAMED])
+            more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
+            raise UserError(f"{what} has characters that the model does not know: {named}{more}")
+        return torch.tensor([self._numbers[one] for one in text], dtype=torch.int64)
+
+    def decode(self, numbers: Tensor) -> str:
+        """The inverse of `encode`."""
+        return "".join(self.characters[number] for number in numbers.tolist())
+
+
+@dataclasses.dataclass(frozen=True)
+class TextData:
+    """A text to train on.
+
+    name:     what it is called. digest: tells it from other texts.
+    alphabet: the characters of the whole text.
+    train, valid, test: its parts by position, as numbers (character,).
+    source:   of a Markov text, where it is from.
+    """
+
+    name: str
+    digest: str
+    alphabet: Alphabet
+    train: Tensor
+    valid: Tensor
+    test: Tensor
+    source: MarkovSource | None
+
+    @property
+    def entropy_rate(self) -> float | None:
+        """Bits per character that no model can do without, where they are known."""
+        return None if self.source is None else self.source.entropy_rate()
+
+
+def read_text(path: str) -> str:
+    """A text file; UserError where it is missing, empty or no text."""
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; expected a text file") from None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    try:
+        text = content.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} is no text in UTF-8: byte 0x{content[error.start]:02x} at position {error.start}"
+        ) from None
+    if "\0" in text:
+        raise UserError(f"{path} is no text: it holds a zero byte, as binary files do")
+    if not text:
+        raise UserError(f"{path} is empty; expected a text")
+    return text
+
+
+def load_text(config: TextConfig) -> TextData:
+    """The text of a configuration. UserError where there is none, or it is too short for the streams."""
+    source = None
+    if config.text == MARKOV:
+        source, text = _markov(config)
+    elif config.text == INVENTED:
+        generator = np.random.default_rng(config.data_seed)
+        text = InventedLanguage(generator).write(config.characters, generator)
+    else:
+        text = read_text(config.text)
+    alphabet = Alphabet("".join(sorted(set(text))))
+    numbers = alphabet.encode(text, config.text)
+    tested, validated = (int(share * len(text)) for share in (config.test_share, config.valid_share))
+    sizes = [len(text) - validated - tested, validated, tested]
+    least = config.batch_size * config.chunk_length + 1
+    if sizes[0] < least:
+        raise UserError(
+            f"{config.text_name} is too short: {sizes[0]:,} of its {len(text):,} characters are to train on, and "
+            f"--batch-size {config.batch_size} streams of one --chunk-length {config.chunk_length} take {least:,}"
+        )
+    least = 2 if source is None else source.order + 1
+    if min(sizes) < least:
+        told = " and ".join(f"{size:,}" for size in sizes[1:])
+        raise UserError(
+            f"{config.text_name} is too short: {told} of its characters are to validate and test on, at least {least} "
+            "are needed: give more, or a larger --valid-share and --test-share"
+        )
+    train, valid, test = numbers.split(sizes)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return TextData(config.text_name, digest, alphabet, train, valid, test, source)
+
+
+def _markov(config: TextConfig) -> tuple[MarkovSource, str]:
+    generator = np.random.default_rng(config.data_seed)
+    try:
+        source = MarkovSource(config.markov_order, config.markov_symbols, generator=generator)
+    except ValueError as error:
+        raise UserError(f"no such Markov text: {error}") from None
+    return source, source.draw(config.characters, generator)
+
+
+class Chunk(NamedTuple):
+    """The next characters of every stream.
+
+    input, target: (stream, time) int64, the characters and those after them.
+    scored:        (stream, time) bool, where the target counts.
+    lengths:       (stream,) int64, real steps of each stream, where not all are; else None.
+    """
+
+    input: Tensor
+    target: Tensor
+    scored: Tensor
+    lengths: Tensor | None
+
+    def to(self, device: torch.device) -> "Chunk":
+        """The same chunk on another device."""
+        lengths = None if self.lengths is None else self.lengths.to(device)
+        return Chunk(self.input.to(device), self.target.to(device), self.scored.to(device), lengths)
+
+
+class Streams:
+    """A text cut into streams side by side, each read chunk by chunk; every character but the first is scored once.
+
+    numbers: (character,) the text. count: streams. chunk_length: characters of a chunk.
+    warm_up: characters that every stream but the first reads before its own, so that it does not begin cold.
+    """
+
+    def __init__(self, numbers: Tensor, count: int, chunk_length: int, *, warm_up: int = 0) -> None:
+        predictions = len(numbers) - 1
+        self._warm_up = min(warm_up, predictions)
+        bounds = torch.arange(count + 1) * (predictions - self._warm_up) // count
+        self._begin, self._end = bounds[:-1], bounds[1:] + self._warm_up
+        self._numbers, self._chunk_length = numbers, chunk_length
+
+    def __len__(self) -> int:
+        """Chunks of a stream."""
+        return -(-int((self._end - self._begin).max()) // self._chunk_length)
+
+    def chunk(self, number: int) -> Chunk:
+        """The chunk of that number, from 0."""
+        first = number * self._chunk_length
+        last = min(first + self._chunk_length, int((self._end - self._begin).max()))
+        columns = torch.arange(first, last)
+        index = self._begin.unsqueeze(1) + columns
+        real = index < self._end.unsqueeze(1)
+        index = index.where(real, 0)
+        own = columns >= self._warm_up
+        scored = real & (own | (torch.arange(len(self._begin)) == 0).unsqueeze(1))
+        lengths = None if bool(real.all()) else real.sum(1)
+        return Chunk(self._numbers[index], self._numbers[index + 1], scored, lengths)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """All chunks in order."""
+        return map(self.chunk, range(len(self)))

@@ -1,0 +1,249 @@
+"""Training on text: streams, the carried state, stopping and going on, sampling, and that no bits are lost."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.nn import functional
+
+from experiments.__main__ import main
+from experiments.metrics import read_metrics
+from experiments.progress import Progress
+from experiments.run_folder import RunFolder
+from experiments.text.data import Streams
+from experiments.text.sampling import write
+from experiments.text.testing import bits_per_character
+from experiments.text.units import activations, choose_units, features
+from memnet import GRU, LSTM, NTM, RNN, LanguageModel, LSTMState
+from tests.test_training import assert_same_run, die_at
+from tests.text_runs import MODELS, train, trainer_of
+
+
+def small(kind: str = "lstm", symbols: int = 4) -> LanguageModel:
+    torch.manual_seed(0)
+    sequences = {
+        "lstm": lambda: LSTM(3, symbols, hidden_size=6, num_layers=2),
+        "gru": lambda: GRU(3, symbols, hidden_size=6),
+        "rnn": lambda: RNN(3, symbols, hidden_size=6),
+        "ntm": lambda: NTM(3, symbols, controller="lstm", hidden_size=6, num_slots=5, slot_size=4),
+    }
+    return LanguageModel(sequences[kind](), embedding="learned").double()
+
+
+@pytest.mark.parametrize(
+    ("length", "count", "chunk_length", "warm_up"),
+    [(100, 1, 7, 0), (101, 5, 20, 0), (101, 7, 4, 0), (57, 8, 9, 0), (200, 4, 16, 30), (9, 2, 5, 50)],
+)
+def test_streams_score_every_character_once(length: int, count: int, chunk_length: int, warm_up: int) -> None:
+    numbers = torch.arange(length) + 1000
+    streams = Streams(numbers, count, chunk_length, warm_up=warm_up)
+    chunks = list(streams.chunks())
+    assert len(chunks) == len(streams)
+    scored = torch.cat([chunk.target[chunk.scored] for chunk in chunks])
+    assert scored.sort().values.tolist() == numbers[1:].tolist()
+    for stream in range(count):
+        read: list[int] = []
+        for chunk in chunks:
+            steps = chunk.input.size(1) if chunk.lengths is None else int(chunk.lengths[stream])
+            assert steps <= chunk_length
+            assert torch.equal(chunk.target[stream, :steps], chunk.input[stream, :steps] + 1)
+            assert not chunk.scored[stream, steps:].any()
+            read += chunk.input[stream, :steps].tolist()
+        # Without a gap, and but for the first stream never scored before so many have been read.
+        assert read == list(range(read[0], read[0] + len(read)))
+        first = int(chunks[0].scored[stream].sum()) if warm_up == 0 else None
+        assert first != 0
+        if stream and warm_up == 30:
+            before = torch.cat([chunk.scored[stream] for chunk in chunks]).nonzero()[0]
+            assert int(before) == warm_up
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru", "rnn", "ntm"])
+def test_chunks_with_the_state_carried_equal_one_long_pass(kind: str) -> None:
+    model = small(kind)
+    numbers = torch.randint(4, (203,), generator=torch.Generator().manual_seed(1))
+    whole, _ = model(numbers[None, :-1])
+    bits = functional.cross_entropy(whole[0], numbers[1:]).item() / math.log(2)
+    state, parts = None, []
+    for chunk in Streams(numbers, 1, 19).chunks():
+        logits, state = model(chunk.input, state, lengths=chunk.lengths)
+        parts.append(logits)
+    torch.testing.assert_close(torch.cat(parts, 1), whole, rtol=0, atol=1e-12)
+    assert bits_per_character(model, numbers) == pytest.approx(bits, abs=1e-12)
+
+
+def test_streams_of_a_test_forget_nothing_that_a_short_memory_holds() -> None:
+    """One that forgets fast gives the same in six streams with a warm-up as in one."""
+    model = small("rnn")
+    with torch.no_grad():
+        model.sequence.cell.weight_hh.mul_(0.1)
+    numbers = torch.randint(4, (6000,), generator=torch.Generator().manual_seed(1))
+    whole, _ = model(numbers[None, :-1])
+    bits = functional.cross_entropy(whole[0], numbers[1:]).item() / math.log(2)
+    done: list[int] = []
+    assert bits_per_character(model, numbers, done.append) == pytest.approx(bits, abs=1e-12)
+    assert len(done) < 10
+    assert done[-1] == 5999
+
+
+def test_an_update_is_that_of_the_whole_chunk_from_the_state_of_the_one_before(tmp_path: Path) -> None:
+    """Against a loop over the pass that carries a detached state and starts every pass anew."""
+    trainer = trainer_of(tmp_path / "run", "--clip-norm", "None", "--num-layers", "2")
+    trainer.model.double()
+    other = trainer_of(tmp_path / "other", "--num-layers", "2").model.double()
+    optimizer = torch.optim.Adam(other.parameters(), lr=trainer.config.learning_rate)
+    chunks = list(trainer.streams.chunks())
+    assert chunks[-1].lengths is not None
+    state = None
+    for step in range(len(chunks) + 3):
+        chunk = chunks[step % len(chunks)]
+        if step == len(chunks):
+            state = None
+        for group in optimizer.param_groups:
+            group["lr"] = trainer.learning_rate
+        logits, state = other(chunk.input, state, lengths=chunk.lengths)
+        loss = torch.stack(
+            [
+                functional.cross_entropy(logits[row, time], chunk.target[row, time])
+                for row in range(6)
+                for time in range(chunk.input.size(1))
+                if chunk.scored[row, time]
+            ]
+        ).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        state = tuple(LSTMState(*(one.detach() for one in layer)) for layer in state)
+        trainer._train_step(Progress(1))
+    for name, parameter in other.named_parameters():
+        torch.testing.assert_close(trainer.model.get_parameter(name), parameter, rtol=0, atol=1e-9)
+    assert trainer.characters == len(trainer.data.train) - 1 + 3 * 6 * 30
+
+
+@pytest.mark.parametrize("options", MODELS.values(), ids=MODELS)
+def test_a_run_that_died_goes_on_bit_for_bit(options: list[str], tmp_path: Path) -> None:
+    assert train(tmp_path / "whole", *options) == 0
+    trainer = trainer_of(tmp_path / "died", *options)
+    trainer.save()
+    # In the second pass, after rows that its last checkpoint, of step 16, does not know.
+    die_at(trainer, 18)
+    assert main(["train", "--resume", str(tmp_path / "died"), "--tracker", "none"]) == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "died")
+
+
+def test_a_stopped_run_goes_on_with_another_text_only_where_it_is_the_same(tmp_path: Path) -> None:
+    text = tmp_path / "one.txt"
+    text.write_text("ab cd\n" * 500)
+    trainer = trainer_of(tmp_path / "run", "--text", text)
+    trainer.save()
+    die_at(trainer, 6)
+    moved = tmp_path / "moved.txt"
+    text.rename(moved)
+    assert main(["train", "--resume", str(tmp_path / "run")]) == 2
+    assert main(["train", "--resume", str(tmp_path / "run"), "--text", str(moved)]) == 0
+    moved.write_text("ab dc\n" * 500)
+    assert main(["train", "--resume", str(tmp_path / "run"), "--steps", "24"]) == 2
+
+
+def test_a_look_changes_nothing(tmp_path: Path) -> None:
+    for name, every in (("looked", "3"), ("not", "None")):
+        assert train(tmp_path / name, "--picture-every", every, *MODELS["ntm"]) == 0
+    looked, blind = (load_file(tmp_path / name / "weights.safetensors") for name in ("looked", "not"))
+    assert all(torch.equal(looked[name], blind[name]) for name in blind)
+    assert len(list((tmp_path / "looked" / "figures" / "training").iterdir())) == 7
+    rows = read_metrics(tmp_path / "looked" / "metrics.jsonl")
+    assert any("entropy/read-head-1" in row for row in rows)
+
+
+def test_no_bits_are_lost_on_a_markov_text(tmp_path: Path) -> None:
+    options = ["--text", "markov", "--markov-order", "1", "--markov-symbols", "4", "--characters", "60000"]
+    options += ["--hidden-size", "32", "--batch-size", "32", "--steps", "150", "--cooldown-steps", "75"]
+    options += [
+        "--learning-rate",
+        "0.02",
+        "--valid-every",
+        "50",
+        "--checkpoint-every",
+        "100",
+        "--picture-every",
+        "None",
+    ]
+    assert train(tmp_path / "run", *options) == 0
+    test = RunFolder(tmp_path / "run").read_json(tmp_path / "run" / "evaluation.json", [])[0]
+    assert test["part"] == "test"
+    assert test["source_bits_per_character"] == pytest.approx(test["entropy_rate"], abs=0.05)
+    # Nobody can do better than who knows the source, but for chance.
+    assert -0.01 < test["bits_per_character"] - test["source_bits_per_character"] < 0.05
+    assert test["bits_per_character"] < test["entropy_rate"] + 0.05
+    assert test["perplexity"] == pytest.approx(2 ** test["bits_per_character"])
+
+
+def test_writing_at_temperature_zero_takes_the_likeliest_each_time() -> None:
+    model = small()
+    prompt = torch.tensor([[0, 3, 1], [2, 2, 2]])
+    written = write(model, prompt, 12, 0.0, torch.Generator())
+    read = prompt
+    for place in range(12):
+        logits, _ = model(read)
+        likeliest = logits[:, -1].argmax(-1, keepdim=True)
+        assert torch.equal(written[:, place : place + 1], likeliest)
+        read = torch.cat([read, likeliest], 1)
+    close = write(model, prompt, 12, 1e-6, torch.Generator().manual_seed(5))
+    assert torch.equal(close, written)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.3, 2.5])
+def test_what_is_drawn_has_the_chances_of_the_model(temperature: float) -> None:
+    """Both the first and, after it, the second symbol: chi-square below what chance exceeds once in 10^6."""
+    model, draws = small(), 20_000
+    with torch.no_grad():
+        model.sequence.readout.weight.mul_(4)
+    written = write(model, torch.tensor([[0, 3]]).expand(draws, -1), 2, temperature, torch.Generator().manual_seed(2))
+    first = torch.softmax(model(torch.tensor([[0, 3]]))[0][0, -1] / temperature, -1)
+    second = torch.softmax(model(torch.tensor([[0, 3, k] for k in range(4)]))[0][:, -1] / temperature, -1)
+    expected = draws * (first[:, None] * second).flatten()
+    found = torch.bincount(4 * written[:, 0] + written[:, 1], minlength=16)
+    chi_square = ((found - expected) ** 2 / expected).sum().item()
+    assert expected.min() > 5
+    assert chi_square < 60  # 15 degrees of freedom
+
+
+def test_units_are_those_of_the_trace_and_chosen_by_correlation() -> None:
+    model = small("lstm")
+    symbols = torch.randint(4, (50,), generator=torch.Generator().manual_seed(0))
+    layers = activations(model, symbols)
+    states = model.sequence.trace(model.embed(symbols[None])).states
+    assert len(layers) == 2
+    for layer, state in zip(layers, states, strict=True):
+        np.testing.assert_allclose(layer, state.cell[0].detach(), atol=1e-12)
+    text = 'a (b [c] d) "e f" g\nh i (j) k'
+    found = features(text)
+    assert found["inside brackets"].tolist()[:12] == [0, 0, 1, 1, 1, 2, 2, 1, 1, 1, 0, 0]
+    assert found["inside quotes"].tolist()[10:18] == [0, 0, 1, 1, 1, 1, 0, 0]
+    assert found["place in the line"][19] == 0
+    assert found["place in the line"][20] == 1
+    assert found["place in the word"][:4].tolist() == [1, 0, 0, 1]
+    noise = np.random.default_rng(0).normal(size=(len(text), 7))
+    noise[:, 4] = -0.2 * found["inside brackets"]
+    chosen = choose_units([noise[:, :3], noise[:, 3:]], text)[0]
+    assert (chosen.layer, chosen.number, chosen.why) == (2, 2, "inside brackets, r = -1.00")
+    lively = choose_units([noise * np.arange(7)], "abababab" * 3 + "abcde")
+    assert lively[0].number == 7
+    assert features("abcabc") == {}
+
+
+def test_a_ntm_shows_its_controller_and_a_feed_forward_one_nothing() -> None:
+    symbols = torch.tensor([0, 1, 2, 3])
+    assert [layer.shape for layer in activations(small("ntm"), symbols)] == [(4, 6)]
+    blind = LanguageModel(NTM(4, 4, controller="feedforward", hidden_size=6, num_slots=5, slot_size=4))
+    assert choose_units(activations(blind, symbols), "abcd") == []
+
+
+def test_one_hot_symbols_need_a_model_that_takes_them() -> None:
+    with pytest.raises(ValueError, match="input_size is its output_size 4, not 3"):
+        LanguageModel(LSTM(3, 4))
+    model = LanguageModel(LSTM(4, 4))
+    assert torch.equal(model.embed(torch.tensor([2, 0])), torch.eye(4)[[2, 0]])

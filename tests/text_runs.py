@@ -1,0 +1,34 @@
+"""Small training runs on text, for tests."""
+
+from pathlib import Path
+
+from experiments.__main__ import main
+from experiments.command_line import parse_train
+from experiments.run_folder import RunFolder
+from experiments.text.config import TextConfig
+from experiments.text.data import load_text
+from experiments.text.training import TextTrainer
+
+# Six streams of about 450 characters in chunks of 30: fifteen steps a pass, the last with a rest.
+TINY = [
+    *("--characters", "3000", "--batch-size", "6", "--chunk-length", "30", "--hidden-size", "8", "--steps", "20"),
+    *("--embedding-size", "5", "--num-slots", "5", "--slot-size", "4", "--log-every", "3", "--valid-every", "5"),
+    *("--checkpoint-every", "4", "--cooldown-steps", "6", "--picture-every", "10", "--tracker", "none"),
+]
+MODELS = {
+    "lstm": ["--num-layers", "2"],
+    "gru": ["--model", "gru", "--embedding", "one-hot"],
+    "rnn-tanh": ["--model", "rnn-tanh", "--text", "markov"],
+    "rnn-relu": ["--model", "rnn-relu"],
+    "ntm": ["--model", "ntm", "--backend", "eager"],
+}
+
+
+def train(folder: Path, *more: object) -> int:
+    return main(["train", "text", *TINY, "--out", str(folder), *map(str, more)])
+
+
+def trainer_of(folder: Path, *more: object) -> TextTrainer:
+    config = parse_train(["text", *TINY, "--out", str(folder), *map(str, more)])
+    assert isinstance(config, TextConfig)
+    return TextTrainer(config, load_text(config), RunFolder.create(config), "id")
