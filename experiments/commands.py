@@ -14,7 +14,7 @@ from experiments.evaluation import same_test, table, test_at
 from experiments.fields import check_least
 from experiments.files import UserError, write_whole
 from experiments.loading import load_run
-from experiments.models import backend_line, label, make_model, make_task, training_lengths
+from experiments.models import backend_line, check_model, label, make_task, training_lengths
 from experiments.pictures import draw_run
 from experiments.progress import Progress
 from experiments.run_folder import RunFolder, command, versions
@@ -42,7 +42,7 @@ def train(args: Sequence[str]) -> int:
         return train_seeds(config, args)
     # What cannot be is refused before there is a folder.
     task = make_task(config.task)
-    make_model(config, task)
+    check_model(config, task)
     training_lengths(config, task)
     if config.seeds is not None:
         return train_seeds(config, args)
@@ -54,6 +54,7 @@ def train(args: Sequence[str]) -> int:
         group=f"{config.task}-{kind}",
         tags=[config.task, kind],
         title=f"{config.task}, {kind}",
+        shown={"train/loss": "loss", f"train/{task.curve.name}": task.curve.heading},
     )
 
 
@@ -96,12 +97,12 @@ def evaluate(args: Sequence[str]) -> int:
     _check_length(options.length)
     prepare(options.device, options.threads)
     folder = RunFolder(options.run)
-    _, task, model = load_run(options.run, options.device)
+    config, task, model = load_run(options.run, options.device)
     model.backend = options.backend
     rows = _tests(
         model,
         task,
-        options.length or task.test_lengths,
+        options.length or task.lengths_to_test(training_lengths(config, task)[1]),
         sequences=options.sequences,
         seed=options.seed,
         num_slots=options.num_slots,
@@ -109,7 +110,7 @@ def evaluate(args: Sequence[str]) -> int:
         batch_size=options.batch_size,
     )
     print(backend_line(model), file=sys.stderr)
-    print(table(rows))
+    print(table(task, rows))
     with folder.locked():
         folder.keep_tests(rows, same_test, "sequences")
     return 0
@@ -152,7 +153,8 @@ def _finish(trainer: Trainer, folder: RunFolder, tracker: Tracker) -> str:
     """Test and draw; returns what is told at the end."""
     config, task, model = trainer.config, trainer.task, trainer.model
     save_weights(folder.weights, model)
-    rows = _tests(model, task, task.test_lengths, sequences=config.test_sequences)
+    lengths = task.lengths_to_test(training_lengths(config, task)[1])
+    rows = _tests(model, task, lengths, sequences=config.test_sequences)
     folder.keep_tests(rows, same_test, "sequences")
     for path in draw_run(folder, model, task, config):
         tracker.image(f"figures/{path.stem}", path, trainer.sequences)
@@ -168,8 +170,9 @@ def _finish(trainer: Trainer, folder: RunFolder, tracker: Tracker) -> str:
         "perf/seconds_to_solve": trainer.seconds_to_solve,
     }
     write_whole(folder.result, json.dumps(result, indent=1) + "\n")
-    scores = ("exact_share", "bit_error_rate", "wrong_bits_per_sequence", "bits_per_sequence")
-    tracker.summary({f"test/{name}/length-{row['length']}": row[name] for row in rows for name in scores})
+    scores = [task.exact.name, *(score.name for score in task.scores)]
+    told = {f"test/{name}/length-{row['length']}": row[name] for row in rows for name in scores if name in row}
+    tracker.summary(told)
     return _closing(trainer, folder, tracker, rows)
 
 
@@ -202,17 +205,17 @@ def _closing(trainer: Trainer, folder: RunFolder, tracker: Tracker, rows: list[d
         outcome = f"not solved in {trainer.sequences:,} sequences"
     else:
         outcome = f"trained on {trainer.sequences:,} sequences"
+    task, run = trainer.task, folder.path
     lines = [
         f"{trainer.config.task}: {outcome}",
         "",
-        table(rows),
+        table(task, rows),
         "",
         f"run      {folder.path}",
         *(f"figure   {path}" for path in sorted(folder.figures.glob("*.png"))),
     ]
     if tracker.notice:
         lines.append(f"tracker  {tracker.notice}")
-    task, run = trainer.task, folder.path
     lines += ["", "next"]
     if isinstance(trainer.model, NTM):
         # A head walks a slot a step: long sequences want more slots than steps.

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from memnet.cells import make_controller
+from memnet.cells import RecurrentInit, make_controller
 from memnet.sequence import SequenceModule
 
 
@@ -10,7 +10,8 @@ class RNN(SequenceModule):
     """Stacked Elman networks with a linear readout.
 
     input_size, output_size, hidden_size: features; num_layers: layers.
-    nonlinearity: "tanh", or "relu" with identity initialisation (Le et al. 2015).
+    nonlinearity:   "tanh" or "relu".
+    recurrent_init: "default", "uniform" or "identity" (Le et al. 2015), see memnet.cells.RNNCell.
     skip, recurrent_bias, learned_initial_state: see LSTM.
     """
 
@@ -22,6 +23,7 @@ class RNN(SequenceModule):
         hidden_size: int = 256,
         num_layers: int = 1,
         nonlinearity: Literal["tanh", "relu"] = "tanh",
+        recurrent_init: RecurrentInit = "default",
         skip: bool = False,
         recurrent_bias: bool = True,
         learned_initial_state: bool = False,
@@ -34,6 +36,7 @@ class RNN(SequenceModule):
             hidden_size,
             num_layers=num_layers,
             skip=skip,
+            recurrent_init=recurrent_init,
             recurrent_bias=recurrent_bias,
             learned_initial_state=learned_initial_state,
         )

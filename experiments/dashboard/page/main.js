@@ -32,7 +32,7 @@ function bestRuns() {
   const subjects = [...new Set(runs.map((run) => run.subject))].sort(natural.compare);
   return subjects.map((subject) => {
     const own = runs.filter((run) => run.subject === subject);
-    const unit = own[0].unit === "bits" ? " bits" : " %";
+    const unit = ` ${own[0].unit}`;
     const facts = [
       ["lowest validation", ahead(own, "valid", -1), (run) => digits(run.valid) + unit],
       ["solved first, after", ahead(own, "to_solve", -1), (run) => digits(run.to_solve)],
@@ -209,8 +209,9 @@ function detailsRow(run) {
 function sortedRuns() {
   const value = COLUMNS.find(([key]) => key === chosen.sort.key)[2];
   const sign = chosen.sort.down ? -1 : 1;
-  // Runs without a value come last in both directions; bits and percent are not compared.
-  const rank = (run) => (value(run) === null ? 2 : chosen.sort.key === "valid" && run.unit !== "bits" ? 1 : 0);
+  // Runs without a value come last in both directions; bits and other units are not compared.
+  const units = [...new Set(["bits", ...data.runs.map((run) => run.unit)])];
+  const rank = (run) => (value(run) === null ? units.length : chosen.sort.key === "valid" ? units.indexOf(run.unit) : 0);
   return shownRuns().sort((a, b) => {
     if (rank(a) !== rank(b)) return rank(a) - rank(b);
     const [left, right] = [value(a), value(b)];
