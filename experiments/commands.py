@@ -17,7 +17,7 @@ from experiments.fields import check_least
 from experiments.files import UserError, write_whole
 from experiments.loading import load_run
 from experiments.metrics import write_rows
-from experiments.models import backend_line, label, make_model, make_task, training_lengths
+from experiments.models import backend_line, check_model, label, make_task, training_lengths
 from experiments.pictures import draw_run
 from experiments.progress import Progress
 from experiments.run_folder import RunFolder, command, versions
@@ -53,6 +53,7 @@ def train(args: Sequence[str]) -> int:
         lambda folder, run_id: Trainer(config, task, folder, run_id),
         _finish,
         title=f"{config.task}, {label(config)}",
+        shown={"train/loss": "loss", f"train/{task.curve.name}": task.curve.heading},
     )
 
 
@@ -65,7 +66,7 @@ def refuse_impossible(config: Config) -> None:
         text.possible_data(config)
         return
     task = make_task(config.task)
-    make_model(config, task)
+    check_model(config, task)
     training_lengths(config, task)
 
 
@@ -110,12 +111,12 @@ def evaluate(args: Sequence[str]) -> int:
     _check_length(options.length)
     prepare(options.device, options.threads)
     folder = RunFolder(options.run)
-    _, task, model = load_run(options.run, options.device)
+    config, task, model = load_run(options.run, options.device)
     model.backend = options.backend
     rows = _tests(
         model,
         task,
-        options.length or task.test_lengths,
+        options.length or task.lengths_to_test(training_lengths(config, task)[1]),
         sequences=options.sequences,
         seed=options.seed,
         num_slots=options.num_slots,
@@ -123,7 +124,7 @@ def evaluate(args: Sequence[str]) -> int:
         batch_size=options.batch_size,
     )
     print(backend_line(model), file=sys.stderr)
-    print(table(rows))
+    print(table(task, rows))
     with folder.locked():
         folder.keep_tests(rows, same_test, "sequences")
     return 0
@@ -169,7 +170,8 @@ def _finish(trainer: Trainer, folder: RunFolder, notice: str) -> str:
     config, task, model = trainer.config, trainer.task, trainer.model
     save_weights(folder.weights, model)
     failures = Failures(task)
-    rows = _tests(model, task, task.test_lengths, sequences=config.test_sequences, failures=failures)
+    lengths = task.lengths_to_test(training_lengths(config, task)[1])
+    rows = _tests(model, task, lengths, sequences=config.test_sequences, failures=failures)
     folder.keep_tests(rows, same_test, "sequences")
     write_rows(folder.failures, failures.rows)
     # Before the pictures, for which every step is watched eagerly.
@@ -227,10 +229,11 @@ def _closing(trainer: Trainer, folder: RunFolder, notice: str, rows: list[dict[s
         outcome = f"not solved in {trainer.sequences:,} sequences"
     else:
         outcome = f"trained on {trainer.sequences:,} sequences"
+    task, run = trainer.task, folder.path
     lines = [
         f"{trainer.config.task}: {outcome}",
         "",
-        table(rows),
+        table(task, rows),
         "",
         f"run      {folder.path}",
         *(f"figure   {path}" for path in sorted(folder.figures.glob("*.png"))),

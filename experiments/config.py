@@ -12,7 +12,7 @@ from experiments.fields import check_least, check_positive, from_fields, saved_f
 from experiments.files import UserError
 from experiments.stories.config import StoryConfig, StoryTask
 from experiments.text.config import TextConfig, TextTask
-from memnet.cells import ControllerName
+from memnet.cells import ControllerName, RecurrentInit
 from memnet.ntm import Addressing, MemoryInit, ReadOrder, WeightsInit
 from memnet.sequence import Backend
 
@@ -34,7 +34,8 @@ class TrainConfig:
     """
 
     task: tyro.conf.Positional[str]
-    """What to learn: copy, repeat-copy, associative-recall, dynamic-ngrams or priority-sort."""
+    """What to learn: copy, repeat-copy, associative-recall, dynamic-ngrams, priority-sort, adding, copy-memory,
+    temporal-order or agreement."""
     recipe: str = "default"
     """Named settings to start from: "default" is our own for the task, paper/TASK-MODEL those of the paper."""
     config: str | None = None
@@ -64,6 +65,8 @@ class TrainConfig:
     """Baselines: a second bias on the recurrent part, as torch.nn has it."""
     forget_bias: float = 1.0
     """Added to an LSTM's forget-gate bias at initialisation."""
+    recurrent_init: RecurrentInit = "default"
+    """RNN baselines: recurrent weights begin uniform or as the identity; default: that for ReLU, uniform for tanh."""
     learned_initial_state: bool = False
     """Train the state before the first step."""
     num_slots: int = 128
@@ -93,12 +96,12 @@ class TrainConfig:
     """Optimiser steps at the most."""
     batch_size: int = 16
     """Sequences a step."""
-    optimizer: Literal["adam", "rmsprop"] = "adam"
-    """Adam, or RMSProp in the form of Graves 2013 as the NTM paper used it."""
+    optimizer: Literal["adam", "rmsprop", "plain-rmsprop", "sgd"] = "adam"
+    """Adam; RMSProp in the form of Graves 2013 as the NTM paper used it, or plain with decay 0.9; or SGD."""
     learning_rate: float = 1e-3
     """Step size before the cooldown."""
     momentum: float = 0.9
-    """Adam's first decay rate; RMSProp's momentum."""
+    """Adam's first decay rate; the momentum of the others."""
     clip_norm: float | None = 10.0
     """Largest norm of the whole gradient; None for no limit."""
     clip_value: float | None = None
@@ -118,10 +121,12 @@ class TrainConfig:
     growing_start: int = 5
     """Growing curriculum: the first limit on the length."""
     growing_threshold: float = 0.1
-    """Growing curriculum: bits per scored bit, averaged over 20 steps, below which the limit grows by one."""
+    """Growing curriculum: bits per scored bit (on other tasks nats or squared error), averaged over 20 steps, below
+    which the limit grows by one."""
 
     solved_at: float | None = 0.01
-    """Wrong bits per validation sequence under which the task counts as solved; None never stops early."""
+    """The task's own validation score (wrong bits per sequence, squared error, nats, percent) under which it counts as
+    solved; None never stops early."""
     cooldown_steps: int = 1500
     """The learning rate falls linearly to zero over so many last steps, which begin when the task is solved."""
     valid_every: int = 100
@@ -164,6 +169,8 @@ class TrainConfig:
             raise UserError(f"--together {self.together} is for several --seeds")
         if self.min_length and self.max_length and self.min_length > self.max_length:
             raise UserError(f"--min-length {self.min_length} is above --max-length {self.max_length}")
+        if self.recurrent_init != "default" and not self.model.startswith("rnn-"):
+            raise UserError(f"--recurrent-init {self.recurrent_init} is for rnn-tanh and rnn-relu, not {self.model}")
         check_least(self, 0, "cooldown_steps", "seed")
         check_positive(self, "learning_rate", "clip_norm", "clip_value", "solved_at", "growing_threshold", "norm_floor")
         if self.learning_rate > 1000:

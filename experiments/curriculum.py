@@ -11,7 +11,8 @@ class Curriculum:
     """Draws the length that all sequences of a batch share, so that no step is spent on padding.
 
     uniform: every length of the range alike. fixed: the longest. growing: uniform up to a limit, which rises by
-    one whenever the mean loss of the last 20 batches is below config.growing_threshold bits per scored bit.
+    one whenever the mean loss of the last 20 batches is below config.growing_threshold (see
+    `Task.curriculum_score`; bits per scored bit where answers are bits).
 
     lengths: the range, both ends included.
     """
@@ -34,11 +35,11 @@ class Curriculum:
         low = self._high if self._kind == "fixed" else self._low
         return int(torch.randint(low, self.limit + 1, (), generator=generator))
 
-    def report(self, bits_per_scored_bit: float) -> None:
+    def report(self, score: float) -> None:
         """Tell how the last batch went."""
         if self.complete:
             return
-        self._recent = [*self._recent[-_WINDOW + 1 :], bits_per_scored_bit]
+        self._recent = [*self._recent[-_WINDOW + 1 :], score]
         if len(self._recent) == _WINDOW and sum(self._recent) / _WINDOW < self._threshold:
             self.limit += 1
             self._recent = []

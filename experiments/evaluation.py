@@ -19,19 +19,18 @@ Scores = dict[str, float]
 
 def evaluate(
     model: SequenceModule,
-    batches: Iterable[tuple[Task, Batch]],
+    task: Task,
+    batches: Iterable[Batch],
     see: Callable[[Batch, torch.Tensor], None] | None = None,
 ) -> Scores:
-    """Scores over batches: each named as the task's metrics are, and never mixed.
+    """Scores over batches of a task: sequences (their count), and what the task makes of its metrics.
 
-    see:    called with every batch and its logits, where the model is.
-    Returns sequences (count), bits_per_sequence (cross-entropy in bits), wrong_bits_per_sequence, bit_error_rate
-    (wrong over scored bits), exact_share (sequences without a wrong bit).
+    see: called with every batch and its logits, where the model is.
     """
     device = model.readout.weight.device
     collected: dict[str, list[torch.Tensor]] = {}
     with torch.inference_mode():
-        for task, batch in batches:
+        for batch in batches:
             moved = batch.to(device)
             logits, _ = model(moved.input)
             if see is not None:
@@ -39,13 +38,7 @@ def evaluate(
             for name, values in task.metrics(logits, moved).items():
                 collected.setdefault(name, []).append(values.double().cpu())
     whole = {name: torch.cat(values) for name, values in collected.items()}
-    return {
-        "sequences": whole["bits"].numel(),
-        "bits_per_sequence": float(whole["bits"].mean()),
-        "wrong_bits_per_sequence": float(whole["wrong_bits"].mean()),
-        "bit_error_rate": float(whole["wrong_bits"].sum() / whole["scored_bits"].sum()),
-        "exact_share": float(whole["exact"].mean()),
-    }
+    return {"sequences": whole["exact"].numel()} | task.summarize(whole)
 
 
 def validation_batches(task: Task, lengths: tuple[int, int], sequences: int, seed: int) -> list[Batch]:
@@ -76,8 +69,9 @@ def test_at(
     batch_size: None chooses one that keeps the memory in cache.
     tell:       called with the number of sequences done, as they are.
     see:        called with every batch and its logits, see `evaluate`.
-    Returns     length, num_slots, repeats, seed, batch_size and the scores of `evaluate`; for dynamic n-grams also
-                optimal_bits_per_sequence, those of the best possible predictor on the same sequences.
+    Returns     length, num_slots, repeats, seed, batch_size, the scores of `evaluate` and the task's baselines; for
+                dynamic n-grams also optimal_bits_per_sequence, those of the best possible predictor on the same
+                sequences.
     UserError   for a length, slots or repeats that cannot be.
     """
     trained_slots = model.num_slots if isinstance(model, NTM) else None
@@ -89,7 +83,7 @@ def test_at(
     generator = generator_for("test", seed, length, repeats or 0)
     optimal: list[torch.Tensor] = []
 
-    def batches() -> Iterable[tuple[Task, Batch]]:
+    def batches() -> Iterable[Batch]:
         # Drawn in blocks of one size, so that the sequences do not depend on the batch size.
         for done in range(0, sequences, _LARGEST_BATCH):
             size = min(_LARGEST_BATCH, sequences - done)
@@ -100,14 +94,14 @@ def test_at(
             if isinstance(task, DynamicNGrams):
                 optimal.append(task.metrics(torch.logit(task.optimal_probabilities(block)), block)["bits"])
             for first in range(0, size, chosen_batch):
-                yield task, Batch(*(tensor[first : first + chosen_batch] for tensor in block))
+                yield Batch(*(tensor[first : first + chosen_batch] for tensor in block))
                 if tell is not None:
                     tell(done + min(first + chosen_batch, size))
 
     try:
         if isinstance(model, NTM) and num_slots is not None:
             model.num_slots = num_slots
-        scores: dict[str, Any] = dict(evaluate(model, batches(), see))
+        scores: dict[str, Any] = dict(evaluate(model, task, batches(), see))
     except ValueError as error:
         raise UserError(str(error)) from None
     finally:
@@ -116,26 +110,21 @@ def test_at(
     if optimal:
         scores["optimal_bits_per_sequence"] = float(torch.cat(optimal).double().mean())
     row = {"length": length, "num_slots": num_slots or trained_slots, "repeats": repeats}
-    return row | {"seed": seed, "batch_size": chosen_batch} | scores
+    return row | {"seed": seed, "batch_size": chosen_batch} | scores | task.baselines(length)
 
 
-def table(rows: Iterable[dict[str, Any]]) -> str:
-    """The test table as text."""
+def table(task: Task, rows: Iterable[dict[str, Any]]) -> str:
+    """The test table as text: the task's scores, each with its baseline where there is one."""
     rows = list(rows)
-    columns: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
-        ("length", lambda row: str(row["length"])),
-        ("repeats", lambda row: str(row["repeats"])),
-        ("slots", lambda row: str(row["num_slots"])),
-        ("sequences", lambda row: str(row["sequences"])),
-        ("exactly right", lambda row: f"{row['exact_share']:.1%}"),
-        ("bit error rate", lambda row: f"{row['bit_error_rate']:.2g}"),
-        ("wrong bits/seq", lambda row: f"{row['wrong_bits_per_sequence']:.3g}"),
-        ("bits/seq", lambda row: f"{row['bits_per_sequence']:.3g}"),
-        ("optimal bits/seq", lambda row: f"{row['optimal_bits_per_sequence']:.3g}"),
-    ]
-    optional = {"repeats": "repeats", "slots": "num_slots", "optimal bits/seq": "optimal_bits_per_sequence"}
-    shown = [one for one in columns if any(row.get(optional.get(one[0], "length")) is not None for row in rows)]
-    cells = [[name for name, _ in shown], *([_cell(row, show) for _, show in shown] for row in rows)]
+    # heading, name in a row, format
+    columns = [("length", "length", ""), ("repeats", "repeats", ""), ("slots", "num_slots", "")]
+    columns += [("sequences", "sequences", "")]
+    for score in task.scores:
+        columns += [(score.heading, score.name, score.format), ("baseline", f"baseline_{score.name}", score.format)]
+    columns += [("optimal bits/seq", "optimal_bits_per_sequence", ".3g")]
+    shown = [one for one in columns if any(row.get(one[1]) is not None for row in rows)]
+    cells = [[heading for heading, _, _ in shown]]
+    cells += [[f"{row[name]:{form}}" if name in row else "-" for _, name, form in shown] for row in rows]
     widths = [max(len(line[column]) for line in cells) for column in range(len(shown))]
     return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
 
@@ -143,13 +132,6 @@ def table(rows: Iterable[dict[str, Any]]) -> str:
 def same_test(row: dict[str, Any]) -> tuple[int, ...]:
     """What tells rows of the test table apart, and orders them: slots, repeats, length, seed."""
     return tuple(row[name] or 0 for name in ("num_slots", "repeats", "length", "seed"))
-
-
-def _cell(row: dict[str, Any], show: Callable[[dict[str, Any]], str]) -> str:
-    try:
-        return show(row)
-    except KeyError:
-        return "-"
 
 
 def _fitting_batch(model: SequenceModule, num_slots: int | None) -> int:

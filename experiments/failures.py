@@ -1,4 +1,4 @@
-"""Test sequences that a model got wrong, bit by bit: failures.jsonl of a run."""
+"""Test sequences that a model got wrong, answer by answer: failures.jsonl of a run."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,12 +12,13 @@ MOST = 20
 
 
 class Failures:
-    """Gathers sequences with wrong bits from tests as they run, at each length the first MOST.
+    """Gathers sequences with wrong answers from tests as they run, at each length the first MOST.
 
     Attribute rows, one a sequence:
         length, sequence:  of the test, and which of its sequences, counted from 0.
-        wrong_bits, scored_bits, first_wrong_step: how many, and the first step with a wrong one.
-        target, output:    the scored bits, a group of digits for every step.
+        wrong_bits, scored_bits, first_wrong_step: how many, and the first step with a wrong one; of other answers
+                           than bits wrong_symbols and so on.
+        target, output:    the answers at the scored steps, as `Task.spell` has them.
     """
 
     def __init__(self, task: Task) -> None:
@@ -32,25 +33,20 @@ class Failures:
             nonlocal seen, found
             wrong = self._task.wrong(logits, batch)
             failed = wrong.sum((1, 2)).nonzero().flatten().tolist()[: MOST - found]
-            self.rows += [self._row(length, seen + row, batch, wrong, row) for row in failed]
+            output = self._task.predict(logits)
+            self.rows += [self._row(length, seen + row, batch, output, wrong, row) for row in failed]
             seen, found = seen + len(wrong), found + len(failed)
 
         return see
 
-    def _row(self, length: int, sequence: int, batch: Batch, wrong: Tensor, row: int) -> dict[str, Any]:
-        scored, mistakes = batch.mask[row], wrong[row]
-        target = batch.target[row] > 0.5
+    def _row(self, length: int, sequence: int, batch: Batch, output: Tensor, wrong: Tensor, row: int) -> dict[str, Any]:
+        scored, mistakes, kind = batch.mask[row], wrong[row], self._task.answer
         return {
             "length": length,
             "sequence": sequence,
-            "wrong_bits": int(mistakes.sum()),
-            "scored_bits": int(scored.sum()) * self._task.output_size,
+            f"wrong_{kind}": int(mistakes.sum()),
+            f"scored_{kind}": int(scored.sum()) * mistakes.size(1),
             "first_wrong_step": int(mistakes.any(1).nonzero()[0]),
-            "target": _digits(target[scored]),
-            "output": _digits((target ^ mistakes)[scored]),
+            "target": self._task.spell(batch.target[row][scored]),
+            "output": self._task.spell(output[row][scored]),
         }
-
-
-def _digits(bits: Tensor) -> str:
-    """Bits (step, channel) as text: 0110 1011."""
-    return " ".join("".join(map(str, step)) for step in bits.int().tolist())

@@ -10,7 +10,7 @@ from typing import Any
 
 from experiments.config import Config, TrainConfig
 from experiments.metrics import read_metrics
-from experiments.models import label
+from experiments.models import label, make_task
 from experiments.run_folder import RunFolder
 from experiments.stories.config import StoryConfig
 from experiments.stories.tables import FAILED
@@ -18,8 +18,6 @@ from experiments.text.config import TextConfig
 from experiments.tracking import TRAINING_PICTURES, Picture, Tracker
 
 Row = dict[str, Any]
-
-_SCORES = ("exact_share", "bit_error_rate", "wrong_bits_per_sequence", "bits_per_sequence")
 
 
 def names_for_tracker(config: Config, stories: str = "") -> tuple[str, list[str]]:
@@ -92,7 +90,9 @@ def _scored_tests(config: Config, tests: Sequence[Row], result: Row) -> list[tup
     if isinstance(config, TrainConfig):
         own = (config.num_slots if config.model == "ntm" else None, None, 0)
         rows = [row for row in tests if (row["num_slots"], row["repeats"], row["seed"]) == own]
-        return [(row, {name: row[name] for name in _SCORES}) for row in rows]
+        task = make_task(config.task)
+        names = dict.fromkeys(score.name for score in (task.exact, *task.scores))
+        return [(row, {name: row[name] for name in names if name in row}) for row in rows]
     if isinstance(config, TextConfig):
         rows = [row for row in tests if row["text"] == result["trained_on"]]
         return [(row, {"bits_per_character": row["bits_per_character"]}) for row in rows]

@@ -26,7 +26,7 @@ from memnet import (
     weighting_entropy,
 )
 from memnet.story import StoryModel
-from tasks import Batch
+from tasks import Batch, Task
 from tasks.babi import Vocabulary
 
 # Heights of maps in pixels: of weightings by how many heads there are, of weightings of still more, of all others.
@@ -65,15 +65,16 @@ def at_rest(model: Any) -> Iterator[None]:
         model.backend = backend
 
 
-def look_at_sequence(model: SequenceModule, batch: Batch) -> Look:
+def look_at_sequence(model: SequenceModule, task: Task, batch: Batch) -> Look:
     """What a sequence model does with a batch of one sequence; weightings and memory where it is an NTM."""
     batch = batch.to(model.readout.weight.device)
     with at_rest(model):
         trace = model.trace(batch.input) if isinstance(model, NTM) else None
         output = model(batch.input)[0] if trace is None else trace.output
     inputs = Panel("inputs", _of(batch.input), *_span(batch.input), "greys", _FLAT)
-    targets = Panel("targets, where scored", _scored(batch.target, batch), shades="greys", height=_FLAT)
-    outputs = Panel("outputs, where scored", _scored(torch.sigmoid(output), batch), shades="greys", height=_FLAT)
+    high = max(float(batch.target.max()), 1.0)
+    targets = Panel("targets, where scored", _scored(batch.target, batch), 0, high, "greys", _FLAT)
+    outputs = Panel("outputs, where scored", _scored(task.predict(output), batch), 0, high, "greys", _FLAT)
     if trace is None:
         return Look({}, [[inputs, targets], [outputs]])
     memory, *weightings = head_panels(trace)

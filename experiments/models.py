@@ -29,6 +29,15 @@ def make_model(config: TrainConfig, task: Task) -> SequenceModule:
         raise UserError(f"no such model: {str(error).splitlines()[0]}") from None
 
 
+def check_model(config: TrainConfig, task: Task) -> None:
+    """UserError for a model that cannot be, or has not the backend that is asked for."""
+    model = make_model(config, task)
+    try:
+        model.backend = config.backend
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
 def _make_ntm(config: TrainConfig, task: Task) -> NTM:
     return NTM(
         task.input_size,
@@ -66,7 +75,7 @@ def _make_recurrent(config: TrainConfig, task: Task) -> SequenceModule:
     if config.model == "gru":
         return GRU(*sizes, **common)
     nonlinearity = cast(Any, config.model.removeprefix("rnn-"))
-    return RNN(*sizes, nonlinearity=nonlinearity, **common)
+    return RNN(*sizes, nonlinearity=nonlinearity, recurrent_init=config.recurrent_init, **common)
 
 
 def label(config: TrainConfig) -> str:

@@ -8,6 +8,7 @@ import torch
 from experiments.config import TrainConfig
 from experiments.figures import (
     Episode,
+    Measure,
     gradient_flow_figure,
     learning_curve_figure,
     length_figure,
@@ -16,11 +17,11 @@ from experiments.figures import (
 )
 from experiments.metrics import read_metrics
 from experiments.models import label, training_lengths
-from experiments.paper_curves import paper_curves
+from experiments.paper_curves import curves_beside
 from experiments.run_folder import RunFolder
 from experiments.seeds import generator_for
 from memnet import NTM, SequenceModule
-from tasks import Batch, Task
+from tasks import Batch, Score, Task
 
 
 def draw_run(
@@ -48,11 +49,14 @@ def draw_run(
     tests = [row for row in folder.read_json(folder.evaluation, []) if row["repeats"] is None]
     curves = learning_curve_figure(
         rows,
-        paper_curves(config.task),
+        curves_beside(config.task),
         name,
         model=label(config),
+        measure=measure_of(task.curve),
+        criterion=measure_of(task.criterion),
         solved_at=config.solved_at,
         optimum=tests[0].get("optimal_bits_per_sequence") if tests else None,
+        baseline=task.baselines(trained[1]).get(f"baseline_{task.curve.name}"),
     )
     files.append(folder.figures / "learning-curve.png")
     save_figure(curves, files[-1])
@@ -61,13 +65,19 @@ def draw_run(
         save_figure(gradient_flow_figure(rows, name), files[-1])
     if tests:
         files.append(folder.figures / "error-by-length.png")
-        save_figure(length_figure(tests, trained, task.length_unit, name), files[-1])
+        errors = [measure_of(score) for score in task.panels]
+        save_figure(length_figure(tests, trained, task.length_unit, name, errors), files[-1])
     return files
 
 
 def pictured_sequence(task: Task, length: int) -> Batch:
     """A batch of the one sequence of this length that all pictures show, of every run."""
     return task.sample(1, length=length, generator=generator_for("test", 0, length))
+
+
+def measure_of(score: Score) -> Measure:
+    """A task's score as figures show it."""
+    return Measure(score.name, score.words, score.unit, score.format.endswith("%"))
 
 
 def watch(model: SequenceModule, task: Task, length: int) -> Episode:
@@ -88,7 +98,8 @@ def watch(model: SequenceModule, task: Task, length: int) -> Episode:
     return Episode(
         inputs=batch.input[0].cpu().numpy(),
         targets=batch.target[0].cpu().numpy(),
-        outputs=torch.sigmoid(logits)[0].cpu().numpy(),
+        outputs=task.predict(logits)[0].cpu().numpy(),
         mask=batch.mask[0].cpu().numpy(),
+        answer=task.answer,
         **{key: value[0].cpu().numpy() for key, value in memory.items()},
     )

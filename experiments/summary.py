@@ -15,24 +15,16 @@ from experiments.config import TrainConfig
 from experiments.figures import save_figure, seeds_figure
 from experiments.files import UserError, write_whole
 from experiments.metrics import read_metrics
-from experiments.models import label
-from experiments.paper_curves import Curve, columns, curve_of_rows, paper_curves
+from experiments.models import label, make_task, training_lengths
+from experiments.paper_curves import Curve, columns, curve_of_rows, curves_beside
+from experiments.pictures import measure_of
 from experiments.run_folder import RunFolder, versions
 from experiments.stories.config import StoryConfig
 from experiments.stories.summary import summarize_stories
 from experiments.text.config import TextConfig
+from tasks import Score, Task
 
-PUBLISHED = Path(__file__).parent / "published" / "ntm_tests.json"
-_TEST_COLUMNS = (
-    "length",
-    "slots",
-    "sequences",
-    "exactly right, mean ± sd",
-    "best seed",
-    "seeds at 100 %",
-    "wrong bits/seq, mean ± sd",
-    "bits/seq, mean ± sd",
-)
+PUBLISHED = [Path(__file__).parent / "published" / name for name in ("ntm_tests.json", "long_tests.json")]
 # What runs that are put together may differ in.
 NOT_SETTING = (
     *("seed", "device", "threads", "backend", "tracker", "wandb_mode", "picture_every", "gradient_flow_every"),
@@ -75,7 +67,17 @@ def summarize(args: Sequence[str]) -> int:
 def seeds_text(folders: Sequence[RunFolder], configs: Sequence[TrainConfig]) -> str:
     """What `summarize` says of solving and tests, for runs that differ in their seed alone."""
     seeds = [_seed_result(folder, config) for folder, config in zip(folders, configs, strict=True)]
-    return "\n".join([*_solving(seeds, configs[0]), "", *_test_lines(_tests(folders, configs))])
+    task = make_task(configs[0].task)
+    return "\n".join([*_solving(seeds, configs[0], task), "", *_test_lines(_tests(folders, configs, task), task)])
+
+
+def published_tests(task: str) -> dict[str, Any]:
+    """What is published of a task: a "statement", and "bits" by model and length where there are any."""
+    known: dict[str, Any] = {}
+    for path in PUBLISHED:
+        known |= json.loads(path.read_text())
+    found: dict[str, Any] = known[task]
+    return found
 
 
 def _summarize_sequences(
@@ -86,23 +88,37 @@ def _summarize_sequences(
     seeds = [config.seed for config in configs]
     if len(set(seeds)) < len(seeds):
         raise UserError(f"two of the runs have the same seed, {next(one for one in seeds if seeds.count(one) > 1)}")
-    curves = {f"seed {config.seed}": _curve(folder) for folder, config in zip(folders, configs, strict=True)}
-    published = paper_curves(configs[0].task)
+    task = make_task(configs[0].task)
+    key = f"valid/{task.curve.name}"
+    curves = {
+        f"seed {config.seed}": curve_of_rows(read_metrics(folder.metrics), key)
+        for folder, config in zip(folders, configs, strict=True)
+    }
+    published = curves_beside(configs[0].task)
     result = {
         "made_by": options.made_by,
         "summarized_by": f"python -m experiments summarize {' '.join(options.runs)} --out {options.out}",
         "versions": versions(),
         "config": {key: value for key, value in configs[0].saved().items() if key != "seed"},
         "seeds": [_seed_result(folder, config) for folder, config in zip(folders, configs, strict=True)],
-        "tests": _tests(folders, configs),
+        "tests": _tests(folders, configs, task),
         "curve": _against_published(curves, published, label(configs[0])),
-        "published": json.loads(PUBLISHED.read_text())[configs[0].task],
+        "published": published_tests(configs[0].task),
     }
-    text = _text(result, configs[0])
+    text = _text(result, configs[0], task)
     write_whole(f"{options.out}.json", json.dumps(result, indent=1) + "\n")
     write_whole(f"{options.out}.md", text)
     title = f"{configs[0].task}, {label(configs[0])}, recipe {configs[0].recipe}"
-    save_figure(seeds_figure(curves, published, title, model=label(configs[0])), f"{options.out}.png")
+    figure = seeds_figure(
+        curves,
+        published,
+        title,
+        model=label(configs[0]),
+        measure=measure_of(task.curve),
+        target_bits=0.1 if task.answer == "bits" else None,
+        baseline=task.baselines(training_lengths(configs[0], task)[1]).get(f"baseline_{task.curve.name}"),
+    )
+    save_figure(figure, f"{options.out}.png")
     return text
 
 
@@ -112,15 +128,11 @@ def _same_setting(first: TrainConfig, other: TrainConfig, folder: RunFolder) -> 
             raise UserError(f"{folder.path} has {name} {other.saved()[name]!r}, the first run {value!r}")
 
 
-def _curve(folder: RunFolder) -> Curve:
-    return curve_of_rows(read_metrics(folder.metrics))
-
-
 def _seed_result(folder: RunFolder, config: TrainConfig) -> dict[str, Any]:
     """How one run went; of a run that has not ended, how far it is."""
     rows = read_metrics(folder.metrics)
     result = folder.read_json(folder.result, {})
-    valid = [row for row in rows if "valid/bits_per_sequence" in row]
+    valid = [row for row in rows if "valid/exact_share" in row]
     last = valid[-1] if valid else {}
     return {
         "seed": config.seed,
@@ -132,7 +144,7 @@ def _seed_result(folder: RunFolder, config: TrainConfig) -> dict[str, Any]:
     }
 
 
-def _tests(folders: Sequence[RunFolder], configs: Sequence[TrainConfig]) -> list[dict[str, Any]]:
+def _tests(folders: Sequence[RunFolder], configs: Sequence[TrainConfig], task: Task) -> list[dict[str, Any]]:
     """For every test that all runs took: each seed's scores, mean, deviation and best."""
     by_test: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for folder, config in zip(folders, configs, strict=True):
@@ -144,16 +156,18 @@ def _tests(folders: Sequence[RunFolder], configs: Sequence[TrainConfig]) -> list
         if len(rows) < len(folders):
             continue
         test: dict[str, Any] = {"length": length, "num_slots": num_slots, "repeats": repeats, "sequences": sequences}
-        for name in ("exact_share", "bit_error_rate", "wrong_bits_per_sequence", "bits_per_sequence"):
+        for name in dict.fromkeys(score.name for score in (task.exact, *task.scores)):
+            if not all(name in row for row in rows):
+                continue
             values = [row[name] for row in rows]
             test[name] = {
                 "by_seed": {str(row["run_seed"]): row[name] for row in rows},
                 "mean": statistics.fmean(values),
                 "deviation": statistics.stdev(values) if len(values) > 1 else None,
-                "best": max(values) if name == "exact_share" else min(values),
+                "best": max(values) if name == task.exact.name else min(values),
             }
-        if "optimal_bits_per_sequence" in rows[0]:
-            test["optimal_bits_per_sequence"] = rows[0]["optimal_bits_per_sequence"]
+        told = ("optimal_bits_per_sequence", *task.baselines(length))
+        test |= {name: rows[0][name] for name in told if name in rows[0]}
         tests.append(test)
     return tests
 
@@ -178,7 +192,7 @@ def _value_at(curve: Curve, thousands: float) -> float:
     return float(y[max(int(np.searchsorted(x, thousands, side="right")) - 1, 0)])
 
 
-def _text(result: dict[str, Any], config: TrainConfig) -> str:
+def _text(result: dict[str, Any], config: TrainConfig, task: Task) -> str:
     """The result for reading."""
     seeds = result["seeds"]
     lines = [f"# {config.task}, {label(config)}, recipe {config.recipe}, {len(seeds)} seed{'s' * (len(seeds) > 1)}", ""]
@@ -188,9 +202,9 @@ def _text(result: dict[str, Any], config: TrainConfig) -> str:
     lines += [
         f"torch {result['versions']['torch']}, Python {result['versions']['python']}, commits {', '.join(commits)}."
     ]
-    lines += ["", *_solving(seeds, config), ""]
+    lines += ["", *_solving(seeds, config, task), ""]
     if result["tests"]:
-        lines += [*_test_lines(result["tests"]), ""]
+        lines += [*_test_lines(result["tests"], task), ""]
         optimal = [test for test in result["tests"] if "optimal_bits_per_sequence" in test]
         lines += [
             f"Optimal estimator on the same sequences: {one['optimal_bits_per_sequence']:.2f} bits." for one in optimal
@@ -210,16 +224,20 @@ def _text(result: dict[str, Any], config: TrainConfig) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _solving(seeds: Sequence[dict[str, Any]], config: TrainConfig) -> list[str]:
+def _solving(seeds: Sequence[dict[str, Any]], config: TrainConfig, task: Task) -> list[str]:
     if config.solved_at is None:
-        return [
-            f"Seed {one['seed']}: {one['sequences']:,} sequences{'' if one['finished'] else ' (stopped by time)'}, "
-            f"validation {one['last_validation'].get('valid/bits_per_sequence', float('nan')):.3g} bits, "
-            f"{one['last_validation'].get('valid/wrong_bits_per_sequence', float('nan')):.3g} wrong bits a sequence."
+        shown = dict.fromkeys((task.curve, task.criterion))
+        values = [
+            [f"{one['last_validation'].get(f'valid/{score.name}', float('nan')):.3g} {score.unit}" for score in shown]
             for one in seeds
         ]
+        return [
+            f"Seed {one['seed']}: {one['sequences']:,} sequences{'' if one['finished'] else ' (stopped by time)'}, "
+            f"validation {', '.join(words)}."
+            for one, words in zip(seeds, values, strict=True)
+        ]
     solved = sorted(one["sequences_to_solve"] for one in seeds if one["sequences_to_solve"] is not None)
-    criterion = f"(under {config.solved_at} wrong bits a validation sequence)"
+    criterion = f"(under {config.solved_at} {task.criterion.unit} in validation)"
     lines = [f"Solved {criterion}: {len(solved)} of {len(seeds)} seeds."]
     if len(solved) > 1:
         first, middle, third = np.percentile(solved, [25, 50, 75])
@@ -228,13 +246,18 @@ def _solving(seeds: Sequence[dict[str, Any]], config: TrainConfig) -> list[str]:
     return [*lines, "By seed: " + ", ".join(each) + "."]
 
 
-def _test_lines(tests: Sequence[dict[str, Any]]) -> list[str]:
-    """The table of tests."""
-    head = ["| " + " | ".join(_TEST_COLUMNS) + " |", "|---" * len(_TEST_COLUMNS) + "|"]
-    return [*head, *map(_test_line, tests)]
+def _test_lines(tests: Sequence[dict[str, Any]], task: Task) -> list[str]:
+    """The table of tests: exact sequences, the criterion and the curve's score, with their baselines."""
+    scores = list(dict.fromkeys((task.criterion, task.curve)))
+    names = ["length", "slots", "sequences", f"{task.exact.heading}, mean ± sd", "best seed", "seeds at 100 %"]
+    for score in scores:
+        names += [f"{score.heading}, mean ± sd"]
+        names += ["baseline"] if any(f"baseline_{score.name}" in test for test in tests) else []
+    head = ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
+    return [*head, *(_test_line(test, scores) for test in tests)]
 
 
-def _test_line(test: dict[str, Any]) -> str:
+def _test_line(test: dict[str, Any], scores: Sequence[Score]) -> str:
     def spread(name: str, percent: bool = False) -> str:
         scale, unit = (100, " %") if percent else (1, "")
         deviation = test[name]["deviation"]
@@ -246,7 +269,9 @@ def _test_line(test: dict[str, Any]) -> str:
     perfect = f"{sum(share == 1 for share in shares)} of {len(shares)}"
     cells = [length, str(test["num_slots"] or "-"), str(test["sequences"]), spread("exact_share", True)]
     cells += [f"{100 * test['exact_share']['best']:.4g} %", perfect]
-    cells += [spread("wrong_bits_per_sequence"), spread("bits_per_sequence")]
+    for score in scores:
+        baseline = test.get(f"baseline_{score.name}")
+        cells += [spread(score.name), *([] if baseline is None else [f"{baseline:.4g}"])]
     return "| " + " | ".join(cells) + " |"
 
 

@@ -51,6 +51,7 @@ class Trainer(TrainingLoop[TrainConfig, SequenceModule]):
         self._clean = [torch.empty_like(weight) for weight in self._weights]
         self._noise = [torch.empty(weight.shape) for weight in self._weights]
         self._losses: list[float] = []
+        self._scores: list[float] = []
         self._norms: list[float] = []
         self._told_backend: str | None = None
 
@@ -83,6 +84,7 @@ class Trainer(TrainingLoop[TrainConfig, SequenceModule]):
             "seconds_to_solve": self.seconds_to_solve,
             "curriculum": self.curriculum.state(),
             "losses": self._losses,
+            "scores": self._scores,
             "norms": self._norms,
         }
 
@@ -90,6 +92,8 @@ class Trainer(TrainingLoop[TrainConfig, SequenceModule]):
         self.solved_step, self.seconds_to_solve = progress["solved_step"], progress["seconds_to_solve"]
         self.curriculum.restore(progress["curriculum"])
         self._losses, self._norms = progress["losses"], progress["norms"]
+        # Checkpoints of earlier versions have none: all tasks were scored in bits.
+        self._scores = progress.get("scores", [loss / math.log(2) for loss in self._losses])
 
     def _train_step(self, progress: Progress) -> None:
         batch = self.begin_step()
@@ -116,14 +120,14 @@ class Trainer(TrainingLoop[TrainConfig, SequenceModule]):
         self._note_gradients()
         norm = self._clip()
         self._losses.append(loss)
+        self._scores.append(self.task.training_score(loss, scored / self.config.batch_size))
         self._norms.append(norm)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise self._not_finite(loss, norm)
         self.optimizer.step()
         self.step += 1
         if not self.curriculum.complete:
-            scored_bits = scored * self.task.output_size / self.config.batch_size
-            self.curriculum.report(loss / math.log(2) / scored_bits)
+            self.curriculum.report(self.task.curriculum_score(loss, scored / self.config.batch_size))
 
     def _together(self, loss: float, scored: float) -> tuple[float, float]:
         """The batch's loss and scored steps from those of the shares; gives every weight the batch's gradient, too."""
@@ -186,13 +190,13 @@ class Trainer(TrainingLoop[TrainConfig, SequenceModule]):
 
     def _training_scores(self) -> dict[str, Any]:
         """Means since the last row, and what drove the last step."""
-        losses, norms = self._losses, self._norms
-        self._losses, self._norms = [], []
-        loss = sum(losses) / len(losses)
+        losses, scores, norms = self._losses, self._scores, self._norms
+        self._losses, self._scores, self._norms = [], [], []
+        curve = self.task.curve.name
         return {
-            "train/loss": loss,
-            "train/bits_per_sequence": loss / math.log(2),
-            "train/largest_bits_per_sequence": max(losses) / math.log(2),
+            "train/loss": sum(losses) / len(losses),
+            f"train/{curve}": sum(scores) / len(scores),
+            f"train/largest_{curve}": max(scores),
             "train/gradient_norm": sum(norms) / len(norms),
             "train/largest_gradient_norm": max(norms),
             "train/learning_rate": self.optimizer.param_groups[0]["lr"],
@@ -201,16 +205,17 @@ class Trainer(TrainingLoop[TrainConfig, SequenceModule]):
         }
 
     def _look(self) -> Look:
-        return look_at_sequence(self.model, self._watched)
+        return look_at_sequence(self.model, self.task, self._watched)
 
     def _validate(self, progress: Progress) -> dict[str, Any]:
-        scores = self.ranks.agree(lambda: evaluate(self.model, ((self.task, batch) for batch in self.validation)))
-        wrong, solved_at = scores["wrong_bits_per_sequence"], self.config.solved_at
-        if self.solved_step is None and solved_at is not None and wrong < solved_at:
+        scores = self.ranks.agree(lambda: evaluate(self.model, self.task, self.validation))
+        criterion, solved_at = self.task.criterion, self.config.solved_at
+        reached = scores[criterion.name]
+        if self.solved_step is None and solved_at is not None and reached < solved_at:
             self.solved_step, self.seconds_to_solve = self.step, self.seconds
             progress.message(
                 f"solved after {self.sequences} sequences ({self.step} steps, {self.seconds:.0f} s): "
-                f"{wrong:.4f} wrong bits a sequence; cooling down to step {self.last_step}"
+                f"{reached:.3g} {criterion.unit} in validation; cooling down to step {self.last_step}"
             )
         return {f"valid/{name}": value for name, value in scores.items() if name != "sequences"}
 
@@ -233,4 +238,8 @@ def _chunks(batch: Batch, steps: int | None) -> Iterator[Batch]:
 def _make_optimizer(config: TrainConfig, model: torch.nn.Module) -> torch.optim.Optimizer:
     if config.optimizer == "rmsprop":
         return GravesRMSProp(model.parameters(), lr=config.learning_rate, momentum=config.momentum)
+    if config.optimizer == "plain-rmsprop":
+        return torch.optim.RMSprop(model.parameters(), lr=config.learning_rate, alpha=0.9, momentum=config.momentum)
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(model.parameters(), lr=config.learning_rate, momentum=config.momentum)
     return torch.optim.Adam(model.parameters(), lr=config.learning_rate, betas=(config.momentum, 0.999))

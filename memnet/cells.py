@@ -12,10 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from memnet.checks import check_choice
+
 State: TypeAlias = Any
 """A nested NamedTuple (or tuple) of tensors, batch first; goes in and comes out of every step."""
 
 ControllerName: TypeAlias = Literal["feedforward", "rnn-tanh", "rnn-relu", "lstm", "gru"]
+RecurrentInit: TypeAlias = Literal["default", "uniform", "identity"]
 
 
 class FeedForwardState(NamedTuple):
@@ -172,8 +175,11 @@ class FeedForwardCell(_LayerCell):
 class RNNCell(_LayerCell):
     """Elman's recurrent cell, h' = f(W x + b + U h + c), equal to torch.nn.RNNCell on the same weights.
 
-    nonlinearity: "tanh", or "relu" with the identity initialisation of Le et al. 2015 (U = I, b = 0,
-                  W ~ N(0, 0.001^2)).
+    nonlinearity:   "tanh" or "relu".
+    recurrent_init: "identity", that of Le et al. 2015 (arXiv 1504.00941; with "relu" their IRNN): U = I, b = c = 0,
+                    W ~ N(0, 0.001^2); "uniform", that of torch.nn's cells; "default": "identity" for "relu", "uniform"
+                    for "tanh".
+    Raises ValueError for any other value.
     """
 
     def __init__(
@@ -182,12 +188,17 @@ class RNNCell(_LayerCell):
         hidden_size: int,
         *,
         nonlinearity: Literal["tanh", "relu"] = "tanh",
+        recurrent_init: RecurrentInit = "default",
         recurrent_bias: bool = True,
         learned_initial_state: bool = False,
     ) -> None:
         if nonlinearity not in ("tanh", "relu"):
             raise ValueError(f'nonlinearity must be "tanh" or "relu", not {nonlinearity!r}')
+        check_choice("recurrent_init", recurrent_init, RecurrentInit)
         self.nonlinearity = nonlinearity
+        if recurrent_init == "default":
+            recurrent_init = "identity" if nonlinearity == "relu" else "uniform"
+        self.recurrent_init = recurrent_init
         super().__init__(
             input_size,
             hidden_size,
@@ -199,7 +210,7 @@ class RNNCell(_LayerCell):
 
     def reset_parameters(self) -> None:
         super().reset_parameters()
-        if self.nonlinearity == "relu":
+        if self.recurrent_init == "identity":
             assert self.weight_hh is not None
             nn.init.eye_(self.weight_hh)
             nn.init.normal_(self.weight_ih, std=0.001)
@@ -366,12 +377,13 @@ def make_controller(
     num_layers: int = 1,
     skip: bool = False,
     forget_bias: float = 1.0,
+    recurrent_init: RecurrentInit = "default",
     recurrent_bias: bool = True,
     learned_initial_state: bool = False,
 ) -> Cell:
     """A controller by name: one cell, or a StackedCell of num_layers of them.
 
-    name: "feedforward", "rnn-tanh", "rnn-relu" (identity initialisation), "lstm" or "gru".
+    name: "feedforward", "rnn-tanh", "rnn-relu", "lstm" or "gru".
     The other options are those of the cells; an option that a cell does not have is not used by it.
     Raises ValueError for an unknown name or num_layers < 1.
     """
@@ -387,7 +399,7 @@ def make_controller(
             return FeedForwardCell(size, hidden_size)
         if name in ("rnn-tanh", "rnn-relu"):
             nonlinearity: Any = name.removeprefix("rnn-")
-            return RNNCell(size, hidden_size, nonlinearity=nonlinearity, **common)
+            return RNNCell(size, hidden_size, nonlinearity=nonlinearity, recurrent_init=recurrent_init, **common)
         if name == "lstm":
             return LSTMCell(size, hidden_size, forget_bias=forget_bias, **common)
         if name == "gru":

@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from memnet.cells import State, make_controller
+from memnet.cells import RecurrentInit, State, make_controller
 from memnet.sequence import SequenceModule, map_state
 
 
@@ -48,7 +48,8 @@ class RNN(RecurrentNetwork):
     """Stacked Elman networks with a linear readout.
 
     input_size, output_size, hidden_size: features; num_layers: layers.
-    nonlinearity: "tanh", or "relu" with identity initialisation (Le et al. 2015).
+    nonlinearity:   "tanh" or "relu".
+    recurrent_init: "default", "uniform" or "identity" (Le et al. 2015), see memnet.cells.RNNCell.
     skip, recurrent_bias, learned_initial_state: see LSTM.
     """
 
@@ -60,6 +61,7 @@ class RNN(RecurrentNetwork):
         hidden_size: int = 256,
         num_layers: int = 1,
         nonlinearity: Literal["tanh", "relu"] = "tanh",
+        recurrent_init: RecurrentInit = "default",
         skip: bool = False,
         recurrent_bias: bool = True,
         learned_initial_state: bool = False,
@@ -72,6 +74,7 @@ class RNN(RecurrentNetwork):
             hidden_size,
             num_layers=num_layers,
             skip=skip,
+            recurrent_init=recurrent_init,
             recurrent_bias=recurrent_bias,
             learned_initial_state=learned_initial_state,
         )

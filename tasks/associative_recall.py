@@ -2,10 +2,11 @@
 
 import torch
 
-from .common import Batch, Task, bit_channels, check_count, draw_bits, draw_range, place
+from .bits import BitTask
+from .common import Batch, bit_channels, check_count, draw_bits, draw_range, place
 
 
-class AssociativeRecall(Task):
+class AssociativeRecall(BitTask):
     """Shown one item again, give the one after it (Graves et al. 2014, arXiv 1410.5401, 4.3).
 
         part             each of n items     query              answer

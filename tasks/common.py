@@ -1,22 +1,17 @@
-"""What every task shares: the batch, the loss, the scores, and the random draws behind `sample`."""
+"""What every task shares: the batch, the names of its scores, and the random draws behind `sample`."""
 
-import math
-import textwrap
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
-
-from .drawing import characters, fold, ruler
 
 
 class Batch(NamedTuple):
     """Sequences that start together and are padded with zeros to the longest.
 
     input:   (batch, time, input_size) float32
-    target:  (batch, time, output_size) float32, each 0 or 1; zero where nothing is scored
+    target:  (batch, time, output_size) float32, see `Task.answer`; zero where nothing is scored
     mask:    (batch, time) bool, true where the prediction is scored (every output channel of that step)
     lengths: (batch,) int64, the number of real time steps of each row
     """
@@ -31,6 +26,27 @@ class Batch(NamedTuple):
         return Batch(*(tensor.to(device) for tensor in self))
 
 
+class Score(NamedTuple):
+    """One number for many sequences, and how it is told.
+
+    name:    its key in what `Task.summarize` returns
+    heading: over a column of a table
+    words:   on an axis or over a panel
+    unit:    after a value
+    format:  of a value in a table; with % for a share
+    """
+
+    name: str
+    heading: str
+    words: str
+    unit: str
+    format: str = ".3g"
+
+
+Answer: TypeAlias = Literal["bits", "symbols", "numbers"]
+EXACT = Score("exact_share", "exactly right", "Sequences exactly right, %", "of the sequences right", ".1%")
+
+
 class Task(ABC):
     """A source of random sequences, and how answers to them are scored.
 
@@ -39,10 +55,15 @@ class Task(ABC):
     """
 
     name: ClassVar[str]  # the key in `tasks.TASKS`
+    answer: ClassVar[Answer]  # targets are each 0 or 1; one 1 a step, at a symbol's channel; or real numbers
+    scores: ClassVar[tuple[Score, ...]]  # of a test, in the order of its table
+    exact: ClassVar[Score] = EXACT  # what counts as a right sequence
+    panels: ClassVar[tuple[Score, ...]]  # those that are drawn over the length
+    curve: ClassVar[Score]  # what a learning curve shows
+    criterion: ClassVar[Score]  # what falls under a limit when the task is solved
     length_unit: ClassVar[str]  # what `length` counts, for an axis label
     length_range: ClassVar[tuple[int, int]]  # lengths the paper trains on, both ends included
     test_lengths: ClassVar[tuple[int, ...]]  # lengths to test at by default
-    scalar_channels: ClassVar[tuple[str, ...]] = ()  # input channels that carry a real number
     input_channels: tuple[str, ...]  # a name for each channel, in order
     output_channels: tuple[str, ...]
 
@@ -62,80 +83,70 @@ class Task(ABC):
         ValueError for a batch size, length or generator that cannot be used.
         """
 
+    @abstractmethod
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Sigmoid cross-entropy in nats: summed over the scored bits of a sequence, averaged over the batch.
+        """What training makes small: summed over the scored steps of a sequence, averaged over the batch.
 
         logits: (batch, time, output_size), on the device of the batch. Returns a scalar.
         ValueError for logits of another shape.
         """
-        return self._cross_entropy(logits, batch).mean()
 
+    @abstractmethod
     def metrics(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Scores of every sequence, each a tensor of shape (batch,), without gradients.
+        """Numbers of every sequence, each a tensor of shape (batch,), without gradients.
 
-        bits:        cross-entropy summed over the scored bits, in bits (nats / ln 2)
-        wrong_bits:  number of scored bits predicted on the wrong side of 1/2, int64
-        scored_bits: number of scored bits, int64
-        exact:       bool, true where wrong_bits is 0
-
-        A probability of exactly 1/2 is on neither side and counts as wrong, and so does NaN.
         logits: (batch, time, output_size), on the device of the batch. ValueError for another shape.
         """
-        logits = logits.detach()
-        wrong_bits = self.wrong(logits, batch).sum(dim=(1, 2))
-        return {
-            "bits": self._cross_entropy(logits, batch) / math.log(2),
-            "wrong_bits": wrong_bits,
-            "scored_bits": batch.mask.sum(dim=1) * self.output_size,
-            "exact": wrong_bits == 0,
-        }
 
+    @abstractmethod
     def wrong(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Where a scored bit is wrong, as `metrics` counts it: bool (batch, time, output_size). Arguments as there."""
-        check_logits(logits, batch)
-        right = torch.where(batch.target > 0.5, logits, -logits) > 0
-        return ~right & batch.mask.unsqueeze(-1)
+        """Where a scored answer is wrong: bool (batch, time, answers of a step). Arguments as for `metrics`."""
 
+    @abstractmethod
+    def summarize(self, metrics: dict[str, Tensor]) -> dict[str, float]:
+        """Scores by name, from the `metrics` of any number of sequences, each (sequence,).
+
+        exact_share, the sequences without an error, is always among them.
+        """
+
+    @abstractmethod
+    def predict(self, logits: Tensor) -> Tensor:
+        """The answers that logits stand for, in the form of the target: probabilities, or the numbers themselves."""
+
+    @abstractmethod
+    def spell(self, answers: Tensor) -> str:
+        """Targets or predictions (step, output_size) as a short text."""
+
+    @abstractmethod
+    def training_score(self, loss: float, scored: float) -> float:
+        """The loss of a batch in the unit of `curve`; scored: its scored steps, in the mean of the sequences."""
+
+    def curriculum_score(self, loss: float, scored: float) -> float:
+        """The loss of a batch as the growing curriculum compares it: of one answer. Arguments as for training_score."""
+        return self.training_score(loss, scored)
+
+    def lengths_to_test(self, longest: int) -> tuple[int, ...]:
+        """Where a model that was trained up to `longest` is tested by default."""
+        return tuple(sorted({longest, *self.test_lengths}))
+
+    def baselines(self, length: int) -> dict[str, float]:
+        """What can be reached without learning the task, at a length: "baseline_" and a score's name."""
+        return {}
+
+    @abstractmethod
     def render(self, batch: Batch, index: int = 0, logits: Tensor | None = None, width: int = 80) -> str:
-        """Draw one example as text: a row a channel, a column a time step, folded to `width` columns.
+        """Draw one example as text, folded to `width` columns; with logits also what they predict.
 
-        Input: 1 and . for bits, + and - for real numbers (their values stand below the drawing).
-        Target, and prediction when logits are given: 1 and 0 where scored, x where predicted wrong.
         ValueError for an index outside the batch, logits of the wrong shape or a width below 40.
         """
-        if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(batch.lengths):
-            last = len(batch.lengths) - 1
-            raise ValueError(f"index must be a whole number from 0 to {last}, got {index!r}")
-        steps = int(batch.lengths[index])
-        given, target, mask = (tensor[index, :steps] for tensor in (batch.input, batch.target, batch.mask))
-        title = f"{self.name}: {steps} steps, {int(mask.sum()) * self.output_size} scored bits"
-        rows, notes = [("step", ruler(steps))], []
-        for name, values in zip(self.input_channels, given.T, strict=True):
-            scalar = name in self.scalar_channels
-            rows.append((f"input {name}", characters(values.sign(), ".+-" if scalar else ".1")))
-            if scalar:
-                shown = [f"{step}:{values[step]:+.3f}" for step in values.nonzero().flatten().tolist()]
-                notes.append(f"{name} by step " + " ".join(shown or ["is 0 throughout"]))
-        unscored = ~mask.unsqueeze(-1)
-        answers = [("target", target)]
-        if logits is not None:
-            wrong = self.wrong(logits, batch)[index, :steps]
-            title += f", {int(wrong.sum())} predicted wrong"
-            answers.append(("predicted", target.masked_fill(wrong, -1)))
-        for kind, bits in answers:
-            drawn = bits.masked_fill(unscored, 2).T
-            for name, codes in zip(self.output_channels, drawn, strict=True):
-                rows.append((f"{kind} {name}", characters(codes, "01 x")))
-        rows.append(("scored", characters(mask, " ^")))
-        drawing = fold(rows, width)
-        title, *notes = (textwrap.fill(line, width, break_on_hyphens=False) for line in (title, *notes))
-        return "\n".join([title, *drawing, *([""] if notes else []), *notes])
 
-    def _cross_entropy(self, logits: Tensor, batch: Batch) -> Tensor:
-        check_logits(logits, batch)
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # half precision sums badly
-        every = F.binary_cross_entropy_with_logits(logits, batch.target.to(logits.dtype), reduction="none")
-        return every.masked_fill(~batch.mask.unsqueeze(-1), 0).sum(dim=(1, 2))
+
+def steps_of(batch: Batch, index: int) -> int:
+    """The number of steps of one row; ValueError for an index outside the batch."""
+    if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(batch.lengths):
+        last = len(batch.lengths) - 1
+        raise ValueError(f"index must be a whole number from 0 to {last}, got {index!r}")
+    return int(batch.lengths[index])
 
 
 def check_logits(logits: Tensor, batch: Batch) -> None:
@@ -181,6 +192,12 @@ def draw_range(
     if not isinstance(generator, torch.Generator):  # None would mean torch's global one
         raise ValueError(f"generator must be a torch.Generator, got {generator!r}")
     return torch.randint(low, high + 1, (batch_size,), generator=generator, device=generator.device)
+
+
+def draw_below(limits: Tensor, generator: torch.Generator) -> Tensor:
+    """Whole numbers uniform from 0 to below each limit, int64 of the limits' shape."""
+    drawn: Tensor = torch.randint(2**62, limits.shape, generator=generator, device=generator.device)
+    return drawn % limits
 
 
 def draw_bits(batch_size: int, steps: int, num_bits: int, generator: torch.Generator) -> Tensor:

@@ -6,12 +6,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .common import Batch, Task, draw_range
+from .bits import BitTask
+from .common import Batch, draw_range
 
 CONTEXT = 5  # bits of history in a 6-gram
 
 
-class DynamicNGrams(Task):
+class DynamicNGrams(BitTask):
     """Predict each next bit of a random 6-gram source (Graves et al. 2014, arXiv 1410.5401, 4.4).
 
         step     0       1       ...   n-2

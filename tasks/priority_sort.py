@@ -2,10 +2,11 @@
 
 import torch
 
-from .common import Batch, Task, bit_channels, draw_bits, draw_range, place
+from .bits import BitTask
+from .common import Batch, bit_channels, draw_bits, draw_range, place
 
 
-class PrioritySort(Task):
+class PrioritySort(BitTask):
     """Give the vectors of highest priority, highest first (Graves et al. 2014, arXiv 1410.5401, 4.5).
 
         step        0 ... n-1       n     n+1 ... n+k

@@ -4,10 +4,11 @@ import math
 
 import torch
 
-from .common import Batch, Task, bit_channels, check_range, draw_bits, draw_range, place
+from .bits import BitTask
+from .common import Batch, bit_channels, check_range, draw_bits, draw_range, place
 
 
-class RepeatCopy(Task):
+class RepeatCopy(BitTask):
     """Repeat a sequence as often as asked, then say so (Graves et al. 2014, arXiv 1410.5401, 4.2).
 
         step        0 ... n-1       n      n+1 ... n+nr               n+nr+1

@@ -2,10 +2,11 @@
 
 import torch
 
-from .common import Batch, Task, bit_channels, draw_bits, draw_range, place
+from .bits import BitTask
+from .common import Batch, bit_channels, draw_bits, draw_range, place
 
 
-class Copy(Task):
+class Copy(BitTask):
     """Repeat a sequence of random vectors after its end (Graves et al. 2014, arXiv 1410.5401, 4.1).
 
         step        0 ... n-1       n     n+1 ... 2n

@@ -159,6 +159,23 @@ def test_relu_networks_start_as_the_identity() -> None:
     assert torch.equal(output, positive)
 
 
+def test_the_start_of_recurrent_weights_can_be_chosen() -> None:
+    for nonlinearity, chosen, expected in (
+        ("tanh", "default", "uniform"),
+        ("relu", "default", "identity"),
+        ("tanh", "identity", "identity"),
+        ("relu", "uniform", "uniform"),
+    ):
+        torch.manual_seed(0)
+        cell = memnet.RNN(3, 2, hidden_size=40, nonlinearity=nonlinearity, recurrent_init=chosen).cell
+        assert torch.equal(cell.weight_hh, torch.eye(40)) == (expected == "identity")
+        assert (cell.bias_ih == 0).all() == (expected == "identity")
+        if expected == "uniform":
+            assert 0.9 / math.sqrt(40) < cell.weight_hh.abs().max() <= 1 / math.sqrt(40)
+    stacked = make_controller("rnn-relu", 3, 4, num_layers=2, recurrent_init="uniform")
+    assert not any(torch.equal(layer.weight_hh, torch.eye(4)) for layer in stacked.layers)
+
+
 @pytest.mark.parametrize("name", ["feedforward", "rnn-tanh", "lstm", "gru"])
 def test_weights_start_within_torchs_bounds(name: str) -> None:
     torch.manual_seed(0)
@@ -256,6 +273,7 @@ def test_the_papers_lstm_baselines_parameter_for_parameter(
         (lambda: make_controller("elman", 3, 5), "elman"),
         (lambda: RNNCell(3, 5, nonlinearity="sigmoid"), "sigmoid"),
         (lambda: memnet.RNN(3, 5, nonlinearity="sigmoid"), "sigmoid"),
+        (lambda: RNNCell(3, 5, recurrent_init="orthogonal"), "default, uniform, identity, not 'orthogonal'"),
         (lambda: memnet.LSTM(3, 0), "output_size must be at least 1, not 0"),
         (lambda: memnet.GRU(3, 2, num_layers=0), "num_layers must be at least 1, not 0"),
     ],

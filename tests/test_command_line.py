@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from experiments.__main__ import main
 from experiments.config import TrainConfig, from_yaml, to_yaml
 from experiments.models import make_model, make_task
-from experiments.recipes import recipe, recipe_names
+from experiments.recipes import recipe, recipe_names, task_of
 from memnet import NTM
 from tests.running import ROOT, TINY, command
 
@@ -245,9 +245,7 @@ def test_a_configuration_file_is_read_strictly(text: str, words: str, tmp_path: 
 
 @pytest.mark.parametrize("name", [name for name in recipe_names() if name != "default"])
 def test_every_paper_recipe_builds_and_reads_back(name: str, tmp_path: Path) -> None:
-    task = next(
-        one for one in ("repeat-copy", "copy", "associative-recall", "dynamic-ngrams", "priority-sort") if one in name
-    )
+    task = task_of(name)
     config = recipe(name, task)
     config.check()
     model = make_model(config, make_task(task))

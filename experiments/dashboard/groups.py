@@ -12,10 +12,12 @@ from experiments.dashboard.look import model_of
 from experiments.dashboard.runs import Row, Run, unit_of
 from experiments.dashboard.settings import differences, paper_curve, paper_tests, setting_of
 from experiments.text.config import TextConfig
+from tasks import TASKS, BitTask
 from tasks.babi import TASK_NAMES
+from tasks.bits import BIT_ERROR_RATE, BITS, WRONG_BITS
 
-# Scores that are drawn over length; the last is of the world model.
-_SCORES = ("bit_error_rate", "wrong_bits_per_sequence", "bits_per_sequence", "error_percent")
+# Scores that are drawn over length, of which a reader chooses where answers are bits.
+_BIT_SCORES = (BIT_ERROR_RATE.name, WRONG_BITS.name, BITS.name)
 
 
 def family_of(config: Config) -> str:
@@ -81,6 +83,9 @@ def _group(runs: Sequence[Run], places: list[int]) -> dict[str, Any]:
         "recipe": config.recipe,
         "config": setting_of(config),
         "unit": unit,
+        "words": _words(config),
+        "examples": _examples(config),
+        "score": _score_over_length(config),
         "runs": places,
         "solved": len(solving) if judged else None,
         "to_solve": short(statistics.median(solving)) if solving else None,
@@ -88,13 +93,43 @@ def _group(runs: Sequence[Run], places: list[int]) -> dict[str, Any]:
         "best": None if best is None else {"run": best[1], "value": best[0]},
         "curves": {part: band([run.curves[part][1] for run in runs]) for part in ("valid", "train")},
         "published": pairs(published) if published else None,
-        "tests": _length_tests(runs),
+        "tests": _length_tests(runs, _score_over_length(config)),
         "published_tests": [[int(length) for length in papers_tests], list(papers_tests.values())],
     }
 
 
-def _length_tests(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Scores by length over seeds: one entry for each size of memory and number of repeats."""
+def _examples(config: Config) -> str:
+    """What a run sees one after another."""
+    if isinstance(config, TextConfig):
+        return "chunks"
+    return "sequences" if isinstance(config, TrainConfig) else "questions"
+
+
+def _words(config: Config) -> str:
+    """The unit of learning, on an axis."""
+    if isinstance(config, TextConfig):
+        return "bits a character"
+    if not isinstance(config, TrainConfig):
+        return "error %"
+    task = TASKS[config.task]
+    return "bits a sequence" if issubclass(task, BitTask) else task.curve.words
+
+
+def _score_over_length(config: Config) -> str | None:
+    """The score that is drawn over length; None where a reader chooses among those of bits."""
+    if isinstance(config, TextConfig):
+        return unit_of(config)[0]
+    if not isinstance(config, TrainConfig):
+        return "error_percent"
+    task = TASKS[config.task]
+    return None if issubclass(task, BitTask) else task.curve.name
+
+
+def _length_tests(runs: Sequence[Run], score: str | None) -> list[dict[str, Any]]:
+    """Scores by length over seeds: one entry for each size of memory and number of repeats.
+
+    score: the one that is drawn; None for those of bits.
+    """
     series: dict[tuple[Any, Any], dict[int, list[Row]]] = {}
     for run in runs:
         for length, row in lengths_of(run):
@@ -104,7 +139,7 @@ def _length_tests(runs: Sequence[Run]) -> list[dict[str, Any]]:
     for (slots, repeats), by_length in series.items():
         lengths = sorted(by_length)
         scores = {}
-        for name in _SCORES:
+        for name in _BIT_SCORES if score is None else (score,):
             values = [_known(by_length[length], name) for length in lengths]
             if all(values):
                 quartiles = np.array([np.percentile(one, [25, 50, 75]) for one in values]).T

@@ -14,6 +14,7 @@ from experiments.models import make_task
 from experiments.paper_curves import Curve, curve_of_rows, first_below
 from experiments.run_folder import RunFolder, is_locked
 from experiments.text.config import TextConfig
+from tasks import TASKS
 
 Status = Literal["done", "running", "stopped", "diverged", "damaged"]
 Row = dict[str, Any]
@@ -28,7 +29,7 @@ class Run:
     """What one folder tells.
 
     troubles: what could not be read, one line each; the run is then "damaged".
-    curves:   by "valid" and "train": bits or error percent, thinned for drawing, and smoothed for bands.
+    curves:   by "valid" and "train": what learning is measured in, thinned for drawing, and smoothed for bands.
     rows:     the last row of metrics, and the last with a validation.
     to_solve: sequences after which validation was first under the configuration's solved_at.
     """
@@ -81,7 +82,10 @@ def unit_of(config: Config) -> tuple[str, str]:
     """In what learning is measured: the end of a metric's name, and the unit."""
     if isinstance(config, TextConfig):
         return "bits_per_character", "bits/char"
-    return ("bits_per_sequence", "bits") if isinstance(config, TrainConfig) else ("error_percent", "%")
+    if not isinstance(config, TrainConfig):
+        return "error_percent", "%"
+    curve = TASKS[config.task].curve
+    return curve.name, curve.unit
 
 
 def _states(path: Path) -> list[tuple[str, int, int]]:
@@ -141,8 +145,9 @@ def _learning(config: Config, rows: list[Row], result: Row) -> dict[str, Any]:
     curves = {part: curve_of_rows([row for row in rows if _is_number(row.get(key))], key) for part, key in keys.items()}
     to_solve = result.get("sequences_to_solve")
     if not result and isinstance(config, TrainConfig) and config.solved_at is not None:
-        wrong = [row for row in rows if _is_number(row.get("valid/wrong_bits_per_sequence"))]
-        thousands = first_below(curve_of_rows(wrong, "valid/wrong_bits_per_sequence"), config.solved_at)
+        key = f"valid/{TASKS[config.task].criterion.name}"
+        reached = [row for row in rows if _is_number(row.get(key))]
+        thousands = first_below(curve_of_rows(reached, key), config.solved_at)
         to_solve = None if thousands is None else 1000 * thousands
     return {
         "curves": {part: (thinned(curve), smoothed(curve)) for part, curve in curves.items()},

@@ -1,19 +1,18 @@
 """Which runs are of one setting, and what tells settings apart."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from experiments.config import Config, TrainConfig
 from experiments.files import UserError
 from experiments.models import label
-from experiments.paper_curves import paper_curves
+from experiments.paper_curves import curves_beside
 from experiments.recipes import recipe
 from experiments.stories.config import GENERATED, StoryConfig
 from experiments.stories.summary import NOT_SETTING as STORY_OWN
 from experiments.summary import NOT_SETTING as OWN
-from experiments.summary import PUBLISHED
+from experiments.summary import published_tests
 
 Setting = dict[str, Any]
 
@@ -54,7 +53,7 @@ def paper_curve(config: Config) -> list[tuple[float, float]]:
     if not is_papers(config):
         return []
     assert isinstance(config, TrainConfig)
-    return paper_curves(config.task).get(label(config), [])
+    return curves_beside(config.task).get(label(config), [])
 
 
 def paper_tests(config: Config) -> dict[str, float]:
@@ -62,7 +61,7 @@ def paper_tests(config: Config) -> dict[str, float]:
     if not is_papers(config):
         return {}
     assert isinstance(config, TrainConfig)
-    bits: dict[str, float] = json.loads(PUBLISHED.read_text())[config.task].get("bits", {}).get(label(config), {})
+    bits: dict[str, float] = published_tests(config.task).get("bits", {}).get(label(config), {})
     return bits
 
 

@@ -58,6 +58,8 @@ def sections(keys: Iterable[str]) -> dict[str, list[Chart]]:
         Chart("line", "Bits per validation sequence", ["valid/bits_per_sequence"], log_y=True),
         Chart("line", "Wrong bits per validation sequence", ["valid/wrong_bits_per_sequence"], log_y=True),
         Chart("line", "Validation error, %", ["valid/error_percent"]),
+        Chart("line", "Nats per scored step of validation", ["valid/nats_per_step"], log_y=True),
+        Chart("line", "Mean squared error of validation", ["valid/mse"], log_y=True),
         Chart("line", "Bits per validation character", ["valid/bits_per_character"]),
         Chart("line", "Training loss", ["train/loss"], log_y=True),
     ]
@@ -69,7 +71,7 @@ def sections(keys: Iterable[str]) -> dict[str, list[Chart]]:
     ]
     tests = [
         Chart("line", "Bit error rate by length", ["test/bit_error_rate"], x="test/length", log_x=True, log_y=True),
-        Chart("line", "Sequences without a wrong bit by length", ["test/exact_share"], x="test/length", log_x=True),
+        Chart("line", "Sequences exactly right by length", ["test/exact_share"], x="test/length", log_x=True),
         Chart("line", "Test error by length, %", ["test/error_percent"], x="test/length", log_x=True),
     ]
     by_task = sorted((key for key in known if key.startswith("test/error_percent/task-")), key=_number)

@@ -13,7 +13,7 @@ from experiments.figures.lengths import length_figure
 from experiments.figures.memory import Episode, memory_figure
 from experiments.figures.stories import AskedStory, attention_figure, gates_figure, task_error_figure
 from experiments.figures.story_curves import story_curve_figure
-from experiments.figures.style import MODELS, save_figure
+from experiments.figures.style import MODELS, Measure, save_figure
 from experiments.paper_curves import curve_of_rows, paper_curves
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Episode",
     "GrowthPanel",
     "LagPanel",
+    "Measure",
     "attention_figure",
     "curve_of_rows",
     "gates_figure",

@@ -1,8 +1,8 @@
-"""Bits per sequence over training: of one run, and of many seeds."""
+"""Learning curves, in bits per sequence or a task's own score: of one run, and of many seeds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from experiments.figures.style import (
     MODELS,
     WIDTH,
     Curves,
+    Measure,
     Rows,
     add_axes,
     error_scale,
@@ -27,44 +28,56 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+BITS = Measure("bits_per_sequence", "cross-entropy, bits per sequence", "bits")
+WRONG_BITS = Measure("wrong_bits_per_sequence", "wrong bits per sequence", "wrong bits per sequence")
+
+
 def learning_curve_figure(
     rows: Rows,
     published: Curves | None = None,
     title: str = "",
     *,
     model: str | None = None,
+    measure: Measure = BITS,
+    criterion: Measure = WRONG_BITS,
     solved_at: float | None = 0.01,
     optimum: float | None = None,
+    baseline: float | None = None,
 ) -> Figure:
-    """Bits per sequence over the sequences seen, from the rows of one metrics.jsonl.
+    """A score, bits per sequence unless another is given, over the sequences seen, from the rows of one metrics.jsonl.
 
     Training is drawn lightly with its running median in front, validation as points. Values that
     are not finite stand as crosses at the upper edge.
 
     published:   curves in (thousand sequences, bits) by model, as from `paper_curves`, drawn behind.
     model:       the name that gives the run its colour, see MODELS.
-    solved_at:   wrong bits per validation sequence; at the first validation with fewer the run counts as
+    measure:     what is drawn.
+    criterion:   what is compared with solved_at.
+    solved_at:   value of the criterion in validation; at the first validation below it the run counts as
                  solved, as for the trainer. None: no mark.
-    optimum:     the best possible bits per sequence, drawn as a line.
+    optimum:     the best possible value, drawn as a line.
+    baseline:    the value that needs no learning, drawn as a line.
     """
-    train = curve_of_rows(rows, "train/bits_per_sequence")
-    valid = curve_of_rows(rows)
-    wrong = curve_of_rows(rows, "valid/wrong_bits_per_sequence")
-    note = f"last validation: {valid[-1][1]:.3g} bits" if valid else ""
-    note += f", {wrong[-1][1]:.3g} wrong bits per sequence" if valid and wrong else ""
+    train = curve_of_rows(rows, f"train/{measure.name}")
+    valid = curve_of_rows(rows, f"valid/{measure.name}")
+    reached = curve_of_rows(rows, f"valid/{criterion.name}")
+    note = f"last validation: {valid[-1][1]:.3g} {measure.unit}" if valid else ""
+    if valid and reached and criterion != measure:
+        note += f", {reached[-1][1]:.3g} {criterion.unit}"
     colour = _look(model)[1]
     with styled():
-        figure, axes = _curve_axes(title, note, published)
+        figure, axes = _curve_axes(title, note, published, measure)
         if train:
             _draw_curve(axes, train, color=colour, alpha=0.3, linewidth=0.8, label="training")
             _draw_curve(axes, running_median(train), color=colour, linewidth=1.8, label="training, running median")
         if valid:
             look: dict[str, Any] = {"color": INK, "markerfacecolor": "white", "markersize": 4.0, "markeredgewidth": 1.0}
             axes.plot(*columns(valid), "o", label="validation", clip_on=False, zorder=4, **look)
-        _finish_curves(figure, axes, [train, valid], published, optimum)
-        when = None if solved_at is None else first_below(wrong, solved_at)
+        lines = {"best possible": optimum, "without learning": baseline}
+        _finish_curves(figure, axes, [train, valid], published, measure, lines)
+        when = None if solved_at is None else first_below(reached, solved_at)
         if when is not None:
-            _mark_solved(axes, when, f"under {solved_at:g} wrong bits in validation")
+            _mark_solved(axes, when, f"under {solved_at:g} {criterion.unit} in validation")
     return figure
 
 
@@ -74,12 +87,14 @@ def seeds_figure(
     title: str = "",
     *,
     model: str | None = None,
+    measure: Measure = BITS,
     target_bits: float | None = 0.1,
     optimum: float | None = None,
+    baseline: float | None = None,
 ) -> Figure:
     """One setting with many seeds: each seed thin, their median, and the band of their middle half.
 
-    curves: by seed, in (thousand sequences, bits per sequence), as from `curve_of_rows`. A seed that
+    curves: by seed, in (thousand sequences, value), as from `curve_of_rows`. A seed that
     stopped early counts in median and band with its last value; a value that is not finite counts as
     worse than all others and stands as a cross at the upper edge. The number of seeds that end at or
     below `target_bits` stands at the upper right. The other arguments are those of `learning_curve_figure`.
@@ -91,7 +106,7 @@ def seeds_figure(
         reached = sum(curve[-1][1] <= target_bits for curve in every if curve)
         note += f", {reached} at or below {target_bits:g} bits at the end"
     with styled():
-        figure, axes = _curve_axes(title, note, published)
+        figure, axes = _curve_axes(title, note, published, measure)
         x, quartiles = quartiles_of_seeds(every)
         if len(x):
             # A band that ends at infinity is drawn to far above the axes.
@@ -102,7 +117,8 @@ def seeds_figure(
         if len(x):
             middle = list(zip(x, quartiles[1], strict=True))
             _draw_curve(axes, middle, color=colour, linewidth=2.2, label="median of the seeds")
-        _finish_curves(figure, axes, every, published, optimum)
+        lines = {"best possible": optimum, "without learning": baseline}
+        _finish_curves(figure, axes, every, published, measure, lines)
     return figure
 
 
@@ -111,13 +127,13 @@ def _look(model: str | None) -> tuple[str, str]:
     return MODELS.get(model or "", (model or "", INK))
 
 
-def _curve_axes(title: str, note: str, published: Curves | None) -> tuple[Figure, Axes]:
+def _curve_axes(title: str, note: str, published: Curves | None, measure: Measure) -> tuple[Figure, Axes]:
     """Axes for learning curves with the published ones in the background and the note at the upper right."""
     figure = new_figure(770, title, 116)
     axes = add_axes(figure, 116, 96, 1044, 500)
     axes.set_title(note, loc="right", fontsize=8, color=GREY, pad=20)
     axes.set_xlabel("sequences seen in training, thousands")
-    axes.set_ylabel("cross-entropy, bits per sequence")
+    axes.set_ylabel(measure.words)
     axes.grid(True)
     for model, curve in (published or {}).items():
         words, colour = _look(model)
@@ -132,7 +148,12 @@ def _draw_curve(axes: Axes, curve: Sequence[tuple[float, float]], **look: Any) -
 
 
 def _finish_curves(
-    figure: Figure, axes: Axes, curves: Sequence[Curve], published: Curves | None, optimum: float | None
+    figure: Figure,
+    axes: Axes,
+    curves: Sequence[Curve],
+    published: Curves | None,
+    measure: Measure,
+    lines: Mapping[str, float | None],
 ) -> None:
     """Scales that hold our curves and where the published ones begin, marks for values not finite, and the key."""
     ours = [columns(curve) for curve in curves if curve]
@@ -149,11 +170,13 @@ def _finish_curves(
     if len(lost):
         label = f"not finite ({len(lost)} value{'' if len(lost) == 1 else 's'})"
         mark_lost(axes, lost, label)
-    if optimum is not None:
-        axes.axhline(optimum, color=INK, linewidth=1, linestyle=":", label=f"best possible, {optimum:.4g} bits")
+    levels = {words: level for words, level in lines.items() if level is not None}
+    for dashes, (words, level) in zip((":", "--"), levels.items(), strict=False):
+        label = f"{words}, {level:.4g} {measure.unit}"
+        axes.axhline(level, color=INK, linewidth=1, linestyle=dashes, label=label)
     # One point beyond the edge, since the line to it is seen.
     seen = [y[: np.searchsorted(x, end) + 1] for x, y in ours + theirs]
-    error_scale(axes, np.concatenate([*seen, [] if optimum is None else [optimum]]))
+    error_scale(axes, np.concatenate([*seen, [*levels.values()]]))
     if axes.get_legend_handles_labels()[1]:
         figure.legend(loc="lower left", bbox_to_anchor=(106 / WIDTH, 0.005), ncols=3, columnspacing=1.6)
 

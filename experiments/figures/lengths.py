@@ -18,6 +18,7 @@ from experiments.figures.style import (
     SHADE,
     SKY,
     VERMILION,
+    Measure,
     Rows,
     add_axes,
     error_scale,
@@ -31,23 +32,26 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ERRORS = {
-    "exact_share": "Sequences exactly right, %",
-    "bit_error_rate": "Wrong bits, share of scored bits",
-    "wrong_bits_per_sequence": "Wrong bits per sequence",
-}
+ERRORS = (
+    Measure("exact_share", "Sequences exactly right, %", "", percent=True),
+    Measure("bit_error_rate", "Wrong bits, share of scored bits", ""),
+    Measure("wrong_bits_per_sequence", "Wrong bits per sequence", ""),
+)
 # Not the colours of the models that are most often compared.
 LINES = ((INK, "o"), (ORANGE, "s"), (PURPLE, "^"), (SKY, "D"), (GREY, "v"), (BLUE, "P"), (GREEN, "X"))
 
 
-def length_figure(rows: Rows, trained_range: tuple[int, int], unit: str, title: str = "") -> Figure:
-    """Three errors over the test length: sequences exactly right, bit error rate, wrong bits per sequence.
+def length_figure(
+    rows: Rows, trained_range: tuple[int, int], unit: str, title: str = "", errors: Sequence[Measure] = ERRORS
+) -> Figure:
+    """Errors over the test length; unless others are given sequences exactly right, bit error rate, wrong bits.
 
-    rows:          one a test, with "length", "exact_share", "bit_error_rate", "wrong_bits_per_sequence",
-                   "sequences", and "num_slots", absent or None for a model without memory. Each
-                   number of slots is a line of its own.
+    rows:          one a test, with "length", the errors by their names, "sequences", and "num_slots", absent or
+                   None for a model without memory. Each number of slots is a line of its own. "baseline_" and the
+                   name of an error, where there, is what needs no learning, drawn as a dotted line.
     trained_range: shortest and longest length in training, shaded.
     unit:          what a length counts, such as "vectors".
+    errors:        a panel each.
 
     A test without an error is a hollow mark at 0, with the number of sequences in the key. A value
     that is missing or not finite is a cross at the upper edge. ValueError for lengths below 1.
@@ -59,22 +63,27 @@ def length_figure(rows: Rows, trained_range: tuple[int, int], unit: str, title: 
     lines = {count: LINES[k % len(LINES)] for k, count in enumerate(slots)}
     with styled():
         figure = new_figure(530, title, 80)
-        for k, (key, words) in enumerate(ERRORS.items()):
-            axes = add_axes(figure, 80 + 388 * k, 94, 310, 310)
-            axes.set_title(words)
+        pitch = 1164 // len(errors)
+        for k, error in enumerate(errors):
+            axes = add_axes(figure, 80 + pitch * k, 94, pitch - 78, 310)
+            axes.set_title(error.words)
             axes.grid(True, axis="y")
             for count, (colour, marker) in lines.items():
-                _draw_errors(axes, [row for row in rows if row.get("num_slots") == count], key, colour, marker)
-            if key == "exact_share":
+                _draw_errors(axes, [row for row in rows if row.get("num_slots") == count], error, colour, marker)
+            baseline = _baseline(rows, error)
+            if baseline[0]:
+                axes.plot(*baseline, color=INK, linewidth=1, linestyle=":", marker="_")
+            if error.percent:
                 axes.set_ylim(-4, 104)
             else:
-                error_scale(axes, np.array([_number(row, key) for row in rows]), finest=-9)
+                values = [_number(row, error.name) for row in rows]
+                error_scale(axes, np.array([*values, *baseline[1]]), finest=-9)
             axes.set_xlabel(f"test length, {unit}")
             _length_scale(axes, lengths, trained_range)
         if not rows:
             figure.text(0.5, 0.5, "no tests yet", ha="center", color=GREY)
         ends = " to ".join(dict.fromkeys(map(str, trained_range)))
-        _length_key(figure, rows, lines, f"{ends} {unit}")
+        _length_key(figure, rows, lines, f"{ends} {unit}", errors)
     return figure
 
 
@@ -83,13 +92,20 @@ def _number(row: Mapping[str, Any], key: str) -> float:
     return math.nan if value is None else float(value)
 
 
-def _draw_errors(axes: Axes, rows: Rows, key: str, colour: str, marker: str) -> None:
+def _baseline(rows: Rows, error: Measure) -> tuple[list[float], list[float]]:
+    """Lengths, and what needs no learning at each."""
+    name = f"baseline_{error.name}"
+    known = sorted({(float(row["length"]), float(row[name])) for row in rows if name in row})
+    return [length for length, _ in known], [value for _, value in known]
+
+
+def _draw_errors(axes: Axes, rows: Rows, measure: Measure, colour: str, marker: str) -> None:
     """One error of the tests with one number of slots; zeros hollow, what is not finite at the upper edge."""
     ordered = sorted(rows, key=lambda row: float(row["length"]))
     length = np.array([float(row["length"]) for row in ordered])
-    error = np.array([_number(row, key) for row in ordered])
+    error = np.array([_number(row, measure.name) for row in ordered])
     look: dict[str, Any] = {"color": colour, "marker": marker, "clip_on": False}
-    if key == "exact_share":
+    if measure.percent:
         axes.plot(length, 100 * error, markersize=4.5, linewidth=1.4, **look)
     else:
         axes.plot(length, error, markersize=4.5, linewidth=1.4, **look)
@@ -106,7 +122,13 @@ def _length_scale(axes: Axes, lengths: Sequence[float], trained: tuple[int, int]
     axes.axvspan(start, stop, color=SHADE, alpha=0.5, linewidth=0, zorder=0.5)
 
 
-def _length_key(figure: Figure, rows: Rows, lines: Mapping[int | None, tuple[str, str]], trained: str) -> None:
+def _length_key(
+    figure: Figure,
+    rows: Rows,
+    lines: Mapping[int | None, tuple[str, str]],
+    trained: str,
+    errors: Sequence[Measure],
+) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -115,13 +137,15 @@ def _length_key(figure: Figure, rows: Rows, lines: Mapping[int | None, tuple[str
         words = "no memory" if count is None else f"{count:,} slots"
         marks.append(Line2D([], [], color=colour, marker=marker, markersize=4.5, linewidth=1.4, label=words))
     marks.append(Patch(color=SHADE, alpha=0.5, linewidth=0, label=f"trained at {trained}"))
-    perfect = [row for row in rows if 0 in (row.get("bit_error_rate"), row.get("wrong_bits_per_sequence"))]
+    if any(_baseline(rows, error)[0] for error in errors):
+        marks.append(Line2D([], [], color=INK, linewidth=1, linestyle=":", label="without learning"))
+    perfect = [row for row in rows if any(row.get(error.name) == 0 for error in errors if not error.percent)]
     if perfect:
         counts = sorted(row["sequences"] for row in perfect if row.get("sequences"))
         words = " to ".join(dict.fromkeys(f"{count:,}" for count in counts[:1] + counts[-1:]))
         words = f"no error in {words} sequences" if words else "no error"
         look: dict[str, Any] = {"color": INK, "marker": "o", "markerfacecolor": "white", "markersize": 6}
         marks.append(Line2D([], [], linestyle="", label=words, **look))
-    if any(not math.isfinite(_number(row, key)) for row in rows for key in ERRORS):
+    if any(not math.isfinite(_number(row, error.name)) for row in rows for error in errors):
         marks.append(Line2D([], [], linestyle="", color=VERMILION, marker="x", markersize=5, label="not finite"))
     figure.legend(handles=marks, loc="lower center", bbox_to_anchor=(0.5, 0.0), ncols=5, columnspacing=1.6)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -25,16 +25,17 @@ class Episode:
     """One sequence and what a model did with it; numpy arrays, time first, without padding.
 
     inputs:        (time, input_size).
-    targets:       (time, output_size), zeros and ones.
-    outputs:       (time, output_size), probabilities of a one; may hold NaN.
+    targets:       (time, output_size), zeros and ones; of symbols a single one a step; or real numbers.
+    outputs:       (time, output_size), probabilities of a one, or the numbers; may hold NaN.
     mask:          (time,) bool, true where a prediction is scored.
     add:           (time, head, width), the vectors added to memory, or None.
     reads:         (time, head, width), the vectors read, or None.
     write_weights: (time, head, slot), or None.
     read_weights:  (time, head, slot), or None.
+    answer:        whether the targets are "bits", "symbols" or "numbers".
 
-    Of row `i` of an NTMTrace: outputs = trace.output[i].sigmoid(), add = trace.heads.add[i], the
-    others by their names. ValueError for shapes that do not fit and outputs outside 0 to 1.
+    Of row `i` of an NTMTrace: outputs = trace.output[i].sigmoid() for bits, add = trace.heads.add[i], the
+    others by their names. ValueError for shapes that do not fit and probabilities outside 0 to 1.
     """
 
     inputs: Array
@@ -45,11 +46,12 @@ class Episode:
     reads: Array | None = None
     write_weights: Array | None = None
     read_weights: Array | None = None
+    answer: Literal["bits", "symbols", "numbers"] = "bits"
 
     def __post_init__(self) -> None:
         steps = len(self.inputs)
         for name in self.__dataclass_fields__:
-            if getattr(self, name) is None:
+            if name == "answer" or getattr(self, name) is None:
                 continue
             axes = 1 if name == "mask" else 2 if name in ("inputs", "targets", "outputs") else 3
             array = np.asarray(getattr(self, name), dtype=bool if name == "mask" else float)
@@ -61,14 +63,34 @@ class Episode:
         slots = {array.shape[2] for array in _present(self.write_weights, self.read_weights)}
         if len(slots) > 1:
             raise ValueError(f"write_weights and read_weights must be over the same slots, not {sorted(slots)}")
-        if np.any((self.outputs < 0) | (self.outputs > 1)):
+        if self.answer != "numbers" and np.any((self.outputs < 0) | (self.outputs > 1)):
             raise ValueError("outputs must be probabilities from 0 to 1; these look like logits")
 
     @property
     def wrong(self) -> Array:
-        """(time, output_size) bool: scored and not on the right side of 1/2, as exactly 1/2 and NaN are not."""
-        right = np.where(self.targets > 0.5, self.outputs > 0.5, self.outputs < 0.5)
+        """(time, output_size) bool: scored, and of bits those that are not on the right side of 1/2, as exactly 1/2 and
+        NaN are not; of symbols those that should be the likeliest and are not; of numbers none.
+        """
+        ones = self.targets > 0.5
+        if self.answer == "numbers":
+            return np.zeros_like(ones)
+        if self.answer == "bits":
+            right = np.where(ones, self.outputs > 0.5, self.outputs < 0.5)
+        else:
+            right = ~ones | (self.outputs > np.where(ones, -np.inf, self.outputs).max(axis=1, keepdims=True))
         return ~right & self.mask[:, None]
+
+    @property
+    def note(self) -> str:
+        """In a few words how much of what is scored is wrong."""
+        steps = int(self.mask.sum())
+        if not steps:
+            return "no step is scored"
+        if self.answer == "numbers":
+            error = np.square(self.outputs - self.targets)[self.mask].mean()
+            return f"mean squared error {error:.3g}"
+        count = steps * self.targets.shape[1] if self.answer == "bits" else steps
+        return f"{self.wrong.sum():,} of {count:,} scored {self.answer} wrong"
 
 
 def memory_figure(episode: Episode, title: str = "") -> Figure:
@@ -127,7 +149,7 @@ class _MemoryPage:
 
     def draw_bits(self) -> None:
         """Inputs, targets and outputs, with what is wrong and what is not scored."""
-        episode, wrong = self.episode, self.episode.wrong
+        episode = self.episode
         low, high = colour_span(episode.inputs)
         axes = self.panel(0, self.bits_top, self.input_height, "Inputs", "channel")
         # Both maps are white at 0 and black at 1; below 0 is red.
@@ -135,16 +157,16 @@ class _MemoryPage:
         if (low, high) != (0, 1):
             self.bar(drawn, 0, self.bits_top, self.input_height)
         axes = self.panel(1, self.bits_top, self.output_height, "Targets", "channel")
-        self.image(axes, episode.targets, "Greys", 0, 1)
+        answers = np.concatenate([episode.targets, episode.outputs])
+        ends = (0.0, 1.0) if episode.answer != "numbers" else colour_span(answers)
+        self.image(axes, episode.targets, "Greys", *ends)
         self.shade_unscored(axes)
         top = self.bits_top + self.HEADER + self.output_height
         axes = self.panel(1, top, self.output_height, "Outputs", "channel")
-        drawn = self.image(axes, episode.outputs, "Greys", 0, 1)
-        self.bar(drawn, 1, top, self.output_height, "probability")
+        drawn = self.image(axes, episode.outputs, "Greys", *ends)
+        self.bar(drawn, 1, top, self.output_height, "value" if episode.answer == "numbers" else "probability")
         self.shade_unscored(axes)
-        scored = int(episode.mask.sum()) * wrong.shape[1]
-        note = f"{wrong.sum():,} of {scored:,} scored bits wrong" if scored else "no step is scored"
-        axes.set_title(note, loc="right", pad=4, fontsize=7.5, color=GREY)
+        axes.set_title(episode.note, loc="right", pad=4, fontsize=7.5, color=GREY)
         self.mark_wrong(axes)
 
     def mark_wrong(self, axes: Axes) -> None:
@@ -207,14 +229,11 @@ class _MemoryPage:
         episode = self.episode
         marks: list[Line2D | Patch] = []
         if episode.wrong.any():
-            marks.append(
-                Line2D(
-                    [], [], color=VERMILION, marker=self.wrong_mark, linestyle="none", markersize=5, label="wrong bit"
-                )
-            )
+            look: dict[str, Any] = {"color": VERMILION, "marker": self.wrong_mark, "markersize": 5}
+            marks.append(Line2D([], [], linestyle="none", label=f"wrong {episode.answer.removesuffix('s')}", **look))
         if not episode.mask.all():
             marks.append(Patch(color=SHADE, alpha=0.8, label="not scored"))
-        arrays = _present(*(getattr(episode, name) for name in episode.__dataclass_fields__))
+        arrays = _present(*(getattr(episode, name) for name in episode.__dataclass_fields__ if name != "answer"))
         if not all(np.isfinite(array).all() for array in arrays):
             marks.append(Patch(color=NOT_FINITE, label="not finite"))
         axes = add_axes(self.figure, self.LEFT, self.key_top, self.COLUMN, self.KEY)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,20 @@ Rows: TypeAlias = Sequence[Mapping[str, Any]]
 
 WIDTH, DPI = 1200, 150  # pixels, pixels an inch
 
+
+class Measure(NamedTuple):
+    """What a figure shows.
+
+    name: the key in a test, and in metrics after "train/" or "valid/".
+    words: on an axis or over a panel. unit: after a value. percent: whether a share is shown in percent.
+    """
+
+    name: str
+    words: str
+    unit: str
+    percent: bool = False
+
+
 # Colours that readers with any colour vision tell apart (Okabe and Ito).
 BLUE, VERMILION, GREEN = "#0072b2", "#d55e00", "#009e73"
 PURPLE, ORANGE, SKY = "#cc79a7", "#e69f00", "#56b4e9"
@@ -37,6 +51,8 @@ MODELS = {
     "gru": ("GRU", PURPLE),
     "ntm-gru": ("NTM, GRU controller", ORANGE),
     "ntm-rnn-tanh": ("NTM, tanh RNN controller", SKY),
+    "rnn-tanh": ("tanh RNN", "#6b7280"),
+    "rnn-relu": ("ReLU RNN", "#3c3c3c"),
 }
 
 STYLE = {

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch.nn import functional as F
 
 from experiments.config import TrainConfig
 from experiments.files import UserError
@@ -37,6 +38,7 @@ class SequenceInspector(Inspector):
             "unit": task.length_unit,
             "asks": ["length", "seed", *(["slots"] if self._memories() else [])],
             "channels": {"input": task.input_channels, "output": task.output_channels},
+            "answers": task.answer,
         }
 
     def choices(self, lengths: Sequence[int], seeds: Sequence[int], slots: Sequence[int]) -> Choices:
@@ -77,10 +79,13 @@ class SequenceInspector(Inspector):
         with slots_set(model, choice.slots), torch.inference_mode():
             check_room(f"--length {choice.length}", batch.input.size(1), width_of(model))
             trace = model.trace(batch.input)
-        scores = self.task.metrics(trace.output, batch)
+        wrong, output = self.task.wrong(trace.output, batch), self.task.predict(trace.output[0])
+        # Of several channels of one answer, the mistake is where the answer was given.
+        given = torch.ones_like(output) if wrong.size(-1) > 1 else F.one_hot(output.argmax(-1), output.size(-1))
         return {
-            "output": pack(torch.sigmoid(trace.output[0])),
-            "wrong": int(scores["wrong_bits"]),
-            "scored": int(scores["scored_bits"]),
+            "output": pack(output),
+            "mistakes": pack(wrong[0] * given),
+            "wrong": int(wrong.sum()),
+            "scored": int(batch.mask.sum()) * wrong.size(-1),
             **show_trace(trace),
         }

@@ -12,23 +12,18 @@ from experiments.dashboard.runs import Run
 from experiments.dashboard.settings import paper_tests
 from experiments.report.statistics import Interval, bootstrap, medians, quantile, success_interval
 from experiments.report.tables import Cell, Table
+from tasks import TASKS, Task
 
 _NEVER = "not reached"
 
 
-class Score(NamedTuple):
+class Shown(NamedTuple):
     """name: in the test table. words: its heading. scale: to what is shown. best: of several."""
 
     name: str
     words: str
     scale: float
     best: Callable[[Sequence[float]], float]
-
-
-_SCORES = (
-    Score("exact_share", "sequences exactly right, %", 100, max),
-    Score("bits_per_sequence", "bits per sequence", 1, min),
-)
 
 
 def sequence_tables(runs: Sequence[Run], places: Sequence[int]) -> list[Table]:
@@ -45,8 +40,15 @@ def sequence_tables(runs: Sequence[Run], places: Sequence[int]) -> list[Table]:
         judged = [(name, group) for name, group in named if group["solved"] is not None]
         if judged:
             tables.append(_solving(runs, judged, same[0]["subject"]))
-        tables += [table for score in _SCORES if (table := _by_length(runs, named, score, same[0]["subject"]))]
+        shown = _shown_scores(TASKS[same[0]["subject"]])
+        tables += [table for score in shown if (table := _by_length(runs, named, score, same[0]["subject"]))]
     return tables
+
+
+def _shown_scores(task: type[Task]) -> list[Shown]:
+    """Exact sequences, and the score of the learning curve."""
+    exact = Shown(task.exact.name, task.exact.words[0].lower() + task.exact.words[1:], 100, max)
+    return [exact, Shown(task.curve.name, task.curve.words.removeprefix("cross-entropy, "), 1, min)]
 
 
 def _name(group: dict[str, Any], same: Sequence[dict[str, Any]]) -> str:
@@ -80,16 +82,17 @@ def _solving(runs: Sequence[Run], groups: Sequence[tuple[str, dict[str, Any]]], 
             Cell(_count(solved[0]) if solved else _NEVER, None, members),
         ]
         rows.append([Cell(name), *cells])
+    under = " or ".join(f"{one:g}" for one in sorted(filter(None, limits)))
     notes = [
-        "Solved: validation under " + " or ".join(f"{one:g}" for one in sorted(filter(None, limits))) + " wrong bits a "
-        "sequence. A seed that never solved counts as infinitely many sequences in the median, the quartiles and the "
-        "bootstrap of the median (10,000 samples); the interval of the success rate is Wilson's."
+        f"Solved: validation under {under} {TASKS[subject].criterion.unit}. A seed that never solved counts as "
+        "infinitely many sequences in the median, the quartiles and the bootstrap of the median (10,000 samples); the "
+        "interval of the success rate is Wilson's."
     ]
     return Table(f"{subject}: seeds that solved it", head, rows, notes)
 
 
 def _by_length(
-    runs: Sequence[Run], groups: Sequence[tuple[str, dict[str, Any]]], score: Score, subject: str
+    runs: Sequence[Run], groups: Sequence[tuple[str, dict[str, Any]]], score: Shown, subject: str
 ) -> Table | None:
     """Quartiles, mean and best seed at every length; None where no run was tested."""
     lengths = sorted(
@@ -122,7 +125,7 @@ def _tests(
 
 
 def _score_rows(
-    name: str, by_length: dict[int, dict[int, float]], lengths: Sequence[int], score: Score
+    name: str, by_length: dict[int, dict[int, float]], lengths: Sequence[int], score: Shown
 ) -> list[list[Cell]]:
     """Three rows: quartiles, mean and deviation, best seed."""
     ways: list[tuple[str, Callable[[Sequence[float]], str]]] = [

@@ -18,6 +18,7 @@ from experiments.progress import BAR_WIDTH, duration, short
 from experiments.suite.folder import SuiteFolder
 from experiments.suite.jobs import SuiteJob
 from experiments.text.config import TextConfig
+from tasks import TASKS
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -29,6 +30,8 @@ LINE_EVERY = 60.0
 _SHOWN = {
     "train/loss": "loss",
     "valid/wrong_bits_per_sequence": "wrong bits",
+    "valid/error_percent": "valid error %",
+    "valid/mse": "valid mse",
     "valid/lowest_error_percent": "valid error %",
 }
 
@@ -76,7 +79,7 @@ class Follower:
         self.values.update(row)
         config, step = self._config, row["step"]
         if isinstance(config, TrainConfig):
-            wrong = row.get("valid/wrong_bits_per_sequence")
+            wrong = row.get(f"valid/{TASKS[config.task].criterion.name}")
             if isinstance(wrong, float) and config.solved_at is not None and wrong < config.solved_at:
                 self._last_step = min(self._last_step, step + config.cooldown_steps)
             self.share = step / self._last_step

@@ -108,19 +108,21 @@ function curvePanel(panel, groups) {
       hovertemplate: `paper, ${plain(data.models[group.model][0])}<br>%{x:,.4~g}: %{customdata:.4~g} bits<extra></extra>`,
     });
   }
-  const [what, title] = { bits: ["sequences", "bits a sequence"], "%": ["questions", "error %"], "bits/char": ["chunks", "bits a character"] }[unit];
   const ends = groups.map((group) => `${titleOf(group)} ends at ${digits(group.curves[part].middle.at(-1))} ${unit}`);
   draw(panel, traces, scale, `Learning curves of ${groups[0].subject}: ${ends.join("; ")}`, {
-    x: { title: { text: `thousand ${what} seen` }, range: [0, end * 1.02 || 1] },
-    y: { title: { text: title } },
+    x: { title: { text: `thousand ${groups[0].examples} seen` }, range: [0, end * 1.02 || 1] },
+    y: { title: { text: groups[0].words } },
   });
   keys(panel, groups.map((group) => [group, group.dash, settingOf(group)]));
 }
 
-/** What of a setting is drawn over length: its tests by the chosen score. */
+/** Whether a setting is one on stories, whose score is always the error. */
+const isStories = (group) => group.score === "error_percent";
+
+/** What of a setting is drawn over length: its tests by the task's own score, or of bits by the chosen one. */
 function lengthSeries(group) {
   return group.tests.map((one) => ({
-    ...one, values: one.scores[one.scores.error_percent ? "error_percent" : chosen.score],
+    ...one, values: one.scores[group.score ?? chosen.score],
   })).filter((one) => one.values);
 }
 
@@ -133,9 +135,10 @@ function overLengths(groups) {
 
 function lengthPanel(panel, groups) {
   const series = groups.flatMap((group) => lengthSeries(group).map((one, k) => ({ ...one, group, dash: group.dash + k })));
-  const stories = groups[0].unit !== "bits";
-  const unit = stories ? "%" : { bit_error_rate: "", wrong_bits_per_sequence: "wrong bits", bits_per_sequence: "bits" }[chosen.score];
-  const papers = !stories && chosen.score === "bits_per_sequence" ? groups.filter((group) => group.published_tests[0].length) : [];
+  const stories = isStories(groups[0]);
+  const own = groups[0].score !== null;
+  const unit = own ? groups[0].unit : { bit_error_rate: "", wrong_bits_per_sequence: "wrong bits", bits_per_sequence: "bits" }[chosen.score];
+  const papers = !own && chosen.score === "bits_per_sequence" ? groups.filter((group) => group.published_tests[0].length) : [];
   const seen = [...series.flatMap((one) => [...one.values.low, ...one.values.middle, ...one.values.high]),
     ...papers.flatMap((group) => group.published_tests[1])];
   const scale = makeScale(seen, true);
@@ -155,7 +158,7 @@ function lengthPanel(panel, groups) {
   for (const length of lengths) {
     if (!ticks.length || Math.log10(length / ticks.at(-1)) > span / 7) ticks.push(length);
   }
-  const words = stories ? "error %" : byId("score").selectedOptions[0].textContent;
+  const words = own ? groups[0].words : byId("score").selectedOptions[0].textContent;
   draw(panel, traces, scale, `Error by length of ${groups[0].subject}: ${words}`, {
     x: {
       title: { text: stories ? "sentences" : "length of the test sequences" }, type: "log", tickvals: ticks, ticktext: ticks.map(String), tickangle: 0,

@@ -211,8 +211,8 @@ function detailsRow(run) {
 function sortedRuns() {
   const value = COLUMNS.find(([key]) => key === chosen.sort.key)[2];
   const sign = chosen.sort.down ? -1 : 1;
-  // Runs without a value come last in both directions; bits, percent and bits a character are not compared.
-  const units = ["bits", "%", "bits/char"];
+  // Runs without a value come last in both directions; bits and other units are not compared.
+  const units = [...new Set(["bits", ...data.runs.map((run) => run.unit)])];
   const rank = (run) => (value(run) === null ? units.length : chosen.sort.key === "valid" ? units.indexOf(run.unit) : 0);
   return shownRuns().sort((a, b) => {
     if (rank(a) !== rank(b)) return rank(a) - rank(b);

@@ -95,7 +95,7 @@ function layPanel(number, view, about, panel) {
 }
 
 const verdict = (panel) => make("p", { class: panel.wrong ? "wrong" : "right" },
-  panel.wrong ? `✗ ${digits(panel.wrong)} of ${digits(panel.scored)} answered bits wrong` : `✓ all ${digits(panel.scored)} answered bits right`);
+  panel.wrong ? `✗ ${digits(panel.wrong)} of ${digits(panel.scored)} answered ${data.answers} wrong` : `✓ all ${digits(panel.scored)} answered ${data.answers} right`);
 
 /** Show a step, in all panels. */
 function goTo(step) {

@@ -27,8 +27,8 @@ function bitTable(view, panel, step) {
   const input = atStep(view.input, step);
   return make("table", { class: "bits" }, make("tbody", {},
     row("input", view.input, data.channels.input, (value, k, name) => shown(value, name, whole(input))),
-    row("target", view.target, data.channels.output, (value, k, name) => (scored ? shown(value, name, 0) : make("td", { class: "bit none" }, "·"))),
-    row("output", panel.output, data.channels.output, (value, k, name) => shown(value, name, 2, !scored ? "none" : isWrong(target[k], value) ? "wrong" : ""))));
+    row("target", view.target, data.channels.output, (value, k, name) => (scored ? shown(value, name, whole(target)) : make("td", { class: "bit none" }, "·"))),
+    row("output", panel.output, data.channels.output, (value, k, name) => shown(value, name, 2, !scored ? "none" : atStep(panel.mistakes, step)[k] ? "wrong" : ""))));
 }
 
 function headTable(panel, step) {
@@ -60,9 +60,10 @@ function inWords(view, panel, step) {
   const on = Array.from(atStep(view.input, step), (value, k) => (value && !/^bit/.test(data.channels.input[k]) ? data.channels.input[k] : null)).filter(Boolean);
   const start = scored ? ["It answers."] : [on.length ? `It reads: ${on.join(" and ")}.` : atStep(view.input, step).some(Boolean) ? "It reads a vector." : "It reads nothing and need not answer."];
   if (scored) {
-    const target = atStep(view.target, step);
-    const wrong = Array.from(atStep(panel.output, step)).filter((value, k) => isWrong(target[k], value)).length;
-    start.push(wrong ? ` ${wrong} of ${target.length} bits are wrong.` : ` All ${target.length} bits are right.`);
+    const wrong = atStep(panel.mistakes, step).filter(Boolean).length;
+    const count = data.channels.output.length;
+    if (data.answers === "bits") start.push(wrong ? ` ${wrong} of ${count} bits are wrong.` : ` All ${count} bits are right.`);
+    else start.push(wrong ? " Its answer is wrong." : " Its answer is right.");
   }
   return [start, ...(panel.heads ? inOrder(panel.heads).map((head) => wordsOfHead(panel, head, step)) : [])];
 }

@@ -36,7 +36,7 @@ function rowsOf(view, panel) {
   } else {
     bits("Input", view.input, data.channels.input);
     bits("Target", view.target, data.channels.output, { scored: view.mask });
-    bits("Output", panel.output, data.channels.output, { scored: view.mask, wrong: wrongBits(view, panel) });
+    bits("Output", panel.output, data.channels.output, { scored: view.mask, wrong: mistakesOf(panel) });
   }
   return [...rows, ...(panel.heads ? headRows(panel) : stateRows(panel))];
 }
@@ -69,20 +69,9 @@ const stateRows = (panel) => panel.states.map((state) => ({
 /** Write heads first: what is read was written before. */
 const inOrder = (heads) => [...heads.filter((head) => head.kind === "write"), ...heads.filter((head) => head.kind === "read")];
 
-/** [step, channel] of every scored output on the wrong side of 1/2, exactly 1/2 among them. */
-function wrongBits(view, panel) {
-  const [steps, size] = panel.output.shape;
-  const found = [];
-  for (let step = 0; step < steps; step += 1) {
-    if (!view.mask.values[step]) continue;
-    for (let channel = 0; channel < size; channel += 1) {
-      if (isWrong(atStep(view.target, step)[channel], atStep(panel.output, step)[channel])) found.push([step, channel]);
-    }
-  }
-  return found;
-}
-
-const isWrong = (target, output) => !(target > 0.5 ? output > 0.5 : output < 0.5);
+/** [step, channel] of every mistake. */
+const mistakesOf = (panel) => inRows(panel.mistakes.values, panel.mistakes.shape[1]).flatMap((row, step) => Array.from(row)
+  .flatMap((wrong, channel) => (wrong ? [[step, channel]] : [])));
 
 /** [first, last] of every stretch of steps that are not scored. */
 function unscored(mask) {
