@@ -270,3 +270,27 @@ def test_a_figure_of_norms_that_are_lost() -> None:
     assert low <= 1e-30
     assert 0.5 < high <= 1
     assert gradient_flow_figure(rows[2:], "all of them").axes[0].lines
+
+
+def test_learning_stands_beside_the_gradients_of_runs(tmp_path: Path, capsys: Capture) -> None:
+    looked = ["--gradient-flow-every", "10", "--steps", "20", "--valid-every", "10", "--tracker", "none"]
+    small = ["--hidden-size", "8", "--num-layers", "1", "--max-length", "12", "--batch-size", "4"]
+    for model in ("rnn-tanh", "lstm"):
+        args = ["train", "adding", "--model", model, *small, *looked, "--valid-sequences", "8"]
+        assert main([*args, "--out", str(tmp_path / model)]) == 0
+    args = ["train", "copy", *TINY, "--steps", "4", "--tracker", "none", "--out", str(tmp_path / "blind")]
+    assert main(args) == 0
+    capsys.readouterr()
+    runs = [str(tmp_path / model) for model in ("rnn-tanh", "lstm")]
+    assert main(["gradients", *runs, "--out", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == (tmp_path / "trained-gradients.md").read_text()
+    data = json.loads((tmp_path / "trained-gradients.json").read_text())
+    first, _ = data["table"]["rows"]
+    looks = [row for row in read_metrics(tmp_path / "rnn-tanh" / "metrics.jsonl") if "gradients/norm/lag-1" in row]
+    assert first[3]["value"] == pytest.approx(1 / 6)
+    assert first[5]["value"] == looks[0]["gradients/norm/lag-12"] / looks[0]["gradients/norm/lag-1"]
+    assert first[5]["runs"] == [runs[0]]
+    assert not (tmp_path / "gradients.md").exists()
+    assert struct.unpack(">II", (tmp_path / "trained-gradients.png").read_bytes()[16:24]) == (1200, 80 + 2 * 340)
+    assert main(["gradients", str(tmp_path / "blind"), "--out", str(tmp_path)]) == 2
+    assert "expected a run that was trained with --gradient-flow-every" in capsys.readouterr().err

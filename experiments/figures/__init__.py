@@ -7,7 +7,14 @@ no window and no figure that stays in memory, and the caller's matplotlib settin
 """
 
 from experiments.figures.curves import learning_curve_figure, seeds_figure
-from experiments.figures.gradients import LagPanel, gradient_flow_figure, propagation_figure
+from experiments.figures.gradients import (
+    LagPanel,
+    Learner,
+    flows_figure,
+    gradient_flow_figure,
+    norms_by_lag,
+    propagation_figure,
+)
 from experiments.figures.growth import GrowthPanel, growth_figure
 from experiments.figures.lengths import length_figure
 from experiments.figures.memory import Episode, memory_figure
@@ -22,15 +29,18 @@ __all__ = [
     "Episode",
     "GrowthPanel",
     "LagPanel",
+    "Learner",
     "Measure",
     "attention_figure",
     "curve_of_rows",
+    "flows_figure",
     "gates_figure",
     "gradient_flow_figure",
     "growth_figure",
     "learning_curve_figure",
     "length_figure",
     "memory_figure",
+    "norms_by_lag",
     "paper_curves",
     "propagation_figure",
     "save_figure",

@@ -12,23 +12,29 @@ from experiments.figures.style import (
     BLUE,
     GREEN,
     GREY,
+    INK,
     ORANGE,
     PURPLE,
     SKY,
     VERMILION,
+    WIDTH,
     Array,
+    Measure,
     Rows,
     add_axes,
+    error_scale,
     new_figure,
     numbered_log_scale,
     styled,
 )
+from experiments.paper_curves import columns, curve_of_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _COLOURS = (BLUE, GREEN, VERMILION, PURPLE, ORANGE, SKY)
+_NORM = "gradients/norm/lag-"
 # Powers of ten that are shown, and the resolution of float32.
 _LOWEST, _HIGHEST, _FLOAT32 = -20.0, 10.0, math.log10(2**-23)
 
@@ -64,40 +70,88 @@ def propagation_figure(panels: Sequence[LagPanel], title: str, note: str) -> Fig
     return figure
 
 
+class Learner(NamedTuple):
+    """A run beside others in `flows_figure`.
+
+    title:    over its two panels.
+    rows:     of its metrics.jsonl, some with gradients/norm/lag-K.
+    measure:  what its learning curve shows.
+    baseline: the value that needs no learning, None where there is none.
+    """
+
+    title: str
+    rows: Rows
+    measure: Measure
+    baseline: float | None
+
+
 def gradient_flow_figure(rows: Rows, title: str) -> Figure:
     """Norms of the loss's gradient by the state over the steps back from the end: a curve for each logged step.
 
     rows: of one metrics.jsonl, those with gradients/norm/lag-K among them; later curves are darker. A norm that is
           zero or not finite is left out.
     """
-    prefix = "gradients/norm/lag-"
-    curves = {
-        int(row["step"]): sorted((int(key.removeprefix(prefix)), row[key]) for key in row if key.startswith(prefix))
-        for row in rows
-        if f"{prefix}1" in row
-    }
     with styled():
-        from matplotlib import colormaps
-        from matplotlib.cm import ScalarMappable
-        from matplotlib.colors import Normalize
-
         figure = new_figure(620, title, 100)
-        axes = add_axes(figure, 100, 96, 920, 420)
-        steps = np.array(list(curves))
-        shades = ScalarMappable(Normalize(steps[0], steps[-1]), colormaps["viridis_r"])
-        for points, colour in zip(curves.values(), shades.to_rgba(steps), strict=True):
-            lags, norms = np.array(points).T
-            seen = np.where(np.isfinite(norms) & (norms > 0), norms, np.nan)
-            axes.plot(lags, seen, color=colour, linewidth=1.3, marker="o", markersize=3)
-        _decades(axes, [norm for points in curves.values() for _, norm in points])
-        ends = [lag for lag, _ in next(iter(curves.values()))]
-        numbered_log_scale(axes, ends, (ends[0], ends[-1]))
-        axes.set_title("gradient of a sequence's loss by the state, on a few fixed sequences")
-        axes.set_xlabel("steps back from the end of the sequence")
-        axes.set_ylabel("norm")
-        axes.grid(True, axis="y")
-        figure.colorbar(shades, cax=add_axes(figure, 1060, 96, 18, 420), label="training step")
+        _draw_flow(add_axes(figure, 100, 96, 920, 420), add_axes(figure, 1060, 96, 18, 420), rows)
     return figure
+
+
+def flows_figure(learners: Sequence[Learner], title: str) -> Figure:
+    """What runs learned, beside how far gradients reached back in them: a row of two panels a run."""
+    height = 340
+    with styled():
+        figure = new_figure(80 + height * len(learners), title, 92)
+        for row, one in enumerate(learners):
+            top = 104 + height * row
+            figure.text(92 / WIDTH, 1 - (top - 34) / (80 + height * len(learners)), one.title, fontweight="bold")
+            _draw_learning(add_axes(figure, 92, top, 440, 200), one)
+            _draw_flow(add_axes(figure, 640, top, 440, 200), add_axes(figure, 1100, top, 14, 200), one.rows)
+    return figure
+
+
+def _draw_learning(axes: Axes, one: Learner) -> None:
+    train, valid = (curve_of_rows(one.rows, f"{part}/{one.measure.name}") for part in ("train", "valid"))
+    if train:
+        axes.plot(*columns(train), label="training", color=BLUE, linewidth=1, alpha=0.6)
+    if valid:
+        axes.plot(*columns(valid), "o", label="validation", color=INK, markersize=3)
+    levels = [] if one.baseline is None else [one.baseline]
+    for level in levels:
+        axes.axhline(level, color=INK, linewidth=1, linestyle=":", label=f"without learning, {level:.4g}")
+    error_scale(axes, np.array([value for curve in (train, valid) for _, value in curve] + levels))
+    axes.set_xlabel("sequences seen in training, thousands")
+    axes.set_ylabel(one.measure.words)
+    axes.grid(True, axis="y")
+    axes.legend(loc="best", fontsize=7)
+
+
+def _draw_flow(axes: Axes, key: Axes, rows: Rows) -> None:
+    """Gradient norms over lags, a curve for each look, and the key of their colours."""
+    from matplotlib import colormaps
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    curves = {int(row["step"]): norms_by_lag(row) for row in rows if f"{_NORM}1" in row}
+    steps = np.array(list(curves))
+    shades = ScalarMappable(Normalize(steps[0], steps[-1]), colormaps["viridis_r"])
+    for points, colour in zip(curves.values(), shades.to_rgba(steps), strict=True):
+        lags, norms = np.array(list(points.items())).T
+        seen = np.where(np.isfinite(norms) & (norms > 0), norms, np.nan)
+        axes.plot(lags, seen, color=colour, linewidth=1.3, marker="o", markersize=3)
+    _decades(axes, [norm for points in curves.values() for norm in points.values()])
+    ends = list(next(iter(curves.values())))
+    numbered_log_scale(axes, ends, (ends[0], ends[-1]))
+    axes.set_title("gradient of a sequence's loss by the state, on a few fixed sequences")
+    axes.set_xlabel("steps back from the end of the sequence")
+    axes.set_ylabel("norm")
+    axes.grid(True, axis="y")
+    key.figure.colorbar(shades, cax=key, label="training step")
+
+
+def norms_by_lag(row: Mapping[str, float]) -> dict[int, float]:
+    """Of a row of metrics the gradient norms by lag, ascending; none where it has not looked."""
+    return dict(sorted((int(key.removeprefix(_NORM)), row[key]) for key in row if key.startswith(_NORM)))
 
 
 def _draw_panel(axes: Axes, panel: LagPanel) -> None:

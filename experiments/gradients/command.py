@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tyro
 from numpy.typing import NDArray
 
 from experiments.command_line import parse
@@ -18,6 +19,7 @@ from experiments.files import UserError, write_whole
 from experiments.gradients.measuring import Clipped, clipping, lags_of, propagated
 from experiments.gradients.networks import ABOUT, AT_REST, DRIVEN, GATED, NETWORKS, Network
 from experiments.gradients.tables import clipping_table, plain, propagation_table
+from experiments.gradients.trained import compare_runs
 from experiments.report.tables import Table
 from experiments.run_folder import RUNS, versions
 from experiments.running import prepare
@@ -30,8 +32,12 @@ Curves = Mapping[str, NDArray[np.float64]]
 class GradientsOptions:
     """Show how far gradients reach back through time in untrained networks: plain, gated, and with a memory.
 
-    Writes OUT/gradients.md, .json and .png.
+    Writes OUT/gradients.md, .json and .png. With runs, that were trained with --gradient-flow-every, their learning
+    curves beside their gradients: OUT/trained-gradients.md, .json and .png, and nothing of untrained networks.
     """
+
+    runs: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Run folders; none for untrained networks."""
 
     steps: int = 500
     """The most steps that a gradient goes back."""
@@ -65,19 +71,26 @@ def gradients(args: Sequence[str]) -> int:
     options.check()
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
+    made_by = shlex.join(["python", "-m", "experiments", "gradients", *args])
+    if options.runs:
+        text, data = compare_runs(options.runs, out, made_by)
+        return _tell(data if options.json else text, out / "trained-gradients")
     prepare("cpu", 1)
     terms, clipped = _measured(options)
     lags = lags_of(options.steps)
     tables = [propagation_table(terms, lags), clipping_table(clipped, options.steps, options.clip_norm)]
-    made_by = shlex.join(["python", "-m", "experiments", "gradients", *args])
     text = _markdown(tables, options, made_by)
     data = json.dumps(_data(options, made_by, lags, terms, clipped), indent=1, allow_nan=False) + "\n"
     write_whole(out / "gradients.md", text)
     write_whole(out / "gradients.json", data)
     save_figure(_figure(options, lags, terms, clipped), out / "gradients.png")
-    print(data if options.json else text, end="")
+    return _tell(data if options.json else text, out / "gradients")
+
+
+def _tell(text: str, files: Path) -> int:
+    print(text, end="")
     for ending in ("md", "json", "png"):
-        print(out / f"gradients.{ending}", file=sys.stderr)
+        print(f"{files}.{ending}", file=sys.stderr)
     return 0
 
 
