@@ -122,8 +122,9 @@ def _draw_learning(axes: Axes, one: Learner) -> None:
     error_scale(axes, np.array([value for curve in (train, valid) for _, value in curve] + levels))
     axes.set_xlabel("sequences seen in training, thousands")
     axes.set_ylabel(one.measure.words)
+    axes.set_title("learning curve")
     axes.grid(True, axis="y")
-    axes.legend(loc="best", fontsize=7)
+    axes.legend(loc="best", fontsize=7, frameon=True, framealpha=0.9, edgecolor="none")
 
 
 def _draw_flow(axes: Axes, key: Axes, rows: Rows) -> None:
@@ -142,7 +143,7 @@ def _draw_flow(axes: Axes, key: Axes, rows: Rows) -> None:
     _decades(axes, [norm for points in curves.values() for norm in points.values()])
     ends = list(next(iter(curves.values())))
     numbered_log_scale(axes, ends, (ends[0], ends[-1]))
-    axes.set_title("gradient of a sequence's loss by the state, on a few fixed sequences")
+    axes.set_title("gradient of a sequence's loss by the state")
     axes.set_xlabel("steps back from the end of the sequence")
     axes.set_ylabel("norm")
     axes.grid(True, axis="y")
