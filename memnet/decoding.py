@@ -79,7 +79,7 @@ def beam_search(
     batch_size = len(word)
     first = torch.arange(batch_size, device=word.device).unsqueeze(1) * beam
     state = map_state(lambda part: part.repeat_interleave(beam, 0), state)
-    words, going = word[..., None][..., :0], word == 0
+    words, going = word.new_zeros(batch_size, beam, 0), word == 0
     total: Tensor | None = None
     while words.size(-1) < max_words and bool(going.any()):
         logits, state = step(word.flatten(), state)
