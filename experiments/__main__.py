@@ -8,9 +8,11 @@ HELP = """usage: python -m experiments COMMAND ...
   train TASK [options]     train a model until it solves the task, test it, draw it
   train babi --task 1-20   train on stories and questions: bAbI, generated or released; or world-model
   train text --text FILE   train a character-level language model on any text, or on one of our making
+  train translate          train on translation, of two invented languages or your own files
   train TASK --seeds 10    train several seeds at once, each in a run folder of its own
   train --resume RUN       continue a run, bit for bit, or a folder of several seeds
   evaluate RUN [options]   test a run at other lengths or with more memory, or on other stories or text
+  translate RUN [TEXT]     translate sentences, or the lines of the standard input
   sample RUN [options]     let a model of text write, from a prompt, at a temperature
   ask RUN                  tell a model of stories a story and ask it questions
   show RUN [options]       draw a run's figures again
@@ -69,6 +71,7 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
     from experiments.summary import summarize
     from experiments.sync import sync
     from experiments.text.sampling import sample
+    from experiments.translation.translate import translate
 
     def recipes(args: Sequence[str]) -> int:
         print(table(), story_table(), sep="\n\n")
@@ -79,6 +82,7 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
         "evaluate": commands.evaluate,
         "ask": ask,
         "sample": sample,
+        "translate": translate,
         "show": commands.show,
         "summarize": summarize,
         "report": report,

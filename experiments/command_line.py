@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import dataclasses
 import io
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TypeVar
 
 import tyro
 
-from experiments.config import CHANGEABLE, STORY_TASKS, TEXT_TASKS, Config, TrainConfig, from_yaml, kind_of
+from experiments.config import ALL_TASKS, CHANGEABLE, STORY_TASKS, Config, TrainConfig, from_yaml, kind_of
 from experiments.fields import option
 from experiments.files import UserError
 from experiments.names import nearest
@@ -22,11 +21,9 @@ from experiments.stories.config import StoryConfig
 from experiments.stories.data import settled
 from experiments.stories.recipes import story_recipe
 from experiments.text.config import TextConfig
-from tasks import TASKS
+from experiments.translation.config import TranslateConfig
 
 Options = TypeVar("Options")
-
-_TASKS = (*TASKS, *STORY_TASKS, *TEXT_TASKS)
 
 
 def parse(
@@ -74,25 +71,26 @@ def parse_train(args: Sequence[str]) -> Config:
         start = _from_file(Path(given.config), task)
     elif task is not None:
         _check_task(task)
-        if task in TEXT_TASKS:
-            start = TextConfig("text")
-        elif task in STORY_TASKS:
+        kind = kind_of(task)
+        if kind is TrainConfig:
+            start = recipe(given.recipe or "default", task)
+        elif kind is StoryConfig:
             start = story_recipe(given.recipe or "default", task, given.model)
         else:
-            start = recipe(given.recipe or "default", task)
+            start = kind(task)  # type: ignore[arg-type]
     elif {"-h", "--help"} & set(args):
         start = TrainConfig(task="copy")
     else:
         raise UserError(
-            f"train needs a task first, as in `python -m experiments train copy`; there are {', '.join(_TASKS)}"
+            f"train needs a task first, as in `python -m experiments train copy`; there are {', '.join(ALL_TASKS)}"
         )
     return _checked(parse(type(start), "train", args, start))
 
 
-def names_run(kind: type[Config], args: Sequence[str]) -> bool:
-    """Whether the arguments of a command name a run with this kind of configuration."""
-    runs = (Path(arg) for arg in args if (Path(arg) / "config.yaml").is_file())
-    return any(isinstance(from_yaml(run / "config.yaml"), kind) for run in runs)
+def kind_of_run(args: Sequence[str]) -> type[Config]:
+    """The kind of configuration of the run that the arguments of a command name; TrainConfig where they name none."""
+    files = (Path(arg) / "config.yaml" for arg in args)
+    return next((type(from_yaml(file)) for file in files if file.is_file()), TrainConfig)
 
 
 def _from_file(path: Path, task: str | None) -> Config:
@@ -107,8 +105,8 @@ def _from_file(path: Path, task: str | None) -> Config:
 
 
 def _check_task(name: str) -> None:
-    if name not in _TASKS:
-        raise UserError(f"no task is called {name!r}{nearest(name, _TASKS)}")
+    if name not in ALL_TASKS:
+        raise UserError(f"no task is called {name!r}{nearest(name, ALL_TASKS)}")
 
 
 def _resumed(run: str, args: Sequence[str]) -> Config:
@@ -128,8 +126,8 @@ def _resumed(run: str, args: Sequence[str]) -> Config:
 def _checked(config: Config) -> Config:
     if isinstance(config, StoryConfig):
         config = settled(config)
-    if isinstance(config, TextConfig) and not config.made:
-        config = dataclasses.replace(config, text=os.path.abspath(config.text))
+    elif isinstance(config, TextConfig | TranslateConfig):
+        config = config.settled()
     config.check()
     return config
 

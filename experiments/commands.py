@@ -9,12 +9,13 @@ from typing import Any
 import tyro
 
 from experiments.checkpoint import save_weights
-from experiments.command_line import names_run, parse, parse_train
-from experiments.config import Config
+from experiments.command_line import kind_of_run, parse, parse_train
+from experiments.config import Config, TrainConfig
 from experiments.evaluation import same_test, table, test_at
 from experiments.failures import Failures
 from experiments.fields import check_least
 from experiments.files import UserError, write_whole
+from experiments.kinds import KINDS
 from experiments.loading import load_run
 from experiments.metrics import write_rows
 from experiments.models import backend_line, check_model, label, make_task, training_lengths
@@ -22,10 +23,6 @@ from experiments.pictures import draw_run
 from experiments.progress import Progress
 from experiments.run_folder import RunFolder, command, versions
 from experiments.running import prepare, run_training
-from experiments.stories import commands as stories
-from experiments.stories.config import StoryConfig
-from experiments.text import commands as text
-from experiments.text.config import TextConfig
 from experiments.together import find_group, resume_seeds, train_seeds
 from experiments.training import Trainer
 from memnet import NTM, SequenceModule
@@ -42,10 +39,8 @@ def train(args: Sequence[str]) -> int:
     if config.seeds is not None:
         refuse_impossible(config)
         return train_seeds(config, args)
-    if isinstance(config, StoryConfig):
-        return stories.train(config)
-    if isinstance(config, TextConfig):
-        return text.train(config)
+    if not isinstance(config, TrainConfig):
+        return KINDS[type(config)].train(config)
     refuse_impossible(config)
     task = make_task(config.task)
     return run_training(
@@ -58,12 +53,9 @@ def train(args: Sequence[str]) -> int:
 
 
 def refuse_impossible(config: Config) -> None:
-    """UserError for what no run can be, before there is a folder: sizes of models, lengths, stories."""
-    if isinstance(config, StoryConfig):
-        stories.possible_data(config)
-        return
-    if isinstance(config, TextConfig):
-        text.possible_data(config)
+    """UserError for what no run can be, before there is a folder: sizes of models, lengths, data."""
+    if not isinstance(config, TrainConfig):
+        KINDS[type(config)].possible_data(config)
         return
     task = make_task(config.task)
     check_model(config, task)
@@ -74,7 +66,7 @@ def refuse_impossible(config: Config) -> None:
 class EvaluateOptions:
     """Test a trained run at any length; the table is printed and kept in the run's evaluation.json.
 
-    A run on stories or on text has options of its own: see `evaluate RUN --help`.
+    A run on stories, text or translation has options of its own: see `evaluate RUN --help`.
     """
 
     run: tyro.conf.Positional[str]
@@ -101,10 +93,8 @@ class EvaluateOptions:
 
 def evaluate(args: Sequence[str]) -> int:
     """Test a run and print the table."""
-    if names_run(StoryConfig, args):
-        return stories.evaluate(args)
-    if names_run(TextConfig, args):
-        return text.evaluate(args)
+    if (kind := kind_of_run(args)) in KINDS:
+        return KINDS[kind].evaluate(args)
     options = parse(EvaluateOptions, "evaluate", args)
     check_least(options, 1, "sequences", "batch_size", "repeats", "num_slots", "threads")
     check_least(options, 0, "seed")
@@ -144,10 +134,8 @@ class ShowOptions:
 
 def show(args: Sequence[str]) -> int:
     """Draw a run's figures and print where they are."""
-    if names_run(StoryConfig, args):
-        return stories.show(args)
-    if names_run(TextConfig, args):
-        return text.show(args)
+    if (kind := kind_of_run(args)) in KINDS:
+        return KINDS[kind].show(args)
     options = parse(ShowOptions, "show", args)
     _check_length(options.length)
     prepare("cpu", 1)

@@ -12,25 +12,27 @@ from experiments.fields import check_least, check_positive, from_fields, saved_f
 from experiments.files import UserError
 from experiments.stories.config import StoryConfig, StoryTask
 from experiments.text.config import TextConfig, TextTask
+from experiments.translation.config import TranslateConfig, TranslationTask
 from memnet.cells import ControllerName, RecurrentInit
 from memnet.ntm import Addressing, MemoryInit, ReadOrder, WeightsInit
 from memnet.sequence import Backend
+from tasks import TASKS, BitTask
 
 ModelName = Literal["ntm", "rnn-tanh", "rnn-relu", "lstm", "gru"]
 # What a resumed run may have other than the run it continues.
 CHANGEABLE = (
     *("steps", "tracker", "wandb_mode", "threads", "picture_every", "gradient_flow_every"),
     *("test_sequences", "epochs", "test_questions", "babi_data", "text"),
+    *("source", "target", "parallel", "test_sentences", "beam", "beam_normalization"),
 )
 STORY_TASKS: tuple[str, ...] = get_args(StoryTask)
-TEXT_TASKS: tuple[str, ...] = get_args(TextTask)
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """Train a model on a task until it is solved, then test it beyond the lengths it was trained on.
 
-    Stories and text have options of their own: see `train babi --help`, and so for world-model and text.
+    Others have options of their own: see `train babi --help`, and so for world-model, text and translate.
     """
 
     task: tyro.conf.Positional[str]
@@ -155,6 +157,26 @@ class TrainConfig:
     threads: int = 1
     """CPU threads; on small matrices more than one is slower."""
 
+    kind, examples = "sequences", "sequences"
+    """What it is about, and what one example of it is called; no options."""
+
+    @property
+    def measured(self) -> tuple[str, str, str]:
+        """In what learning is measured: the end of a metric's name, the unit, and that on an axis."""
+        curve = TASKS[self.task].curve
+        words = "bits a sequence" if issubclass(TASKS[self.task], BitTask) else curve.words
+        return curve.name, curve.unit, words
+
+    @property
+    def solved_by(self) -> str:
+        """The metric that --solved-at is a limit of."""
+        return f"valid/{TASKS[self.task].criterion.name}"
+
+    @property
+    def subject(self) -> str:
+        """What exactly is learned."""
+        return self.task
+
     @property
     def label(self) -> str:
         """What is learned by which kind of model, for folders: copy-ntm."""
@@ -185,14 +207,22 @@ class TrainConfig:
         return saved_fields(self)
 
 
-Config: TypeAlias = TrainConfig | StoryConfig | TextConfig
+Config: TypeAlias = TrainConfig | StoryConfig | TextConfig | TranslateConfig
+# Those that say what solved is, and may end early.
+JudgedConfig: TypeAlias = TrainConfig | TranslateConfig
+
+# Tasks whose configuration is no TrainConfig.
+_KINDS: dict[str, type[Config]] = {
+    **dict.fromkeys(STORY_TASKS, StoryConfig),
+    **dict.fromkeys(get_args(TextTask), TextConfig),
+    **dict.fromkeys(get_args(TranslationTask), TranslateConfig),
+}
+ALL_TASKS = (*TASKS, *_KINDS)
 
 
 def kind_of(task: str) -> type[Config]:
     """The kind of configuration that a task has."""
-    if task in TEXT_TASKS:
-        return TextConfig
-    return StoryConfig if task in STORY_TASKS else TrainConfig
+    return _KINDS.get(task, TrainConfig)
 
 
 def to_yaml(config: Config) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 from typing import Any, Literal, TypeVar, get_args
 
 from experiments.files import UserError
@@ -39,6 +40,12 @@ def from_fields(kind: type[Configuration], content: dict[str, Any], source: str)
             raise UserError(f"{source}: {name} cannot be {value!r}")
         values[name] = value
     return kind(**values)
+
+
+def absolute_paths(config: Configuration, *names: str) -> Configuration:
+    """The configuration with the paths in these fields made absolute, so that it means the same everywhere."""
+    paths = {name: os.path.abspath(path) for name in names if (path := getattr(config, name)) is not None}
+    return dataclasses.replace(config, **paths)  # type: ignore[type-var]
 
 
 def check_least(config: Any, minimum: int, *names: str) -> None:

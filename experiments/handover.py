@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.config import Config, TrainConfig
+from experiments.config import Config, JudgedConfig, TrainConfig
 from experiments.metrics import read_metrics
 from experiments.models import label, make_task
 from experiments.run_folder import RunFolder
@@ -16,8 +16,11 @@ from experiments.stories.config import StoryConfig
 from experiments.stories.tables import FAILED
 from experiments.text.config import TextConfig
 from experiments.tracking import TRAINING_PICTURES, Picture, Tracker
+from experiments.translation.config import TranslateConfig
 
 Row = dict[str, Any]
+
+_TRANSLATION_SCORES = ("exact_share", "beam_exact_share", "bleu", "beam_bleu")
 
 
 def names_for_tracker(config: Config, stories: str = "") -> tuple[str, list[str]]:
@@ -72,7 +75,7 @@ def outcome(config: Config, tests: Sequence[Row], result: Row) -> Row:
     for row, scores in _scored_tests(config, tests, result):
         place = row["part"] if "part" in row else f"task-{row['task']}" if "task" in row else f"length-{row['length']}"
         values |= {f"test/{name}/{place}": score for name, score in scores.items()}
-    if isinstance(config, TrainConfig):
+    if isinstance(config, JudgedConfig):
         if config.solved_at is not None:
             solved = result["sequences_to_solve"]
             values |= {"outcome/solved": int(solved is not None)}
@@ -96,6 +99,10 @@ def _scored_tests(config: Config, tests: Sequence[Row], result: Row) -> list[tup
     if isinstance(config, TextConfig):
         rows = [row for row in tests if row["text"] == result["trained_on"]]
         return [(row, {"bits_per_character": row["bits_per_character"]}) for row in rows]
+    if isinstance(config, TranslateConfig):
+        trained = (result["trained_on"], config.beam, config.beam_normalization)
+        rows = [row for row in tests if (row["tested_on"], row["beam"], row["normalization"]) == trained]
+        return [(row, {name: row[name] for name in _TRANSLATION_SCORES if row[name] is not None}) for row in rows]
     chosen = result["selection"]["chosen"]
     rows = [row for row in tests if row["tested_on"] == row["trained_on"]]
     return [(row, {"error_percent": row["errors"][chosen]}) for row in rows]

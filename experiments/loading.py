@@ -7,8 +7,6 @@ from experiments.config import TrainConfig
 from experiments.files import UserError
 from experiments.models import make_model, make_task
 from experiments.run_folder import RunFolder
-from experiments.stories.config import StoryConfig
-from experiments.text.config import TextConfig
 from memnet import SequenceModule
 from tasks import Task
 
@@ -20,10 +18,8 @@ def load_run(run: str | Path, device: str = "cpu") -> tuple[TrainConfig, Task, S
     """
     folder = RunFolder(run)
     config = folder.read_config()
-    if isinstance(config, StoryConfig):
-        raise UserError(f"{folder.path} is a run on stories; experiments.stories.loading.load_story_run loads it")
-    if isinstance(config, TextConfig):
-        raise UserError(f"{folder.path} is a run on text; experiments.text.models.load_text_run loads it")
+    if not isinstance(config, TrainConfig):
+        raise UserError(f"{folder.path} is a run on {config.kind}; what loads it is in experiments.{config.kind}")
     task = make_task(config.task)
     model = make_model(config, task)
     load_weights(folder.weights if folder.weights.exists() else folder.checkpoint, model)

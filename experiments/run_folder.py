@@ -6,9 +6,9 @@ checkpoint.safetensors   everything that --resume needs, always the latest
 weights.safetensors      the model's weights alone, after training
 result.json              how the run ended, with versions and commit
 evaluation.json          the test table
-vocabulary.json          runs on stories: the words, in the order of their numbers, and the sizes that follow from them;
-                         runs on text: the characters
-failures.jsonl           sequences of the tests with wrong bits; runs on stories have answers.jsonl instead
+vocabulary.json          runs on stories or translation: the words, in the order of their numbers, and the sizes that
+                         follow from them; runs on text: the characters
+failures.jsonl           sequences of the tests with wrong bits; runs on stories or translation have answers.jsonl
 figures/                 pictures
 figures/training/        pictures by step, always of the same sequence or questions
 """

@@ -21,7 +21,6 @@ from experiments.pictures import measure_of
 from experiments.run_folder import RunFolder, versions
 from experiments.stories.config import StoryConfig
 from experiments.stories.summary import summarize_stories
-from experiments.text.config import TextConfig
 from tasks import Score, Task
 
 PUBLISHED = [Path(__file__).parent / "published" / name for name in ("ntm_tests.json", "long_tests.json")]
@@ -50,8 +49,9 @@ def summarize(args: Sequence[str]) -> int:
         raise UserError("summarize needs at least one run folder")
     folders = [RunFolder(run) for run in options.runs]
     configs = [folder.read_config() for folder in folders]
-    if any(isinstance(config, TextConfig) for config in configs):
-        raise UserError("runs on text cannot be one result; each has its bits per character in its evaluation.json")
+    for config in configs:
+        if not isinstance(config, TrainConfig | StoryConfig):
+            raise UserError(f"runs on {config.kind} cannot be one result; each has its tests in its evaluation.json")
     stories = [config for config in configs if isinstance(config, StoryConfig)]
     sequences = [config for config in configs if isinstance(config, TrainConfig)]
     if stories and sequences:

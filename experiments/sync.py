@@ -3,12 +3,13 @@
 import dataclasses
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import tyro
+from torch import nn
 
 from experiments.checkpoint import read_progress
 from experiments.command_line import parse
@@ -16,14 +17,10 @@ from experiments.config import Config, TrainConfig
 from experiments.dashboard.collect import find_runs
 from experiments.files import UserError
 from experiments.handover import names_for_tracker, replay_history, replay_outcome
+from experiments.kinds import KINDS
 from experiments.metrics import read_metrics
 from experiments.models import make_model, make_task
 from experiments.run_folder import RunFolder
-from experiments.stories.loading import read_vocabulary
-from experiments.stories.models import make_models
-from experiments.text.config import TextConfig
-from experiments.text.models import make_model as make_text_model
-from experiments.text.models import read_known
 from experiments.tracking import import_wandb, resolve_mode, start_tracker
 
 
@@ -70,7 +67,7 @@ def sync_run(folder: RunFolder, mode: str) -> str:
     with folder.locked():
         config = folder.read_config()
         rows = read_metrics(folder.metrics) if folder.metrics.exists() else []
-        stories = _trained_on(folder, config)
+        stories = "" if isinstance(config, TrainConfig) else KINDS[type(config)].trained_on(folder)
         result = folder.read_json(folder.result, {})
         group, tags = names_for_tracker(config, stories)
         name = folder.path.resolve().name
@@ -102,21 +99,12 @@ def run_id_of(folder: RunFolder) -> str:
     return str(read_progress(folder.checkpoint)["run_id"])
 
 
-def _trained_on(folder: RunFolder, config: Config) -> str:
-    """What the stories or the text of a run are called."""
-    if isinstance(config, TrainConfig):
-        return ""
-    return read_known(folder).text if isinstance(config, TextConfig) else read_vocabulary(folder)[2]
-
-
 def _parameters(folder: RunFolder, config: Config) -> int:
     """Numbers that are trained, in all restarts."""
-    models: list[Any]
+    models: Iterable[nn.Module]
     if isinstance(config, TrainConfig):
         with torch.random.fork_rng(devices=[]):
             models = [make_model(config, make_task(config.task))]
-    elif isinstance(config, TextConfig):
-        models = [make_text_model(config, len(read_known(folder).alphabet))]
     else:
-        models = list(make_models(config, read_vocabulary(folder)[1]))
+        models = KINDS[type(config)].models_of(config, folder)
     return sum(parameter.numel() for model in models for parameter in model.parameters())

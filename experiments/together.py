@@ -32,7 +32,6 @@ from experiments.running import prepare, stop_at_once
 from experiments.stacked import gain, train_stacked
 from experiments.stories.config import StoryConfig
 from experiments.summary import seeds_text
-from experiments.text.config import TextConfig
 
 Way = Literal["stacked", "processes"]
 RECORD = "group.json"
@@ -151,8 +150,8 @@ def choose_way(config: Config, seeds: int) -> tuple[Way, str]:
     """How to train so many seeds, and why; UserError where they cannot be trained as asked."""
     if isinstance(config, StoryConfig):
         return "processes", "runs on stories are not stacked; --restarts stacks initialisations within a run"
-    if isinstance(config, TextConfig):
-        return "processes", "runs on text are not stacked"
+    if not isinstance(config, TrainConfig):
+        return "processes", f"runs on {config.kind} are not stacked"
     obstacle = _obstacle(config)
     if config.together == "stacked":
         if obstacle is not None:

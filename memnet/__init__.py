@@ -13,7 +13,9 @@ from memnet.cells import (
     StackedCell,
     make_controller,
 )
+from memnet.decoding import Decoded, beam_search, greedy
 from memnet.diagnostics import gradient_norms, slots_used, weighting_entropy
+from memnet.encoder_decoder import AttentionEncoderDecoder, DecoderState, EncoderDecoder, TranslationTrace
 from memnet.entnet import EntNet, EntNetCell, EntNetState, EntNetTrace
 from memnet.key_value import KeyValueMemory, KeyValueMemoryNetwork, KeyValueRead, KeyValueTrace
 from memnet.language import LanguageModel
@@ -29,7 +31,11 @@ __all__ = [
     "LSTM",
     "NTM",
     "RNN",
+    "AttentionEncoderDecoder",
     "Cell",
+    "Decoded",
+    "DecoderState",
+    "EncoderDecoder",
     "EntNet",
     "EntNetCell",
     "EntNetState",
@@ -59,8 +65,11 @@ __all__ = [
     "StoryModel",
     "StoryReader",
     "StoryReaderTrace",
+    "TranslationTrace",
+    "beam_search",
     "detach_state",
     "gradient_norms",
+    "greedy",
     "make_controller",
     "slots_used",
     "weighting_entropy",

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from experiments.__main__ import main
+from experiments.config import ALL_TASKS
 from tests.running import ROOT, TINY
 
 README = (ROOT / "README.md").read_text()
@@ -33,7 +34,7 @@ def test_every_command_of_the_readme_exists(capsys: pytest.CaptureFixture[str]) 
     for line in commands:
         name, *args = shlex.split(line)
         options = [one for one in args if one.startswith("--")]
-        task = next((one for one in ("babi", "text") if one in args), "copy")
+        task = next((one for one in args if one in ALL_TASKS), "copy")
         with pytest.raises(SystemExit) as end:
             main([name, *([task] if name == "train" else []), "--help"])
         assert end.value.code == 0

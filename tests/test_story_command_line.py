@@ -209,7 +209,7 @@ def test_runs_on_stories_and_on_sequences_are_told_apart(run: Path, tmp_path: Pa
     copied = tmp_path / "copy"
     assert main(["train", "copy", *SEQUENCES, "--steps", "2", "--out", str(copied)]) == 0
     assert load_run(copied)[0].task == "copy"
-    with pytest.raises(UserError, match="load_story_run"):
+    with pytest.raises(UserError, match="is a run on stories; what loads it"):
         load_run(run)
     with pytest.raises(UserError, match="not on stories"):
         load_story_run(copied)

@@ -7,11 +7,11 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from experiments.config import TrainConfig
+from experiments.config import JudgedConfig
 from experiments.dashboard.curves import pairs, short
-from experiments.dashboard.groups import chosen_error, family_of, group_runs, lengths_of, subject_of
+from experiments.dashboard.groups import chosen_error, family_of, group_runs, lengths_of
 from experiments.dashboard.look import MODELS, model_of
-from experiments.dashboard.runs import MARKS, Run, read_run, signature, unit_of
+from experiments.dashboard.runs import MARKS, Run, read_run, signature
 from experiments.dashboard.stories import story_table
 from experiments.files import UserError
 
@@ -76,17 +76,17 @@ class Collector:
         config = run.config
         if config is None:
             return facts
-        metric, unit = unit_of(config)
+        metric, unit, _ = config.measured
         return facts | {
             "family": family_of(config),
-            "subject": subject_of(config),
+            "subject": config.subject,
             "model": model_of(config),
             "recipe": config.recipe,
             "seed": config.seed,
             "unit": unit,
             "sequences": short(run.last.get("sequences")),
             "seconds": short(run.last.get("perf/seconds")),
-            "judged": isinstance(config, TrainConfig) and config.solved_at is not None,
+            "judged": isinstance(config, JudgedConfig) and config.solved_at is not None,
             "to_solve": short(run.to_solve),
             "valid": short(run.valid.get(f"valid/{metric}")),
             **_exact(run),
@@ -138,7 +138,7 @@ def _exact(run: Run) -> dict[str, Any]:
 
 def _test(run: Run) -> dict[str, Any] | None:
     """The test of a run in one number: exact sequences at its longest length, or the mean error on stories."""
-    if isinstance(run.config, TrainConfig):
+    if isinstance(run.config, JudgedConfig):
         shares = [(length, short(row.get("exact_share"))) for length, row in lengths_of(run)]
         length, share = max(((length, share) for length, share in shares if share is not None), default=(None, None))
         return None if share is None else {"value": share, "length": length}

@@ -6,14 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from experiments.config import Config, TrainConfig
+from experiments.config import Config, JudgedConfig, TrainConfig
 from experiments.dashboard.curves import band, pairs, rounded, short
 from experiments.dashboard.look import model_of
-from experiments.dashboard.runs import Row, Run, unit_of
+from experiments.dashboard.runs import Row, Run
 from experiments.dashboard.settings import differences, paper_curve, paper_tests, setting_of
-from experiments.text.config import TextConfig
 from tasks import TASKS, BitTask
-from tasks.babi import TASK_NAMES
 from tasks.bits import BIT_ERROR_RATE, BITS, WRONG_BITS
 
 # Scores that are drawn over length, of which a reader chooses where answers are bits.
@@ -25,16 +23,6 @@ def family_of(config: Config) -> str:
     return "bAbI" if config.task == "babi" else config.task
 
 
-def subject_of(config: Config) -> str:
-    """What exactly is learned: a task, for bAbI with its numbers."""
-    if isinstance(config, TextConfig):
-        return config.text_name
-    if isinstance(config, TrainConfig) or config.task != "babi":
-        return config.task
-    numbers = config.task_numbers
-    return f"bAbI {numbers[0]}, {TASK_NAMES[numbers[0]]}" if len(numbers) == 1 else f"bAbI {config.numbers}, jointly"
-
-
 def group_runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Every setting on every task with what its runs have in common, in the order of their first runs.
 
@@ -43,7 +31,7 @@ def group_runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
     members: dict[str, list[int]] = {}
     for place, run in enumerate(runs):
         if run.config is not None:
-            members.setdefault(repr((subject_of(run.config), setting_of(run.config))), []).append(place)
+            members.setdefault(repr((run.config.subject, setting_of(run.config))), []).append(place)
     groups = [_group([runs[place] for place in places], places) for places in members.values()]
     for same in alike(groups, "subject", "model"):
         for number, group in enumerate(same):
@@ -71,20 +59,20 @@ def _group(runs: Sequence[Run], places: list[int]) -> dict[str, Any]:
     config = runs[0].config
     assert config is not None
     published, papers_tests = paper_curve(config), paper_tests(config)
-    judged = isinstance(config, TrainConfig) and config.solved_at is not None
+    judged = isinstance(config, JudgedConfig) and config.solved_at is not None
     solving = sorted(run.to_solve for run in runs if run.to_solve is not None)
-    metric, unit = unit_of(config)
+    metric, unit, words = config.measured
     last = [(short(run.valid.get(f"valid/{metric}")), place) for run, place in zip(runs, places, strict=True)]
     best = min(((value, place) for value, place in last if value is not None), default=None)
     return {
         "family": family_of(config),
-        "subject": subject_of(config),
+        "subject": config.subject,
         "model": model_of(config),
         "recipe": config.recipe,
         "config": setting_of(config),
         "unit": unit,
-        "words": _words(config),
-        "examples": _examples(config),
+        "words": words,
+        "examples": config.examples,
         "score": _score_over_length(config),
         "runs": places,
         "solved": len(solving) if judged else None,
@@ -98,31 +86,11 @@ def _group(runs: Sequence[Run], places: list[int]) -> dict[str, Any]:
     }
 
 
-def _examples(config: Config) -> str:
-    """What a run sees one after another."""
-    if isinstance(config, TextConfig):
-        return "chunks"
-    return "sequences" if isinstance(config, TrainConfig) else "questions"
-
-
-def _words(config: Config) -> str:
-    """The unit of learning, on an axis."""
-    if isinstance(config, TextConfig):
-        return "bits a character"
-    if not isinstance(config, TrainConfig):
-        return "error %"
-    task = TASKS[config.task]
-    return "bits a sequence" if issubclass(task, BitTask) else task.curve.words
-
-
 def _score_over_length(config: Config) -> str | None:
     """The score that is drawn over length; None where a reader chooses among those of bits."""
-    if isinstance(config, TextConfig):
-        return unit_of(config)[0]
-    if not isinstance(config, TrainConfig):
-        return "error_percent"
-    task = TASKS[config.task]
-    return None if issubclass(task, BitTask) else task.curve.name
+    if isinstance(config, TrainConfig) and issubclass(TASKS[config.task], BitTask):
+        return None
+    return config.measured[0]
 
 
 def _length_tests(runs: Sequence[Run], score: str | None) -> list[dict[str, Any]]:

@@ -6,15 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from experiments.config import Config, TrainConfig
+from experiments.config import Config, JudgedConfig, TrainConfig
 from experiments.dashboard.curves import smoothed, thinned
 from experiments.files import UserError
 from experiments.metrics import read_metrics
 from experiments.models import make_task
 from experiments.paper_curves import Curve, curve_of_rows, first_below
 from experiments.run_folder import RunFolder, is_locked
-from experiments.text.config import TextConfig
-from tasks import TASKS
 
 Status = Literal["done", "running", "stopped", "diverged", "damaged"]
 Row = dict[str, Any]
@@ -78,16 +76,6 @@ def signature(path: Path) -> tuple[object, ...]:
     return (str(path), *_states(path), not ended and is_locked(path))
 
 
-def unit_of(config: Config) -> tuple[str, str]:
-    """In what learning is measured: the end of a metric's name, and the unit."""
-    if isinstance(config, TextConfig):
-        return "bits_per_character", "bits/char"
-    if not isinstance(config, TrainConfig):
-        return "error_percent", "%"
-    curve = TASKS[config.task].curve
-    return curve.name, curve.unit
-
-
 def _states(path: Path) -> list[tuple[str, int, int]]:
     """Name, time and size of whatever a run is read from."""
     states = []
@@ -140,14 +128,13 @@ def _json(path: Path, name: str, kind: type[Any], troubles: list[str]) -> Any:
 
 
 def _learning(config: Config, rows: list[Row], result: Row) -> dict[str, Any]:
-    name, _ = unit_of(config)
+    name, _, _ = config.measured
     keys = {part: f"{part}/{name}" for part in ("valid", "train")}
     curves = {part: curve_of_rows([row for row in rows if _is_number(row.get(key))], key) for part, key in keys.items()}
     to_solve = result.get("sequences_to_solve")
-    if not result and isinstance(config, TrainConfig) and config.solved_at is not None:
-        key = f"valid/{TASKS[config.task].criterion.name}"
-        reached = [row for row in rows if _is_number(row.get(key))]
-        thousands = first_below(curve_of_rows(reached, key), config.solved_at)
+    if not result and isinstance(config, JudgedConfig) and config.solved_at is not None:
+        wrong = [row for row in rows if _is_number(row.get(config.solved_by))]
+        thousands = first_below(curve_of_rows(wrong, config.solved_by), config.solved_at)
         to_solve = None if thousands is None else 1000 * thousands
     return {
         "curves": {part: (thinned(curve), smoothed(curve)) for part, curve in curves.items()},

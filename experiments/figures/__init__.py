@@ -1,5 +1,5 @@
-"""Pictures of runs: memory over time, learning curves, errors by length and by task, what was looked at in a story,
-growth of time and memory, and how far gradients reach.
+"""Pictures of runs: memory over time, learning curves, errors by length and by task, what was looked at in a story
+or a sentence, growth of time and memory, and how far gradients reach.
 
 Every function returns a matplotlib Figure, 1200 pixels wide, and `save_figure` writes it as PNG.
 matplotlib is imported when the first figure is made, through its object API: there is no pyplot,
@@ -21,6 +21,7 @@ from experiments.figures.memory import Episode, memory_figure
 from experiments.figures.stories import AskedStory, attention_figure, gates_figure, task_error_figure
 from experiments.figures.story_curves import story_curve_figure
 from experiments.figures.style import MODELS, Measure, save_figure
+from experiments.figures.translation import alignment_figure
 from experiments.paper_curves import curve_of_rows, paper_curves
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "LagPanel",
     "Learner",
     "Measure",
+    "alignment_figure",
     "attention_figure",
     "curve_of_rows",
     "flows_figure",

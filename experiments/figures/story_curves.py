@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def story_curve_figure(rows: Rows, title: str = "", *, restarts: int = 1) -> Figure:
+def story_curve_figure(
+    rows: Rows, title: str = "", *, restarts: int = 1, seen: str = "questions", wrong: str = "wrong answers"
+) -> Figure:
     """Wrong answers in percent over the questions seen, from the rows of one metrics.jsonl.
 
+    seen, wrong: what questions and wrong answers are called.
     restarts: of the run. With several, the lines are their means, and a thin one is the best of them in validation.
     Updates of the linear start have a shaded ground. Values that are not finite stand as crosses at the upper edge.
     """
@@ -27,8 +30,8 @@ def story_curve_figure(rows: Rows, title: str = "", *, restarts: int = 1) -> Fig
         figure = new_figure(560, title, 90)
         axes = add_axes(figure, 90, 90, 1070, 340)
         axes.set_title(note, loc="right", fontsize=8, color=GREY)
-        axes.set_xlabel("questions seen in training, thousands")
-        axes.set_ylabel("wrong answers, %")
+        axes.set_xlabel(f"{seen} seen in training, thousands")
+        axes.set_ylabel(f"{wrong}, %")
         axes.grid(True)
         start = [row["sequences"] / 1000 for row in rows if row.get("train/linear_start")]
         if start:

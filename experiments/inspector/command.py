@@ -17,7 +17,6 @@ from experiments.inspector.serve import InspectorServer
 from experiments.run_folder import RunFolder
 from experiments.running import prepare
 from experiments.stories.config import StoryConfig
-from experiments.text.config import TextConfig
 from experiments.web.document import check_place, write_page
 
 
@@ -78,8 +77,8 @@ def open_runs(runs: Sequence[str]) -> Inspector:
     if len({config.task for config in configs}) > 1:
         told = " and ".join(f"{folder.path} on {config.task}" for folder, config in zip(folders, configs, strict=True))
         raise UserError(f"expected runs on the same task, not {told}")
-    if any(isinstance(config, TextConfig) for config in configs):
-        raise UserError(f"{folders[0].path} is a run on text, which has no page; `show` draws what its units do")
+    if not isinstance(configs[0], TrainConfig | StoryConfig):
+        raise UserError(f"{folders[0].path} is a run on {configs[0].kind}, which has no page; `show` draws it")
     sequences = [config for config in configs if isinstance(config, TrainConfig)]
     stories = [config for config in configs if isinstance(config, StoryConfig)]
     return SequenceInspector(folders, sequences) if sequences else StoryInspector(folders, stories)

@@ -13,7 +13,6 @@ import tyro
 from experiments.command_line import parse
 from experiments.config import TrainConfig
 from experiments.dashboard.collect import find_runs
-from experiments.dashboard.groups import subject_of
 from experiments.dashboard.runs import Run, read_run
 from experiments.dashboard.settings import setting_of
 from experiments.files import UserError, write_whole
@@ -21,8 +20,8 @@ from experiments.report.sequences import sequence_tables
 from experiments.report.stories import story_tables
 from experiments.report.tables import Table
 from experiments.run_folder import RUNS
+from experiments.stories.config import StoryConfig
 from experiments.suite.folder import SuiteFolder
-from experiments.text.config import TextConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,10 +74,10 @@ def _sorted_out(runs: Sequence[Run], names: Sequence[str]) -> tuple[list[int], l
         if run.status != "done" or run.config is None:
             left.append(f"{names[place]} ({run.status})")
             continue
-        if isinstance(run.config, TextConfig):
-            left.append(f"{names[place]} (on text, of which there are no tables)")
+        if not isinstance(run.config, TrainConfig | StoryConfig):
+            left.append(f"{names[place]} (on {run.config.kind}, of which there are no tables)")
             continue
-        same = first.setdefault(repr((subject_of(run.config), setting_of(run.config), run.config.seed)), place)
+        same = first.setdefault(repr((run.config.subject, setting_of(run.config), run.config.seed)), place)
         if same != place:
             left.append(f"{names[place]} (has the setting and seed of {names[same]})")
     return list(first.values()), left

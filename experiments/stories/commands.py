@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +26,7 @@ from experiments.stories.loading import (
     read_vocabulary,
     write_vocabulary,
 )
-from experiments.stories.models import make_model
+from experiments.stories.models import make_model, make_models
 from experiments.stories.published import published_for
 from experiments.stories.restarts import unstack
 from experiments.stories.tables import PARTS, test_table
@@ -66,6 +66,21 @@ def possible_data(config: StoryConfig) -> StoryData:
     make_model(config, data.sizes)
     epoch_updates(config, data)
     return data
+
+
+def trainer_of(config: StoryConfig, folder: RunFolder) -> StoryTrainer:
+    """A training that has not begun, to be measured."""
+    return StoryTrainer(config, load_data(config), folder, "measured")
+
+
+def trained_on(folder: RunFolder) -> str:
+    """What the stories of a run are called."""
+    return read_vocabulary(folder)[2]
+
+
+def models_of(config: StoryConfig, folder: RunFolder) -> Iterable[StoryModel]:
+    """The models of a run as they began, one for each restart."""
+    return make_models(config, read_vocabulary(folder)[1])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,7 @@ from memnet.key_value import Memories, Tables
 from memnet.memn2n import Tying
 from memnet.sequence import Backend
 from memnet.story_reader import Embedding
+from tasks.babi import TASK_NAMES
 from tasks.babi.command_line import task_numbers
 
 StoryTask: TypeAlias = Literal["babi", "world-model"]
@@ -154,6 +155,11 @@ class StoryConfig:
     threads: int = 1
     """CPU threads; on small matrices more than one is slower."""
 
+    kind, examples = "stories", "questions"
+    """What it is about, and what one example of it is called; no options."""
+    measured = "error_percent", "%", "error %"
+    """In what learning is measured: the end of a metric's name, the unit, and that on an axis; no option."""
+
     @property
     def task_numbers(self) -> list[int]:
         """The bAbI tasks, in order; UserError for what is no list of them."""
@@ -161,6 +167,14 @@ class StoryConfig:
             return task_numbers(self.numbers)
         except argparse.ArgumentTypeError as error:
             raise UserError(f"--task {error}") from None
+
+    @property
+    def subject(self) -> str:
+        """What exactly is learned, of bAbI with the numbers of its tasks."""
+        if self.task != "babi":
+            return self.task
+        numbers = self.task_numbers
+        return f"bAbI {numbers[0]}, {TASK_NAMES[numbers[0]]}" if len(numbers) == 1 else f"bAbI {self.numbers}, jointly"
 
     @property
     def label(self) -> str:

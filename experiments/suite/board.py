@@ -13,12 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from experiments.config import Config, TrainConfig
+from experiments.config import Config, JudgedConfig
 from experiments.progress import BAR_WIDTH, duration, short
+from experiments.stories.config import StoryConfig
 from experiments.suite.folder import SuiteFolder
 from experiments.suite.jobs import SuiteJob
-from experiments.text.config import TextConfig
-from tasks import TASKS
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -48,7 +47,7 @@ class Follower:
         self.values: dict[str, Any] = {}
         self._path, self._config = path, config
         self._read = 0
-        self._last_step = config.steps if isinstance(config, TrainConfig | TextConfig) else 0
+        self._last_step = 0 if isinstance(config, StoryConfig) else config.steps
 
     @property
     def seconds(self) -> float:
@@ -78,15 +77,15 @@ class Follower:
     def _take(self, row: Mapping[str, Any]) -> None:
         self.values.update(row)
         config, step = self._config, row["step"]
-        if isinstance(config, TrainConfig):
-            wrong = row.get(f"valid/{TASKS[config.task].criterion.name}")
+        if isinstance(config, StoryConfig):
+            if "epoch" in row:
+                self.share = row["epoch"] / (config.linear_start_epochs + config.epochs)
+            return
+        if isinstance(config, JudgedConfig):
+            wrong = row.get(config.solved_by)
             if isinstance(wrong, float) and config.solved_at is not None and wrong < config.solved_at:
                 self._last_step = min(self._last_step, step + config.cooldown_steps)
-            self.share = step / self._last_step
-        elif isinstance(config, TextConfig):
-            self.share = step / self._last_step
-        elif "epoch" in row:
-            self.share = row["epoch"] / (config.linear_start_epochs + config.epochs)
+        self.share = step / self._last_step
 
 
 class Board:

@@ -5,24 +5,22 @@ import io
 import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from rich.console import Console
 
-from experiments.config import Config, TrainConfig
-from experiments.loop import NotFinite
+from experiments.config import Config, JudgedConfig, TrainConfig
+from experiments.kinds import KINDS
+from experiments.loop import NotFinite, TrainingLoop
 from experiments.models import make_task
 from experiments.progress import Progress, duration
 from experiments.run_folder import RunFolder
 from experiments.running import prepare
-from experiments.stories.data import load_data
-from experiments.stories.training import StoryTrainer
+from experiments.stories.config import StoryConfig
 from experiments.suite.board import Follower
 from experiments.suite.folder import SuiteFolder
 from experiments.suite.jobs import SuiteJob
-from experiments.text.config import TextConfig
-from experiments.text.data import load_text
-from experiments.text.training import TextTrainer
 from experiments.training import Trainer
 
 # Seconds of training for a setting, and for all of them together, besides the first step and a validation of each.
@@ -74,13 +72,15 @@ def _seconds(config: Config, budget: float) -> float:
     with tempfile.TemporaryDirectory() as place, torch.random.fork_rng(devices=[]):
         folder = RunFolder.create(dataclasses.replace(config, out=f"{place}/run"))
         try:
-            if isinstance(config, TrainConfig):
-                return Trainer(config, make_task(config.task), folder, "measured").measure(budget, quiet)
-            if isinstance(config, TextConfig):
-                return TextTrainer(config, load_text(config), folder, "measured").measure(budget, quiet)
-            return StoryTrainer(config, load_data(config), folder, "measured").measure(budget, quiet)
+            return _trainer(config, folder).measure(budget, quiet)
         except NotFinite:
             return math.nan
+
+
+def _trainer(config: Config, folder: RunFolder) -> TrainingLoop[Any, Any]:
+    if isinstance(config, TrainConfig):
+        return Trainer(config, make_task(config.task), folder, "measured")
+    return KINDS[type(config)].trainer_of(config, folder)
 
 
 def _share(folder: SuiteFolder, job: SuiteJob) -> float:
@@ -92,9 +92,10 @@ def _share(folder: SuiteFolder, job: SuiteJob) -> float:
 
 def _at_most(config: Config) -> str:
     """Whether a training may end before its last step."""
-    if isinstance(config, TextConfig):
-        return ""
-    early = config.solved_at is not None if isinstance(config, TrainConfig) else config.stop_when_solved
+    if isinstance(config, StoryConfig):
+        early = config.stop_when_solved
+    else:
+        early = isinstance(config, JudgedConfig) and config.solved_at is not None
     return "at most " if early else ""
 
 

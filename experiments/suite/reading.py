@@ -29,11 +29,10 @@ from typing import Any
 
 import yaml
 
-from experiments.config import STORY_TASKS, TEXT_TASKS, kind_of
+from experiments.config import ALL_TASKS, kind_of
 from experiments.fields import WHERE_FROM
 from experiments.files import UserError
 from experiments.names import nearest
-from tasks import TASKS
 from tasks.babi.command_line import task_numbers
 
 SUITES = Path(__file__).resolve().parents[1] / "suites"
@@ -130,9 +129,8 @@ def product(values: Iterable[Sequence[str]]) -> Iterable[tuple[str, ...]]:
 def setting(where: str, options: Mapping[str, str]) -> Setting:
     """A setting from options with a task among them; UserError for an unknown task or option."""
     task = options["task"]
-    tasks = (*TASKS, *STORY_TASKS, *TEXT_TASKS)
-    if task not in tasks:
-        raise UserError(f"{where}: no task is called {task!r}{nearest(task, tasks)}")
+    if task not in ALL_TASKS:
+        raise UserError(f"{where}: no task is called {task!r}{nearest(task, ALL_TASKS)}")
     known = [
         one.name for one in dataclasses.fields(kind_of(task)) if one.name not in WHERE_FROM or one.name == "config"
     ]

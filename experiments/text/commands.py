@@ -22,7 +22,7 @@ from experiments.run_folder import RunFolder, command, versions
 from experiments.running import prepare, run_training
 from experiments.text.config import TextConfig
 from experiments.text.data import TextData, load_text, read_text
-from experiments.text.models import Known, load_text_run, make_model, write_known
+from experiments.text.models import Known, load_text_run, make_model, read_known, write_known
 from experiments.text.testing import CHUNK, Row, known_bits, same_test, table, test_row
 from experiments.text.training import SHOWN, TextTrainer
 from experiments.text.units import activations, choose_units, named_units
@@ -54,6 +54,21 @@ def possible_data(config: TextConfig) -> TextData:
     data = load_text(config)
     make_model(config, len(data.alphabet))
     return data
+
+
+def trainer_of(config: TextConfig, folder: RunFolder) -> TextTrainer:
+    """A training that has not begun, to be measured."""
+    return TextTrainer(config, load_text(config), folder, "measured")
+
+
+def trained_on(folder: RunFolder) -> str:
+    """What the text of a run is called."""
+    return read_known(folder).text
+
+
+def models_of(config: TextConfig, folder: RunFolder) -> list[LanguageModel]:
+    """The model of a run as it began."""
+    return [make_model(config, len(read_known(folder).alphabet))]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 import tyro
 
-from experiments.fields import check_least, check_positive, saved_fields
+from experiments.fields import absolute_paths, check_least, check_positive, saved_fields
 from experiments.files import UserError
 from memnet.cells import ControllerName
 from memnet.sequence import Backend
@@ -109,6 +109,10 @@ class TextConfig:
     threads: int = 1
     """CPU threads; on small matrices more than one is slower."""
 
+    kind, examples = "text", "chunks"
+    """What it is about, and what one example of it is called; no options."""
+    measured = "bits_per_character", "bits/char", "bits a character"
+    """In what learning is measured: the end of a metric's name, the unit, and that on an axis; no option."""
     recipe = "default"
     """There are no others; no option."""
 
@@ -123,9 +127,18 @@ class TextConfig:
         return f"{self.text} text" if self.made else Path(self.text).name
 
     @property
+    def subject(self) -> str:
+        """What exactly is learned: the text."""
+        return self.text_name
+
+    @property
     def label(self) -> str:
         """What is learned by which model, for folders and groups: text-lstm, text-markov-gru."""
         return "-".join([self.task, *([MARKOV] if self.text == MARKOV else []), self.model])
+
+    def settled(self) -> "TextConfig":
+        """With the path of a file made absolute."""
+        return self if self.made else absolute_paths(self, "text")
 
     def check(self) -> None:
         """UserError for a value that no run can have (sizes of models are checked where models are built)."""

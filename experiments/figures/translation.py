@@ -1,0 +1,65 @@
+"""Where the words of a translation were read from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from textwrap import shorten
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from experiments.figures.memory import NOT_FINITE
+from experiments.figures.style import DPI, GREEN, GREY, INK, VERMILION, WIDTH, Array, add_axes, new_figure, styled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Pixels: of a row, and from the upper edge to the first.
+_ROW, _TOP = 30, 200
+# Numbers that would be rounded to 0.00 are left out.
+_SEEN = 0.005
+# Of longer sentences the beginning is told.
+_CHARACTERS = 160
+
+
+def alignment_figure(
+    source: Sequence[str], given: Sequence[str], right: Sequence[str], weights: Array, title: str = ""
+) -> Figure:
+    """How much each word of a translation was read from each word of its source.
+
+    source, given, right: words of the sentence, of the model's translation and of the right one.
+    weights:              (word of the translation and end, word of the source). ValueError for another shape.
+    """
+    import matplotlib
+
+    rows = [*given, "(end)"]
+    if weights.shape != (len(rows), len(source)):
+        raise ValueError(f"weights must be {(len(rows), len(source))} for these words, not {weights.shape}")
+    left, width = 190, min(WIDTH - 190 - 130, 90 * len(source))
+    with styled():
+        figure = new_figure(_TOP + _ROW * len(rows) + 50, title, 40)
+        height = figure.get_figheight() * DPI
+        good = list(given) == list(right)
+        told = [f"{' '.join(given)}: right"] if good else [f"{' '.join(given)}: wrong", f"it is {' '.join(right)}"]
+        verdict = "\n".join(shorten(line, _CHARACTERS, placeholder=" …") for line in told)
+        figure.text(40 / WIDTH, 1 - 74 / height, verdict, va="center", fontsize=8, color=GREEN if good else VERMILION)
+        axes = add_axes(figure, left, _TOP, width, _ROW * len(rows))
+        shades = matplotlib.colormaps["Purples"].with_extremes(bad=NOT_FINITE)
+        image = axes.imshow(
+            np.ma.masked_invalid(weights), cmap=shades, vmin=0, vmax=1, aspect="auto", interpolation="nearest"
+        )
+        axes.spines[:].set_visible(True)
+        axes.set_xticks(range(len(source)), source, rotation=90)
+        axes.set_yticks(range(len(rows)), rows)
+        axes.tick_params(labeltop=True, labelbottom=False, length=0)
+        if width / len(source) >= 40:
+            for (row, column), value in np.ndenumerate(weights):
+                if value >= _SEEN:
+                    colour = "white" if value > 0.6 else INK
+                    axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=6.5, color=colour)
+        bar_axes = add_axes(figure, left + width + 20, _TOP, 9, _ROW * min(len(rows), 3))
+        bar = figure.colorbar(image, cax=bar_axes, ticks=[0, 1])
+        bar.outline.set_linewidth(0.4)
+        bar_axes.tick_params(length=2, labelsize=7, color=GREY)
+        bar_axes.set_ylabel("weight", fontsize=7)
+    return figure

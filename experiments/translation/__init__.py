@@ -1,0 +1,1 @@
+"""Runs on translation: sentences of two languages, trained, tested and used."""

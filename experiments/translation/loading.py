@@ -1,0 +1,51 @@
+"""Getting a model that translates back from its run's folder."""
+
+import json
+from pathlib import Path
+
+from experiments.checkpoint import load_weights
+from experiments.files import UserError, write_whole
+from experiments.run_folder import RunFolder
+from experiments.translation.config import TranslateConfig
+from experiments.translation.data import TranslationData, Words
+from experiments.translation.models import make_model
+from memnet import EncoderDecoder
+from tasks.babi import Vocabulary
+
+
+def load_translation_run(run: str | Path) -> tuple[TranslateConfig, Words, EncoderDecoder]:
+    """The configuration, words and model of a run; the latest checkpoint's model where training has not ended.
+
+    UserError if there is no run on translation, or its files cannot be used.
+    """
+    folder = RunFolder(run)
+    config = folder.read_config()
+    if not isinstance(config, TranslateConfig):
+        raise UserError(f"{folder.path} is a run on {config.task}, not on translation")
+    words, _ = read_words(folder)
+    model = make_model(config, words)
+    load_weights(folder.weights if folder.weights.exists() else folder.checkpoint, model)
+    return config, words, model.eval()
+
+
+def keep_words(folder: RunFolder, data: TranslationData) -> None:
+    """Keep the words of a run, and where its sentences are from, beside its configuration.
+
+    UserError where the run has other words already.
+    """
+    words = data.words
+    if folder.vocabulary.exists() and read_words(folder)[0].to_lists() != words.to_lists():
+        raise UserError(f"{folder.path} was trained on other sentences than {data.name} now holds")
+    content = {"sentences": data.name, "max_words": words.max_words, **words.to_lists()}
+    write_whole(folder.vocabulary, json.dumps(content, indent=1) + "\n")
+
+
+def read_words(folder: RunFolder) -> tuple[Words, str]:
+    """What `keep_words` kept; UserError where the file is missing or damaged."""
+    content = folder.read_json(folder.vocabulary, None)
+    try:
+        source, target = (Vocabulary.from_list(content[side]) for side in ("source", "target"))
+        return Words(source, target, int(content["max_words"])), str(content["sentences"])
+    except (KeyError, TypeError, ValueError):
+        problem = "is missing" if content is None else "holds no words of a run on translation"
+        raise UserError(f"{folder.vocabulary} {problem}") from None

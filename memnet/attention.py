@@ -1,0 +1,45 @@
+"""How a decoder's state is compared with what a memory holds: one pure function for each way.
+
+Weights of the slots come of scores by memnet.addressing.attention_weights, what is read by memnet.memory.read_memory.
+"""
+
+import torch
+from torch import Tensor
+
+
+def additive_scores(keys: Tensor, query: Tensor, direction: Tensor) -> Tensor:
+    """A layer of tanh units over slot and state (Bahdanau et al. 2015, section 3.1 and appendix A.1.2).
+
+        e_ij = v . tanh(W s_{i-1} + U h_j)
+
+    keys:      (batch, slot, width), U h_j.
+    query:     (batch, width), W s_{i-1}.
+    direction: (width,), v.
+    Returns    (batch, slot).
+    """
+    return torch.tanh(query.unsqueeze(1) + keys) @ direction
+
+
+def dot_scores(keys: Tensor, query: Tensor) -> Tensor:
+    """The inner product of state and slot (Sukhbaatar et al. 2015, eq. 1, before the softmax).
+
+        e_j = u . m_j
+
+    keys:    (batch, slot, width), m_j.
+    query:   (batch, width), u.
+    Returns  (batch, slot).
+    """
+    return (keys @ query.unsqueeze(-1)).squeeze(-1)
+
+
+def reverse_sequences(values: Tensor, lengths: Tensor) -> Tensor:
+    """Every row's real steps from last to first; what follows them stays (Sutskever et al. 2014, section 3.3).
+
+    values:  (batch, time, ...).
+    lengths: (batch,) real steps of each row.
+    Returns  the same shape; done twice it changes nothing.
+    """
+    time = torch.arange(values.size(1), device=values.device)
+    ends = lengths.unsqueeze(-1)
+    index = torch.where(time < ends, ends - 1 - time, time)
+    return values.gather(1, index.view(*index.shape, *[1] * (values.dim() - 2)).expand_as(values))

@@ -1,0 +1,120 @@
+"""Finding the words that a model writes: greedily, or the likeliest of many by beam search.
+
+Both know the model as a step, from the last words (row,) and a state, batch first, to logits (row, vocabulary) and the
+next state. Word 0 begins and ends a sequence.
+"""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+
+from memnet.cells import State
+from memnet.checks import check_choice, check_sizes
+from memnet.sequence import map_state, state_tensors
+
+DecodingStep: TypeAlias = Callable[[Tensor, State], tuple[Tensor, State]]
+Normalization: TypeAlias = Literal["none", "length"]
+
+
+class Decoded(NamedTuple):
+    """Sequences of words, the best first.
+
+    words:           (batch, beam, time) int64, 0 from the end of a sequence on.
+    log_probability: (batch, beam), in nats: of the words and, where the sequence ended within the limit, its end;
+                     -inf where a row has fewer sequences than the beam.
+    score:           (batch, beam), what they are ordered by.
+    """
+
+    words: Tensor
+    log_probability: Tensor
+    score: Tensor
+
+
+def greedy(step: DecodingStep, state: State, *, max_words: int) -> Decoded:
+    """The likeliest word at every step, up to the end or max_words words.
+
+    Returns sequences with a beam of one; their score is log_probability.
+    """
+    check_sizes(max_words=max_words)
+    word = _first_words(state)
+    going = word == 0
+    words: list[Tensor] = []
+    total: Tensor | None = None
+    while len(words) < max_words and bool(going.any()):
+        logits, state = step(word, state)
+        chance, word = torch.log_softmax(logits, -1).max(-1)
+        word = word.masked_fill(~going, 0)
+        gain = chance.masked_fill(~going, 0)
+        total = gain if total is None else total + gain
+        going = going & (word > 0)
+        words.append(word)
+    assert total is not None
+    return Decoded(torch.stack(words, 1).unsqueeze(1), total.unsqueeze(1), total.unsqueeze(1))
+
+
+def beam_search(
+    step: DecodingStep,
+    state: State,
+    *,
+    beam: int,
+    max_words: int,
+    normalization: Normalization = "none",
+) -> Decoded:
+    """The likeliest sequences among those that stay in the beam (Sutskever et al. 2014, section 3.2).
+
+    At every step each sequence is continued by every word, and the `beam` likeliest of all are kept; one that has
+    ended keeps its place as it is. With a beam of one this is `greedy`, with one as wide as there are sequences it is
+    exact.
+
+    state:         its rows are chosen and repeated.
+    max_words:     sequences that have not ended after so many words are taken as they are.
+    normalization: of the final order: "none", by log_probability; "length", by log_probability over the number of
+                   words, the end included.
+    """
+    check_sizes(beam=beam, max_words=max_words)
+    check_choice("normalization", normalization, Normalization)
+    word = _first_words(state).unsqueeze(1).expand(-1, beam)
+    batch_size = len(word)
+    first = torch.arange(batch_size, device=word.device).unsqueeze(1) * beam
+    state = map_state(lambda part: part.repeat_interleave(beam, 0), state)
+    words, going = word.new_zeros(batch_size, beam, 0), word == 0
+    total: Tensor | None = None
+    while words.size(-1) < max_words and bool(going.any()):
+        logits, state = step(word.flatten(), state)
+        gain = torch.log_softmax(logits, -1).view(batch_size, beam, -1)
+        if total is None:
+            # All places of a row begin alike: the first one speaks for them.
+            total = gain.new_full((batch_size, beam), -torch.inf)
+            total[:, 0] = 0
+        # What has ended goes on with nothing, at no cost.
+        gain = torch.where(going.unsqueeze(-1), gain, _only_end(gain))
+        size = gain.size(-1)
+        total, chosen = (total.unsqueeze(-1) + gain).flatten(1).topk(beam, 1)
+        parent, word = chosen // size, chosen % size
+        rows = (first + parent).flatten()
+        state = map_state(lambda part, rows=rows: part[rows], state)
+        going = going.gather(1, parent) & (word > 0) & total.isfinite()
+        before = words.gather(1, parent.unsqueeze(-1).expand_as(words))
+        words = torch.cat([before, word.unsqueeze(-1)], -1)
+    assert total is not None
+    # An end counts as a word; a sequence that has not ended has none.
+    count = (words > 0).sum(-1)
+    count = count + (count < words.size(-1)).to(count.dtype)
+    score = total / count if normalization == "length" else total
+    score, order = score.sort(dim=1, descending=True, stable=True)
+    return Decoded(words.gather(1, order.unsqueeze(-1).expand_as(words)), total.gather(1, order), score)
+
+
+def _only_end(gain: Tensor) -> Tensor:
+    """Log-probabilities of a sequence that has ended: nothing follows for sure."""
+    ended = torch.full_like(gain, -torch.inf)
+    ended[..., 0] = 0
+    return ended
+
+
+def _first_words(state: State) -> Tensor:
+    """What every row is fed at first: 0."""
+    one = state_tensors(state)[0]
+    return torch.zeros(len(one), dtype=torch.int64, device=one.device)

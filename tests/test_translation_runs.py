@@ -1,0 +1,372 @@
+"""Training on translation: the command line as a person uses it, and that stopping changes nothing."""
+
+import io
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from experiments.__main__ import main
+from experiments.command_line import parse_train
+from experiments.config import from_mapping
+from experiments.dashboard.collect import Collector
+from experiments.figures import alignment_figure
+from experiments.files import UserError
+from experiments.handover import outcome
+from experiments.kinds import KINDS
+from experiments.loading import load_run
+from experiments.metrics import read_metrics
+from experiments.run_folder import RunFolder
+from experiments.sync import _parameters
+from experiments.translation import testing
+from experiments.translation.config import TranslateConfig
+from experiments.translation.data import Sentences, load_data, more_tests
+from experiments.translation.loading import load_translation_run
+from experiments.translation.testing import answer_rows, bleu, measure, translations
+from experiments.translation.training import TranslationTrainer
+from tasks.translation import Languages, Pair, Translator
+from tests.test_training import assert_same_run, die_at
+
+TINY = [
+    *("--sentences", "200", "--valid-sentences", "30", "--test-sentences", "6", "--max-length", "5"),
+    *("--hidden-size", "12", "--embedding-size", "8", "--batch-size", "8", "--steps", "24", "--cooldown-steps", "8"),
+    *("--log-every", "3", "--valid-every", "5", "--checkpoint-every", "4", "--tracker", "none"),
+]
+MODELS = {
+    "attention": ["--picture-every", "8"],
+    "dot": ["--scores", "dot", "--reverse", "True", "--controller", "gru"],
+    "encoder-decoder": ["--model", "encoder-decoder", "--num-layers", "2"],
+    "every-step": ["--model", "encoder-decoder", "--context", "every-step", "--controller", "rnn-tanh"],
+}
+
+
+def train(folder: Path, *more: object) -> int:
+    return main(["train", "translate", *TINY, "--out", str(folder), *map(str, more)])
+
+
+def config_of(folder: Path, *more: object) -> TranslateConfig:
+    config = parse_train(["translate", *TINY, "--out", str(folder), *map(str, more)])
+    assert isinstance(config, TranslateConfig)
+    return config
+
+
+def trainer_of(folder: Path, *more: object) -> TranslationTrainer:
+    config = config_of(folder, *more)
+    return TranslationTrainer(config, load_data(config), RunFolder.create(config), "id")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds a run with attention."""
+    folder = tmp_path_factory.mktemp("runs") / "attention"
+    assert train(folder, *MODELS["attention"]) == 0
+    return folder
+
+
+def test_a_run_leaves_everything(run: Path) -> None:
+    left = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
+    figures = {f"figures/{name}.png" for name in ("learning-curve", "attention-1", "attention-2", "attention-3")}
+    training = {f"figures/training/step-{step:06d}.png" for step in (8, 16, 24)}
+    files = {"config.yaml", "metrics.jsonl", "checkpoint.safetensors", "weights.safetensors", "vocabulary.json"}
+    assert files | {"result.json", "evaluation.json", "answers.jsonl"} | figures | training <= left
+    rows = read_metrics(run / "metrics.jsonl")
+    assert {"train/loss", "train/error_percent", "valid/loss", "valid/error_percent"} <= rows[-1].keys()
+    assert 0 < rows[-1]["entropy/attention"] < math.log2(5)
+    assert rows[-1]["train/learning_rate"] < rows[0]["train/learning_rate"]
+    tests = json.loads((run / "evaluation.json").read_text())
+    assert [row["length"] for row in tests] == [3, 4, 5, "all"]
+    assert [row["sequences"] for row in tests] == [6, 6, 6, 18]
+    answers = read_metrics(run / "answers.jsonl")
+    translator = Translator(Languages(0).lexicon)
+    assert len(answers) == 18
+    assert all(translator.translate(row["source"]) == row["answer"] for row in answers)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_killed_run_goes_on_bit_for_bit(name: str, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert train(whole, *MODELS[name]) == 0
+    die_at(trainer_of(killed, *MODELS[name]), 9)
+    assert main(["train", "--resume", str(killed)]) == 0
+    assert_same_run(whole, killed)
+
+
+def test_solving_starts_the_cooldown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(tmp_path / "run", "--solved-at", "101", "--steps", "100") == 0
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert (result["sequences_to_solve"], result["steps"]) == (5 * 8, 5 + 8)
+    assert "solved after 40 sentences" in capsys.readouterr().out
+
+
+def test_parts_are_disjoint_and_made_by_the_seed_alone(tmp_path: Path) -> None:
+    config = config_of(tmp_path / "a")
+    data = load_data(config)
+    parts = [{pair.source for pair in part.pairs} for part in (data.train, data.valid, data.test)]
+    assert list(map(len, parts)) == [200, 30, 18]
+    more = more_tests(config, data, [4, 7], 5)
+    parts.append({pair.source for pair in more.pairs})
+    assert len(set.union(*parts)) == sum(map(len, parts))
+    assert Counter(len(pair.source.split()) for pair in more.pairs) == {4: 5, 7: 5}
+    assert load_data(config_of(tmp_path / "b", "--seed", "1")).digest() == data.digest()
+    assert load_data(config_of(tmp_path / "b", "--data-seed", "1")).digest() != data.digest()
+
+
+def test_what_is_right_word_by_word_is_what_greedy_decoding_gets_right(tmp_path: Path) -> None:
+    trainer = trainer_of(tmp_path / "run")
+    words = trainer.data.words
+    with torch.no_grad():
+        for weight in trainer.model.parameters():
+            weight *= 4  # or it would say the same to everything
+        trainer.model.readout.bias[0] += 4  # or it would not end
+    valid = trainer.data.valid
+    given = translations(trainer.model, valid.source, words)
+    pairs = [pair._replace(target=own) for pair, own in zip(valid.pairs, given, strict=True)]
+    # A sentence of the model's own is right, unless a word of it is another.
+    ended = [pair for pair in pairs if len(pair.target.split()) < words.max_words]
+    changed = [pair._replace(target=f"{pair.target} {words.target.words[5]}") for pair in ended[:3]]
+    assert len({pair.target for pair in ended}) > 3
+    score = measure(trainer.model, Sentences.of([*ended, *changed], words))
+    assert score["error_percent"] == pytest.approx(100 * len(changed) / len([*ended, *changed]))
+
+
+def test_words_that_training_never_saw_are_wrong(tmp_path: Path) -> None:
+    trainer = trainer_of(tmp_path / "run")
+    with torch.no_grad():
+        trainer.model.readout.weight.zero_()
+        trainer.model.readout.bias[1] = 9
+    seen = trainer.data.valid.pairs[0]
+    unseen = Sentences.of([seen._replace(target="neverseen")], trainer.data.words)
+    assert unseen.target.tolist() == [[1]]
+    assert measure(trainer.model, unseen)["error_percent"] == 100
+
+
+def test_evaluate_and_show(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(run), "--beam", "2", "--beam-normalization", "length"]) == 0
+    shown = capsys.readouterr().out
+    assert "exact, beam 2" in shown
+    assert main(["evaluate", str(run), "--length", "7", "--sentences", "4"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[:2] == ["7", "4"]
+    tests = json.loads((run / "evaluation.json").read_text())
+    kinds = Counter((row["tested_on"], row["beam"]) for row in tests)
+    assert kinds == {("invented languages", 2): 4, ("invented languages", 4): 4, ("invented languages, more", 4): 2}
+    assert main(["show", str(run), "--sentences", "1"]) == 0
+    files = capsys.readouterr().out.split()
+    assert [Path(file).name for file in files] == ["learning-curve.png", "attention-1.png"]
+
+
+def test_translate_sentences_and_lines(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, words, model = load_translation_run(run)
+    pair = load_data(config).test.pairs[0]
+    numbers = torch.tensor([[words.source.number(word) for word in pair.source.split()]])
+    expected = {beam: translations(model, numbers, words, beam=beam)[0] for beam in (1, 4)}
+    assert main(["translate", str(run), pair.source, f"  {pair.source} "]) == 0
+    assert capsys.readouterr().out == f"{expected[4]}\n" * 2
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{pair.source}\nno {pair.source}\n\n"))
+    assert main(["translate", str(run), "--beam", "1"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == f"{expected[1]}\n\n\n"
+    assert captured.err.splitlines() == [
+        f"line 2: not translated: the model never saw 'no' of 'no {pair.source}'",
+        "line 3: not translated: there is no word in the sentence",
+    ]
+    near = pair.source.split()[0]
+    assert main(["translate", str(run), f"{near}q x"]) == 2
+    assert f"the model never saw '{near}q' (did you mean {near!r}?), 'x' of" in capsys.readouterr().err
+
+
+def parallel(folder: Path, count: int = 40) -> tuple[Path, Path, Path]:
+    folder.mkdir(exist_ok=True)
+    source, target, both = (folder / name for name in ("a.txt", "b.txt", "ab.tsv"))
+    pairs = [(f"w{k % 7} x{k}", f"y{k % 5} z{k % 7}") for k in range(count)]
+    source.write_text("".join(f"{one}\n" for one, _ in pairs))
+    target.write_text("".join(f"{one}\n" for _, one in pairs))
+    both.write_text("".join(f"{one}\t{other}\n" for one, other in pairs))
+    return source, target, both
+
+
+def test_own_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, target, both = parallel(tmp_path)
+    assert train(tmp_path / "two", "--source", source, "--target", target) == 0
+    assert "a.txt and b.txt" in capsys.readouterr().out
+    assert train(tmp_path / "one", "--parallel", both) == 0
+    rows = [json.loads((tmp_path / name / "evaluation.json").read_text()) for name in ("one", "two")]
+    assert [row["sequences"] for row in rows[0]] == [4, 4]
+    assert [{**row, "tested_on": ""} for row in rows[0]] == [{**row, "tested_on": ""} for row in rows[1]]
+    config = RunFolder(tmp_path / "one").read_config()
+    assert isinstance(config, TranslateConfig)
+    data = load_data(config)
+    assert len({pair.source for part in (data.train, data.valid, data.test) for pair in part.pairs}) == 40
+    assert main(["evaluate", str(tmp_path / "one"), "--length", "3"]) == 2
+    assert "--length 3 is for the invented languages" in capsys.readouterr().err
+    words = (tmp_path / "one" / "vocabulary.json").read_text()
+    parallel(tmp_path, 60)
+    assert main(["train", "--resume", str(tmp_path / "one"), "--steps", "30"]) == 2
+    assert "was trained on other sentences than ab.tsv now holds" in capsys.readouterr().err
+    assert main(["evaluate", str(tmp_path / "one")]) == 2
+    assert "was trained on other sentences than ab.tsv now holds" in capsys.readouterr().err
+    assert (tmp_path / "one" / "vocabulary.json").read_text() == words
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--source", "{a}"], "--source {a} needs a --target beside it"),
+        (["--target", "{a}"], "--target {a} needs a --source beside it"),
+        (
+            ["--source", "{a}", "--target", "{short}"],
+            "{a} has 40 lines and {short} 1: expected",
+        ),
+        (["--source", "{a}", "--target", "{binary}"], "{binary}, line 1: expected UTF-8 text, not the byte 0x80"),
+        (["--source", "{a}", "--target", "{empty}"], "{empty} is empty: expected a sentence a line"),
+        (["--source", "{a}", "--target", "{missing}"], "No such file or directory ({missing})"),
+        (["--parallel", "{a}"], "{a}, line 1: expected a sentence, one tab and its translation, not 0 tabs"),
+        (["--parallel", "{few}"], "the parallel text has 1 different sentences, too few"),
+        (["--parallel", "{nil}"], "the sentences hold the word '<nil>'"),
+        (["--parallel", "{ab}", "--source", "{a}", "--target", "{b}"], "give one of them"),
+        (["--min-length", "2"], "--min-length and --max-length must be at least 3 and in order, not 2 and 5"),
+        (["--sentences", "99999", "--max-length", "3"], "99999 new sentences of 3 words were asked for"),
+        (["--hidden-size", "0"], "hidden_size must be at least 1, not 0"),
+        (["--beam", "0"], "--beam must be at least 1, not 0"),
+        (["--context", "every-step"], "--context every-step is for --model encoder-decoder"),
+        (["--model", "encoder-decoder", "--scores", "dot"], "--scores dot is for --model attention"),
+        (["--controller", "ntm"], "controller cannot be 'ntm'"),
+        (["--recipe", "paper"], "no option is called --recipe"),
+    ],
+)
+def test_what_cannot_be_is_one_line(
+    options: Sequence[str], complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target, both = parallel(tmp_path / "files")
+    files = {"a": source, "b": target, "ab": both}
+    made = {"short": b"x\n", "binary": b"\x80\n", "empty": b"", "few": b"a\tb\n", "nil": b""}
+    made["nil"] = b"".join(b"<nil> %d\tb\n" % k for k in range(20))
+    for name, content in made.items():
+        files[name] = tmp_path / name
+        files[name].write_bytes(content)
+    files["missing"] = tmp_path / "missing"
+    assert train(tmp_path / "run", *(one.format(**files) for one in options)) == 2
+    error = capsys.readouterr().err
+    assert complaint.format(**files) in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_commands_name_what_they_cannot_do(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command, complaint in (
+        (["summarize", str(run)], "runs on translation cannot be one result"),
+        (["report", str(run.parent)], "attention (on translation, of which there are no tables)"),
+        (["inspect", str(run)], "is a run on translation, which has no page"),
+        (["ask", str(run)], "is a run on translate, not on stories"),
+    ):
+        assert main(command) == 2
+        error = capsys.readouterr().err
+        assert complaint in error
+        assert error.count("\n") == 1
+    with pytest.raises(UserError, match="is a run on translation"):
+        load_run(run)
+    with pytest.raises(UserError, match="translation: no field is called 'wings'"):
+        from_mapping({"task": "translate", "wings": 2}, "translation")
+
+
+def test_the_dashboard_shows_the_run(run: Path, tmp_path: Path) -> None:
+    assert main(["dashboard", str(run.parent), "--out", str(tmp_path / "page.html")]) == 0
+    page = (tmp_path / "page.html").read_text()
+    assert "Encoder-decoder, attention" in page
+    facts = Collector(run.parent, tmp_path).read()["runs"][0]
+    assert (facts["subject"], facts["unit"], facts["judged"]) == ("translate invented languages", "%", True)
+    assert facts["test"].keys() == {"value", "length"}
+    assert not facts["troubles"]
+
+
+def test_the_tracker_gets_the_tests(run: Path) -> None:
+    folder = RunFolder(run)
+    config = folder.read_config()
+    tests, result = (folder.read_json(path, None) for path in (folder.evaluation, folder.result))
+    values = outcome(config, tests, result)
+    assert values["test/exact_share/length-3"] == next(row for row in tests if row["length"] == 3)["exact_share"]
+    assert {"test/beam_exact_share/length-all", "outcome/solved"} <= values.keys()
+    assert KINDS[type(config)].trained_on(folder) == "invented languages"
+    assert _parameters(folder, config) == sum(one.numel() for one in load_translation_run(run)[2].parameters())
+
+
+def test_a_suite_takes_translation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    values = {name.removeprefix("--"): value for name, value in zip(TINY[::2], TINY[1::2], strict=True)}
+    options = {name.replace("-", "_"): value for name, value in values.items()}
+    part = {"task": "translate", "model": ["attention", "encoder-decoder"], **options}
+    suite = {"about": "small", "parts": [part]}
+    (tmp_path / "small.yaml").write_text(json.dumps(suite))
+    assert main(["suite", "small.yaml", "--list"]) == 0
+    assert "translate-encoder-decoder-s0" in capsys.readouterr().out
+
+
+def test_rows_count_exact_sentences_by_length() -> None:
+    pairs = [Pair("a b c", "x"), Pair("a b", "y"), Pair("b b", "z")]
+    rows = testing.test_rows(pairs, ["x", "y", "y"], ["x", "y", "z"], {"beam": 4})
+    assert [(row["length"], row["sequences"], row["exact_share"], row["beam_exact_share"]) for row in rows] == [
+        (2, 2, 0.5, 1.0),
+        (3, 1, 1.0, 1.0),
+        ("all", 3, pytest.approx(2 / 3), 1.0),
+    ]
+    assert rows[0]["error_percent"] == 50
+
+
+def test_answers_keep_the_first_and_the_first_failures() -> None:
+    pairs = [Pair(f"w{k}", f"t{k}") for k in range(60)]
+    given = [pair.target if k % 2 else "wrong" for k, pair in enumerate(pairs)]
+    rows = answer_rows(pairs, given, [pair.target for pair in pairs])
+    assert [row["source"] for row in rows[:20]] == [f"w{k}" for k in range(20)]
+    assert [row["source"] for row in rows[20:]] == [f"w{k}" for k in range(20, 60, 2)]
+    assert all(row["beam_right"] for row in rows)
+    assert [row["right"] for row in rows[:2]] == [False, True]
+
+
+def test_bleu_is_that_of_its_definition() -> None:
+    pytest.importorskip("sacrebleu")
+    given = ["a b c d e f", "a a b c d"]
+    right = ["a b c d f e g", "a b c d e"]
+    precisions = []
+    for size in range(1, 5):
+        hits = count = 0
+        for one, other in zip(given, right, strict=True):
+            grams = [
+                Counter(tuple(text[k : k + size]) for k in range(len(text) - size + 1))
+                for text in (one.split(), other.split())
+            ]
+            hits += (grams[0] & grams[1]).total()
+            count += grams[0].total()
+        precisions.append(hits / count)
+    expected = 100 * math.prod(precisions) ** 0.25 * math.exp(1 - 12 / 11)
+    assert bleu(given, right) == pytest.approx(expected)
+    assert bleu(["a b"], ["a b"]) == pytest.approx(100)
+
+
+def test_without_sacrebleu_there_is_no_bleu(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "sacrebleu.metrics.bleu", None)
+    assert bleu(["a"], ["a"]) is None
+    assert main(["evaluate", str(run), "--beam", "3"]) == 0
+    captured = capsys.readouterr()
+    assert "BLEU is left out: sacrebleu is not installed (pip install -e '.[translation]')" in captured.err
+    assert "BLEU" not in captured.out
+
+
+def test_the_alignment_figure_names_the_words() -> None:
+    figure = alignment_figure(["a", "b"], ["x"], ["y"], np.array([[0.9, 0.1], [0.2, 0.8]]), "title")
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["x", "(end)"]
+    assert "x: wrong\nit is y" in [text.get_text() for text in figure.texts]
+    np.testing.assert_allclose(axes.images[0].get_array(), [[0.9, 0.1], [0.2, 0.8]])
+    with pytest.raises(ValueError, match="weights must be"):
+        alignment_figure(["a", "b"], ["x"], ["y"], np.zeros((1, 2)))
