@@ -41,10 +41,10 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         return _command(args[0])(args[1:])
     except UserError as error:
-        from experiments.parallel import ranks
+        from experiments.parallel import let_first_tell
 
-        if ranks().first:
-            print(f"error: {error}", file=sys.stderr)
+        let_first_tell()
+        print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""

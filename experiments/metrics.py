@@ -77,7 +77,7 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
         raise UserError(f"no such file: {path}") from None
     rows = []
     for number, line in enumerate(lines, start=1):
-        row = _from_line(line)
+        row = from_line(line)
         if row is not None:
             rows.append(row)
         elif number < len(lines):
@@ -114,7 +114,8 @@ def _finite_or_name(value: object) -> object:
     return "Infinity" if value > 0 else "-Infinity"
 
 
-def _from_line(line: bytes) -> dict[str, Any] | None:
+def from_line(line: bytes) -> dict[str, Any] | None:
+    """The row in a line, None where it holds none."""
     try:
         row = json.loads(line)
     except ValueError:

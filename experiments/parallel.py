@@ -7,6 +7,7 @@ first one has the run's folder, tells anything and decides anything; see running
 import dataclasses
 import datetime
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
@@ -19,6 +20,8 @@ from experiments.files import UserError
 Result = TypeVar("Result")
 # Until a process that hears nothing of the others gives up: the first one tests and draws while they wait.
 _PATIENCE = datetime.timedelta(hours=2)
+# Seconds that the first one has to tell of a mistake that all of them find.
+FIRST_TELLS = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +48,8 @@ class Ranks:
         for kind in dict.fromkeys((tensor.dtype, tensor.device) for tensor in tensors):
             same = [tensor for tensor in tensors if (tensor.dtype, tensor.device) == kind]
             flat = torch.cat([tensor.flatten() for tensor in same])
-            distributed.all_reduce(flat)
+            with _heard():
+                distributed.all_reduce(flat)
             for tensor, part in zip(same, flat.split([tensor.numel() for tensor in same]), strict=True):
                 tensor.copy_(part.view_as(tensor))
 
@@ -54,7 +58,8 @@ class Ranks:
         if self.count == 1:
             return list(numbers)
         together = torch.tensor(numbers, dtype=torch.float64, device=device)
-        distributed.all_reduce(together)
+        with _heard():
+            distributed.all_reduce(together)
         return [float(number) for number in together]
 
     def agree(self, decide: Callable[[], Result]) -> Result:
@@ -62,7 +67,8 @@ class Ranks:
         if self.count == 1:
             return decide()
         found = [decide() if self.first else None]
-        distributed.broadcast_object_list(found)
+        with _heard():
+            distributed.broadcast_object_list(found)
         return found[0]  # type: ignore[return-value]
 
 
@@ -71,10 +77,29 @@ def ranks() -> Ranks:
     return Ranks(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
 
 
+def let_first_tell() -> None:
+    """Wait, in all processes but the first, while that one tells of a mistake: torchrun then ends the others.
+
+    Returns where it does not, since it has not made the mistake.
+    """
+    if not ranks().first:
+        time.sleep(FIRST_TELLS)
+
+
 def choose_device(device: str) -> None:
     """Take this process's own among several CUDA devices."""
     if torch.device(device).type == "cuda" and "LOCAL_RANK" in os.environ:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+
+
+@contextmanager
+def _heard() -> Iterator[None]:
+    """Exchange something with the other processes; UserError where one has ended."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"another process of the training has ended ({reason}); go on with --resume") from None
 
 
 @contextmanager

@@ -172,6 +172,15 @@ def is_locked(path: Path) -> bool:
     return False
 
 
+def clear(path: Path) -> None:
+    """Remove what a process that was killed while it made a run folder has left there."""
+    if path.is_dir() and not (path / "config.yaml").exists():
+        for part in path.glob(".*.part"):
+            part.unlink()
+        with contextlib.suppress(FileNotFoundError):
+            (path / "figures").rmdir()
+
+
 def versions() -> dict[str, str]:
     """What a result depends on: versions, processor, and the commit of this checkout where there is one."""
     found = {"python": platform.python_version(), "torch": str(torch.__version__), "machine": platform.machine()}

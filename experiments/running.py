@@ -19,7 +19,7 @@ from experiments.files import UserError, write_whole
 from experiments.handover import names_for_tracker, replay_history, replay_outcome
 from experiments.loop import NotFinite, Stopped, TrainingLoop, handling_signals
 from experiments.metrics import MetricsFile, cut, read_metrics
-from experiments.parallel import Ranks, choose_device, joined
+from experiments.parallel import Ranks, choose_device, joined, ranks
 from experiments.progress import SHOWN, Progress
 from experiments.run_folder import RunFolder, versions
 from experiments.tracking import Tracker, import_wandb, resolve_mode, start_tracker
@@ -51,10 +51,10 @@ def run_training(
 
     group, tags = names_for_tracker(config, stories)
 
-    def work(folder: RunFolder, ranks: Ranks) -> int:
+    def work(folder: RunFolder, processes: Ranks) -> int:
         trainer = make(folder, new_run_id(folder))
         earlier = take_up(folder, trainer)
-        ranks.agree(folder.checkpoint.read_bytes)  # `_help` takes it
+        processes.agree(folder.checkpoint.read_bytes)  # `_help` takes it
         print(f"{title}, {trainer.parameters:,} parameters, in {folder.path}", file=sys.stderr)
         tracker = Tracker(trainer.run_id)
         exit_code, closing = 1, ""
@@ -88,25 +88,27 @@ def run_training(
         return exit_code
 
     try:
-        with joined(config.device) as ranks:
-            if not ranks.first:
-                return _help(config, make, ranks)
+        ranks().share(config.batch_size)  # what cannot be is refused before there is a folder
+        with joined(config.device) as processes:
+            if not processes.first:
+                return _help(config, make, processes)
             with handling_signals(stop_at_once):
                 folder = RunFolder(config.resume) if config.resume else RunFolder.create(config)
                 with folder.locked():
-                    return work(folder, ranks)
+                    return work(folder, processes)
     except Stopped as stop:
-        print("stopped", file=sys.stderr)
+        if ranks().first:
+            print("stopped", file=sys.stderr)
         return stop.exit_code
 
 
-def _help(config: Config, make: Callable[[RunFolder, str], AnyLoop], ranks: Ranks) -> int:
+def _help(config: Config, make: Callable[[RunFolder, str], AnyLoop], processes: Ranks) -> int:
     """Train beside the first process, in a folder that is thrown away, and say nothing."""
     silence = contextlib.redirect_stderr(io.StringIO())
     with tempfile.TemporaryDirectory() as place, silence, handling_signals(stop_at_once):
         folder = RunFolder.create(dataclasses.replace(config, out=str(Path(place) / "run")))
         trainer = make(folder, new_run_id(folder))
-        folder.checkpoint.write_bytes(ranks.agree(bytes))
+        folder.checkpoint.write_bytes(processes.agree(bytes))
         trainer.restore()
         try:
             _train(trainer, folder, Tracker(trainer.run_id), {})

@@ -27,7 +27,7 @@ from experiments.loop import Stopped, handling_signals
 from experiments.models import make_model, make_task
 from experiments.parallel import ranks
 from experiments.processes import Job, experiments_command, last_line, room_for, run_jobs
-from experiments.run_folder import RUNS, RunFolder, claim
+from experiments.run_folder import RUNS, RunFolder, claim, clear
 from experiments.running import prepare, stop_at_once
 from experiments.stacked import gain, train_stacked
 from experiments.stories.config import StoryConfig
@@ -131,6 +131,8 @@ def _train(
     config: that of any of its runs. way: see choose_way; None where no seed is left.
     more:   arguments of `train` that were not given before.
     """
+    for seed in seeds:
+        clear(group.folder(seed))
     failed: set[int] = set()
     try:
         if way is not None:

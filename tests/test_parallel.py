@@ -13,6 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from experiments import parallel
+from experiments.__main__ import main
 from experiments.files import UserError
 from experiments.parallel import Ranks
 from tests.running import ROOT
@@ -102,7 +104,41 @@ def test_mistakes_are_told_once(tmp_path: Path, args: list[str], complaint: str)
     _, errors = training.communicate(timeout=120)
     assert training.returncode != 0
     assert errors.count("error: ") == errors.count(complaint) == 1
-    assert not list(tmp_path.glob("runs/*/metrics.jsonl"))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_lost_process_ends_the_other(tmp_path: Path) -> None:
+    training = started(2, tmp_path, *COPY, "--steps", "100000", "--out", "run")
+    try:
+        while not (tmp_path / "run" / "metrics.jsonl").exists() or not rows(tmp_path / "run"):
+            assert training.poll() is None
+            time.sleep(0.1)
+        own = Path(f"/proc/{training.pid}/task/{training.pid}/children").read_text().split()
+        ranks = {int(_environment(process)["RANK"]): int(process) for process in own}
+        os.kill(ranks[1], signal.SIGKILL)
+        _, errors = training.communicate(timeout=60)
+    finally:
+        training.kill()
+    assert training.returncode == 1
+    assert not Path(f"/proc/{ranks[0]}").exists()
+    assert "error: another process of the training has ended" in errors
+    assert "all_reduce" not in errors
+
+
+def _environment(process: str) -> dict[str, str]:
+    pairs = Path(f"/proc/{process}/environ").read_text().split("\0")
+    return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+
+
+def test_a_mistake_that_only_a_later_process_finds_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(parallel, "FIRST_TELLS", 0.0)
+    assert main(["train", "copy", "--device", "cuda:99"]) == 2
+    assert "error: --device cuda:99 cannot be used" in capsys.readouterr().err
 
 
 def test_shares_are_equal_and_whole() -> None:

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from experiments.__main__ import main
 from experiments.config import to_yaml
-from experiments.metrics import read_metrics
+from experiments.metrics import MetricsFile, read_metrics
 from experiments.processes import Job
 from experiments.run_folder import is_locked
 from experiments.suite.board import Board, Follower
@@ -151,19 +151,17 @@ def test_trainings_that_are_killed_and_stopped_go_on_bit_for_bit(tmp_path: Path)
 def test_two_drivers_and_shards(tmp_path: Path, capsys: Capture) -> None:
     suite, out = suite_file(tmp_path), tmp_path / "out"
     shards = [light(0.5, suite, "--seeds", 7, "--out", out, "--shard", f"{index}/3") for index in range(3)]
-    while not (out / ".lock-0-3").exists():
-        assert shards[0].poll() is None, shards[0].communicate()[0]
-        time.sleep(0.02)
-    line = refused(capsys, "suite", suite, "--seeds", 7, "--out", out)
-    assert "a suite is running in" in line
-    line = refused(capsys, "suite", suite, "--seeds", 7, "--out", out, "--shard", "0/3")
-    assert "with --shard 0/3" in line
     said = [shard.communicate()[0] for shard in shards]
     assert [shard.returncode for shard in shards] == [0, 0, 0], said
     done = [re.findall(r"^copy-gru-s(\d): done", one, re.MULTILINE) for one in said]
     assert [sorted(map(int, one)) for one in done] == [[0, 3, 6], [1, 4], [2, 5]]
     assert len(results(out)) == 7
     assert list(out.glob("*/trouble")) == []
+    with SuiteFolder(out).locked((0, 3)):
+        line = refused(capsys, "suite", suite, "--seeds", 7, "--out", out)
+        assert "a suite is running in" in line
+        line = refused(capsys, "suite", suite, "--seeds", 7, "--out", out, "--shard", "0/3")
+        assert "with --shard 0/3" in line
 
 
 def jobs_of(tmp_path: Path, seeds: int = 1, content: object = COPY) -> list[SuiteJob]:
@@ -174,6 +172,16 @@ def queue_of(tmp_path: Path, seeds: int, said: list[str]) -> SuiteQueue:
     out = tmp_path / "out"
     (out / "logs").mkdir(parents=True, exist_ok=True)
     return SuiteQueue(SuiteFolder(out), jobs_of(tmp_path, seeds), retries=2, tell=said.append)
+
+
+def hold(run: Path) -> subprocess.Popen[bytes]:
+    """Another process that has a new run's lock, until its stdin ends."""
+    run.mkdir()
+    command = [sys.executable, "-c", HOLD, str(run / ".lock")]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    return holder
 
 
 def ends(queue: SuiteQueue, codes: Sequence[int]) -> list[str]:
@@ -253,14 +261,7 @@ def test_a_run_that_another_process_holds_is_waited_for(tmp_path: Path) -> None:
     said: list[str] = []
     queue = queue_of(tmp_path, 2, said)
     run = tmp_path / "out" / "copy-gru-s0"
-    run.mkdir()
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(run / ".lock")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert holder.stdout is not None
-    holder.stdout.readline()
+    holder = hold(run)
     job = queue.take()
     assert job is not None
     assert job.name == "copy-gru-s1"
@@ -270,6 +271,44 @@ def test_a_run_that_another_process_holds_is_waited_for(tmp_path: Path) -> None:
     holder.communicate()
     assert (queue.take(), queue.left) == (None, False)
     assert said[1:] == ["copy-gru-s0: done, by another process"]
+
+
+def test_a_job_that_another_process_was_faster_to_begin_has_not_failed(tmp_path: Path) -> None:
+    said: list[str] = []
+    queue = queue_of(tmp_path, 1, said)
+    job = queue.take()
+    assert job is not None
+    run = tmp_path / "out" / "copy-gru-s0"
+    holder = hold(run)
+    queue.ended(job, 2)
+    assert (queue.failed, queue.left, queue.take()) == ({}, True, None)
+    holder.communicate()
+    assert queue.take() == job
+
+
+def test_a_driver_killed_at_its_first_file_leaves_a_folder_that_is_used_again(tmp_path: Path) -> None:
+    (tmp_path / ".suite.json.1234.part").write_text('{"su')
+    (tmp_path / ".lock").touch()
+    SuiteFolder(tmp_path).check("tiny", jobs_of(tmp_path.parent))
+
+
+@pytest.mark.parametrize("result", ["{", "[]", '{"selection": {}}'])
+def test_a_damaged_result_is_told_before_anything_runs(result: str, tmp_path: Path, capsys: Capture) -> None:
+    suite, out = suite_file(tmp_path), tmp_path / "out"
+    job = jobs_of(tmp_path)[0]
+    SuiteFolder(out).run(job).mkdir(parents=True)
+    SuiteFolder(out).record("tiny", "", [job])
+    (out / "copy-gru-s0" / "config.yaml").write_text(to_yaml(job.config))
+    (out / "copy-gru-s0" / "result.json").write_text(result)
+    assert str(out / "copy-gru-s0") in refused(capsys, "suite", suite, "--seeds", 3, "--out", out)
+    assert (out / "copy-gru-s0" / "result.json").read_text() == result
+
+
+def test_a_shard_may_have_no_jobs(tmp_path: Path, capsys: Capture) -> None:
+    args = ["suite", str(suite_file(tmp_path)), "--shard", "1/2", "--out", str(tmp_path / "out")]
+    assert main([*args, "--list"]) == 0
+    assert "0 jobs, 0 done" in capsys.readouterr().out
+    assert main(args) == 0
 
 
 def test_foreign_folders_are_refused_in_one_line(tmp_path: Path, capsys: Capture) -> None:
@@ -325,6 +364,10 @@ def test_a_run_is_followed_by_its_metrics(tmp_path: Path) -> None:
     path.write_text('{"step": 1500, "perf/seconds": 10.0}\n')
     follower.look()
     assert follower.values["step"] == 1500
+    with path.open("a") as file:
+        file.write('.5, "perf/seconds": 7}\n[1]\n{}\n{"step": 3000}\n')
+    follower.look()
+    assert follower.values["step"] == 3000
 
 
 class Terminal(io.StringIO):
@@ -346,3 +389,15 @@ def test_the_board_in_a_terminal(tmp_path: Path) -> None:
     assert "hello" in plain
     assert re.search(r"copy-gru-s0 \S+ +50% 800 seq/s  1m00s left  loss 0.5", plain), plain
     assert "0 of 2 jobs done  1 running  about 3m00s left" in plain
+
+
+def test_the_board_shows_a_run_whose_first_loss_is_no_number(tmp_path: Path) -> None:
+    shown, jobs = Terminal(), jobs_of(tmp_path)
+    folder = SuiteFolder(tmp_path / "out")
+    folder.run(jobs[0]).mkdir(parents=True)
+    with MetricsFile(folder.run(jobs[0]) / "metrics.jsonl") as metrics:
+        metrics.append({"step": 1, "sequences": 16, "train/loss": float("nan")})
+    with Board(folder, jobs, 1, Console(file=shown, force_terminal=True, width=120)) as board:
+        time.sleep(0.6)
+        board.show([jobs[0].name])
+    assert "loss nan" in shown.getvalue()

@@ -1,7 +1,9 @@
 """Suite files and sweeps of W&B: which jobs they are, how these are called, and one line for every mistake."""
 
 import itertools
+import math
 import re
+import statistics
 from pathlib import Path
 
 import pytest
@@ -133,6 +135,9 @@ def test_a_random_sweep_draws_from_its_distributions(tmp_path: Path) -> None:
         weight_noise={"min": 0.0, "max": 1},
         batch_size={"distribution": "q_uniform", "min": 8, "max": 64, "q": 8},
         clip_norm={"distribution": "normal", "mu": 100, "sigma": 2},
+        num_slots={"distribution": "q_log_uniform_values", "min": 10, "max": 1000, "q": 10},
+        momentum={"distribution": "log_uniform", "min": -9, "max": -2},
+        norm_floor={"distribution": "log_normal", "mu": -9, "sigma": 1},
         controller={"values": ["lstm", "gru"], "probabilities": [1, 0]},
         optimizer={"value": "adam"},
     )
@@ -144,6 +149,10 @@ def test_a_random_sweep_draws_from_its_distributions(tmp_path: Path) -> None:
     assert set(columns["batch_size"]) <= {str(size) for size in range(8, 65, 8)}
     assert len(set(columns["batch_size"])) > 4
     assert all(90 < float(norm) < 110 for norm in columns["clip_norm"])
+    assert all(float(slots) % 10 == 0 and 10 <= float(slots) <= 1000 for slots in columns["num_slots"])
+    assert sum(float(slots) < 100 for slots in columns["num_slots"]) > 10
+    assert all(-9 <= math.log(float(momentum)) <= -2 for momentum in columns["momentum"])
+    assert abs(statistics.fmean(math.log(float(floor)) for floor in columns["norm_floor"]) + 9) < 0.5
     assert (set(columns["controller"]), set(columns["optimizer"])) == ({"lstm"}, {"adam"})
 
 
@@ -216,10 +225,16 @@ MISTAKES: list[tuple[object, str, str]] = [
     (sweep({"min": 1, "max": 3}, method="random"), "", "needs a run_cap, or --run-cap"),
     (sweep(run_cap=0), "", "run_cap must be.*not 0"),
     (sweep({"min": 0.1, "max": 1.0}), "", "parameter steps: a grid needs its values.*uniform"),
+    (sweep({"values": [[1], [2]]}, method="random", run_cap=2), "", r"run 1: steps cannot be \[[12]\]"),
     (sweep({"values": [1, 2], "probabilities": [0.5, 0.5]}), "", "probabilities have no meaning in a grid"),
     (sweep({"values": [1, 2], "probabilities": [0.5, 0.4]}, method="random", run_cap=2), "", "2 numbers that sum to 1"),
     (sweep({"parameters": {"a": {"value": 1}}}), "", "parameter steps: it has parameters within it"),
     (sweep({"vlaue": 1}), "", "'vlaue', did you mean 'value'"),
+    (
+        sweep({"distribution": "log_uniform", "min": 1000, "max": 2000}, method="random", run_cap=1),
+        "",
+        "parameter steps: log_uniform takes exponents",
+    ),
     (sweep({"distribution": "beta"}), "", "no distribution is called 'beta'"),
     (
         sweep({"distribution": "log_uniform_values", "min": 0, "max": 1}, method="random", run_cap=1),
@@ -251,6 +266,12 @@ def test_a_mistake_gets_one_line_and_nothing_runs(
     line = refused(capsys, "suite", str(path), *options.split())
     assert re.search(words, line), line
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_random_sweep_of_few_settings_has_them_all(tmp_path: Path) -> None:
+    parameters = {"task": {"value": "copy"}, "model": {"values": ["lstm", "gru"]}, "skip": {"values": [1, True]}}
+    plan = plan_of(tmp_path, SWEEP | {"parameters": parameters}, run_cap=10**9)
+    assert len({tuple(one.options.values()) for one in plan.settings}) == len(plan.settings) == 4
 
 
 def test_an_unknown_suite_gets_the_nearest_name(capsys: Capture) -> None:

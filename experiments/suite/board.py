@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import statistics
@@ -14,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from experiments.config import Config, JudgedConfig
+from experiments.metrics import from_line
 from experiments.progress import BAR_WIDTH, duration, short
 from experiments.stories.config import StoryConfig
 from experiments.suite.folder import SuiteFolder
@@ -56,11 +56,14 @@ class Follower:
 
     @property
     def left(self) -> float | None:
-        """Seconds of training to come, if they are like those before; None before there is a row."""
-        return self.seconds * (1 - self.share) / self.share if self.share else None
+        """Seconds of training to come, if they are like those before; None before a row that has a time."""
+        return self.seconds * (1 - self.share) / self.share if self.share and self.seconds else None
 
     def look(self) -> None:
-        """Read what is new. A file that has become shorter is that of a run that went back to its checkpoint."""
+        """Read what is new. A file that has become shorter is that of a run that went back to its checkpoint.
+
+        What is no row is passed over: the run itself complains of it.
+        """
         try:
             with self._path.open("rb") as file:
                 if os.fstat(file.fileno()).st_size < self._read:
@@ -71,8 +74,9 @@ class Follower:
             return
         whole = new[: new.rfind(b"\n") + 1]
         self._read += len(whole)
-        for line in whole.splitlines():
-            self._take(json.loads(line))
+        for row in map(from_line, whole.splitlines()):
+            if row is not None and "step" in row:
+                self._take(row)
 
     def _take(self, row: Mapping[str, Any]) -> None:
         self.values.update(row)

@@ -20,7 +20,7 @@ from experiments.suite.board import Board
 from experiments.suite.cost import listing
 from experiments.suite.folder import SuiteFolder
 from experiments.suite.jobs import SuiteJob, make_jobs
-from experiments.suite.outcome import table
+from experiments.suite.outcome import read_outcome, table
 from experiments.suite.queue import SuiteQueue
 from experiments.suite.reading import Plan, find_suite, read_parts, read_yaml
 from experiments.suite.sweep import read_sweep
@@ -80,6 +80,8 @@ def suite(args: Sequence[str]) -> int:
     folder = SuiteFolder(Path(options.out) if options.out is not None else RUNS / plan.name)
     folder.check(plan.name, every)
     jobs = every if shard is None else every[shard[0] :: shard[1]]
+    for job in filter(folder.done, jobs):  # what the table at the end needs
+        read_outcome(folder.run(job))
     threads = max((job.config.threads for job in jobs), default=1)
     if options.list:
         at_once = None if options.on == "ray" else options.jobs or room_for(threads)

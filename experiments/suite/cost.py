@@ -37,7 +37,7 @@ def listing(
     tell:    gets a line for every setting that is measured.
     """
     seconds = _measured([job for job in jobs if not folder.done(job)], tell)
-    width = max(len(job.name) for job in jobs)
+    width = max((len(job.name) for job in jobs), default=0)
     lines, left = [], 0.0
     for job in jobs:
         share = _share(folder, job)

@@ -59,19 +59,11 @@ class SuiteFolder:
             return ["--resume", str(place / job.name)]
         return [*job.args, "--out", str(place / job.name)]
 
-    def clear(self, job: SuiteJob) -> None:
-        """Remove what a process that was killed while it made the run folder has left."""
-        if self.run(job).is_dir() and not self.begun(job):
-            for part in self.run(job).glob(".*.part"):
-                part.unlink()
-            with contextlib.suppress(FileNotFoundError):
-                (self.run(job) / "figures").rmdir()
-
     def check(self, name: str, jobs: Sequence[SuiteJob]) -> None:
         """UserError for a folder of another suite, or of none, and for what is not its run in a run's place."""
         recorded = self._recorded()
         if recorded is None:
-            if self.path.exists() and any(not one.name.startswith(".lock") for one in self.path.iterdir()):
+            if self.path.exists() and any(not _own_trace(one) for one in self.path.iterdir()):
                 raise UserError(f"{self.path} is not empty and no folder of a suite: choose another --out")
         else:
             self._check_record(name, recorded, jobs)
@@ -143,6 +135,11 @@ class SuiteFolder:
             if field not in _NO_MATTER and saved.get(field) != expected[field]:
                 was, now = saved.get(field), expected[field]
                 raise UserError(f"{path} is another run: its {option(field)} is {was}, not {now}; move it away")
+
+
+def _own_trace(path: Path) -> bool:
+    """Whether a file is a lock, or the half of a record that a killed process has left."""
+    return path.name.startswith((".lock", f".{RECORD}."))
 
 
 def _locks(shard: tuple[int, int] | None) -> list[tuple[str, int]]:

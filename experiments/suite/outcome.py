@@ -9,11 +9,9 @@ from typing import Any
 
 from experiments.files import UserError
 from experiments.progress import duration
+from experiments.stories.tables import FAILED
 from experiments.suite.folder import SuiteFolder
 from experiments.suite.jobs import SuiteJob
-
-# A bAbI task with more test errors counts as failed (Weston et al. 2015), in percent.
-_PASSED = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,14 +38,20 @@ class Outcome:
 
 
 def read_outcome(run: Path) -> Outcome:
-    """The outcome of a finished run, from its files."""
-    result = _read(run / "result.json")
+    """The outcome of a finished run, from its files; UserError where they were damaged."""
+    try:
+        return _outcome(run, _read(run / "result.json"))
+    except (LookupError, AttributeError, TypeError, ValueError) as error:
+        raise UserError(f"{run} is no finished run, its results were damaged ({error!r}): move it away") from None
+
+
+def _outcome(run: Path, result: Mapping[str, Any]) -> Outcome:
     to_solve, seconds = result.get("sequences_to_solve"), result.get("perf/seconds", 0.0)
     if "selection" not in result:
         asked = result.get("config", {}).get("solved_at") is not None
         return Outcome(to_solve is not None if asked else None, to_solve, None, seconds)
     errors = [row["errors"][result["selection"]["chosen"]] for row in _own_tests(run, result)]
-    passed = max(errors) <= _PASSED if result["config"]["task"] == "babi" else None
+    passed = max(errors) <= FAILED if result["config"]["task"] == "babi" else None
     return Outcome(passed, None, statistics.fmean(errors), seconds)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from experiments.processes import Job, experiments_command, last_line
+from experiments.run_folder import clear
 from experiments.suite.folder import SuiteFolder
 from experiments.suite.jobs import SuiteJob
 from experiments.suite.outcome import read_outcome
@@ -59,7 +60,7 @@ class SuiteQueue:
             elif self.folder.done(job):
                 self._tell(f"{job.name}: {read_outcome(self.folder.run(job))}, by another process")
             else:
-                self.folder.clear(job)
+                clear(self.folder.run(job))
                 return Job(job.name, self.command(job), self.folder.log(job))
         return None
 
@@ -73,6 +74,8 @@ class SuiteQueue:
             self._tell(f"{job.name}: {read_outcome(self.folder.run(one))}")
         elif self._stopped:
             self._tell(f"{job.name}: stopped")
+        elif self.folder.in_use(one):  # by another process, which was faster
+            self._waiting.append(one)
         elif code in _FINAL:
             self._fail(job.name, _why(code, job))
         else:

@@ -30,7 +30,7 @@ from experiments.suite.reading import Plan, Setting, check_names, product, setti
 _NO_MATTER = ("program", "metric", "name", "description", "project", "entity")
 _KNOWN = ("method", "parameters", "run_cap", "command", "early_terminate", *_NO_MATTER)
 _KEYS = ("value", "values", "probabilities", "distribution", "min", "max", "q", "mu", "sigma")
-# The draws that a random search tries for each new setting.
+# The draws without a new setting after which a random search has found all.
 _TRIES = 1000
 
 Draw = Callable[[random.Random], Any]
@@ -131,23 +131,46 @@ def _draw(where: str, spec: Any) -> Draw:
         values = _values(where, spec)
         weights = _weights(where, spec.get("probabilities"), len(values))
         return lambda generator: generator.choices(values, weights)[0]
-    if kind == "normal":
-        mu, sigma = _number(where, spec, "mu", 0), _number(where, spec, "sigma", 1)
-        return lambda generator: generator.gauss(mu, sigma)
-    low, high = _range(where, spec)
     if kind == "int_uniform":
+        low, high = _range(where, spec)
         return lambda generator: generator.randint(int(low), int(high))
-    if kind == "uniform":
-        return lambda generator: generator.uniform(low, high)
-    if kind == "q_uniform":
-        step = _quantum(where, spec)
-        return lambda generator: round(generator.uniform(low, high) / step) * step
-    if low <= 0:
-        raise UserError(f"{where}: the min of {kind} must be above 0, not {low}")
-    return lambda generator: math.exp(generator.uniform(math.log(low), math.log(high)))
+    draw = _draw_real(where, spec, kind.removeprefix("q_"))
+    if not kind.startswith("q_"):
+        return draw
+    step = _quantum(where, spec)
+    return lambda generator: round(draw(generator) / step) * step
 
 
-_DISTRIBUTIONS = ("constant", "categorical", "int_uniform", "uniform", "q_uniform", "log_uniform_values", "normal")
+def _draw_real(where: str, spec: Mapping[str, Any], kind: str) -> Draw:
+    """How a random search draws a real number: as it is, or by its logarithm."""
+    if kind in ("normal", "log_normal"):
+        mu, sigma = _number(where, spec, "mu", 0), _number(where, spec, "sigma", 1)
+
+        def draw(generator: random.Random) -> float:
+            return generator.gauss(mu, sigma)
+    else:
+        low, high = _range(where, spec)
+        if kind == "log_uniform_values":
+            if low <= 0:
+                raise UserError(f"{where}: the min of {kind} must be above 0, not {low}")
+            low, high = math.log(low), math.log(high)
+
+        def draw(generator: random.Random) -> float:
+            return generator.uniform(low, high)
+
+    def grow(generator: random.Random) -> float:
+        try:
+            return math.exp(draw(generator))
+        except OverflowError:
+            raise UserError(f"{where}: {kind} takes exponents, and these are too large") from None
+
+    return grow if kind.startswith("log_") else draw
+
+
+_DISTRIBUTIONS = (
+    *("constant", "categorical", "int_uniform", "uniform", "q_uniform", "normal", "q_normal", "log_normal"),
+    *("q_log_normal", "log_uniform", "q_log_uniform", "log_uniform_values", "q_log_uniform_values"),
+)
 
 
 def _distribution(where: str, spec: Any) -> str:
@@ -214,9 +237,10 @@ def _number(where: str, spec: Mapping[str, Any], name: str, default: float | Non
 def _distinct(draws: Sequence[Draw], count: int) -> list[tuple[Any, ...]]:
     """So many different draws, or all that there seem to be."""
     generator = random.Random(0)
-    rows: dict[tuple[Any, ...], None] = {}
-    for _ in range(_TRIES * count):
-        rows[tuple(draw(generator) for draw in draws)] = None
-        if len(rows) == count:
-            break
-    return list(rows)
+    rows: dict[str, tuple[Any, ...]] = {}
+    tries = 0
+    while len(rows) < count and tries < _TRIES:
+        row = tuple(draw(generator) for draw in draws)
+        tries = tries + 1 if repr(row) in rows else 0
+        rows[repr(row)] = row
+    return list(rows.values())
