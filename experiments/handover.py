@@ -98,7 +98,7 @@ def _scored_tests(config: Config, tests: Sequence[Row], result: Row) -> list[tup
         return [(row, {name: row[name] for name in names if name in row}) for row in rows]
     if isinstance(config, TextConfig):
         rows = [row for row in tests if row["text"] == result["trained_on"]]
-        return [(row, {"bits_per_character": row["bits_per_character"]}) for row in rows]
+        return [(row, _text_scores(row)) for row in rows]
     if isinstance(config, TranslateConfig):
         trained = (result["trained_on"], config.beam, config.beam_normalization)
         rows = [row for row in tests if (row["tested_on"], row["beam"], row["normalization"]) == trained]
@@ -106,6 +106,14 @@ def _scored_tests(config: Config, tests: Sequence[Row], result: Row) -> list[tup
     chosen = result["selection"]["chosen"]
     rows = [row for row in tests if row["tested_on"] == row["trained_on"]]
     return [(row, {"error_percent": row["errors"][chosen]}) for row in rows]
+
+
+def _text_scores(row: Row) -> Row:
+    """Bits per character, and where the source is known what is above those of who knows it, on the same characters."""
+    scores = {"bits_per_character": row["bits_per_character"]}
+    if "source_bits_per_character" in row:
+        scores["bits_above_source"] = row["bits_per_character"] - row["source_bits_per_character"]
+    return scores
 
 
 def _table(path: Path) -> list[Row]:

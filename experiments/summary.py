@@ -18,6 +18,7 @@ from experiments.metrics import read_metrics
 from experiments.models import label, make_task, training_lengths
 from experiments.paper_curves import Curve, columns, curve_of_rows, curves_beside
 from experiments.pictures import measure_of
+from experiments.plain_summary import summarize_plain
 from experiments.run_folder import RunFolder, versions
 from experiments.stories.config import StoryConfig
 from experiments.stories.summary import summarize_stories
@@ -49,17 +50,18 @@ def summarize(args: Sequence[str]) -> int:
         raise UserError("summarize needs at least one run folder")
     folders = [RunFolder(run) for run in options.runs]
     configs = [folder.read_config() for folder in folders]
-    for config in configs:
-        if not isinstance(config, TrainConfig | StoryConfig):
-            raise UserError(f"runs on {config.kind} cannot be one result; each has its tests in its evaluation.json")
     stories = [config for config in configs if isinstance(config, StoryConfig)]
     sequences = [config for config in configs if isinstance(config, TrainConfig)]
-    if stories and sequences:
-        raise UserError(f"runs on stories and runs on {sequences[0].task} cannot be one result")
+    kinds = list(dict.fromkeys(config.kind for config in configs))
+    if len(kinds) > 1:
+        raise UserError(f"runs on {kinds[0]} and runs on {kinds[1]} cannot be one result")
     if stories:
         text = summarize_stories(folders, stories, out=options.out, made_by=options.made_by)
-    else:
+    elif sequences:
         text = _summarize_sequences(folders, sequences, options)
+    else:
+        own = (*NOT_SETTING, "seeds")
+        text = summarize_plain(folders, configs, own, out=options.out, made_by=options.made_by)
     print(text, end="")
     return 0
 

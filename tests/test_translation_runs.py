@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from experiments.__main__ import main
 from experiments.command_line import parse_train
@@ -258,9 +260,39 @@ def test_what_cannot_be_is_one_line(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_result_of_one_or_more_seeds(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    config = yaml.safe_load((other / "config.yaml").read_text())
+    (other / "config.yaml").write_text(yaml.safe_dump(config | {"seed": 7}))
+    tests = json.loads((other / "evaluation.json").read_text())
+    (other / "evaluation.json").write_text(json.dumps([row | {"exact_share": 0.25} for row in tests]))
+    out = tmp_path / "result"
+    assert main(["summarize", str(run), str(other), "--out", str(out)]) == 0
+    assert capsys.readouterr().out == (tmp_path / "result.md").read_text()
+    result = json.loads((tmp_path / "result.json").read_text())
+    whole = next(
+        row["exact_share"] for row in json.loads((run / "evaluation.json").read_text()) if row["length"] == "all"
+    )
+    told = result["tests"]["test/exact_share/length-all"]
+    seed = result["seeds"][0]["seed"]
+    assert told["by_seed"] == {str(seed): whole, "7": 0.25}
+    assert told["mean"] == pytest.approx((whole + 0.25) / 2)
+    assert told["deviation"] == pytest.approx(abs(whole - 0.25) / 2**0.5)
+    for changed, complaint in (
+        (config, "two of the runs have the same seed"),
+        (config | {"hidden_size": 7}, "has hidden_size 7"),
+    ):
+        (other / "config.yaml").write_text(yaml.safe_dump(changed))
+        assert main(["summarize", str(run), str(other), "--out", str(out)]) == 2
+        assert complaint in capsys.readouterr().err
+    (other / "result.json").unlink()
+    assert main(["summarize", str(other), "--out", str(out)]) == 2
+    assert "has not ended; go on with: train --resume" in capsys.readouterr().err
+
+
 def test_other_commands_name_what_they_cannot_do(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command, complaint in (
-        (["summarize", str(run)], "runs on translation cannot be one result"),
         (["report", str(run.parent)], "attention (on translation, of which there are no tables)"),
         (["inspect", str(run)], "is a run on translation, which has no page"),
         (["ask", str(run)], "is a run on translate, not on stories"),
