@@ -28,6 +28,9 @@ def write_whole(path: str | Path, data: bytes | str) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            # The name that the user knows.
+            error.filename = str(path)
         raise

@@ -8,6 +8,7 @@ from typing import Any
 from experiments.config import Config
 from experiments.files import UserError, write_whole
 from experiments.handover import outcome
+from experiments.report.statistics import deviation
 from experiments.run_folder import RunFolder, versions
 
 _HEAD = ("test", "mean ± sd", "lowest", "highest", "by seed")
@@ -70,7 +71,7 @@ def _spread(name: str, seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "by_seed": values,
         "mean": statistics.fmean(known),
-        "deviation": statistics.stdev(known) if len(known) > 1 else None,
+        "deviation": deviation(known),
         "lowest": min(known),
         "highest": max(known),
     }
@@ -95,6 +96,6 @@ def _text(result: Mapping[str, Any], config: Config) -> str:
 
 
 def _line(name: str, test: Mapping[str, Any]) -> list[str]:
-    deviation = "" if test["deviation"] is None else f" ± {test['deviation']:.2g}"
+    spread = "" if test["deviation"] is None else f" ± {test['deviation']:.2g}"
     each = ", ".join(f"{seed}: {value:.5g}" for seed, value in test["by_seed"].items())
-    return [name, f"{test['mean']:.5g}{deviation}", f"{test['lowest']:.5g}", f"{test['highest']:.5g}", each]
+    return [name, f"{test['mean']:.5g}{spread}", f"{test['lowest']:.5g}", f"{test['highest']:.5g}", each]

@@ -19,6 +19,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -66,6 +67,12 @@ class RunFolder:
         except OSError as error:
             raise UserError(f"cannot write the run folder {path}: {error.strerror}") from None
         return cls(path)
+
+    @property
+    def name(self) -> str:
+        """What the run is called: as its folder; a seed's, s0 say, is named after the folder around it, too."""
+        path = self.path.resolve()
+        return f"{path.parent.name}-{path.name}" if re.fullmatch(r"s\d+", path.name) else path.name
 
     @property
     def config(self) -> Path:
@@ -200,7 +207,7 @@ def versions() -> dict[str, str]:
 
 def command() -> str:
     """The command line that started this process, as a person types it."""
-    return " ".join(["python -m experiments", *sys.argv[1:]])
+    return f"python -m experiments {shlex.join(sys.argv[1:])}"
 
 
 def claim(base: Path) -> Path:

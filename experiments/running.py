@@ -22,7 +22,7 @@ from experiments.metrics import MetricsFile, cut, read_metrics
 from experiments.parallel import Ranks, choose_device, joined, ranks
 from experiments.progress import SHOWN, Progress
 from experiments.run_folder import RunFolder, versions
-from experiments.tracking import Tracker, import_wandb, resolve_mode, start_tracker
+from experiments.tracking import Tracker, import_wandb, legal_id, resolve_mode, start_tracker
 
 AnyLoop = TypeVar("AnyLoop", bound=TrainingLoop[Any, Any])
 
@@ -63,7 +63,7 @@ def run_training(
                 config.tracker,
                 run_folder=folder.path.resolve(),
                 run_id=trainer.run_id,
-                name=folder.path.name,
+                name=folder.name,
                 group=group,
                 job_type="train",
                 tags=tags,
@@ -120,8 +120,8 @@ def _help(config: Config, make: Callable[[RunFolder, str], AnyLoop], processes: 
 
 
 def new_run_id(folder: RunFolder) -> str:
-    """What the tracker calls a run: its folder's name, made unique."""
-    return f"{folder.path.name}-{secrets.token_hex(2)}"
+    """What the tracker calls a run: its name, made unique."""
+    return f"{legal_id(folder.name)}-{secrets.token_hex(2)}"
 
 
 def prepare(device: str, threads: int) -> None:

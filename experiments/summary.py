@@ -19,6 +19,7 @@ from experiments.models import label, make_task, training_lengths
 from experiments.paper_curves import Curve, columns, curve_of_rows, curves_beside
 from experiments.pictures import measure_of
 from experiments.plain_summary import summarize_plain
+from experiments.report.statistics import deviation
 from experiments.run_folder import RunFolder, versions
 from experiments.stories.config import StoryConfig
 from experiments.stories.summary import summarize_stories
@@ -48,6 +49,8 @@ def summarize(args: Sequence[str]) -> int:
     options = parse(SummarizeOptions, "summarize", args)
     if not options.runs:
         raise UserError("summarize needs at least one run folder")
+    if not Path(options.out).parent.is_dir():
+        raise UserError(f"--out {options.out}: expected the path of files in a folder that exists")
     folders = [RunFolder(run) for run in options.runs]
     configs = [folder.read_config() for folder in folders]
     stories = [config for config in configs if isinstance(config, StoryConfig)]
@@ -165,7 +168,7 @@ def _tests(folders: Sequence[RunFolder], configs: Sequence[TrainConfig], task: T
             test[name] = {
                 "by_seed": {str(row["run_seed"]): row[name] for row in rows},
                 "mean": statistics.fmean(values),
-                "deviation": statistics.stdev(values) if len(values) > 1 else None,
+                "deviation": deviation(values),
                 "best": max(values) if name == task.exact.name else min(values),
             }
         told = ("optimal_bits_per_sequence", *task.baselines(length))

@@ -21,7 +21,7 @@ from experiments.kinds import KINDS
 from experiments.metrics import read_metrics
 from experiments.models import make_model, make_task
 from experiments.run_folder import RunFolder
-from experiments.tracking import import_wandb, resolve_mode, start_tracker
+from experiments.tracking import import_wandb, legal_id, resolve_mode, start_tracker
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,13 +70,12 @@ def sync_run(folder: RunFolder, mode: str) -> str:
         stories = "" if isinstance(config, TrainConfig) else KINDS[type(config)].trained_on(folder)
         result = folder.read_json(folder.result, {})
         group, tags = names_for_tracker(config, stories)
-        name = folder.path.resolve().name
         facts = {"parameters": _parameters(folder, config)} | {key: result[key] for key in ("versions",) if result}
         tracker = start_tracker(
             "wandb",
             run_folder=folder.path.resolve(),
             run_id=run_id_of(folder),
-            name=name,
+            name=folder.name,
             group=group,
             job_type="train",
             tags=tags,
@@ -93,9 +92,9 @@ def sync_run(folder: RunFolder, mode: str) -> str:
 
 
 def run_id_of(folder: RunFolder) -> str:
-    """What the tracker called a run in training; its folder's name where the checkpoint is gone."""
+    """What the tracker called a run in training; its name where the checkpoint is gone."""
     if not folder.checkpoint.exists():
-        return folder.path.resolve().name
+        return legal_id(folder.name)
     return str(read_progress(folder.checkpoint)["run_id"])
 
 

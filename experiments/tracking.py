@@ -11,6 +11,7 @@ import contextlib
 import difflib
 import os
 import queue
+import re
 import shutil
 import sys
 import threading
@@ -34,6 +35,8 @@ VARIABLES = {
     "run_job_type": "WANDB_JOB_TYPE",
     "run_tags": "WANDB_TAGS",
 }
+# Of the 128 characters that W&B takes.
+_LONGEST_ID = 100
 FLUSH_SETTING = "x_transaction_log_flush_interval"
 
 # Seconds: between two writes to the disk, for the server to answer, for the last upload.
@@ -221,6 +224,11 @@ def resolve_mode(asked: str | None, environment: Mapping[str, str]) -> str:
     return mode
 
 
+def legal_id(name: str) -> str:
+    """The beginning of a run's identifier for a name, since W&B refuses long ones and many signs in them."""
+    return re.sub(r"[^\w.]+", "-", name)[:_LONGEST_ID]
+
+
 def start_tracker(
     kind: Literal["wandb", "none"],
     *,
@@ -264,7 +272,7 @@ def start_tracker(
             return _start_wandb(wandb, chosen, config, attempt)
         except Exception as error:
             then = "going on offline" if attempt == "online" else "nothing is tracked but in metrics.jsonl"
-            warn(f"{str(error).partition(chr(10))[0]}; {then}")
+            warn(f"{_in_one_line(error)}; {then}")
         with contextlib.suppress(Exception, SystemExit):
             wandb.teardown()
         for empty in _folders_of(run_id, run_folder.parent) - folders:
@@ -318,6 +326,11 @@ def _folders_of(run_id: str, parent: Path) -> set[Path]:
     return {path for path in folder.glob("*run-*") if path.name.endswith(end)}
 
 
+def _in_one_line(error: Exception) -> str:
+    """The lines of W&B's own text that matter: of a wrong setting the second names it, the third gives its value."""
+    return ", ".join(line.strip() for line in str(error).splitlines()[:3])
+
+
 def _check_key() -> None:
     if not has_key():
         raise UserError(
@@ -328,13 +341,21 @@ def _check_key() -> None:
 def has_key() -> bool:
     """Whether there is a key for the server, which is never asked for; UserError for one that cannot be."""
     wandb = import_wandb()
-    wandb.setup(wandb.Settings(mode="online", silent=True))
+    set_up(wandb, mode="online")
     try:
         return bool(wandb.login(prompt=False, verify=False))
     except wandb.Error as error:
         raise UserError(f"W&B: {error}") from None
     finally:
         wandb.teardown()
+
+
+def set_up(wandb: Any, **settings: str) -> None:
+    """Start W&B's service in silence; UserError where it does not start, or refuses a variable of the environment."""
+    try:
+        wandb.setup(wandb.Settings(silent=True, **settings))
+    except Exception as error:
+        raise UserError(f"W&B does not start: {_in_one_line(error)}") from None
 
 
 def import_wandb() -> Any:

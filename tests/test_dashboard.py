@@ -329,3 +329,23 @@ def test_models_look_different() -> None:
     for place in range(4):
         looks = [look[place] for look in MODELS.values()]
         assert len(set(looks)) == len(looks)
+
+
+def test_a_score_that_is_not_finite_counts_as_the_worst(tmp_path: Path) -> None:
+    for seed, wrong in enumerate([0.0, 4.0, math.nan, math.inf]):
+        copy_run(tmp_path / f"s{seed}", seed, tests=(length_test(20, wrong),))
+    (group,) = collected(tmp_path)["groups"]
+    scores = group["tests"][0]["scores"]["wrong_bits_per_sequence"]
+    assert scores == {"low": [3], "middle": [None], "high": [None]}
+
+
+def test_numbers_and_kinds_of_tests_that_no_run_leaves_are_left_out(tmp_path: Path) -> None:
+    copy_run(tmp_path / "s0", tests=(length_test(20, 1), length_test(40, 1, num_slots=[1]), length_test(10**400, 1)))
+    run = copy_run(
+        tmp_path / "s1", 1, tests=(length_test(20, 3, bit_error_rate=10**400), length_test(80, 2, repeats={"a": 1}))
+    )
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": 1, "sequences": 10**400, "valid/bits_per_sequence": 10**400}) + "\n")
+    (group,) = collected(tmp_path)["groups"]
+    assert [test["x"] for test in group["tests"]] == [[20]]
+    assert group["curves"]["valid"]["x"][-1] == 3.2

@@ -13,7 +13,7 @@ import pytest
 from experiments.__main__ import main
 from experiments.dashboard.serve import PageServer
 from tests.browser import PHONE, chromium, needs_chromium, opened, texts, until
-from tests.made_up_runs import copy_run, metrics, story_run, suite
+from tests.made_up_runs import copy_run, metrics, story_run, suite, world_run
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -211,6 +211,13 @@ def test_a_served_page_shows_what_is_new(browser: Browser, tmp_path: Path) -> No
 def test_the_best_on_stories_is_told_for_each_way_of_reading(browser: Browser, tmp_path: Path) -> None:
     story_run(tmp_path / "lstm", 1, (1.0,), recipe_name="paper/lstm-1k")
     story_run(tmp_path / "memn2n", 1)
+    world_run(tmp_path / "world" / "s0")
+    reader = world_run(tmp_path / "reader" / "s0") / "config.yaml"
+    reader.write_text(reader.read_text().replace("model: entnet", "model: lstm"))
     assert main(["dashboard", str(tmp_path)]) == 0
     with opened(browser, (tmp_path / "dashboard.html").as_uri(), "#babi table td") as page:
-        assert texts(page, ".best h3") == ["bAbI 1k", "bAbI 1k, word by word"]
+        stories = ["bAbI 1k", "bAbI 1k, word by word"]
+        assert texts(page, ".best h3") == ["world-model", "world-model, word by word", *stories]
+        assert texts(page, ".best a") == ["world/s0", "reader/s0"]
+        # A chart of less than two decades has every label in full.
+        until(page, "document.querySelector('#lengths .plot').layout?.yaxis.ticktext?.join() === '1,2,5,10,20'")

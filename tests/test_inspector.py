@@ -70,6 +70,21 @@ def test_arrays_keep_three_digits_or_their_largest_number_and_what_is_not_finite
     assert len(still["data"]) < 2000
 
 
+def test_bits_are_wrong_where_the_model_is_wrong_however_its_outputs_are_rounded(runs: Path) -> None:
+    inspector = open_runs([str(runs / "ntm")])
+    (model,) = inspector.models  # type: ignore[attr-defined]
+    with torch.no_grad():
+        model.readout.weight.mul_(1e-5)
+        model.readout.bias.copy_(torch.tensor([1e-4, -1e-4] * 4))
+    view = inspector.view(inspector.choices([4], [2], []).combined()[0])
+    (panel,) = view["panels"]
+    assert (unpack(panel["output"]) == 0.5).all()
+    batch = inspector.task.sample(1, length=4, generator=generator_for("test", 2, 4))  # type: ignore[attr-defined]
+    says = torch.tensor([True, False] * 4)
+    assert panel["wrong_at"] == (((batch.target[0] > 0.5) != says) & batch.mask[0, :, None]).nonzero().tolist()
+    assert 0 < len(panel["wrong_at"]) == panel["wrong"] < panel["scored"]
+
+
 def test_a_view_of_an_ntm_holds_its_trace(runs: Path) -> None:
     inspector = open_runs([str(runs / "ntm"), str(runs / "lstm")])
     choices = inspector.choices([4], [2], [9])

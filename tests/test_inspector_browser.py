@@ -133,6 +133,7 @@ def test_stepping_shows_what_the_model_did_at_that_step(page: Page, runs: Path) 
     plot = page.locator(".over .plot").first.bounding_box()
     assert cursor is not None
     assert plot is not None
+    assert page.evaluate("document.querySelector('.over .plot').layout.xaxis.dtick") == 1
     assert abs(cursor["x"] - (plot["x"] + 48 + (plot["width"] - 56) * 5 / 7)) < 1.5
 
 

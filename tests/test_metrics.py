@@ -178,13 +178,13 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
     write_whole(sys.argv[1], bytes(5000))
 except OSError as error:
-    print(type(error).__name__)
+    print(type(error).__name__, error.filename)
 """
     path = tmp_path / "file"
     write_whole(path, "old")
     run = subprocess.run(
         [sys.executable, "-c", program, str(path)], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert run.stdout == "OSError\n"
+    assert run.stdout == f"OSError {path}\n"
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["file"]

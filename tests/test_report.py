@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import random
 import re
 import statistics
@@ -224,3 +225,23 @@ def test_mistakes_are_told_in_one_line(
     assert complaint in printed.err
     assert printed.err.count("\n") == 1
     assert not list(tmp_path.rglob("report*"))
+
+
+def test_scores_that_are_not_finite_are_as_bad_as_can_be(tmp_path: Path) -> None:
+    for seed, wrong in enumerate([1.0, 3.0, math.nan, math.inf]):
+        copy_run(tmp_path / f"s{seed}", seed, tests=(length_test(20, wrong),))
+    rows = table(reported(tmp_path), "copy: bits per sequence, by length")
+    assert [row["20"]["text"] for row in rows] == ["inf [25 to inf]", "inf", "10"]
+    assert rows[0]["20"]["value"] == [10, 30, None, None]
+
+
+def test_odd_names_break_no_table(tmp_path: Path) -> None:
+    for seed, name in enumerate(["a|b <i>", "two\nlines", os.fsdecode(b"\xff")]):
+        run = copy_run(tmp_path / name, seed)
+        (run / "result.json").write_text(json.dumps({"command": f"train {name}", "versions": 5}))
+    reported(tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    rows = text.partition("### Runs")[2].strip().splitlines()[2:]
+    assert [row.split(" | ")[0] for row in rows] == ["| a\\|b &lt;i&gt;", "| two\ufffdlines", "| \ufffd"]
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {6}
+    assert "\nlines" not in (tmp_path / "report.tex").read_text()

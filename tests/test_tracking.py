@@ -16,7 +16,9 @@ import pytest
 
 from experiments.files import UserError
 from experiments.metrics import MetricsFile, cut, read_metrics
-from experiments.tracking import resolve_mode, start_tracker
+from experiments.run_folder import RunFolder
+from experiments.running import new_run_id
+from experiments.tracking import has_key, resolve_mode, start_tracker
 from tests.tracked import CONFIG, KEY, PROGRAM, clean_environment, curve, python, row, run_folders, start
 from tests.wandb_log import read_run
 
@@ -232,3 +234,40 @@ except tracking.UserError as error:
     assert len(result.stdout.splitlines()) == 1
     assert "pip install 'wandb>=0.31'" in result.stdout
     assert "--tracker none" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("folder", "expected"),
+    [
+        ("copy-ntm-s0", "copy-ntm-s0"),
+        ("ten/s3", "ten-s3"),
+        ("a:b <c>/s3", "a-b-c-s3"),
+        ("é #1", "é-1"),
+        ("n" * 200, "n" * 100),
+    ],
+)
+def test_runs_have_readable_identifiers_that_wandb_takes(
+    tmp_path: Path, folder: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / folder
+    place.mkdir(parents=True)
+    (place / "config.yaml").touch()
+    monkeypatch.chdir(place)
+    run_id = new_run_id(RunFolder("."))
+    assert run_id[:-5] == expected
+    tracker = start(tmp_path, run_id=run_id)
+    tracker.finish(0)
+    assert tracker.folder is not None
+    assert read_run(tracker.folder).run.run_id == run_id
+
+
+def test_a_variable_that_wandb_refuses_is_told_with_its_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANDB_INIT_TIMEOUT", "soon")
+    start(tmp_path).finish(0)
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("warning: W&B: ")
+    assert all(word in line for word in ("init_timeout", "'soon'", "nothing is tracked"))
+    with pytest.raises(UserError, match=r"init_timeout.*'soon'"):
+        has_key()

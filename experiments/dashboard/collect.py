@@ -14,6 +14,7 @@ from experiments.dashboard.look import MODELS, model_of
 from experiments.dashboard.runs import MARKS, Run, read_run, signature
 from experiments.dashboard.stories import story_table
 from experiments.files import UserError
+from experiments.stories.config import READERS, StoryConfig
 
 # Folders of the tracker hold files of these names, too.
 _TRACKER = "wandb"
@@ -63,9 +64,8 @@ class Collector:
         }
 
     def _run(self, run: Run) -> dict[str, Any]:
-        name = os.path.relpath(run.path, self.folder)
         facts: dict[str, Any] = {
-            "name": run.path.resolve().name if name == "." else name,
+            "name": name_within(self.folder, run.path),
             "path": os.path.relpath(run.path.resolve(), self.base.resolve()),
             "status": run.status,
             "troubles": run.troubles,
@@ -81,6 +81,7 @@ class Collector:
             "family": family_of(config),
             "subject": config.subject,
             "model": model_of(config),
+            "by_word": isinstance(config, StoryConfig) and config.model in READERS,
             "recipe": config.recipe,
             "seed": config.seed,
             "unit": unit,
@@ -116,6 +117,11 @@ def find_runs(folder: Path) -> list[Path]:
     if not found:
         raise UserError(f"{folder} holds no run: expected folders with a config.yaml, as `train` leaves them")
     return sorted(found, key=_natural)
+
+
+def name_within(folder: Path, path: Path) -> str:
+    """What a run below a folder, or the folder itself, is called."""
+    return path.resolve().name if path == folder else os.path.relpath(path, folder)
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:

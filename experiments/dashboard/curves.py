@@ -11,6 +11,8 @@ from experiments.paper_curves import Curve, Numbers, columns, quartiles_of_seeds
 POINTS = 150
 _BUCKETS = 60
 _GRID = 4000
+# Beyond it whole numbers are no counts.
+_MOST = 2**63
 
 
 def thinned(curve: Curve) -> Curve:
@@ -67,11 +69,16 @@ def rounded(values: Numbers | Sequence[float]) -> list[float | None]:
 
 def short(value: Any) -> float | int | None:
     """A number with five digits; None for what is no finite number. Whole numbers keep all digits."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(value):
+    if not is_number(value) or not np.isfinite(value):
         return None
     if isinstance(value, int) or value.is_integer():
         return int(value)
     return float(f"{value:.5g}")
+
+
+def is_number(value: object) -> bool:
+    """Whether what a file holds is a number that can be computed with, finite or not."""
+    return type(value) is float or (type(value) is int and abs(value) < _MOST)
 
 
 def _spread(curve: Curve, most: int) -> Curve:

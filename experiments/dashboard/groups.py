@@ -1,16 +1,19 @@
 """Runs of one setting together: how many solved, their learning curves, and their errors by length."""
 
+import math
 import statistics
 from collections.abc import Sequence
+from types import NoneType
 from typing import Any
 
 import numpy as np
 
 from experiments.config import Config, JudgedConfig, TrainConfig
-from experiments.dashboard.curves import band, pairs, rounded, short
+from experiments.dashboard.curves import band, is_number, pairs, rounded, short
 from experiments.dashboard.look import model_of
 from experiments.dashboard.runs import Row, Run
 from experiments.dashboard.settings import differences, paper_curve, paper_tests, setting_of
+from experiments.report.statistics import quantile
 from tasks import TASKS, BitTask
 from tasks.bits import BIT_ERROR_RATE, BITS, WRONG_BITS
 
@@ -110,9 +113,9 @@ def _length_tests(runs: Sequence[Run], score: str | None) -> list[dict[str, Any]
         for name in _BIT_SCORES if score is None else (score,):
             values = [_known(by_length[length], name) for length in lengths]
             if all(values):
-                quartiles = np.array([np.percentile(one, [25, 50, 75]) for one in values]).T
                 scores[name] = {
-                    part: rounded(line) for part, line in zip(("low", "middle", "high"), quartiles, strict=True)
+                    part: rounded([quantile(one, share) for one in values])
+                    for part, share in (("low", 0.25), ("middle", 0.5), ("high", 0.75))
                 }
         most = max(len(rows) for rows in by_length.values())
         found.append({"slots": slots, "repeats": repeats, "x": lengths, "scores": scores, "seeds": most})
@@ -120,15 +123,17 @@ def _length_tests(runs: Sequence[Run], score: str | None) -> list[dict[str, Any]
 
 
 def _known(rows: Sequence[Row], name: str) -> list[float]:
-    """The finite values of a score."""
-    return [value for row in rows if (value := short(row.get(name))) is not None]
+    """The values of a score; one that is not finite is as bad as can be."""
+    known = [row[name] for row in rows if is_number(row.get(name))]
+    return [math.inf if math.isnan(value) else value for value in known]
 
 
 def lengths_of(run: Run) -> list[tuple[int, Row]]:
     """The tests of a run by length; of the world model with the chosen restart's error."""
     found = []
     for row in run.tests:
-        if type(row.get("length")) is not int:
+        kinds = {type(row.get("num_slots")), type(row.get("repeats"))}
+        if type(row.get("length")) is not int or not is_number(row["length"]) or not kinds <= {int, NoneType}:
             continue
         error = chosen_error(run, row)
         found.append((row["length"], row if error is None else row | {"error_percent": error}))

@@ -20,7 +20,7 @@ from experiments.dashboard.view import Chart, logged_keys, sections
 from experiments.files import UserError, write_whole
 from experiments.run_folder import RUNS, RunFolder
 from experiments.sync import run_id_of
-from experiments.tracking import PROJECT, has_key, import_wandb
+from experiments.tracking import PROJECT, has_key, import_wandb, set_up
 
 INSTALL = "pip install -e '.[workspaces]'"
 WORKSPACE, REPORT = "wandb-workspace.json", "wandb-report.json"
@@ -99,8 +99,7 @@ def read_shown(folder: Path) -> Shown:
 
 def import_workspaces() -> tuple[Any, Any]:
     """The modules for workspaces and for reports, or a UserError that tells how to install them."""
-    wandb = import_wandb()
-    wandb.setup(wandb.Settings(silent=True))
+    set_up(import_wandb())
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from experiments.config import Config, JudgedConfig, TrainConfig
-from experiments.dashboard.curves import smoothed, thinned
+from experiments.dashboard.curves import is_number, smoothed, thinned
 from experiments.files import UserError
 from experiments.metrics import read_metrics
 from experiments.models import make_task
@@ -109,7 +109,7 @@ def _rows(path: Path, troubles: list[str]) -> list[Row]:
     except (UserError, OSError) as error:
         troubles.append(str(error))
         return []
-    return [row for row in rows if _is_number(row.get("step")) and _is_number(row.get("sequences"))]
+    return [row for row in rows if is_number(row.get("step")) and is_number(row.get("sequences"))]
 
 
 def _json(path: Path, name: str, kind: type[Any], troubles: list[str]) -> Any:
@@ -130,16 +130,16 @@ def _json(path: Path, name: str, kind: type[Any], troubles: list[str]) -> Any:
 def _learning(config: Config, rows: list[Row], result: Row) -> dict[str, Any]:
     name, _, _ = config.measured
     keys = {part: f"{part}/{name}" for part in ("valid", "train")}
-    curves = {part: curve_of_rows([row for row in rows if _is_number(row.get(key))], key) for part, key in keys.items()}
+    curves = {part: curve_of_rows([row for row in rows if is_number(row.get(key))], key) for part, key in keys.items()}
     to_solve = result.get("sequences_to_solve")
     if not result and isinstance(config, JudgedConfig) and config.solved_at is not None:
-        wrong = [row for row in rows if _is_number(row.get(config.solved_by))]
+        wrong = [row for row in rows if is_number(row.get(config.solved_by))]
         thousands = first_below(curve_of_rows(wrong, config.solved_by), config.solved_at)
         to_solve = None if thousands is None else 1000 * thousands
     return {
         "curves": {part: (thinned(curve), smoothed(curve)) for part, curve in curves.items()},
-        "valid": next((row for row in reversed(rows) if _is_number(row.get(keys["valid"]))), {}),
-        "to_solve": to_solve if _is_number(to_solve) else None,
+        "valid": next((row for row in reversed(rows) if is_number(row.get(keys["valid"]))), {}),
+        "to_solve": to_solve if is_number(to_solve) else None,
     }
 
 
@@ -152,7 +152,3 @@ def _status(path: Path, config: Config | None, rows: list[Row], ended: bool, tro
         return "running"
     values = rows[-1].values() if rows else ()
     return "diverged" if any(isinstance(one, float) and not math.isfinite(one) for one in values) else "stopped"
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

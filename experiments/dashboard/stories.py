@@ -9,6 +9,7 @@ from experiments.dashboard.groups import name_settings
 from experiments.dashboard.look import model_of
 from experiments.dashboard.runs import Row, Run
 from experiments.dashboard.settings import setting_of
+from experiments.report.statistics import deviation
 from experiments.stories.config import READERS, StoryConfig
 from experiments.stories.published import Column, published_for
 from experiments.stories.tables import FAILED
@@ -86,7 +87,7 @@ def pooled_errors(tests: Sequence[tuple[int, Run, Row]], config: StoryConfig) ->
     return {
         "chosen": short(chosen["test_error"]),
         "mean": short(statistics.fmean(errors)),
-        "deviation": short(statistics.stdev(errors)) if len(errors) > 1 else None,
+        "deviation": short(deviation(errors)),
         "best": short(min(errors)),
         "restarts": len(errors),
         "errors": [short(error) for error in errors],

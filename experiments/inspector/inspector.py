@@ -80,11 +80,10 @@ class Inspector(ABC):
         }
 
     def _run(self, folder: RunFolder, config: Config) -> dict[str, Any]:
-        names = [one.path.resolve().name for one in self.folders]
-        name = folder.path.resolve().name
+        names = [one.name for one in self.folders]
         unfinished = not folder.weights.exists()
         return {
-            "name": name if names.count(name) == 1 else str(folder.path),
+            "name": folder.name if names.count(folder.name) == 1 else str(folder.path),
             "path": str(folder.path),
             "model": MODELS[model_of(config)][0],
             "seed": config.seed,

@@ -84,8 +84,9 @@ class SequenceInspector(Inspector):
         given = torch.ones_like(output) if wrong.size(-1) > 1 else F.one_hot(output.argmax(-1), output.size(-1))
         return {
             "output": pack(output),
-            "mistakes": pack(wrong[0] * given),
             "wrong": int(wrong.sum()),
+            # Not left to the page, whose outputs are rounded.
+            "wrong_at": (wrong[0] & given.bool()).nonzero().tolist(),
             "scored": int(batch.mask.sum()) * wrong.size(-1),
             **show_trace(trace),
         }

@@ -12,16 +12,17 @@ import tyro
 
 from experiments.command_line import parse
 from experiments.config import TrainConfig
-from experiments.dashboard.collect import find_runs
+from experiments.dashboard.collect import find_runs, name_within
 from experiments.dashboard.runs import Run, read_run
 from experiments.dashboard.settings import setting_of
 from experiments.files import UserError, write_whole
 from experiments.report.sequences import sequence_tables
 from experiments.report.stories import story_tables
-from experiments.report.tables import Table
+from experiments.report.tables import Table, marked, printable
 from experiments.run_folder import RUNS
 from experiments.stories.config import StoryConfig
 from experiments.suite.folder import SuiteFolder
+from experiments.web.document import finite
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +44,7 @@ def report(args: Sequence[str]) -> int:
     out = Path(options.out) if options.out is not None else folder / "report"
     paths = find_runs(folder)
     runs = [read_run(path) for path in paths]
-    names = [str(path.relative_to(folder)) if path != folder else path.name for path in paths]
+    names = [printable(name_within(folder, path)) for path in paths]
     ended, left = _sorted_out(runs, names)
     left += [f"{name} (not begun)" for name in SuiteFolder(folder).job_names() if name not in names]
     if not ended:
@@ -54,12 +55,12 @@ def report(args: Sequence[str]) -> int:
     algorithmic = [place for place in ended if isinstance(runs[place].config, TrainConfig)]
     stories = [place for place in ended if place not in algorithmic]
     tables = [*sequence_tables(runs, algorithmic), *story_tables(runs, stories)]
-    made_by = f"python -m experiments report {shlex.quote(options.folder)}"
-    origins = [[names[place], *_origin(runs[place])] for place in ended]
-    text = _markdown(tables, origins, left, made_by)
+    made_by = printable(f"python -m experiments report {shlex.quote(options.folder)}")
+    text = _markdown(tables, [_origin(runs[place], names[place]) for place in ended], left, made_by)
     write_whole(f"{out}.md", text)
     write_whole(f"{out}.tex", _latex(tables, names, left, made_by))
-    write_whole(f"{out}.json", json.dumps(_data(tables, runs, names, made_by), indent=1) + "\n")
+    data = finite(_data(tables, runs, names, made_by))
+    write_whole(f"{out}.json", json.dumps(data, allow_nan=False, indent=1) + "\n")
     print(text, end="")
     for ending in ("md", "tex", "json"):
         print(f"{out}.{ending}", file=sys.stderr)
@@ -89,7 +90,7 @@ def _markdown(tables: Sequence[Table], origins: Sequence[Sequence[str]], left: S
         lines += [table.markdown(), ""]
     lines += ["### Runs", "", "| run | seed | made by | torch | commit |", "|---|---|---|---|---|"]
     lines += ["| " + " | ".join(cells) + " |" for cells in origins]
-    return "\n".join([*lines, *(["", f"Not in the tables: {'; '.join(left)}."] if left else [])]) + "\n"
+    return "\n".join([*lines, *(["", f"Not in the tables: {marked('; '.join(left))}."] if left else [])]) + "\n"
 
 
 def _latex(tables: Sequence[Table], names: Sequence[str], left: Sequence[str], made_by: str) -> str:
@@ -107,12 +108,14 @@ def _data(tables: Sequence[Table], runs: Sequence[Run], names: Sequence[str], ma
     return {"made_by": made_by, "tables": [table.data(names) for table in tables], "runs": told}
 
 
-def _origin(run: Run) -> list[str]:
-    """Seed, command, torch and commit of an ended run."""
+def _origin(run: Run, name: str) -> list[str]:
+    """Name, seed, command, torch and commit of an ended run, for Markdown."""
     assert run.config is not None
-    versions = run.result.get("versions") or {}
-    command = str(run.result.get("command", "unknown")).replace("|", "\\|")
+    told = run.result.get("versions")
+    versions = told if isinstance(told, dict) else {}
+    command = printable(str(run.result.get("command", "unknown"))).replace("|", "\\|")
     return [
+        marked(name),
         str(run.config.seed),
         f"`{command}`",
         str(versions.get("torch", "-")),

@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from experiments.config import TrainConfig
+from experiments.dashboard.curves import is_number
 from experiments.dashboard.groups import alike, group_runs, lengths_of
 from experiments.dashboard.look import MODELS
 from experiments.dashboard.runs import Run
 from experiments.dashboard.settings import paper_tests
-from experiments.report.statistics import Interval, bootstrap, medians, quantile, success_interval
+from experiments.report.statistics import Interval, bootstrap, deviation, medians, quantile, success_interval
 from experiments.report.tables import Cell, Table
 from tasks import TASKS, Task
 
@@ -118,9 +119,10 @@ def _tests(
     found: dict[tuple[Any, Any], dict[int, dict[int, float]]] = {}
     for place in members:
         for length, row in lengths_of(runs[place]):
-            if isinstance(row.get(name), (int, float)):
+            if is_number(row.get(name)):
                 test = found.setdefault((row.get("num_slots"), row.get("repeats")), {})
-                test.setdefault(length, {})[place] = row[name]
+                # What is no number is as bad as can be.
+                test.setdefault(length, {})[place] = math.inf if math.isnan(row[name]) else row[name]
     return found
 
 
@@ -176,8 +178,8 @@ def _interval(interval: Interval | None, text: Callable[[float], str]) -> str:
 def _spread(values: Sequence[float], text: Callable[[float], str]) -> str:
     if not values:
         return "-"
-    deviation = f" ± {text(statistics.stdev(values))}" if len(values) > 1 else ""
-    return text(statistics.fmean(values)) + deviation
+    spread = deviation(values)
+    return text(statistics.fmean(values)) + ("" if spread is None else f" ± {text(spread)}")
 
 
 def _count(value: float) -> str:

@@ -1,6 +1,7 @@
 """What is said of several seeds: quartiles that know of runs that never arrived, and how sure one can be."""
 
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -31,6 +32,11 @@ def quantile(values: Sequence[float], share: float) -> float:
     low, high = ordered[math.floor(place)], ordered[math.ceil(place)]
     part = place - math.floor(place)
     return high if math.isinf(high) and part > 0 else low if part == 0 else low + part * (high - low)
+
+
+def deviation(values: Sequence[float]) -> float | None:
+    """The standard deviation of a sample; None for less than two values, and where one is not finite."""
+    return statistics.stdev(values) if len(values) > 1 and all(map(math.isfinite, values)) else None
 
 
 def bootstrap(values: Sequence[float], statistic: Callable[[Any], Any]) -> Interval | None:

@@ -1,5 +1,6 @@
 """Tables whose cells know the runs they come from, as Markdown, LaTeX or plain data."""
 
+import html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -38,7 +39,7 @@ class Table:
     def markdown(self) -> str:
         """The table as Markdown, under a heading."""
         lines = [self.head, ["---"] * len(self.head), *([cell.text for cell in row] for row in self.rows)]
-        grid = ["| " + " | ".join(one.replace("|", "\\|") for one in line) + " |" for line in lines]
+        grid = ["| " + " | ".join(map(marked, line)) + " |" for line in lines]
         return "\n".join([f"### {self.title}", "", *grid, *(part for note in self.notes for part in ("", note))])
 
     def latex(self, names: Sequence[str]) -> str:
@@ -76,6 +77,16 @@ class Table:
             for row in self.rows
         ]
         return {"title": self.title, "head": self.head, "rows": rows, "notes": self.notes}
+
+
+def printable(text: str) -> str:
+    """Text on one line, with signs that cannot be printed replaced."""
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
+
+
+def marked(text: str) -> str:
+    """Text as Markdown shows it, also in a table."""
+    return html.escape(text, quote=False).replace("|", "\\|")
 
 
 def escaped(text: str) -> str:

@@ -196,7 +196,7 @@ function makeScale(values, log) {
   const low = Math.floor(Math.log10(least) + 1e-9);
   const high = Math.log10(top);
   const floor = 10 ** (Math.log10(least) - Math.max(0.3, 0.1 * (high - Math.log10(least))));
-  const steps = high - Math.log10(least) < 1.5 ? [1, 2, 5] : [1];
+  const steps = high - Math.log10(least) < 3 ? [1, 2, 5] : [1];
   const every = Math.max(1, Math.round((high - low) / 6));
   const ticks = [];
   for (let power = low; power <= high + 1e-9; power += every) {

@@ -26,12 +26,13 @@ function drawBests() {
   byId("best").querySelector(".bests").replaceChildren(...cards);
 }
 
-/** For each algorithmic task and the world model the runs that are ahead, each in its own way. */
+/** For each algorithmic task, and each way to read the world model, the runs that are ahead, each in its own way. */
 function bestRuns() {
   const runs = shownRuns().filter((run) => run.subject && run.family !== "bAbI");
-  const subjects = [...new Set(runs.map((run) => run.subject))].sort(natural.compare);
+  const subjectOf = (run) => run.subject + readingOf(run);
+  const subjects = [...new Set(runs.map(subjectOf))].sort(natural.compare);
   return subjects.map((subject) => {
-    const own = runs.filter((run) => run.subject === subject);
+    const own = runs.filter((run) => subjectOf(run) === subject);
     const unit = ` ${own[0].unit}`;
     const facts = [
       ["lowest validation", ahead(own, "valid", -1), (run) => digits(run.valid) + unit],
@@ -40,7 +41,7 @@ function bestRuns() {
     ].filter(([, run]) => run);
     const lines = facts.map(([words, run, value, of]) => make("div", {}, make("dt", {}, words), make("dd", {},
       make("b", {}, value(run), of ? make("small", {}, ` of ${of(run)}`) : null),
-      make("span", {}, mark(run.model), runLink(data.runs.indexOf(run), run.name.split("/").at(-1))))));
+      make("span", {}, mark(run.model), runLink(data.runs.indexOf(run), run.name.split("/").slice(-2).join("/"))))));
     return make("article", { class: "best" }, make("h3", {}, subject), lines.length ? make("dl", {}, ...lines) : make("p", { class: "soft" }, "nothing measured yet"));
   });
 }
@@ -92,7 +93,7 @@ function drawSettings() {
 
 const emptyRow = (width) => make("tr", {}, make("td", { class: "empty", colspan: width }, "No run passes the filter."));
 const settingCells = (task, one) => [
-  make("td", {}, task), make("td", {}, model(one.model)), make("td", { class: "setting" }, settingOf(one)),
+  make("td", { class: "task" }, task), make("td", {}, model(one.model)), make("td", { class: "setting" }, settingOf(one)),
 ];
 
 function share(part, whole, words) {

@@ -17,18 +17,18 @@ const fixed = (value, count = 2) => value.toFixed(count).replace("-", "−");
 
 function bitTable(view, panel, step) {
   const scored = view.mask.values[step] > 0;
-  const target = atStep(view.target, step);
+  const wrong = wrongAt(panel, step);
   const row = (name, array, names, cell) => make("tr", {}, make("th", { scope: "row" }, name),
     ...Array.from(atStep(array, step), (value, k) => cell(value, k, names[k])));
   const shown = (value, name, digitsOf, more = "") => make("td", {
     class: `bit ${more}`, title: name, style: `--h: ${Math.min(Math.abs(value), 1)}`,
   }, fixed(value, digitsOf));
   const whole = (values) => (values.every(Number.isInteger) ? 0 : 2);
-  const input = atStep(view.input, step);
+  const [input, target] = [atStep(view.input, step), atStep(view.target, step)];
   return make("table", { class: "bits" }, make("tbody", {},
     row("input", view.input, data.channels.input, (value, k, name) => shown(value, name, whole(input))),
     row("target", view.target, data.channels.output, (value, k, name) => (scored ? shown(value, name, whole(target)) : make("td", { class: "bit none" }, "·"))),
-    row("output", panel.output, data.channels.output, (value, k, name) => shown(value, name, 2, !scored ? "none" : atStep(panel.mistakes, step)[k] ? "wrong" : ""))));
+    row("output", panel.output, data.channels.output, (value, k, name) => shown(value, name, 2, !scored ? "none" : wrong.includes(k) ? "wrong" : ""))));
 }
 
 function headTable(panel, step) {
@@ -60,8 +60,7 @@ function inWords(view, panel, step) {
   const on = Array.from(atStep(view.input, step), (value, k) => (value && !/^bit/.test(data.channels.input[k]) ? data.channels.input[k] : null)).filter(Boolean);
   const start = scored ? ["It answers."] : [on.length ? `It reads: ${on.join(" and ")}.` : atStep(view.input, step).some(Boolean) ? "It reads a vector." : "It reads nothing and need not answer."];
   if (scored) {
-    const wrong = atStep(panel.mistakes, step).filter(Boolean).length;
-    const count = data.channels.output.length;
+    const [wrong, count] = [wrongAt(panel, step).length, data.channels.output.length];
     if (data.answers === "bits") start.push(wrong ? ` ${wrong} of ${count} bits are wrong.` : ` All ${count} bits are right.`);
     else start.push(wrong ? " Its answer is wrong." : " Its answer is right.");
   }

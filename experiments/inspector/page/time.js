@@ -36,7 +36,7 @@ function rowsOf(view, panel) {
   } else {
     bits("Input", view.input, data.channels.input);
     bits("Target", view.target, data.channels.output, { scored: view.mask });
-    bits("Output", panel.output, data.channels.output, { scored: view.mask, wrong: mistakesOf(panel) });
+    bits("Output", panel.output, data.channels.output, { scored: view.mask, wrong: panel.wrong_at });
   }
   return [...rows, ...(panel.heads ? headRows(panel) : stateRows(panel))];
 }
@@ -69,9 +69,8 @@ const stateRows = (panel) => panel.states.map((state) => ({
 /** Write heads first: what is read was written before. */
 const inOrder = (heads) => [...heads.filter((head) => head.kind === "write"), ...heads.filter((head) => head.kind === "read")];
 
-/** [step, channel] of every mistake. */
-const mistakesOf = (panel) => inRows(panel.mistakes.values, panel.mistakes.shape[1]).flatMap((row, step) => Array.from(row)
-  .flatMap((wrong, channel) => (wrong ? [[step, channel]] : [])));
+/** The channels that are wrong at a step; [step, channel] of all are in the page. */
+const wrongAt = (panel, step) => panel.wrong_at.filter(([then]) => then === step).map(([, channel]) => channel);
 
 /** [first, last] of every stretch of steps that are not scored. */
 function unscored(mask) {
@@ -91,7 +90,7 @@ function drawTime(place, view, panel, choose) {
   const total = rows.reduce((sum, row) => sum + row.height + TITLE, 0);
   const layout = {
     ...chartLook(), height: total + MARGIN.t + MARGIN.b, margin: MARGIN, dragmode: false, annotations: [], shapes: [],
-    xaxis: { ...axisLook(), automargin: false, title: { text: panel.words ? "word" : "time step" }, range: [-0.5, steps - 0.5], anchor: `y${rows.length}`, showgrid: false, fixedrange: true },
+    xaxis: { ...axisLook(), automargin: false, title: { text: panel.words ? "word" : "time step" }, range: [-0.5, steps - 0.5], ...(steps < 8 ? { dtick: 1 } : {}), anchor: `y${rows.length}`, showgrid: false, fixedrange: true },
   };
   const traces = [];
   let top = 0;
