@@ -10,10 +10,12 @@ HELP = """usage: python -m experiments COMMAND ...
   train text --text FILE   train a character-level language model on any text, or on one of our making
   train translate          train on translation, of two invented languages or your own files
   train TASK --seeds 10    train several seeds at once, each in a run folder of its own
+  train captions           train on pictures with captions; moving-captions has films, caption-story stories
   train --resume RUN       continue a run, bit for bit, or a folder of several seeds
   evaluate RUN [options]   test a run at other lengths or with more memory, or on other stories or text
   translate RUN [TEXT]     translate sentences, or the lines of the standard input
   sample RUN [options]     let a model of text write, from a prompt, at a temperature
+  describe RUN [IMAGE]     put new pictures of shapes, or your own, into words
   ask RUN                  tell a model of stories a story and ask it questions
   show RUN [options]       draw a run's figures again
   summarize RUN ...        put runs that differ in their seed, or on stories their tasks, together in one result
@@ -59,6 +61,7 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
     from experiments import commands
     from experiments.ask import ask
     from experiments.benchmark.commands import benchmark
+    from experiments.captions.describe import describe
     from experiments.dashboard.command import dashboard
     from experiments.files import UserError
     from experiments.gradients.command import gradients
@@ -83,6 +86,7 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
         "ask": ask,
         "sample": sample,
         "translate": translate,
+        "describe": describe,
         "show": commands.show,
         "summarize": summarize,
         "report": report,

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import tyro
 import yaml
 
+from experiments.captions.config import CaptionConfig, CaptionTask
 from experiments.fields import check_least, check_positive, from_fields, saved_fields
 from experiments.files import UserError
 from experiments.stories.config import StoryConfig, StoryTask
@@ -23,7 +24,7 @@ ModelName = Literal["ntm", "rnn-tanh", "rnn-relu", "lstm", "gru"]
 CHANGEABLE = (
     *("steps", "tracker", "wandb_mode", "threads", "picture_every", "gradient_flow_every"),
     *("test_sequences", "epochs", "test_questions", "babi_data", "text"),
-    *("source", "target", "parallel", "test_sentences", "beam", "beam_normalization"),
+    *("source", "target", "parallel", "test_sentences", "beam", "beam_normalization", "test_scenes"),
 )
 STORY_TASKS: tuple[str, ...] = get_args(StoryTask)
 
@@ -32,7 +33,7 @@ STORY_TASKS: tuple[str, ...] = get_args(StoryTask)
 class TrainConfig:
     """Train a model on a task until it is solved, then test it beyond the lengths it was trained on.
 
-    Others have options of their own: see `train babi --help`, and so for world-model, text and translate.
+    Others have options of their own: see `train babi --help`, and so for world-model, text, translate and captions.
     """
 
     task: tyro.conf.Positional[str]
@@ -207,7 +208,7 @@ class TrainConfig:
         return saved_fields(self)
 
 
-Config: TypeAlias = TrainConfig | StoryConfig | TextConfig | TranslateConfig
+Config: TypeAlias = TrainConfig | StoryConfig | TextConfig | TranslateConfig | CaptionConfig
 # Those that say what solved is, and may end early.
 JudgedConfig: TypeAlias = TrainConfig | TranslateConfig
 
@@ -216,6 +217,7 @@ _KINDS: dict[str, type[Config]] = {
     **dict.fromkeys(STORY_TASKS, StoryConfig),
     **dict.fromkeys(get_args(TextTask), TextConfig),
     **dict.fromkeys(get_args(TranslationTask), TranslateConfig),
+    **dict.fromkeys(get_args(CaptionTask), CaptionConfig),
 }
 ALL_TASKS = (*TASKS, *_KINDS)
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.captions.config import CaptionConfig
 from experiments.config import Config, JudgedConfig, TrainConfig
 from experiments.metrics import read_metrics
 from experiments.models import label, make_task
@@ -103,6 +104,8 @@ def _scored_tests(config: Config, tests: Sequence[Row], result: Row) -> list[tup
         trained = (result["trained_on"], config.beam, config.beam_normalization)
         rows = [row for row in tests if (row["tested_on"], row["beam"], row["normalization"]) == trained]
         return [(row, {name: row[name] for name in _TRANSLATION_SCORES if row[name] is not None}) for row in rows]
+    if isinstance(config, CaptionConfig):
+        return [(row, {"error_percent": row["error_percent"]}) for row in tests if row["seed"] == 0]
     chosen = result["selection"]["chosen"]
     rows = [row for row in tests if row["tested_on"] == row["trained_on"]]
     return [(row, {"error_percent": row["errors"][chosen]}) for row in rows]

@@ -1,4 +1,4 @@
-"""Runs that have a configuration and commands of their own: on stories, text and translation.
+"""Runs that have a configuration and commands of their own: on stories, text, translation and captions.
 
 What `python -m experiments` does with one is in the `commands` of its package, all of which have what a Kind has.
 """
@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 from torch import nn
 
+from experiments.captions import commands as captions
+from experiments.captions.config import CaptionConfig
 from experiments.config import Config
 from experiments.loop import TrainingLoop
 from experiments.run_folder import RunFolder
@@ -44,4 +46,9 @@ class Kind(Protocol):
         """The models of a run as they began; more than one where it has restarts."""
 
 
-KINDS: dict[type[Config], Kind] = {StoryConfig: stories, TextConfig: text, TranslateConfig: translation}
+KINDS: dict[type[Config], Kind] = {
+    StoryConfig: stories,
+    TextConfig: text,
+    TranslateConfig: translation,
+    CaptionConfig: captions,
+}

@@ -1,5 +1,6 @@
 """memnet: networks with differentiable memory in PyTorch."""
 
+from memnet.captioner import Captioner, CaptionState, CaptionTrace, PictureEncoder
 from memnet.cells import (
     Cell,
     FeedForwardCell,
@@ -13,7 +14,7 @@ from memnet.cells import (
     StackedCell,
     make_controller,
 )
-from memnet.decoding import Decoded, beam_search, greedy
+from memnet.decoding import Decoded, beam_search, greedy, sampled
 from memnet.diagnostics import gradient_norms, slots_used, weighting_entropy
 from memnet.encoder_decoder import AttentionEncoderDecoder, DecoderState, EncoderDecoder, TranslationTrace
 from memnet.entnet import EntNet, EntNetCell, EntNetState, EntNetTrace
@@ -32,6 +33,9 @@ __all__ = [
     "NTM",
     "RNN",
     "AttentionEncoderDecoder",
+    "CaptionState",
+    "CaptionTrace",
+    "Captioner",
     "Cell",
     "Decoded",
     "DecoderState",
@@ -57,6 +61,7 @@ __all__ = [
     "NTMCell",
     "NTMState",
     "NTMTrace",
+    "PictureEncoder",
     "RNNCell",
     "RNNState",
     "RecurrentTrace",
@@ -71,6 +76,7 @@ __all__ = [
     "gradient_norms",
     "greedy",
     "make_controller",
+    "sampled",
     "slots_used",
     "weighting_entropy",
 ]

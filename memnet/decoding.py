@@ -1,6 +1,6 @@
-"""Finding the words that a model writes: greedily, or the likeliest of many by beam search.
+"""Finding the words that a model writes: greedily, the likeliest of many by beam search, or drawn by their chances.
 
-Both know the model as a step, from the last words (row,) and a state, batch first, to logits (row, vocabulary) and the
+All know the model as a step, from the last words (row,) and a state, batch first, to logits (row, vocabulary) and the
 next state. Word 0 begins and ends a sequence.
 """
 
@@ -118,3 +118,31 @@ def _first_words(state: State) -> Tensor:
     """What every row is fed at first: 0."""
     one = state_tensors(state)[0]
     return torch.zeros(len(one), dtype=torch.int64, device=one.device)
+
+
+def sampled(
+    step: DecodingStep, state: State, *, max_words: int, generator: torch.Generator, temperature: float = 1.0
+) -> Tensor:
+    """Words drawn one after the other, each by its chance after those before it, up to the end or max_words words.
+
+        P(k) = softmax(logits / temperature)_k
+
+    temperature: above 0; below 1 the likely becomes likelier. generator: on the CPU.
+    Returns      (batch, time) int64 on the CPU, 0 from the end of a sequence on.
+    Raises       ValueError for a temperature that is not above 0.
+    """
+    check_sizes(max_words=max_words)
+    if not temperature > 0:
+        raise ValueError(f"temperature must be above 0, not {temperature}")
+    word = _first_words(state)
+    device, going = word.device, word == 0
+    words: list[Tensor] = []
+    while len(words) < max_words and bool(going.any()):
+        logits, state = step(word, state)
+        # The highest is put to 0, so that a small temperature gives no infinity.
+        last = logits.double().cpu()
+        chances = ((last - last.amax(-1, keepdim=True)) / temperature).softmax(-1)
+        word = torch.multinomial(chances, 1, generator=generator).squeeze(-1).to(device).masked_fill(~going, 0)
+        going = going & (word > 0)
+        words.append(word)
+    return torch.stack(words, 1).cpu()

@@ -1,4 +1,4 @@
-"""Greedy decoding and beam search, beside enumerating everything."""
+"""Greedy decoding, beam search and drawing words, beside enumerating everything."""
 
 import itertools
 import math
@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from memnet import beam_search, greedy
+from memnet import beam_search, greedy, sampled
 
 
 class History(NamedTuple):
@@ -155,8 +155,43 @@ def test_places_without_a_sequence_have_no_probability() -> None:
     assert (found.log_probability[:, 2:] == -torch.inf).all()
 
 
+class Same(Chances):
+    """Many rows of the first one."""
+
+    def start(self) -> History:
+        return History(torch.zeros(4000, dtype=torch.int64), torch.zeros(4000, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_sequences_are_drawn_by_their_chances(temperature: float) -> None:
+    model = Same(3, 2)
+    # So the chances of everything are those at the temperature, as logits are logarithms up to a constant.
+    generator = torch.Generator().manual_seed(0)
+    words = sampled(model.step, model.start(), max_words=2, generator=generator, temperature=temperature)
+    model.table /= temperature
+    drawn = [tuple(word for word in row if word) for row in words.tolist()]
+    for total, sequence in model.everything(0, 2):
+        chance = math.exp(total)
+        spread = math.sqrt(chance * (1 - chance) / len(drawn))
+        assert abs(drawn.count(sequence) / len(drawn) - chance) < 4 * spread + 1e-9, sequence
+    # After the end of a sequence there is nothing.
+    assert not words[words[:, 0] == 0].any()
+
+
+def test_a_small_temperature_is_greedy() -> None:
+    model = Chances(4, 1)
+    words = sampled(
+        model.step, model.start(), max_words=3, generator=torch.Generator().manual_seed(0), temperature=1e-9
+    )
+    expected = greedy(model.step, model.start(), max_words=3).words[:, 0]
+    assert words.tolist() == expected.tolist()
+
+
 def test_bad_arguments_are_named() -> None:
     model = Chances(3, 0)
+    for wrong in (0.0, -1.0, math.nan):
+        with pytest.raises(ValueError, match=f"temperature must be above 0, not {wrong}"):
+            sampled(model.step, model.start(), max_words=1, generator=torch.Generator(), temperature=wrong)
     with pytest.raises(ValueError, match="beam must be at least 1, not 0"):
         beam_search(model.step, model.start(), beam=0, max_words=4)
     with pytest.raises(ValueError, match="max_words must be at least 1, not 0"):

@@ -6,6 +6,7 @@ matplotlib is imported when the first figure is made, through its object API: th
 no window and no figure that stays in memory, and the caller's matplotlib settings change nothing.
 """
 
+from experiments.figures.captions import Card, captions_figure
 from experiments.figures.curves import learning_curve_figure, seeds_figure
 from experiments.figures.gradients import (
     LagPanel,
@@ -27,6 +28,7 @@ from experiments.paper_curves import curve_of_rows, paper_curves
 __all__ = [
     "MODELS",
     "AskedStory",
+    "Card",
     "Episode",
     "GrowthPanel",
     "LagPanel",
@@ -34,6 +36,7 @@ __all__ = [
     "Measure",
     "alignment_figure",
     "attention_figure",
+    "captions_figure",
     "curve_of_rows",
     "flows_figure",
     "gates_figure",

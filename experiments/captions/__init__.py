@@ -1,0 +1,1 @@
+"""Runs on captions: pictures, films and stories about pictures, described and judged."""

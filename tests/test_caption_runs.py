@@ -1,0 +1,332 @@
+"""Runs on captions as a person starts them: what they leave, what is told, and what cannot be."""
+
+import json
+import re
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.nn import functional
+
+from experiments.__main__ import main
+from experiments.captions.config import CaptionConfig
+from experiments.captions.describe import read_picture
+from experiments.captions.models import load_caption_run, make_model, make_world
+from experiments.captions.testing import caption_losses, judge_tests, measure
+from experiments.captions.training import CaptionTrainer
+from experiments.command_line import parse_train
+from experiments.config import from_yaml
+from experiments.dashboard.collect import Collector
+from experiments.figures import Card, captions_figure
+from experiments.handover import outcome
+from experiments.metrics import read_metrics
+from experiments.run_folder import RunFolder
+from experiments.together import choose_way
+from tasks.captions import WORLDS, CaptionBatch, Captions
+from tests.running import start
+from tests.test_command_line import refused
+from tests.test_training import assert_same_run, die_at
+
+Capture = pytest.CaptureFixture[str]
+
+TINY = [
+    *("--steps", "12", "--batch-size", "4", "--hidden-size", "8", "--feature-size", "8", "--embedding-size", "5"),
+    *("--filters", "2", "--valid-scenes", "6", "--test-scenes", "20", "--log-every", "3", "--valid-every", "6"),
+    *(
+        "--checkpoint-every",
+        "4",
+        "--cooldown-steps",
+        "6",
+        "--curriculum-steps",
+        "6",
+        "--picture-every",
+        "6",
+        "--tracker",
+        "none",
+    ),
+]
+MODELS: dict[str, list[str]] = {
+    "captions": ["--num-layers", "2"],
+    "moving-captions": ["--model", "attention", "--controller", "gru"],
+    "caption-story": ["--model", "attention"],
+}
+
+
+def train(folder: Path, task: str, *more: object) -> int:
+    return main(["train", task, *TINY, *MODELS[task], "--out", str(folder), *map(str, more)])
+
+
+def config_of(task: str, *more: object) -> CaptionConfig:
+    config = parse_train([task, *TINY, *MODELS[task], *map(str, more)])
+    assert isinstance(config, CaptionConfig)
+    return config
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A small finished run on each world."""
+    folder = tmp_path_factory.mktemp("runs")
+    for task in WORLDS:
+        assert train(folder / task, task) == 0
+    return {task: folder / task for task in WORLDS}
+
+
+@pytest.mark.parametrize("task", WORLDS)
+def test_a_run_leaves_everything(task: str, runs: dict[str, Path]) -> None:
+    run = runs[task]
+    config = from_yaml(run / "config.yaml")
+    rows = read_metrics(run / "metrics.jsonl")
+    assert rows[-1]["step"] == 12
+    assert rows[-1]["sequences"] == 48
+    assert {"train/loss", "valid/loss", "valid/error_percent", "gradient/encoder"} <= rows[-1].keys()
+    assert ("entropy/attention" in rows[-1]) == ((run / "figures" / "training").exists()) == (task != "captions")
+    tests = json.loads((run / "evaluation.json").read_text())
+    assert [(row["part"], row["scenes"]) for row in tests] == [("greedy", 20), ("sampled", 20)]
+    for row in tests:
+        assert row["right"] + row["grammar"] + row["name"] + row["false"] + row["untold"] == 20
+        assert row["error_percent"] == 100 * (1 - row["right"] / 20)
+    result = json.loads((run / "result.json").read_text())
+    found = outcome(config, tests, result)
+    assert found == {f"test/error_percent/{row['part']}": row["error_percent"] for row in tests}
+    answers = read_metrics(run / "answers.jsonl")
+    assert len(answers) == 20
+    assert {"scene", "caption", "right", "fault", "reason"} == answers[0].keys()
+    assert {path.stem for path in (run / "figures").glob("*.png")} == {"captions", "learning-curve", "wrong"}
+
+
+@pytest.mark.parametrize("task", WORLDS)
+def test_a_killed_run_goes_on_bit_for_bit(task: str, runs: dict[str, Path], tmp_path: Path) -> None:
+    config = config_of(task, "--out", tmp_path / "killed")
+    die_at(CaptionTrainer(config, RunFolder.create(config), "id"), 9)
+    assert main(["train", "--resume", str(tmp_path / "killed")]) == 0
+    assert_same_run(runs[task], tmp_path / "killed")
+
+
+def test_scenes_get_more_things(tmp_path: Path) -> None:
+    config = config_of("captions", "--out", tmp_path / "run", "--curriculum-steps", "10")
+    trainer = CaptionTrainer(config, RunFolder.create(config), "id")
+    found = []
+    for step in range(12):
+        trainer.step = step
+        found.append(trainer.most_things)
+    assert found == [1] * 5 + [2] * 5 + [3] * 2
+    config = config_of("moving-captions", "--out", tmp_path / "none", "--curriculum-steps", "0")
+    assert CaptionTrainer(config, RunFolder.create(config), "id").most_things == 2
+
+
+def test_kill_nine_goes_on_bit_for_bit(runs: dict[str, Path], tmp_path: Path) -> None:
+    more = ["--steps", "50", "--log-every", "5", "--valid-every", "50", "--checkpoint-every", "8"]
+    more += ["--hidden-size", "30"]
+    process = start("train", "captions", *TINY, *more, "--out", tmp_path / "killed")
+    metrics = tmp_path / "killed" / "metrics.jsonl"
+    while not (metrics.exists() and len(metrics.read_text().splitlines()) > 1) and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    assert main(["train", "--resume", str(tmp_path / "killed")]) == 0
+    assert main(["train", "captions", *TINY, *more, "--out", str(tmp_path / "whole")]) == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_losses_are_those_of_the_right_words() -> None:
+    """By a loop over words, after a caption alone."""
+    config = config_of("captions")
+    model, world = make_model(config), make_world(config)
+    _, batch = world.sample(5, part="valid", seed=3)
+    losses, words = caption_losses(model, batch)
+    for row in range(5):
+        caption = [int(word) for word in batch.captions[row] if word]
+        assert words[row] == len(caption) + 1
+        image, numbers = torch.from_numpy(batch.images[row : row + 1]), torch.tensor([caption])
+        chances = functional.softmax(model(image, numbers)[0].detach(), -1)
+        expected = -sum(float(chances[place, word].log()) for place, word in enumerate([*caption, 0]))
+        assert losses[row].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_what_the_judge_says_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With captions put in the place of the model's: right ones, and every fourth cut short."""
+    world = make_world(config_of("captions"))
+    model = make_model(config_of("captions"))
+    drawn: list[list[str]] = []
+    sample = Captions.sample
+
+    def noted(self: Captions, count: int, **options: Any) -> tuple[list[Any], CaptionBatch]:
+        scenes, batch = sample(self, count, **options)
+        drawn[:] = [self.decode(caption) for caption in batch.captions]
+        for caption in drawn[::4]:
+            caption.pop()
+        return scenes, batch
+
+    monkeypatch.setattr(Captions, "sample", noted)
+    monkeypatch.setattr("experiments.captions.testing.captions_of", lambda *_: drawn)
+    told: list[int] = []
+    rows, described = judge_tests(model, world, 120, 0, told.append)
+    assert told == [100, 120]
+    assert [(row["right"], row["grammar"], row["error_percent"]) for row in rows] == [(90, 30, 25.0)] * 2
+    assert [one.verdict.right for one in described[:5]] == [False, True, True, True, False]
+    assert measure(model, world, 40)["error_percent"] == 25
+
+
+def test_evaluate_show_and_describe(runs: dict[str, Path], tmp_path: Path, capsys: Capture) -> None:
+    run = runs["captions"]
+    own = (run / "evaluation.json").read_text()
+    assert main(["evaluate", str(run)]) == 0
+    assert json.loads((run / "evaluation.json").read_text()) == json.loads(own)
+    assert main(["evaluate", str(run), "--seed", "1", "--scenes", "10"]) == 0
+    assert len(json.loads((run / "evaluation.json").read_text())) == 4
+    (run / "evaluation.json").write_text(own)
+    capsys.readouterr()
+    assert main(["show", str(run)]) == 0
+    assert capsys.readouterr().out.split() == [
+        str(run / "figures" / f"{name}.png") for name in ("learning-curve", "captions", "wrong")
+    ]
+    for task, folder in runs.items():
+        out = tmp_path / f"{task}.png"
+        assert main(["describe", str(folder), "--scenes", "3", "--out", str(out)]) == 0
+        told = capsys.readouterr().out
+        assert len(re.findall(r"^scene \d: (right|wrong, .+)$", told, re.M)) == 3
+        assert told.endswith(f"figure {out}\n")
+        with Image.open(out) as picture:
+            assert picture.width == 1200
+    drawn = []
+    for seed in ("1", "1", "2"):
+        assert main(["describe", str(run), "--scenes", "2", "--temperature", "1", "--seed", seed]) == 0
+        drawn.append(capsys.readouterr().out)
+    assert drawn[0] == drawn[1] != drawn[2]
+    (run / "figures" / "described.png").unlink()
+
+
+def test_pictures_of_ones_own(runs: dict[str, Path], tmp_path: Path, capsys: Capture) -> None:
+    wide = np.zeros((64, 128, 4), dtype=np.uint8)
+    wide[:, 32:96] = (255, 0, 0, 255)
+    wide[:32, 32:96, 3] = 0
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    Image.new("L", (10, 30), 128).save(tmp_path / "grey.jpg")
+    read = read_picture(str(tmp_path / "wide.png"))
+    assert read.shape == (3, 32, 32)
+    # Above one sees through to the paper, and the sides are cut off.
+    np.testing.assert_allclose(read[:, :16], 1)
+    np.testing.assert_allclose(read[:, 16:], np.array([1, 0, 0])[:, None, None] * np.ones((1, 16, 32)))
+    out = tmp_path / "own.png"
+    pictures = [str(tmp_path / name) for name in ("wide.png", "grey.jpg")]
+    assert main(["describe", str(runs["captions"]), *pictures, "--out", str(out)]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert [told[0], told[2], told[-1]] == [*pictures, f"figure {out}"]
+    (tmp_path / "text.png").write_text("no picture")
+    for wrong, words in (("text.png", "is no picture"), ("no.png", "no such file"), (".", "cannot read|is no picture")):
+        assert re.search(words, refused(capsys, "describe", runs["captions"], tmp_path / wrong))
+    assert "describes films" in refused(capsys, "describe", runs["moving-captions"], pictures[0])
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ("train caption", "'caption'.*'captions'"),
+        ("train captions --model transformer", "'transformer'"),
+        ("train captions --hidden-size 0", "no such model: hidden_size.*0"),
+        ("train captions --filters 0", "--filters.*at least 1"),
+        ("train captions --learning-rate nan", "--learning-rate.*nan"),
+        ("train captions --learning-rate 1e9", "--learning-rate must be at most 1000"),
+        ("train captions --test-scenes 0", "--test-scenes.*at least 1"),
+        ("train captions --recipe paper/copy-lstm", "--recipe"),
+        ("train captions --device tpu", "--device tpu"),
+        ("train captions --config RUN/moving-captions/config.yaml --hidden-size 0", "no such model"),
+        ("train --resume RUN/captions --hidden-size 9", "hidden-size.*8.*9"),
+        ("train copy --config RUN/captions/config.yaml", "configuration for captions, not copy"),
+        ("describe nowhere", "nowhere is no run folder"),
+        ("describe RUN/captions --scenes 0", "--scenes.*at least 1"),
+        ("describe RUN/captions --temperature -1", "--temperature.*-1"),
+        ("describe RUN/captions --out picture.jpg", "--out picture.jpg: expected .*png"),
+        (
+            "describe RUN/captions --out nowhere/picture.png",
+            "--out nowhere/picture.png: expected .* folder that exists",
+        ),
+        ("describe RUN/captions some.png --scenes 3", "--scenes .* take one of them"),
+        ("evaluate RUN/captions --scenes 0", "--scenes.*at least 1"),
+        ("evaluate RUN/captions --length 10", "--length"),
+        ("sample RUN/captions", "run on captions, not on text"),
+        ("ask RUN/captions", "run on captions, not on stories"),
+        ("inspect RUN/captions", "run on captions, which has no page"),
+        ("summarize RUN/captions RUN/caption-story", "has task 'caption-story', the first run 'captions'"),
+        ("report RUN/captions", "none of its 1 runs has a table: .*on captions"),
+    ],
+)
+def test_a_mistake_gets_one_line_and_leaves_everything_as_it_was(
+    args: str, words: str, runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = runs["captions"].parent
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    told = refused(capsys, *args.replace("RUN", str(root)).split())
+    assert re.search(words, told.strip()), told
+    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_on_something_else_is_not_described(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "config.yaml").write_text("task: copy\n")
+    assert "is a run on copy, not on captions" in refused(capsys, "describe", tmp_path)
+
+
+def test_the_dashboard_shows_the_runs(runs: dict[str, Path], tmp_path: Path) -> None:
+    root = runs["captions"].parent
+    assert main(["dashboard", str(root), "--out", str(tmp_path / "page.html")]) == 0
+    data = Collector(root, tmp_path).read()
+    assert {(run["subject"], run["unit"]) for run in data["runs"]} == {(task, "%") for task in WORLDS}
+    assert {run["model"] for run in data["runs"]} == {"lstm", "attention"}
+    assert {group["examples"] for group in data["groups"]} == {"scenes"}
+    assert all(len(run["curves"]["valid"][0]) == 2 for run in data["runs"])
+
+
+def test_a_suite_takes_captions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    values = {name.removeprefix("--"): value for name, value in zip(TINY[::2], TINY[1::2], strict=True)}
+    part = {"task": ["captions", "moving-captions"], "model": ["lstm", "attention"]}
+    part |= {name.replace("-", "_"): value for name, value in values.items()}  # type: ignore[misc]
+    (tmp_path / "small.yaml").write_text(json.dumps({"about": "small", "parts": [part]}))
+    monkeypatch.chdir(tmp_path)
+    assert main(["suite", "small.yaml", "--list"]) == 0
+    assert "moving-captions-attention-s0" in capsys.readouterr().out
+
+
+def test_summarize_takes_a_run(runs: dict[str, Path], tmp_path: Path) -> None:
+    assert main(["summarize", str(runs["captions"]), "--out", str(tmp_path / "result")]) == 0
+    tests = json.loads((tmp_path / "result.json").read_text())["tests"]
+    assert {"test/error_percent/greedy", "test/error_percent/sampled"} == tests.keys()
+
+
+def test_several_seeds_are_a_process_each() -> None:
+    way, why = choose_way(config_of("captions", "--seeds", "2"), 2)
+    assert (way, why) == ("processes", "runs on captions are not stacked")
+
+
+def test_weights_come_from_the_seed_and_the_latest_checkpoint(tmp_path: Path) -> None:
+    config = config_of("captions", "--out", tmp_path / "run")
+    before = torch.get_rng_state()
+    one, same, other = make_model(config), make_model(config), make_model(config_of("captions", "--seed", "1"))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(one.readout.weight, same.readout.weight)
+    assert not torch.equal(one.readout.weight, other.readout.weight)
+    trainer = CaptionTrainer(config, RunFolder.create(config), "id")
+    die_at(trainer, 5)
+    _, _, model = load_caption_run(tmp_path / "run")
+    assert not torch.equal(model.readout.weight, one.readout.weight)
+
+
+def test_figures_tell_right_from_wrong() -> None:
+    image = np.zeros((3, 32, 32), dtype=np.float32)
+    cards = [Card(image, "a circle", True), Card(image, "a b", False, "it is so"), Card(image, "", None)]
+    figure = captions_figure(cards, "title")
+    told = {text.get_text(): text.get_color() for text in figure.texts}
+    assert {"title", "a circle", "a b", "wrong: it is so", "(no words)"} == set(told)
+    assert len({told["a circle"], told["wrong: it is so"], told["(no words)"]}) == 3
+    assert len(figure.axes) == 3
+    film = captions_figure([Card(np.stack([image] * 5), "a film", True)], "title")
+    assert len(film.axes) == 5
+    story = captions_figure([Card(image, "one thing . another thing .", True)], "title")
+    assert {"one thing.", "another thing."} <= {text.get_text() for text in story.texts}
