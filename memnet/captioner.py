@@ -8,8 +8,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet.addressing import attention_weights
-from memnet.attention import additive_scores
+from memnet.attention import dot_scores
 from memnet.cells import State, make_controller
 from memnet.checks import check_choice, check_sizes
 from memnet.encoder_decoder import RecurrentName
@@ -17,44 +16,31 @@ from memnet.memory import read_memory
 from memnet.sequence import map_state, state_tensors, unroll
 
 _COLOURS = 3
+# Layers that halve a picture.
+_HALVINGS = 2
 # Brings the differences within a picture, which are well below one, to about one.
 _CONTRAST = 4.0
-
-
-class Seen(NamedTuple):
-    """What an encoder saw.
-
-    summary: (batch, feature), all in one vector.
-    slots:   (batch, slot, width), one by one: places of a picture, or frames of a film.
-    present: (batch, slot) bool, true where there is one.
-    """
-
-    summary: Tensor
-    slots: Tensor
-    present: Tensor
 
 
 class CaptionState(NamedTuple):
     """All that the next word depends on, batch first; rows may be chosen and repeated, as a beam search does.
 
-    cell:    the decoder cell's state.
-    output:  (batch, hidden), the cell's last output; before the first word its state.
+    cell:  the decoder cell's state.
+    read:  (batch, width), what was read before the last word, zero at first; width 0 without attention.
     slots, keys: (batch, slot, width), what is read, and what it is found by; no slots without attention.
-    present: (batch, slot) bool.
     """
 
     cell: State
-    output: Tensor
+    read: Tensor
     slots: Tensor
     keys: Tensor
-    present: Tensor
 
 
 class CaptionTrace(NamedTuple):
     """A decoder watched word by word, for pictures.
 
     logits:    what forward returns.
-    attention: (batch, time + 1, slot), where it looked before each word; None without attention.
+    attention: (batch, time + 1, slot), where it looked for each word; None without attention.
     """
 
     logits: Tensor
@@ -62,77 +48,78 @@ class CaptionTrace(NamedTuple):
 
 
 class PictureEncoder(nn.Module):
-    """A small convolutional network: each layer has 3 x 3 filters, halves both sides, and ends in max(0, x).
+    """A small convolutional network: layers of 3 x 3 filters, the first two of which halve both sides.
 
-        a = relu(conv(... relu(conv(4 (x - mean x))) ...))
-        summary = relu(layer norm(W a + b))                    slot_i = a_i + p_i
+        a = relu(norm(conv(... relu(norm(conv(4 (x - mean x)))) ...)))
 
-    The mean is that of each colour over the picture, without which paper of any brightness drowns what is on it. The
-    slots are the places of the last layer's map, row by row (Xu et al. 2015, section 3.1.1). Its vectors tell what is
-    there, but not where: p_i is learned, from N(0, 1/width). Filters begin as He et al. 2015 (eq. 10) have it. Without
-    the layer norm (Ba et al. 2016, eq. 4) a picture is a whisper at first, and it takes long until words depend on it.
+    The mean is that of each colour over the picture, without which paper of any brightness drowns what is on it. norm:
+    batch normalization (Ioffe and Szegedy 2015, algorithm 1), in evaluation by the running means of training. Filters
+    begin as He et al. 2015 (eq. 10) have it. The vectors of the last layer's map are the slots (Xu et al. 2015, section
+    3.1.1), row by row.
 
-    size:         pixels of a picture's side, a multiple of 2 for every layer.
-    channels:     filters of each layer. feature_size: width of the summary.
+    size:     pixels of a picture's side, a multiple of 4.
+    channels: filters of each layer, at least two.
     Attribute num_slots: places; slot_width: filters of the last layer.
     """
 
-    def __init__(self, size: int = 32, *, channels: Sequence[int] = (16, 32, 64), feature_size: int = 256) -> None:
+    def __init__(self, size: int = 32, channels: Sequence[int] = (32, 64, 64)) -> None:
         super().__init__()
-        check_sizes(size=size, feature_size=feature_size)
-        if not channels or min(channels) < 1:
-            raise ValueError(f"channels must be at least one number of filters, each at least 1, not {tuple(channels)}")
-        if size % 2 ** len(channels):
-            raise ValueError(f"size must be a multiple of {2 ** len(channels)} for {len(channels)} layers, not {size}")
-        self.size, self.feature_size = size, feature_size
-        self.grid, self.slot_width = size // 2 ** len(channels), channels[-1]
-        widths = (_COLOURS, *channels)
-        layers = [nn.Conv2d(*pair, 3, stride=2, padding=1) for pair in zip(widths, channels, strict=False)]
+        check_sizes(size=size)
+        if len(channels) < _HALVINGS or min(channels) < 1:
+            raise ValueError(
+                f"channels must be at least two numbers of filters, each at least 1, not {tuple(channels)}"
+            )
+        if size % 2**_HALVINGS:
+            raise ValueError(f"size must be a multiple of {2**_HALVINGS}, not {size}")
+        self.size, self.num_slots, self.slot_width = size, (size // 2**_HALVINGS) ** 2, channels[-1]
+        pairs = list(zip((_COLOURS, *channels), channels, strict=False))
+        # The norm has a bias of its own.
+        layers = [
+            nn.Conv2d(*pair, 3, stride=2 if place < _HALVINGS else 1, padding=1, bias=False)
+            for place, pair in enumerate(pairs)
+        ]
         for layer in layers:
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         self.layers = nn.ModuleList(layers)
-        self.places = nn.Parameter(torch.randn(self.grid**2, self.slot_width) * self.slot_width**-0.5)
-        self.summarize = nn.Linear(self.grid**2 * self.slot_width, feature_size)
-        self.norm = nn.LayerNorm(feature_size)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in channels)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Summary (batch, feature_size) and slots (batch, slot, slot_width) of pictures.
-
-        images: (batch, 3, size, size), 0 to 1.
-        """
+    def forward(self, images: Tensor) -> Tensor:
+        """The map (picture, slot, slot_width) of pictures (picture, 3, size, size), 0 to 1."""
         features = (images - images.mean((-2, -1), keepdim=True)) * _CONTRAST
-        for layer in self.layers:
-            features = torch.relu(layer(features))
-        places = rearrange(features, "batch channel height width -> batch (height width) channel")
-        return torch.relu(self.norm(self.summarize(places.flatten(1)))), places + self.places
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            features = torch.relu(norm(layer(features)))
+        return rearrange(features, "picture channel height width -> picture (height width) channel")
 
 
 class Captioner(nn.Module):
     """A caption of a picture, word by word: the picture sets the first state of a recurrent decoder.
 
-        s_0 = tanh(W v + b)                                v: the picture's summary, see PictureEncoder
+        v = relu(layer norm(W [a_1 .. a_n] + b))           s_0 = tanh(W' v + b')
         s_i = f(y_{i-1}, s_{i-1})        p(y_i) = softmax(V s_i + d)             Vinyals et al. 2015, eqs. 10-12
 
-    (who let the decoder read v as its first word instead.) Of a film every frame is seen so, and a recurrent network
-    reads frame after frame; v is its last output (Venugopalan et al. 2015, section 3.2, where one network reads and
-    writes):
+    (who let the decoder read v as its first word instead.) a_j are the places of the picture, see PictureEncoder. Of a
+    film every frame is seen so, and a recurrent network reads frame after frame at each place, with the same weights at
+    all of them (Ballas et al. 2016, section 3, with kernels of one place); its last outputs are the a_j:
 
-        r_t = g(v_t, r_{t-1})            v = r_T
+        r_tj = g(a_tj, r_{t-1,j})        a_j = r_Tj
 
-    With attention what was seen is a memory as well, which is read before every word:
+    Without the layer norm (Ba et al. 2016, eq. 4) a picture is a whisper at first, and it takes long until words depend
+    on it. With attention what was seen is a memory as well, which is read for every word, by a query that knows the
+    words so far (Luong et al. 2015, sections 3.1 and 3.3; the scores with the scale of Vaswani et al. 2017, eq. 1):
 
-        e_ij = u . tanh(Q s_{i-1} + K a_j)     alpha_ij = softmax over j of e_ij     z_i = sum_j alpha_ij a_j
-        s_i = f([y_{i-1}, z_i], s_{i-1})       p(y_i) = softmax(V [s_i, z_i] + d)    Xu et al. 2015, eqs. 4-6, 13
+        m_j = a_j + p_j                  e_ij = Q s_i . K m_j / sqrt(width)      alpha_ij = softmax over j of e_ij
+        z_i = sum_j alpha_ij m_j         s_i = f([y_{i-1}, z_{i-1}], s_{i-1})    p(y_i) = softmax(V [s_i, z_i] + d)
 
-    a_j are the places of the picture, or r_1 .. r_T of a film (Yao et al. 2015, section 3.3). Words are ids. 0 is no
+    The vectors a_j tell what is there, but not where: p_j is learned, from N(0, 1/width). Words are ids. 0 is no
     word: it pads captions, is what the decoder is fed before the first word, and what it writes after the last one.
 
     vocab_size:  ids, 0 included.
-    image_size, channels, feature_size: see PictureEncoder.
+    image_size, channels: see PictureEncoder. feature_size: width of v.
     film:        whether there are frames.
     attention:   whether the slots are read.
-    embedding_size: width of word vectors, from N(0, 1/embedding_size). hidden_size: units of every layer.
-    controller, num_layers, forget_bias: the cell of the decoder, and of what reads frames, see make_controller.
+    embedding_size: width of word vectors, from N(0, 1/embedding_size). hidden_size: units of every decoder layer.
+    controller, num_layers, forget_bias: the cell of the decoder, and of what reads frames (one layer as wide as the
+                 map), see make_controller.
     """
 
     def __init__(
@@ -140,35 +127,42 @@ class Captioner(nn.Module):
         vocab_size: int,
         *,
         image_size: int = 32,
-        channels: Sequence[int] = (16, 32, 64),
+        channels: Sequence[int] = (32, 64, 64),
         feature_size: int = 256,
         film: bool = False,
         attention: bool = False,
         embedding_size: int = 64,
-        hidden_size: int = 256,
+        hidden_size: int = 128,
         controller: RecurrentName = "lstm",
         num_layers: int = 1,
         forget_bias: float = 1.0,
     ) -> None:
         super().__init__()
         check_sizes(2, vocab_size=vocab_size)
-        check_sizes(embedding_size=embedding_size, hidden_size=hidden_size)
+        check_sizes(feature_size=feature_size, embedding_size=embedding_size, hidden_size=hidden_size)
         check_choice("controller", controller, RecurrentName)
         self.vocab_size, self.embedding_size, self.hidden_size = vocab_size, embedding_size, hidden_size
         self.film, self.attention = film, attention
-        layers = {"num_layers": num_layers, "forget_bias": forget_bias}
-        self.encoder = PictureEncoder(image_size, channels=channels, feature_size=feature_size)
-        self.reader = make_controller(controller, feature_size, hidden_size, **layers) if film else None  # type: ignore[arg-type]
-        width = (hidden_size if film else self.encoder.slot_width) if attention else 0
+        self.encoder = PictureEncoder(image_size, channels)
+        seen, width = self.encoder.slot_width, self.encoder.slot_width if attention else 0
+        self.reader = make_controller(controller, seen, seen, forget_bias=forget_bias) if film else None
+        self.summarize = nn.Linear(self.encoder.num_slots * seen, feature_size)
+        self.norm = nn.LayerNorm(feature_size)
         self.words = nn.Parameter(torch.randn(vocab_size, embedding_size) * embedding_size**-0.5)
-        self.decoder = make_controller(controller, embedding_size + width, hidden_size, **layers)  # type: ignore[arg-type]
+        self.decoder = make_controller(
+            controller,
+            embedding_size + width,
+            hidden_size,
+            num_layers=num_layers,
+            forget_bias=forget_bias,
+        )
         self._sizes = [one.size(-1) for one in state_tensors(self.decoder.initial_state(1))]
-        self.start = nn.Linear(hidden_size if film else feature_size, sum(self._sizes))
-        # About half of a summary is zero, too.
+        self.start = nn.Linear(feature_size, sum(self._sizes))
+        # About half of a summary is zero.
         nn.init.kaiming_normal_(self.start.weight, nonlinearity="relu")
-        self.key = nn.Linear(width, hidden_size, bias=False) if attention else None
-        self.query = nn.Linear(hidden_size, hidden_size, bias=False) if attention else None
-        self.direction = nn.Parameter(torch.randn(hidden_size) * hidden_size**-0.5) if attention else None
+        self.places = nn.Parameter(torch.randn(self.encoder.num_slots, width) * width**-0.5) if attention else None
+        self.key = nn.Linear(width, width, bias=False) if attention else None
+        self.query = nn.Linear(hidden_size, width, bias=False) if attention else None
         self.readout = nn.Linear(hidden_size + width, vocab_size)
 
     def encode(self, images: Tensor, *, lengths: Tensor | None = None) -> CaptionState:
@@ -180,30 +174,29 @@ class Captioner(nn.Module):
         """
         self._check(images, lengths)
         seen = self.see(images, lengths)
-        start = torch.tanh(self.start(seen.summary)).split(self._sizes, -1)
-        rest = iter(start)
+        summary = torch.relu(self.norm(self.summarize(seen.flatten(1))))
+        rest = iter(torch.tanh(self.start(summary)).split(self._sizes, -1))
         cell = map_state(lambda _: next(rest), self.decoder.initial_state(len(images)))
-        # What every cell puts out is the hidden state of its last layer.
-        output = (cell if hasattr(cell, "hidden") else cell[-1]).hidden
-        slots = seen.slots if self.attention else seen.slots[:, :0]
-        keys = slots if self.key is None else self.key(slots)
-        return CaptionState(cell, output, slots, keys, seen.present[:, : slots.size(1)])
+        slots = seen[:, :0, :0] if self.places is None else seen + self.places
+        return CaptionState(cell, slots.new_zeros(len(images), slots.size(2)), slots, self._keys(slots))
 
-    def see(self, images: Tensor, lengths: Tensor | None) -> Seen:
-        """What is in the pictures, or films."""
+    def see(self, images: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """What is at each place of pictures, or films, (batch, slot, width). Arguments as for encode."""
         if self.reader is None:
-            summary, slots = self.encoder(images)
-            return Seen(summary, slots, torch.ones_like(slots[..., 0], dtype=torch.bool))
+            return self.encoder(images)  # type: ignore[no-any-return]
+        batch, frames = images.shape[:2]
         if lengths is None:
-            lengths = torch.full((len(images),), images.size(1), device=images.device)
-        present = torch.arange(images.size(1), device=images.device) < lengths.unsqueeze(1)
+            lengths = torch.full((batch,), frames, device=images.device)
+        present = torch.arange(frames, device=images.device) < lengths.unsqueeze(1)
         # Frames after a film's end are not looked at.
-        summaries = self.encoder(images[present])[0]
-        frames = summaries.new_zeros(*present.shape, summaries.size(-1))
-        frames[present] = summaries
-        outputs, _ = unroll(self.reader, frames, self.reader.initial_state(len(images)), lengths=lengths)
-        last = outputs[torch.arange(len(images), device=images.device), lengths - 1]
-        return Seen(last, outputs, present)
+        maps = self.encoder(images[present])
+        steps = maps.new_zeros(batch, frames, *maps.shape[1:])
+        steps[present] = maps
+        each = rearrange(steps, "batch frame slot width -> (batch slot) frame width")
+        ends = lengths.repeat_interleave(self.encoder.num_slots)
+        outputs, _ = unroll(self.reader, each, self.reader.initial_state(len(each)), lengths=ends)
+        last = outputs[torch.arange(len(each), device=images.device), ends - 1]
+        return rearrange(last, "(batch slot) width -> batch slot width", batch=batch)
 
     def step(self, words: Tensor, state: CaptionState) -> tuple[Tensor, CaptionState]:
         """One word: from the words before (batch,) to logits (batch, vocab_size), and the next state."""
@@ -221,7 +214,7 @@ class Captioner(nn.Module):
         return self.trace(images, captions, lengths=lengths).logits
 
     def trace(self, images: Tensor, captions: Tensor, *, lengths: Tensor | None = None) -> CaptionTrace:
-        """Run as forward does and keep where it looked before each word."""
+        """Run as forward does and keep where it looked for each word."""
         state = self.encode(images, lengths=lengths)
         self._check_captions(captions, len(images))
         words = functional.embedding(functional.pad(captions, (1, 0)), self.words)
@@ -233,17 +226,20 @@ class Captioner(nn.Module):
                 attention.append(weights)
         return CaptionTrace(self.readout(torch.stack(features, 1)), torch.stack(attention, 1) if attention else None)
 
+    def _keys(self, slots: Tensor) -> Tensor:
+        """What slots are found by, scaled for the softmax."""
+        return slots if self.key is None else self.key(slots) * slots.size(-1) ** -0.5
+
     def _advance(self, projected: Tensor, state: CaptionState) -> tuple[Tensor, CaptionState, Tensor | None]:
         """One step of the decoder from its projected word: what the readout sees, the state, the weights."""
-        read = weights = None
-        if self.query is not None and self.direction is not None:
-            scores = additive_scores(state.keys, self.query(state.output), self.direction)
-            weights = attention_weights(scores, state.present, scores.new_zeros(len(scores)))
-            read = read_memory(state.slots, weights.unsqueeze(1)).squeeze(1)
-            projected = projected + self.decoder.project(read, self.embedding_size)[0]
+        if self.query is None:
+            output, cell = self.decoder.step((projected,), state.cell)
+            return output, state._replace(cell=cell), None
+        projected = projected + self.decoder.project(state.read, self.embedding_size)[0]
         output, cell = self.decoder.step((projected,), state.cell)
-        features = output if read is None else torch.cat([output, read], -1)
-        return features, state._replace(cell=cell, output=output), weights
+        weights = torch.softmax(dot_scores(state.keys, self.query(output)), -1)
+        read = read_memory(state.slots, weights.unsqueeze(1)).squeeze(1)
+        return torch.cat([output, read], -1), state._replace(cell=cell, read=read), weights
 
     def _check(self, images: Tensor, lengths: Tensor | None) -> None:
         size, weight = self.encoder.size, self.words

@@ -44,6 +44,8 @@ TINY = [
         "6",
         "--curriculum-steps",
         "6",
+        "--warmup-steps",
+        "3",
         "--picture-every",
         "6",
         "--tracker",
@@ -51,7 +53,7 @@ TINY = [
     ),
 ]
 MODELS: dict[str, list[str]] = {
-    "captions": ["--num-layers", "2"],
+    "captions": ["--model", "lstm", "--num-layers", "2"],
     "moving-captions": ["--model", "attention", "--controller", "gru"],
     "caption-story": ["--model", "attention"],
 }
@@ -137,7 +139,7 @@ def test_kill_nine_goes_on_bit_for_bit(runs: dict[str, Path], tmp_path: Path) ->
 def test_losses_are_those_of_the_right_words() -> None:
     """By a loop over words, after a caption alone."""
     config = config_of("captions")
-    model, world = make_model(config), make_world(config)
+    model, world = make_model(config).eval(), make_world(config)
     _, batch = world.sample(5, part="valid", seed=3)
     losses, words = caption_losses(model, batch)
     for row in range(5):

@@ -14,16 +14,27 @@ from memnet import Captioner, greedy
 from tasks.captions import Captions
 
 Array = NDArray[np.float64]
-SIZES: dict[str, Any] = {"image_size": 8, "channels": (4, 6), "feature_size": 7, "embedding_size": 5, "hidden_size": 6}
+SIZES: dict[str, Any] = {
+    "image_size": 8,
+    "channels": (4, 6, 5),
+    "feature_size": 7,
+    "embedding_size": 5,
+    "hidden_size": 6,
+}
 VOCABULARY = 9
 CELLS = ["lstm", "gru", "rnn-tanh", "rnn-relu"]
 KINDS = [*product(CELLS, (False, True), (False, True))]
 
 
 def make(controller: Any = "lstm", film: bool = False, attention: bool = False, **options: Any) -> Captioner:
+    """A model with every number drawn by chance, as it is after training."""
     torch.manual_seed(0)
     sizes = SIZES | options
-    return Captioner(VOCABULARY, controller=controller, film=film, attention=attention, **sizes).double()
+    model = Captioner(VOCABULARY, controller=controller, film=film, attention=attention, **sizes).double().eval()
+    for norm in model.encoder.norms:
+        for numbers in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
+            numbers.data = torch.rand_like(numbers) + 0.5
+    return model
 
 
 def pictures(count: int, film: bool, frames: int = 4) -> Tensor:
@@ -35,32 +46,31 @@ def value(tensor: Tensor) -> Array:
     return tensor.detach().numpy()
 
 
-def slow_convolution(image: Array, weight: Array, bias: Array) -> Array:
-    """3 x 3 filters at every second place, zeros around the picture, and max(0, x)."""
-    side = image.shape[1] // 2
+def slow_convolution(image: Array, weight: Array, stride: int) -> Array:
+    """3 x 3 filters at every place or every second one, zeros around the picture."""
+    side = image.shape[1] // stride
     result = np.zeros((len(weight), side, side))
     for out, row, column in product(range(len(weight)), range(side), range(side)):
-        total = bias[out]
         for channel, dy, dx in product(range(len(image)), range(3), range(3)):
-            y, x = 2 * row + dy - 1, 2 * column + dx - 1
+            y, x = stride * row + dy - 1, stride * column + dx - 1
             if 0 <= y < image.shape[1] and 0 <= x < image.shape[2]:
-                total += weight[out, channel, dy, dx] * image[channel, y, x]
-        result[out, row, column] = max(total, 0)
+                result[out, row, column] += weight[out, channel, dy, dx] * image[channel, y, x]
     return result
 
 
-def slow_picture(model: Captioner, image: Array) -> tuple[Array, Array]:
-    """Summary and slots of a picture."""
+def slow_picture(model: Captioner, image: Array) -> Array:
+    """The map of a picture, (place, filter)."""
     encoder = model.encoder
     features = np.stack([4 * (colour - colour.mean()) for colour in image])
-    for layer in encoder.layers:
-        features = slow_convolution(features, value(layer.weight), value(layer.bias))  # type: ignore[arg-type]
-    places = [features[:, row, column] for row in range(encoder.grid) for column in range(encoder.grid)]
-    linear = encoder.summarize
-    total = value(linear.weight) @ np.concatenate(places) + value(linear.bias)
-    scaled = (total - total.mean()) / np.sqrt(total.var() + 1e-5)
-    summary = np.maximum(scaled * value(encoder.norm.weight) + value(encoder.norm.bias), 0)
-    return summary, np.stack([place + value(where) for place, where in zip(places, encoder.places, strict=True)])
+    for place, (layer, norm) in enumerate(zip(encoder.layers, encoder.norms, strict=True)):
+        features = slow_convolution(features, value(layer.weight), 2 if place < 2 else 1)  # type: ignore[arg-type]
+        for channel, plane in enumerate(features):
+            mean, variance, scale, bias = (
+                value(numbers)[channel] for numbers in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
+            )
+            features[channel] = np.maximum((plane - mean) / np.sqrt(variance + 1e-5) * scale + bias, 0)
+    side = features.shape[1]
+    return np.stack([features[:, row, column] for row in range(side) for column in range(side)])
 
 
 def sigmoid(x: Array) -> Array:
@@ -88,29 +98,34 @@ def slow_logits(model: Captioner, name: str, images: Array, caption: list[int]) 
     """Logits and attention for one picture or film, by the equations of Captioner."""
     count = 2 if name == "lstm" else 1
     if model.reader is None:
-        summary, slots = slow_picture(model, images)
+        seen = slow_picture(model, images)
     else:
-        state, read = [np.zeros(model.hidden_size)] * count, []
-        for frame in images:
-            state = slow_cell(model.reader, name, slow_picture(model, frame)[0], state)
+        maps, read = [slow_picture(model, frame) for frame in images], []
+        for place in range(len(maps[0])):
+            state = [np.zeros(maps[0].shape[1])] * count
+            for frame in maps:
+                state = slow_cell(model.reader, name, frame[place], state)
             read.append(state[0])
-        summary, slots = read[-1], np.stack(read)
+        seen = np.stack(read)
+    total = value(model.summarize.weight) @ seen.ravel() + value(model.summarize.bias)
+    scaled = (total - total.mean()) / np.sqrt(total.var() + 1e-5)
+    summary = np.maximum(scaled * value(model.norm.weight) + value(model.norm.bias), 0)
     start = np.tanh(value(model.start.weight) @ summary + value(model.start.bias))
-    state = np.split(start, count)
+    state, seen_word = np.split(start, count), np.zeros(model.encoder.slot_width if model.attention else 0)
     logits, attention = [], []
     for word in [0, *caption]:
-        x, seen = value(model.words)[word], np.zeros(0)
+        state = slow_cell(model.decoder, name, np.concatenate([value(model.words)[word], seen_word]), state)
         if model.attention:
             assert model.key is not None
             assert model.query is not None
-            assert model.direction is not None
+            assert model.places is not None
+            slots = seen + value(model.places)
             query = value(model.query.weight) @ state[0]
-            scores = [value(model.direction) @ np.tanh(query + value(model.key.weight) @ slot) for slot in slots]
+            scores = [query @ (value(model.key.weight) @ slot) / len(slot) ** 0.5 for slot in slots]
             weights = np.exp(scores) / np.sum(np.exp(scores))
-            seen = sum(weight * slot for weight, slot in zip(weights, slots, strict=True))
+            seen_word = sum(weight * slot for weight, slot in zip(weights, slots, strict=True))
             attention.append(weights)
-        state = slow_cell(model.decoder, name, np.concatenate([x, seen]), state)
-        logits.append(value(model.readout.weight) @ np.concatenate([state[0], seen]) + value(model.readout.bias))
+        logits.append(value(model.readout.weight) @ np.concatenate([state[0], seen_word]) + value(model.readout.bias))
     return np.stack(logits), attention
 
 
@@ -126,9 +141,7 @@ def test_equations(controller: str, film: bool, attention: bool) -> None:
         np.testing.assert_allclose(value(trace.logits[row, : len(words) + 1]), logits, atol=1e-12)
         assert (trace.attention is not None) == attention
         if trace.attention is not None:
-            slots = frames if film else 4
-            np.testing.assert_allclose(value(trace.attention[row, : len(words) + 1, :slots]), weights, atol=1e-12)
-            assert not trace.attention[row, :, slots:].any()
+            np.testing.assert_allclose(value(trace.attention[row, : len(words) + 1]), weights, atol=1e-12)
 
 
 @pytest.mark.parametrize(("controller", "film", "attention"), KINDS)
@@ -177,8 +190,7 @@ def test_gradients_reach_every_weight(controller: str, film: bool, attention: bo
     model = make(controller, film, attention)
     model(pictures(4, film), torch.tensor([[3, 1]] * 4)).square().sum().backward()
     without = {name for name, one in model.named_parameters() if one.grad is None or not one.grad.any()}
-    # Places are told by the slots alone.
-    assert without == (set() if attention and not film else {"encoder.places"})
+    assert not without
 
 
 def test_brightness_of_the_paper_is_not_seen() -> None:
@@ -200,6 +212,7 @@ def test_a_few_pictures_are_learned() -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+    model.eval()
     with torch.no_grad():
         words = greedy(model.step, model.encode(images), max_words=world.max_words).words[:, 0]
     assert [world.decode(row) for row in words.tolist()] == [world.decode(row) for row in captions.tolist()]
@@ -211,9 +224,9 @@ WORDS = torch.tensor([[1]])
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: make(channels=()), "channels must be at least one number of filters"),
+        (lambda: make(channels=(4,)), r"channels must be at least two numbers of filters, .* not \(4,\)"),
         (lambda: make(channels=(4, 0)), r"channels must be .* not \(4, 0\)"),
-        (lambda: make(image_size=10), "size must be a multiple of 4 for 2 layers, not 10"),
+        (lambda: make(image_size=10), "size must be a multiple of 4, not 10"),
         (lambda: make("ntm"), "controller must be one of .* not 'ntm'"),
         (lambda: make(hidden_size=0), "hidden_size must be at least 1, not 0"),
         (lambda: make()(pictures(1, True), WORDS), r"images must be \(batch, 3, 8, 8\), not \(1, 4, 3, 8, 8\)"),

@@ -34,13 +34,13 @@ class CaptionConfig:
     seeds: int | None = None
     """Train so many seeds, from --seed on, a process for each, in its own folder within --out; None for one run."""
 
-    model: CaptionModelName = "lstm"
-    """What writes: a recurrent network that begins in what the picture is, or one that also reads places of the
-    picture, or frames of the film, as a memory before every word (attention)."""
+    model: CaptionModelName = "attention"
+    """What writes: a recurrent network that begins in what the picture is, or one that also reads the places of the
+    picture, or film, as a memory for every word (attention)."""
     controller: RecurrentName = "lstm"
     """Attention: the cell that writes."""
-    filters: int = 16
-    """Filters of the first of three convolutions, each of which halves the picture and doubles the filters."""
+    filters: int = 32
+    """Filters of the first of three convolutions; the others have twice as many. The first two halve the picture."""
     feature_size: int = 256
     """Width of what is seen of a whole picture."""
     embedding_size: int = 64
@@ -52,15 +52,17 @@ class CaptionConfig:
     forget_bias: float = 1.0
     """Added to an LSTM's forget-gate bias at initialisation."""
 
-    steps: int = 10_000
+    steps: int = 8000
     """Optimiser steps."""
-    batch_size: int = 32
+    batch_size: int = 64
     """Scenes a step."""
-    learning_rate: float = 1e-3
-    """Step size of Adam before the cooldown, on the mean loss of a word."""
-    curriculum_steps: int = 2000
+    learning_rate: float = 3e-3
+    """Step size of Adam between warm-up and cooldown, on the mean loss of a word."""
+    warmup_steps: int = 200
+    """The learning rate rises linearly over so many first steps."""
+    curriculum_steps: int = 0
     """Scenes have one thing at first; the most that they have grows evenly to all over so many steps."""
-    cooldown_steps: int = 5000
+    cooldown_steps: int = 4000
     """The learning rate falls linearly to zero over so many last steps."""
     clip_norm: float | None = 1.0
     """Largest norm of the whole gradient; None for no limit."""
@@ -112,7 +114,7 @@ class CaptionConfig:
         """UserError for a value that no run can have (sizes of models are checked where models are built)."""
         check_least(self, 1, "seeds", "steps", "batch_size", "valid_every", "valid_scenes", "test_scenes", "threads")
         check_least(self, 1, "filters", "log_every", "checkpoint_every", "picture_every")
-        check_least(self, 0, "seed", "curriculum_steps", "cooldown_steps")
+        check_least(self, 0, "seed", "curriculum_steps", "warmup_steps", "cooldown_steps")
         check_positive(self, "learning_rate", "clip_norm")
         if self.learning_rate > 1000:
             raise UserError(f"--learning-rate must be at most 1000, not {self.learning_rate}")

@@ -31,7 +31,7 @@ def make_model(config: CaptionConfig) -> Captioner:
             return Captioner(
                 len(world.words) + 1,
                 image_size=SIDE,
-                channels=[config.filters, 2 * config.filters, 4 * config.filters],
+                channels=(config.filters, 2 * config.filters, 2 * config.filters),
                 feature_size=config.feature_size,
                 film=world.max_frames > 1,
                 attention=config.model == "attention",

@@ -1,7 +1,8 @@
 """How well a model describes scenes: word by word after right words, and by what a judge says of its own captions."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias, get_args
 
 import torch
@@ -97,18 +98,27 @@ def describe_scenes(
     ]
 
 
-def measure(model: Captioner, world: World, count: int) -> dict[str, float]:
-    """Of so many validation scenes. loss: cross-entropy of a word in nats. error_percent: wrong captions, greedily."""
+@contextmanager
+def at_rest(model: Captioner) -> Iterator[None]:
+    """Without gradients, and as in testing, so that the norms take nothing in; afterwards in its mode again."""
     training = model.training
     model.eval()
-    loss, words, wrong = 0.0, 0, 0
-    for size, place in _parts(count):
-        scenes, batch = world.sample(size, part="valid", seed=place)
+    try:
         with torch.no_grad():
+            yield
+    finally:
+        model.train(training)
+
+
+def measure(model: Captioner, world: World, count: int) -> dict[str, float]:
+    """Of so many validation scenes. loss: cross-entropy of a word in nats. error_percent: wrong captions, greedily."""
+    loss, words, wrong = 0.0, 0, 0
+    with at_rest(model):
+        for size, place in _parts(count):
+            scenes, batch = world.sample(size, part="valid", seed=place)
             losses, counts = caption_losses(model, batch)
-        loss, words = loss + float(losses.double().sum()), words + int(counts.sum())
-        wrong += sum(not one.verdict.right for one in describe_scenes(model, world, scenes, batch))
-    model.train(training)
+            loss, words = loss + float(losses.double().sum()), words + int(counts.sum())
+            wrong += sum(not one.verdict.right for one in describe_scenes(model, world, scenes, batch))
     return {"loss": loss / words, "error_percent": 100 * wrong / count}
 
 

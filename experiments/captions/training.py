@@ -8,7 +8,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from experiments.captions.config import CaptionConfig
 from experiments.captions.models import make_model, make_world
-from experiments.captions.testing import caption_losses, captions_of, measure, seen
+from experiments.captions.testing import at_rest, caption_losses, captions_of, measure, seen
 from experiments.figures.snapshot import Panel
 from experiments.looks import Look
 from experiments.loop import TrainingLoop
@@ -45,7 +45,8 @@ class CaptionTrainer(TrainingLoop[CaptionConfig, Captioner]):
     def learning_rate(self) -> float:
         """The rate of the next step."""
         left = (self.config.steps - self.step) / max(min(self.config.cooldown_steps, self.config.steps), 1)
-        return self.config.learning_rate * min(left, 1.0)
+        risen = (self.step + 1) / max(self.config.warmup_steps, 1)
+        return self.config.learning_rate * min(left, risen, 1.0)
 
     @property
     def most_things(self) -> int:
@@ -113,8 +114,8 @@ class CaptionTrainer(TrainingLoop[CaptionConfig, Captioner]):
             return Look({}, [])
         _, batch = self.world.sample(_WATCHED, part="valid", seed="looks")
         images, lengths = seen(model, batch)
-        captions = captions_of(model, self.world, images, lengths)
-        with torch.no_grad():
+        with at_rest(model):
+            captions = captions_of(model, self.world, images, lengths)
             numbers = torch.from_numpy(self.world.encode(captions)).to(images.device)
             attention = model.trace(images, numbers, lengths=lengths).attention
         assert attention is not None
