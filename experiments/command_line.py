@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import tyro
 
+from experiments.captions.config import CaptionConfig
 from experiments.config import ALL_TASKS, CHANGEABLE, STORY_TASKS, Config, TrainConfig, from_yaml, kind_of
 from experiments.fields import option
 from experiments.files import UserError
@@ -76,6 +77,8 @@ def parse_train(args: Sequence[str]) -> Config:
             start = recipe(given.recipe or "default", task)
         elif kind is StoryConfig:
             start = story_recipe(given.recipe or "default", task, given.model)
+        elif kind is CaptionConfig:
+            start = CaptionConfig.of(task)  # type: ignore[arg-type]
         else:
             start = kind(task)  # type: ignore[arg-type]
     elif {"-h", "--help"} & set(args):

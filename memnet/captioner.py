@@ -16,8 +16,6 @@ from memnet.memory import read_memory
 from memnet.sequence import map_state, state_tensors, unroll
 
 _COLOURS = 3
-# Layers that halve a picture.
-_HALVINGS = 2
 # Brings the differences within a picture, which are well below one, to about one.
 _CONTRAST = 4.0
 
@@ -48,7 +46,7 @@ class CaptionTrace(NamedTuple):
 
 
 class PictureEncoder(nn.Module):
-    """A small convolutional network: layers of 3 x 3 filters, the first two of which halve both sides.
+    """A small convolutional network: layers of 3 x 3 filters, the first of which halve both sides.
 
         a = relu(norm(conv(... relu(norm(conv(4 (x - mean x)))) ...)))
 
@@ -57,25 +55,25 @@ class PictureEncoder(nn.Module):
     begin as He et al. 2015 (eq. 10) have it. The vectors of the last layer's map are the slots (Xu et al. 2015, section
     3.1.1), row by row.
 
-    size:     pixels of a picture's side, a multiple of 4.
-    channels: filters of each layer, at least two.
+    size:     pixels of a picture's side, a multiple of 2^halvings.
+    channels: filters of each layer.
+    halvings: how many layers halve the sides.
     Attribute num_slots: places; slot_width: filters of the last layer.
     """
 
-    def __init__(self, size: int = 32, channels: Sequence[int] = (32, 64, 64)) -> None:
+    def __init__(self, size: int = 32, channels: Sequence[int] = (32, 64, 64), halvings: int = 2) -> None:
         super().__init__()
         check_sizes(size=size)
-        if len(channels) < _HALVINGS or min(channels) < 1:
-            raise ValueError(
-                f"channels must be at least two numbers of filters, each at least 1, not {tuple(channels)}"
-            )
-        if size % 2**_HALVINGS:
-            raise ValueError(f"size must be a multiple of {2**_HALVINGS}, not {size}")
-        self.size, self.num_slots, self.slot_width = size, (size // 2**_HALVINGS) ** 2, channels[-1]
+        check_sizes(0, halvings=halvings)
+        if len(channels) < max(halvings, 1) or min(channels) < 1:
+            raise ValueError(f"channels must be at least {max(halvings, 1)} numbers from 1 on, not {tuple(channels)}")
+        if size % 2**halvings:
+            raise ValueError(f"size must be a multiple of {2**halvings}, not {size}")
+        self.size, self.num_slots, self.slot_width = size, (size // 2**halvings) ** 2, channels[-1]
         pairs = list(zip((_COLOURS, *channels), channels, strict=False))
         # The norm has a bias of its own.
         layers = [
-            nn.Conv2d(*pair, 3, stride=2 if place < _HALVINGS else 1, padding=1, bias=False)
+            nn.Conv2d(*pair, 3, stride=2 if place < halvings else 1, padding=1, bias=False)
             for place, pair in enumerate(pairs)
         ]
         for layer in layers:
@@ -114,7 +112,7 @@ class Captioner(nn.Module):
     word: it pads captions, is what the decoder is fed before the first word, and what it writes after the last one.
 
     vocab_size:  ids, 0 included.
-    image_size, channels: see PictureEncoder. feature_size: width of v.
+    image_size, channels, halvings: see PictureEncoder. feature_size: width of v.
     film:        whether there are frames.
     attention:   whether the slots are read.
     embedding_size: width of word vectors, from N(0, 1/embedding_size). hidden_size: units of every decoder layer.
@@ -128,6 +126,7 @@ class Captioner(nn.Module):
         *,
         image_size: int = 32,
         channels: Sequence[int] = (32, 64, 64),
+        halvings: int = 2,
         feature_size: int = 256,
         film: bool = False,
         attention: bool = False,
@@ -143,7 +142,7 @@ class Captioner(nn.Module):
         check_choice("controller", controller, RecurrentName)
         self.vocab_size, self.embedding_size, self.hidden_size = vocab_size, embedding_size, hidden_size
         self.film, self.attention = film, attention
-        self.encoder = PictureEncoder(image_size, channels)
+        self.encoder = PictureEncoder(image_size, channels, halvings)
         seen, width = self.encoder.slot_width, self.encoder.slot_width if attention else 0
         self.reader = make_controller(controller, seen, seen, forget_bias=forget_bias) if film else None
         self.summarize = nn.Linear(self.encoder.num_slots * seen, feature_size)

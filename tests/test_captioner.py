@@ -224,7 +224,7 @@ WORDS = torch.tensor([[1]])
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: make(channels=(4,)), r"channels must be at least two numbers of filters, .* not \(4,\)"),
+        (lambda: make(channels=(4,)), r"channels must be at least 2 numbers from 1 on, not \(4,\)"),
         (lambda: make(channels=(4, 0)), r"channels must be .* not \(4, 0\)"),
         (lambda: make(image_size=10), "size must be a multiple of 4, not 10"),
         (lambda: make("ntm"), "controller must be one of .* not 'ntm'"),

@@ -12,6 +12,13 @@ from memnet.encoder_decoder import RecurrentName
 CaptionTask: TypeAlias = Literal["captions", "moving-captions", "caption-story"]
 CaptionModelName: TypeAlias = Literal["lstm", "gru", "rnn-tanh", "rnn-relu", "attention"]
 
+# What is not the same for all tasks.
+_OWN: dict[CaptionTask, dict[str, Any]] = {
+    "captions": {},
+    "moving-captions": {"halvings": 3, "batch_size": 32},
+    "caption-story": {"batch_size": 32},
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class CaptionConfig:
@@ -40,7 +47,9 @@ class CaptionConfig:
     controller: RecurrentName = "lstm"
     """Attention: the cell that writes."""
     filters: int = 32
-    """Filters of the first of three convolutions; the others have twice as many. The first two halve the picture."""
+    """Filters of the first of three convolutions; the others have twice as many."""
+    halvings: int = 2
+    """How many of the convolutions halve the picture; the more, the fewer places there are to read."""
     feature_size: int = 256
     """Width of what is seen of a whole picture."""
     embedding_size: int = 64
@@ -95,6 +104,11 @@ class CaptionConfig:
     recipe = "default"
     """There are no others; no option."""
 
+    @classmethod
+    def of(cls, task: CaptionTask) -> "CaptionConfig":
+        """Our own settings for a task."""
+        return cls(task, **_OWN[task])
+
     @property
     def subject(self) -> str:
         """What exactly is learned."""
@@ -114,7 +128,7 @@ class CaptionConfig:
         """UserError for a value that no run can have (sizes of models are checked where models are built)."""
         check_least(self, 1, "seeds", "steps", "batch_size", "valid_every", "valid_scenes", "test_scenes", "threads")
         check_least(self, 1, "filters", "log_every", "checkpoint_every", "picture_every")
-        check_least(self, 0, "seed", "curriculum_steps", "warmup_steps", "cooldown_steps")
+        check_least(self, 0, "halvings", "seed", "curriculum_steps", "warmup_steps", "cooldown_steps")
         check_positive(self, "learning_rate", "clip_norm")
         if self.learning_rate > 1000:
             raise UserError(f"--learning-rate must be at most 1000, not {self.learning_rate}")

@@ -32,6 +32,7 @@ def make_model(config: CaptionConfig) -> Captioner:
                 len(world.words) + 1,
                 image_size=SIDE,
                 channels=(config.filters, 2 * config.filters, 2 * config.filters),
+                halvings=config.halvings,
                 feature_size=config.feature_size,
                 film=world.max_frames > 1,
                 attention=config.model == "attention",

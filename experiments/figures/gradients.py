@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLOURS = (BLUE, GREEN, VERMILION, PURPLE, ORANGE, SKY)
+# Times the value that needs no learning that are drawn.
+_FAR = 10.0
+_TRAINING: dict[str, Any] = {"color": BLUE, "linewidth": 1, "alpha": 0.6}
+_VALIDATION: dict[str, Any] = {"color": INK, "marker": "o", "linestyle": "", "markersize": 3}
 _NORM = "gradients/norm/lag-"
 # Powers of ten that are shown, and the resolution of float32.
 _LOWEST, _HIGHEST, _FLOAT32 = -20.0, 10.0, math.log10(2**-23)
@@ -98,7 +102,10 @@ def gradient_flow_figure(rows: Rows, title: str) -> Figure:
 
 
 def flows_figure(learners: Sequence[Learner], title: str) -> Figure:
-    """What runs learned, beside how far gradients reached back in them: a row of two panels a run."""
+    """What runs learned, beside how far gradients reached back in them: a row of two panels a run.
+
+    What is more than ten times the value that needs no learning, or not finite, stands at the upper edge.
+    """
     height = 340
     with styled():
         figure = new_figure(80 + height * len(learners), title, 92)
@@ -106,25 +113,28 @@ def flows_figure(learners: Sequence[Learner], title: str) -> Figure:
             top = 104 + height * row
             figure.text(92 / WIDTH, 1 - (top - 34) / (80 + height * len(learners)), one.title, fontweight="bold")
             _draw_learning(add_axes(figure, 92, top, 440, 200), one)
-            _draw_flow(add_axes(figure, 640, top, 440, 200), add_axes(figure, 1100, top, 14, 200), one.rows)
+            _draw_flow(add_axes(figure, 640, top, 420, 200), add_axes(figure, 1074, top, 14, 200), one.rows)
     return figure
 
 
 def _draw_learning(axes: Axes, one: Learner) -> None:
-    train, valid = (curve_of_rows(one.rows, f"{part}/{one.measure.name}") for part in ("train", "valid"))
-    if train:
-        axes.plot(*columns(train), label="training", color=BLUE, linewidth=1, alpha=0.6)
-    if valid:
-        axes.plot(*columns(valid), "o", label="validation", color=INK, markersize=3)
-    levels = [] if one.baseline is None else [one.baseline]
-    for level in levels:
-        axes.axhline(level, color=INK, linewidth=1, linestyle=":", label=f"without learning, {level:.4g}")
-    error_scale(axes, np.array([value for curve in (train, valid) for _, value in curve] + levels))
+    """Training and validation, and the value that needs no learning; what is far above it stands at the upper edge."""
+    edge = math.inf if one.baseline is None else _FAR * one.baseline
+    drawn: list[float] = [] if one.baseline is None else [one.baseline]
+    for part, words, look in (("train", "training", _TRAINING), ("valid", "validation", _VALIDATION)):
+        if curve := curve_of_rows(one.rows, f"{part}/{one.measure.name}"):
+            x, y = columns(curve)
+            y = np.minimum(np.nan_to_num(y, nan=edge), edge)
+            axes.plot(x, y, label=words, clip_on=False, **look)
+            drawn += y.tolist()
+    if one.baseline is not None:
+        axes.axhline(one.baseline, color=INK, linewidth=1, linestyle=":", label=f"without learning, {one.baseline:.4g}")
+    error_scale(axes, np.array(drawn))
     axes.set_xlabel("sequences seen in training, thousands")
-    axes.set_ylabel(one.measure.words)
+    axes.set_ylabel(one.measure.words.removeprefix("cross-entropy, "))
     axes.set_title("learning curve")
     axes.grid(True, axis="y")
-    axes.legend(loc="best", fontsize=7, frameon=True, framealpha=0.9, edgecolor="none")
+    axes.legend(loc="upper right", fontsize=6.5, frameon=True, framealpha=0.7, edgecolor="none")
 
 
 def _draw_flow(axes: Axes, key: Axes, rows: Rows) -> None:
