@@ -110,14 +110,14 @@ def test_a_killed_run_goes_on_bit_for_bit(task: str, runs: dict[str, Path], tmp_
 
 
 def test_scenes_get_more_things(tmp_path: Path) -> None:
-    config = config_of("captions", "--out", tmp_path / "run", "--curriculum-steps", "10")
+    config = config_of("captions", "--out", tmp_path / "run", "--things", "3", "--curriculum-steps", "10")
     trainer = CaptionTrainer(config, RunFolder.create(config), "id")
     found = []
     for step in range(12):
         trainer.step = step
         found.append(trainer.most_things)
     assert found == [1] * 5 + [2] * 5 + [3] * 2
-    config = config_of("moving-captions", "--out", tmp_path / "none", "--curriculum-steps", "0")
+    config = config_of("moving-captions", "--out", tmp_path / "none", "--things", "2", "--curriculum-steps", "0")
     assert CaptionTrainer(config, RunFolder.create(config), "id").most_things == 2
 
 

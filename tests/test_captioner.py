@@ -105,7 +105,7 @@ def slow_logits(model: Captioner, name: str, images: Array, caption: list[int]) 
             state = [np.zeros(maps[0].shape[1])] * count
             for frame in maps:
                 state = slow_cell(model.reader, name, frame[place], state)
-            read.append(state[0])
+            read.append(state[0] + maps[-1][place])
         seen = np.stack(read)
     total = value(model.summarize.weight) @ seen.ravel() + value(model.summarize.bias)
     scaled = (total - total.mean()) / np.sqrt(total.var() + 1e-5)

@@ -15,8 +15,8 @@ CaptionModelName: TypeAlias = Literal["lstm", "gru", "rnn-tanh", "rnn-relu", "at
 # What is not the same for all tasks.
 _OWN: dict[CaptionTask, dict[str, Any]] = {
     "captions": {},
-    "moving-captions": {"halvings": 3, "batch_size": 32},
-    "caption-story": {"batch_size": 32},
+    "moving-captions": {"things": 1, "halvings": 3, "batch_size": 32, "steps": 3000, "cooldown_steps": 1500},
+    "caption-story": {"batch_size": 32, "steps": 4000, "cooldown_steps": 2000},
 }
 
 
@@ -41,6 +41,8 @@ class CaptionConfig:
     seeds: int | None = None
     """Train so many seeds, from --seed on, a process for each, in its own folder within --out; None for one run."""
 
+    things: int | None = 2
+    """The most things of a scene, in training and tests; None for as many as the task has."""
     model: CaptionModelName = "attention"
     """What writes: a recurrent network that begins in what the picture is, or one that also reads the places of the
     picture, or film, as a memory for every word (attention)."""
@@ -126,7 +128,9 @@ class CaptionConfig:
 
     def check(self) -> None:
         """UserError for a value that no run can have (sizes of models are checked where models are built)."""
-        check_least(self, 1, "seeds", "steps", "batch_size", "valid_every", "valid_scenes", "test_scenes", "threads")
+        check_least(
+            self, 1, "things", "seeds", "steps", "batch_size", "valid_every", "valid_scenes", "test_scenes", "threads"
+        )
         check_least(self, 1, "filters", "log_every", "checkpoint_every", "picture_every")
         check_least(self, 0, "halvings", "seed", "curriculum_steps", "warmup_steps", "cooldown_steps")
         check_positive(self, "learning_rate", "clip_norm")

@@ -19,7 +19,7 @@ World = CaptionWorld[Any]
 
 def make_world(config: CaptionConfig) -> World:
     """Where the scenes of a configuration are from."""
-    return WORLDS[config.task]()
+    return WORLDS[config.task](config.things)
 
 
 def make_model(config: CaptionConfig) -> Captioner:

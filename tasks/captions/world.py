@@ -47,7 +47,12 @@ class CaptionWorld(ABC, Generic[Scene]):
     words: ClassVar[tuple[str, ...]]  # of all captions, in order
     max_words: ClassVar[int]  # no caption has more
     max_frames: ClassVar[int] = 1  # no scene has more; 1 where scenes do not move
-    max_things: ClassVar[int]  # no scene has more; the least is one
+    max_things: int  # no scene has more; the least is one
+
+    def __init__(self, most: int | None = None) -> None:
+        """most: things in a scene; None, and more than there can be, for max_things. ValueError for less than one."""
+        if most is not None:
+            self.max_things = min(check_count("most", most), self.max_things)
 
     @abstractmethod
     def draw(self, part: Part, dice: random.Random, most: int) -> Scene:
