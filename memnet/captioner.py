@@ -95,12 +95,12 @@ class Captioner(nn.Module):
             v = relu(layer norm(W [a_1 .. a_n] + b))           s_0 = tanh(W' v + b')
             s_i = f(y_{i-1}, s_{i-1})        p(y_i) = softmax(V s_i + d)             Vinyals et al. 2015, eqs. 10-12
 
-        (who let the decoder read v as its first word instead.) a_j are the places of the picture, see PictureEncoder. Of a
-        film every frame is seen so, and a recurrent network reads frame after frame at each place, with the same weights at
-        all of them (Ballas et al. 2016, section 3, with kernels of one place). Its last outputs tell what went on, the last
-    frame what things look like, and a_j is their sum (as in He et al. 2016, eq. 1):
+        (who let the decoder read v as its first word instead.) a_j are the places of the picture, see PictureEncoder. Of
+    a film every frame is seen so, and a recurrent network reads frame after frame at each place, with the same weights
+    at all of them (Ballas et al. 2016, section 3, with kernels of one place). Its last outputs tell what went on, the
+    last frame what things look like, and a_j is their sum (as in He et al. 2016, eq. 1):
 
-            r_tj = g(a_tj, r_{t-1,j})        a_j = r_Tj + a_Tj
+        r_tj = g(a_tj, r_{t-1,j})        a_j = r_Tj + a_Tj
 
         Without the layer norm (Ba et al. 2016, eq. 4) a picture is a whisper at first, and it takes long until words depend
         on it. With attention what was seen is a memory as well, which is read for every word, by a query that knows the

@@ -24,8 +24,8 @@ class Adding(Task):
     Two input channels, one output channel. A sequence of length n has n steps, of which the last is scored; the
     first half has the n/2 steps, rounded down, at which the first marker is uniform, as the second is on the others.
 
-    Values and target are those of Le et al. 2015, one marker in each half as in the code of Arjovsky et al. 2016
-    (arXiv 1511.06464). The 1997 paper has values on [-1, 1] and the target 1/2 + (X1 + X2) / 4.
+    Values and target are those of Le et al. 2015, one marker in each half as in Arjovsky et al. 2016 (arXiv
+    1511.06464). The 1997 paper has values on [-1, 1] and the target 1/2 + (X1 + X2) / 4.
 
     Who always answers 1, the mean of the sum, has its variance 2/12 = 0.1667 as mean squared error; Le et al. print
     0.1767. Le et al. train at 150, 200, 300 and 400 steps.
@@ -73,7 +73,10 @@ class Adding(Task):
 
     def summarize(self, metrics: dict[str, Tensor]) -> dict[str, float]:
         """mse, and exact_share: sequences with an error below 0.04."""
-        return {"mse": float(metrics["squared_error"].mean()), "exact_share": float(metrics["exact"].mean())}
+        return {
+            "mse": float(metrics["squared_error"].double().mean()),
+            "exact_share": float(metrics["exact"].double().mean()),
+        }
 
     def predict(self, logits: Tensor) -> Tensor:
         """The logits: they are the numbers."""

@@ -64,9 +64,9 @@ class BitTask(Task):
         """bits_per_sequence, wrong_bits_per_sequence, bit_error_rate (wrong over scored bits), exact_share."""
         return {
             "bits_per_sequence": float(metrics["bits"].mean()),
-            "wrong_bits_per_sequence": float(metrics["wrong_bits"].mean()),
+            "wrong_bits_per_sequence": float(metrics["wrong_bits"].double().mean()),
             "bit_error_rate": float(metrics["wrong_bits"].sum() / metrics["scored_bits"].sum()),
-            "exact_share": float(metrics["exact"].mean()),
+            "exact_share": float(metrics["exact"].double().mean()),
         }
 
     def predict(self, logits: Tensor) -> Tensor:

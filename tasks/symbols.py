@@ -68,7 +68,7 @@ class SymbolTask(Task):
         return {
             "nats_per_step": float(metrics["nats"].sum() / metrics["scored_steps"].sum()),
             "error_percent": 100 * float(metrics["wrong"].sum() / metrics["questions"].sum()),
-            "exact_share": float(metrics["exact"].mean()),
+            "exact_share": float(metrics["exact"].double().mean()),
         }
 
     def predict(self, logits: Tensor) -> Tensor:

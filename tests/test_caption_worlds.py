@@ -108,6 +108,13 @@ def test_stories_judged_by_hand(before: str, after: str, expected: str) -> None:
     assert fault(CaptionStory(), STORY.replace(before, after, 1), SCENE) == expected
 
 
+def test_a_story_of_one_thing_tells_where_it_is() -> None:
+    alone = Scene(SCENE.things[:1])
+    assert fault(CaptionStory(), "there is one shape .", alone) == "untold"
+    told = "there is one shape . a small red circle is in the upper left corner ."
+    assert fault(CaptionStory(), told, alone) == "none"
+
+
 # The square goes left, the circle comes down onto its way.
 MEETING = MovingScene(
     (

@@ -23,10 +23,10 @@ from experiments.gradients.training import gradient_row
 from experiments.metrics import read_metrics
 from experiments.seeds import generator_for
 from experiments.stacked import Stack
-from memnet import GRU, LSTM, NTM, RNN
+from memnet import GRU, LSTM, NTM, RNN, RNNState
 from memnet.initialization import spectral_radius_
 from memnet.sequence import map_state, state_tensors, unroll
-from tasks import TASKS
+from tasks import TASKS, Batch
 from tests.running import TINY, command
 
 Capture = pytest.CaptureFixture[str]
@@ -256,6 +256,26 @@ def test_a_row_is_that_of_plain_autograd(kind: str) -> None:
         parts = torch.autograd.grad((entropy * mask).sum(), state_tensors(state), allow_unused=True)
         norms = torch.cat([part.flatten(1) for part in parts if part is not None], 1).norm(dim=1)
         assert row[f"gradients/norm/lag-{lag}"] == pytest.approx(float(norms.mean()), rel=1e-9)
+
+
+def test_norms_count_from_the_end_of_each_sequence() -> None:
+    """Sequences of repeat-copy differ in length; what pads them is no step back."""
+    task = TASKS["repeat-copy"]()
+    torch.manual_seed(0)
+    model = GRU(task.input_size, task.output_size, hidden_size=4)
+    row = gradient_row(model, task, 2, seed=0)
+    batch = task.sample(4, length=2, generator=generator_for("valid", 0, 1))
+    assert len(batch.lengths.unique()) > 1
+    norms = []
+    for place, steps in enumerate(batch.lengths.tolist()):
+        one = Batch(*(part[place : place + 1, :steps] for part in batch[:3]), batch.lengths[place : place + 1])
+        _, state = model.double()(one.input[:, :-1].double())
+        hidden = state.hidden.detach().requires_grad_()
+        last, _ = model(one.input[:, -1:].double(), RNNState(hidden))
+        earlier = last.new_zeros(1, steps - 1, task.output_size)
+        norms.append(torch.autograd.grad(task.loss(torch.cat([earlier, last], 1), one), hidden)[0].norm())
+    assert row["gradients/norm/lag-1"] == pytest.approx(float(torch.stack(norms).mean()), rel=1e-9)
+    assert f"gradients/norm/lag-{int(batch.lengths.min())}" in row
 
 
 def test_a_figure_of_norms_that_are_lost() -> None:

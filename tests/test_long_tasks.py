@@ -440,3 +440,11 @@ def test_batches_longer_than_their_neighbours_change_nothing_but_the_padding():
         small = logits[:, : batch.mask.size(1)]
         assert task.loss(logits, wide).item() == pytest.approx(task.loss(small, batch).item(), rel=1e-6)
         assert summary(task, logits, wide) == pytest.approx(summary(task, small, batch))
+
+
+@pytest.mark.parametrize("name", ["copy", *RANGES])
+def test_metrics_are_summarized_as_they_come(name):
+    task = TASKS[name]()
+    batch = task.sample(1, length=RANGES.get(name, (3, 3)), generator=torch.Generator().manual_seed(0))
+    right = batch.target if name == "adding" else 40 * batch.target - 20
+    assert task.summarize(task.metrics(right, batch))["exact_share"] == 1

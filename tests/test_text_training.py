@@ -15,7 +15,7 @@ from experiments.progress import Progress
 from experiments.run_folder import RunFolder
 from experiments.text.data import Streams
 from experiments.text.sampling import write
-from experiments.text.testing import bits_per_character
+from experiments.text.testing import bits_per_character, perplexity
 from experiments.text.units import activations, choose_units, features
 from memnet import GRU, LSTM, NTM, RNN, LanguageModel, LSTMState
 from tests.test_training import assert_same_run, die_at
@@ -247,3 +247,9 @@ def test_one_hot_symbols_need_a_model_that_takes_them() -> None:
         LanguageModel(LSTM(3, 4))
     model = LanguageModel(LSTM(4, 4))
     assert torch.equal(model.embed(torch.tensor([2, 0])), torch.eye(4)[[2, 0]])
+
+
+def test_a_perplexity_too_large_for_a_float_is_infinite() -> None:
+    assert perplexity(3.0) == 8
+    assert perplexity(1023.5) == 2**1023.5
+    assert perplexity(2000.0) == math.inf

@@ -22,7 +22,8 @@ def gradient_row(model: SequenceModule, task: Task, length: int, seed: int) -> d
 
     length: of the sequences. seed: of the run.
     Returns gradients/norm/lag-K:      norm of dL/ds_(T-K), L the loss of one sequence, s_(T-K) the state K steps before
-                                       its end: the mean over the sequences, in float64; the largest K is the whole.
+                                       its end: the mean over the sequences, in float64; the largest K is the whole
+                                       of the shortest one.
             gradients/radius/NAME:     spectral radius of a recurrent matrix, see memnet.diagnostics.spectra.
             gradients/gate/NAME:       mean of an LSTM's or GRU's gate over sequences, steps and units.
             gradients/time_scale/NAME: of forget and update gates, the units' median, in steps.
@@ -37,8 +38,10 @@ def gradient_row(model: SequenceModule, task: Task, length: int, seed: int) -> d
         return task.loss(network.readout(features), batch) * _SEQUENCES
 
     states = state_gradients(network.cell, input, loss)
-    norms = state_gradient_norms(states).mean(0)
-    row = {f"gradients/norm/lag-{lag}": float(norms[-lag]) for lag in _lags(len(norms))}
+    norms, steps = state_gradient_norms(states), batch.lengths
+    places = torch.arange(len(steps), device=steps.device)
+    lags = _lags(int(steps.min()))
+    row = {f"gradients/norm/lag-{lag}": float(norms[places, steps - lag].mean()) for lag in lags}
     for name, matrix in recurrent_matrices(network.cell).items():
         row[f"gradients/radius/{name}"] = float(spectrum(matrix).radius)
     for layer, gates in gate_activity(network.cell, input).items():

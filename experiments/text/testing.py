@@ -1,6 +1,7 @@
 """How many bits a character of a text costs a model that knows all characters before it."""
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -52,7 +53,12 @@ def test_row(
     """One row of the test table: text, part, characters (scored), bits_per_character and perplexity."""
     bits = bits_per_character(model, numbers, tell)
     row = {"text": name, "part": part, "characters": len(numbers) - 1}
-    return row | {"bits_per_character": bits, "perplexity": 2**bits}
+    return row | {"bits_per_character": bits, "perplexity": perplexity(bits)}
+
+
+def perplexity(bits: float) -> float:
+    """2 ** bits, infinite where no float is so large."""
+    return 2**bits if bits < sys.float_info.max_exp else math.inf
 
 
 def known_bits(source: MarkovSource, text: str) -> Row:

@@ -16,7 +16,7 @@ from experiments.run_folder import RunFolder
 from experiments.text.config import TextConfig
 from experiments.text.data import Streams, TextData
 from experiments.text.models import make_model
-from experiments.text.testing import bits_per_character, losses_of
+from experiments.text.testing import bits_per_character, losses_of, perplexity
 from memnet import NTM, LanguageModel, detach_state
 from memnet.cells import State
 from memnet.sequence import map_state, state_tensors
@@ -126,7 +126,7 @@ class TextTrainer(TrainingLoop[TextConfig, LanguageModel]):
 
     def _validate(self, progress: Progress) -> dict[str, Any]:
         bits = bits_per_character(self.model, self.data.valid[: self.config.valid_characters + 1])
-        return {"valid/bits_per_character": bits, "valid/perplexity": 2**bits}
+        return {"valid/bits_per_character": bits, "valid/perplexity": perplexity(bits)}
 
     def _look(self) -> Look:
         """The probability of every character along the beginning of the validation part; heads and memory of an NTM."""

@@ -84,6 +84,8 @@ def _check(words: Sequence[str], scene: Scene) -> None:
     reader.end()
     if count != len(scene.things):
         raise Wrong("false", f"{count} shapes instead of {len(scene.things)}")
+    if not sentences:
+        raise Wrong("untold", "the place of one thing is missing")
     told, pairs = set[int](), set[frozenset[int]]()
     for number, sentence in enumerate(sentences):
         reader = Reader(sentence)
