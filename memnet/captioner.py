@@ -92,33 +92,33 @@ class PictureEncoder(nn.Module):
 class Captioner(nn.Module):
     """A caption of a picture, word by word: the picture sets the first state of a recurrent decoder.
 
-            v = relu(layer norm(W [a_1 .. a_n] + b))           s_0 = tanh(W' v + b')
-            s_i = f(y_{i-1}, s_{i-1})        p(y_i) = softmax(V s_i + d)             Vinyals et al. 2015, eqs. 10-12
+        v = relu(layer norm(W [a_1 .. a_n] + b))           s_0 = tanh(W' v + b')
+        s_i = f(y_{i-1}, s_{i-1})        p(y_i) = softmax(V s_i + d)             Vinyals et al. 2015, eqs. 10-12
 
-        (who let the decoder read v as its first word instead.) a_j are the places of the picture, see PictureEncoder. Of
-    a film every frame is seen so, and a recurrent network reads frame after frame at each place, with the same weights
-    at all of them (Ballas et al. 2016, section 3, with kernels of one place). Its last outputs tell what went on, the
-    last frame what things look like, and a_j is their sum (as in He et al. 2016, eq. 1):
+    (who let the decoder read v as its first word instead.) a_j are the places of the picture, see PictureEncoder.
+    Without the layer norm (Ba et al. 2016, eq. 4) a picture is a whisper at first, and it takes long until words depend
+    on it. Of a film every frame is seen so, and a recurrent network reads frame after frame at each place, with the
+    same weights at all of them (Ballas et al. 2016, section 3, with kernels of one place). Its last outputs tell what
+    went on, the last frame what things look like, and a_j is their sum (as in He et al. 2016, eq. 1):
 
         r_tj = g(a_tj, r_{t-1,j})        a_j = r_Tj + a_Tj
 
-        Without the layer norm (Ba et al. 2016, eq. 4) a picture is a whisper at first, and it takes long until words depend
-        on it. With attention what was seen is a memory as well, which is read for every word, by a query that knows the
-        words so far (Luong et al. 2015, sections 3.1 and 3.3; the scores with the scale of Vaswani et al. 2017, eq. 1):
+    With attention what was seen is a memory as well, which is read for every word, by a query that knows the words so
+    far (Luong et al. 2015, sections 3.1 and 3.3; the scores with the scale of Vaswani et al. 2017, eq. 1):
 
-            m_j = a_j + p_j                  e_ij = Q s_i . K m_j / sqrt(width)      alpha_ij = softmax over j of e_ij
-            z_i = sum_j alpha_ij m_j         s_i = f([y_{i-1}, z_{i-1}], s_{i-1})    p(y_i) = softmax(V [s_i, z_i] + d)
+        m_j = a_j + p_j                  e_ij = Q s_i . K m_j / sqrt(width)      alpha_ij = softmax over j of e_ij
+        z_i = sum_j alpha_ij m_j         s_i = f([y_{i-1}, z_{i-1}], s_{i-1})    p(y_i) = softmax(V [s_i, z_i] + d)
 
-        The vectors a_j tell what is there, but not where: p_j is learned, from N(0, 1/width). Words are ids. 0 is no
-        word: it pads captions, is what the decoder is fed before the first word, and what it writes after the last one.
+    The vectors a_j tell what is there, but not where: p_j is learned, from N(0, 1/width). Words are ids. 0 is no
+    word: it pads captions, is what the decoder is fed before the first word, and what it writes after the last one.
 
-        vocab_size:  ids, 0 included.
-        image_size, channels, halvings: see PictureEncoder. feature_size: width of v.
-        film:        whether there are frames.
-        attention:   whether the slots are read.
-        embedding_size: width of word vectors, from N(0, 1/embedding_size). hidden_size: units of every decoder layer.
-        controller, num_layers, forget_bias: the cell of the decoder, and of what reads frames (one layer as wide as the
-                     map), see make_controller.
+    vocab_size:  ids, 0 included.
+    image_size, channels, halvings: see PictureEncoder. feature_size: width of v.
+    film:        whether there are frames.
+    attention:   whether the slots are read.
+    embedding_size: width of word vectors, from N(0, 1/embedding_size). hidden_size: units of every decoder layer.
+    controller, num_layers, forget_bias: the cell of the decoder, and of what reads frames (one layer as wide as the
+                 map), see make_controller.
     """
 
     def __init__(
