@@ -128,8 +128,8 @@ def judge_tests(
     """Judge captions of so many test scenes: a row for those decoded greedily and one for those that are drawn.
 
     tell: called with the number of scenes done.
-    Returns the rows: part (the decoding), scenes, seed, right, error_percent, and how often there was each fault;
-            and the greedy captions.
+    Returns the rows: part (the decoding, and of greedy captions also those of scenes with so many things), scenes,
+            seed, right, error_percent, and how often there was each fault; and the greedy captions.
     """
     found: dict[Decoding, list[Described]] = {decoding: [] for decoding in DECODINGS}
     generator = generator_for("test", seed)
@@ -139,13 +139,19 @@ def judge_tests(
             chance = generator if decoding == "sampled" else None
             found[decoding] += describe_scenes(model, world, scenes, batch, chance)
         tell(len(found["greedy"]))
-    rows = []
-    for decoding, described in found.items():
-        faults = [one.verdict.fault for one in described]
-        right = faults.count("none")
-        row = {"part": decoding, "scenes": count, "seed": seed, "right": right}
-        rows.append(row | {"error_percent": 100 * (1 - right / count)} | {name: faults.count(name) for name in _FAULTS})
-    return rows, found["greedy"]
+    parts: dict[str, list[Described]] = {str(decoding): described for decoding, described in found.items()}
+    things = [len(world.describe(one.scene)) for one in found["greedy"]]
+    for number in sorted(set(things)) if len(set(things)) > 1 else []:
+        name = f"greedy-{number}-thing{'s' * (number > 1)}"
+        parts[name] = [one for one, own in zip(found["greedy"], things, strict=True) if own == number]
+    return [_row(name, seed, described) for name, described in parts.items()], found["greedy"]
+
+
+def _row(name: str, seed: int, described: Sequence[Described]) -> Row:
+    faults = [one.verdict.fault for one in described]
+    right, count = faults.count("none"), len(faults)
+    row = {"part": name, "scenes": count, "seed": seed, "right": right, "error_percent": 100 * (1 - right / count)}
+    return row | {fault: faults.count(fault) for fault in _FAULTS}
 
 
 def same_test(row: Row) -> tuple[Any, ...]:
