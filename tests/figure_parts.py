@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from experiments.figures import Episode
@@ -41,6 +42,13 @@ def words(figure: Figure) -> str:
         texts += axes.get_legend().get_texts() if axes.get_legend() else []
         texts += [axes.title, axes._left_title, axes._right_title]
     return "\n".join(text.get_text() for text in texts)
+
+
+def beyond(figure: Figure) -> list[str]:
+    """What is written beyond the figure's right edge."""
+    canvas = FigureCanvasAgg(figure)
+    right = figure.bbox.width
+    return [text.get_text() for text in figure.texts if text.get_window_extent(canvas.get_renderer()).x1 > right]
 
 
 def episode(length: int = 6, slots: int = 20, heads: int = 1, start: int = 0, seed: int = 0) -> Episode:

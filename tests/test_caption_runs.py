@@ -28,6 +28,7 @@ from experiments.metrics import read_metrics
 from experiments.run_folder import RunFolder
 from experiments.together import choose_way
 from tasks.captions import WORLDS, CaptionBatch, Captions
+from tests.figure_parts import beyond
 from tests.running import start
 from tests.test_command_line import refused
 from tests.test_training import assert_same_run, die_at
@@ -338,5 +339,7 @@ def test_figures_tell_right_from_wrong() -> None:
     assert len(figure.axes) == 3
     film = captions_figure([Card(np.stack([image] * 5), "a film", True)], "title")
     assert len(film.axes) == 5
+    long = captions_figure([Card(np.stack([image] * 5), "moves bounces while " * 16, False, "why")], "title")
+    assert not beyond(long)
     story = captions_figure([Card(image, "one thing . another thing .", True)], "title")
     assert {"one thing.", "another thing."} <= {text.get_text() for text in story.texts}

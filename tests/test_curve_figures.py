@@ -11,6 +11,7 @@ import pytest
 
 from experiments import paper_curves as curves
 from experiments.figures import MODELS, learning_curve_figure, paper_curves, save_figure, seeds_figure
+from experiments.figures.text import text_curve_figure
 from tasks import TASKS, BitTask
 from tests.figure_parts import crosses, line, rows_of, words
 
@@ -190,3 +191,8 @@ def test_the_file_says_where_the_numbers_come_from() -> None:
     head = curves.PUBLISHED.read_text()[:600]
     for text in ("1410.5401", "digitised", "thousands", "bits per sequence"):
         assert text in head
+
+
+def test_a_text_curve_of_one_point_is_seen() -> None:
+    axes = text_curve_figure([{"characters": 10, "train/bits_per_character": 2.0}], "title").axes[0]
+    assert "o" in [one.get_marker() for one in axes.lines]

@@ -164,7 +164,8 @@ def test_the_dashboard_has_runs_on_text(run: Path, tmp_path: Path) -> None:
     assert main(["dashboard", str(run.parent), "--out", str(tmp_path / "page.html")]) == 0
     data = Collector(run.parent, tmp_path).read()
     shown = data["runs"][0]
-    assert (shown["family"], shown["subject"], shown["unit"]) == ("text", "invented text", "bits/char")
+    assert (shown["family"], shown["unit"]) == ("text", "bits/char")
+    assert shown["subject"] == "invented text, 3,000 characters, seed 0"
     assert shown["valid"] == pytest.approx(
         read_metrics(run / "metrics.jsonl")[-1]["valid/bits_per_character"], rel=1e-4
     )

@@ -32,6 +32,7 @@ from experiments.translation.loading import load_translation_run
 from experiments.translation.testing import answer_rows, bleu, measure, translations
 from experiments.translation.training import TranslationTrainer
 from tasks.translation import Languages, Pair, Translator
+from tests.figure_parts import beyond
 from tests.test_training import assert_same_run, die_at
 
 TINY = [
@@ -310,7 +311,7 @@ def test_other_commands_name_what_they_cannot_do(run: Path, capsys: pytest.Captu
 def test_the_dashboard_shows_the_run(run: Path, tmp_path: Path) -> None:
     assert main(["dashboard", str(run.parent), "--out", str(tmp_path / "page.html")]) == 0
     page = (tmp_path / "page.html").read_text()
-    assert "Encoder-decoder, attention" in page
+    assert '"Attention"' in page
     facts = Collector(run.parent, tmp_path).read()["runs"][0]
     assert (facts["subject"], facts["unit"], facts["judged"]) == ("translate invented languages", "%", True)
     assert facts["test"].keys() == {"value", "length"}
@@ -400,5 +401,9 @@ def test_the_alignment_figure_names_the_words() -> None:
     assert [label.get_text() for label in axes.get_yticklabels()] == ["x", "(end)"]
     assert "x: wrong\nit is y" in [text.get_text() for text in figure.texts]
     np.testing.assert_allclose(axes.images[0].get_array(), [[0.9, 0.1], [0.2, 0.8]])
+    words = ["pewuw"] * 40
+    long = alignment_figure(["a", "b"], words, words[:30], np.full((41, 2), 0.5), "title")
+    assert any("…: wrong\nit is pewuw" in text.get_text() for text in long.texts)
+    assert not beyond(long)
     with pytest.raises(ValueError, match="weights must be"):
         alignment_figure(["a", "b"], ["x"], ["y"], np.zeros((1, 2)))

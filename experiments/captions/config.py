@@ -15,7 +15,7 @@ CaptionModelName: TypeAlias = Literal["lstm", "gru", "rnn-tanh", "rnn-relu", "at
 # What is not the same for all tasks.
 _OWN: dict[CaptionTask, dict[str, Any]] = {
     "captions": {},
-    "moving-captions": {"things": 1, "halvings": 3, "batch_size": 32, "steps": 3000, "cooldown_steps": 1500},
+    "moving-captions": {"things": 1, "halvings": 3, "batch_size": 32, "steps": 5000, "cooldown_steps": 2500},
     "caption-story": {"batch_size": 32, "steps": 4000, "cooldown_steps": 2000},
 }
 

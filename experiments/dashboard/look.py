@@ -19,7 +19,7 @@ MODELS = {
     "memn2n": ("MemN2N", "#5b4fc4", "#a59cff", "star"),
     "kv": ("Key-value memory", "#8a4b2a", "#cf9f7a", "bowtie"),
     "encoder-decoder": ("Encoder-decoder", "#2f6f4f", "#7fc7a1", "hexagram"),
-    "attention": ("Encoder-decoder, attention", "#b3261e", "#f28b82", "star-diamond"),
+    "attention": ("Attention", "#b3261e", "#f28b82", "star-diamond"),
     "entnet": ("EntNet", "#a8327d", "#ee7fc3", "hourglass"),
 }
 

@@ -19,7 +19,7 @@ _LINE, _GAP = 21, 24
 # Cards beside each other, and characters of a line, by where the text is.
 _COLUMNS, _BELOW = 4, 33
 _STORY_COLUMNS, _STORY_TEXT = 2, 50
-_FILM_TEXT = 150
+_FILM_TEXT = 120
 
 
 @dataclass(frozen=True, eq=False)

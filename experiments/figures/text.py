@@ -49,9 +49,13 @@ def text_curve_figure(rows: Rows, title: str = "", *, entropy_rate: float | None
         axes.grid(True)
         if train:
             axes.plot(*columns(train), color=BLUE, alpha=0.3, linewidth=0.8, label="training")
-            axes.plot(*columns(running_median(train)), color=BLUE, linewidth=1.8, label="training, running median")
+            # A line of one point would be invisible.
+            alone: dict[str, Any] = {"marker": "o", "markersize": 3.0} if len(train) == 1 else {}
+            axes.plot(
+                *columns(running_median(train)), color=BLUE, linewidth=1.8, label="training, running median", **alone
+            )
         if valid:
-            look: dict[str, Any] = {"color": INK, "markerfacecolor": "white", "markersize": 4.0}
+            look: dict[str, Any] = {"color": INK, "markerfacecolor": "white", "markersize": 4.0, "clip_on": False}
             axes.plot(*columns(valid), "o", label="validation", zorder=4, **look)
         if entropy_rate is not None:
             words = f"true entropy, {entropy_rate:.4g}"

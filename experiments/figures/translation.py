@@ -19,7 +19,7 @@ _ROW, _TOP = 30, 200
 # Numbers that would be rounded to 0.00 are left out.
 _SEEN = 0.005
 # Of longer sentences the beginning is told.
-_CHARACTERS = 160
+_CHARACTERS = 100
 
 
 def alignment_figure(
@@ -40,8 +40,8 @@ def alignment_figure(
         figure = new_figure(_TOP + _ROW * len(rows) + 50, title, 40)
         height = figure.get_figheight() * DPI
         good = list(given) == list(right)
-        told = [f"{' '.join(given)}: right"] if good else [f"{' '.join(given)}: wrong", f"it is {' '.join(right)}"]
-        verdict = "\n".join(shorten(line, _CHARACTERS, placeholder=" …") for line in told)
+        ours, theirs = (shorten(" ".join(one), _CHARACTERS, placeholder=" …") for one in (given, right))
+        verdict = f"{ours}: right" if good else f"{ours}: wrong\nit is {theirs}"
         figure.text(40 / WIDTH, 1 - 74 / height, verdict, va="center", fontsize=8, color=GREEN if good else VERMILION)
         axes = add_axes(figure, left, _TOP, width, _ROW * len(rows))
         shades = matplotlib.colormaps["Purples"].with_extremes(bad=NOT_FINITE)

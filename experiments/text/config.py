@@ -128,8 +128,11 @@ class TextConfig:
 
     @property
     def subject(self) -> str:
-        """What exactly is learned: the text."""
-        return self.text_name
+        """What exactly is learned: the text, and how it was made, since others are easier or harder."""
+        if not self.made:
+            return self.text_name
+        order = f", order {self.markov_order} of {self.markov_symbols}" if self.text == MARKOV else ""
+        return f"{self.text_name}{order}, {self.characters:,} characters, seed {self.data_seed}"
 
     @property
     def label(self) -> str:
