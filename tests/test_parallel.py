@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -122,7 +123,8 @@ def test_a_lost_process_ends_the_other(tmp_path: Path) -> None:
         training.kill()
     assert training.returncode == 1
     assert not Path(f"/proc/{ranks[0]}").exists()
-    assert "error: another process of the training has ended" in errors
+    # Whichever comes first: it misses the other one, or torchrun ends it.
+    assert re.search("error: another process of the training has ended|stopped after step", errors), errors
     assert "all_reduce" not in errors
 
 

@@ -90,7 +90,6 @@ def texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("train copy --config RUN/config.yaml", "configuration for text, not copy"),
         ("ask RUN", "run on text, not on stories"),
         ("inspect RUN", "run on text"),
-        ("summarize RUN", "runs on text"),
         ("report RUN", "none of its 1 runs has a table: .*on text, of which there are no tables"),
     ],
 )
