@@ -51,9 +51,9 @@ class Look(NamedTuple):
 def at_rest(model: Any) -> Iterator[None]:
     """Without gradients, and as in testing; afterwards the model is in its mode again.
 
-    "compile" gives way to "eager": a look is not worth another graph.
+    "compile" gives way to "eager", in a model that has backends: a look is not worth another graph.
     """
-    training, backend = model.training, model.backend
+    training, backend = model.training, getattr(model, "backend", None)
     model.eval()
     if backend == "compile":
         model.backend = "eager"
@@ -62,7 +62,8 @@ def at_rest(model: Any) -> Iterator[None]:
             yield
     finally:
         model.train(training)
-        model.backend = backend
+        if backend == "compile":
+            model.backend = backend
 
 
 def look_at_sequence(model: SequenceModule, task: Task, batch: Batch) -> Look:

@@ -134,9 +134,18 @@ class TrainingLoop(ABC, Generic[Settings, Model]):
     def _train_step(self, progress: Progress) -> None:
         """One update; NotFinite where it cannot be."""
 
-    @abstractmethod
     def _due_row(self, progress: Progress) -> dict[str, Any]:
         """The row of metrics for this step, empty when none is due."""
+        row: dict[str, Any] = {}
+        if self._due(self.config.log_every):
+            row |= self._training_scores()
+        if self._due(self.config.valid_every):
+            row |= self._validate(progress)
+        return row
+
+    @abstractmethod
+    def _training_scores(self) -> dict[str, Any]:
+        """Means since the last row, and what drove the last step."""
 
     @abstractmethod
     def _look(self) -> Look:

@@ -14,7 +14,6 @@ from experiments.curriculum import Curriculum
 from experiments.evaluation import evaluate, validation_batches
 from experiments.gradients.training import gradient_row
 from experiments.looks import Look, look_at_sequence
-from experiments.loop import TrainingLoop
 from experiments.models import backend_line, make_model, training_lengths
 from experiments.optimizers import GravesRMSProp
 from experiments.parallel import ranks
@@ -22,12 +21,13 @@ from experiments.pictures import pictured_sequence
 from experiments.progress import Progress
 from experiments.run_folder import RunFolder
 from experiments.seeds import generator_for
+from experiments.solving import SolvingLoop
 from memnet import SequenceModule
 from memnet.sequence import detach_state
 from tasks import Batch, Task
 
 
-class Trainer(TrainingLoop[TrainConfig, SequenceModule]):
+class Trainer(SolvingLoop[TrainConfig, SequenceModule]):
     """One run's training of a sequence model.
 
     config, task, folder: what to train, and where it is kept.
@@ -45,8 +45,6 @@ class Trainer(TrainingLoop[TrainConfig, SequenceModule]):
         self.curriculum = Curriculum(config, training_lengths(config, task))
         self.validation = validation_batches(task, training_lengths(config, task), config.valid_sequences, config.seed)
         self._watched = pictured_sequence(task, training_lengths(config, task)[1])
-        self.solved_step: int | None = None
-        self.seconds_to_solve: float | None = None
         self._weights: list[Tensor] = list(model.parameters())
         self._clean = [torch.empty_like(weight) for weight in self._weights]
         self._noise = [torch.empty(weight.shape) for weight in self._weights]
@@ -55,33 +53,8 @@ class Trainer(TrainingLoop[TrainConfig, SequenceModule]):
         self._norms: list[float] = []
         self._told_backend: str | None = None
 
-    @property
-    def sequences_to_solve(self) -> int | None:
-        """Training sequences seen when the task was solved."""
-        return None if self.solved_step is None else self.solved_step * self.config.batch_size
-
-    @property
-    def cooldown_start(self) -> int:
-        """The step from which the learning rate falls: when solved, but early enough to end at config.steps."""
-        latest = max(self.config.steps - self.config.cooldown_steps, 0)
-        return latest if self.solved_step is None else min(self.solved_step, latest)
-
-    @property
-    def last_step(self) -> int:
-        """The step after which training ends."""
-        return min(self.cooldown_start + self.config.cooldown_steps, self.config.steps)
-
-    @property
-    def learning_rate(self) -> float:
-        """The rate of the next step."""
-        into = self.step - self.cooldown_start
-        share = 1.0 if into < 0 else 1 - into / max(self.last_step - self.cooldown_start, 1)
-        return self.config.learning_rate * max(share, 0.0)
-
     def changing(self) -> dict[str, Any]:
-        return {
-            "solved_step": self.solved_step,
-            "seconds_to_solve": self.seconds_to_solve,
+        return super().changing() | {
             "curriculum": self.curriculum.state(),
             "losses": self._losses,
             "scores": self._scores,
@@ -89,7 +62,7 @@ class Trainer(TrainingLoop[TrainConfig, SequenceModule]):
         }
 
     def put_back(self, progress: dict[str, Any]) -> None:
-        self.solved_step, self.seconds_to_solve = progress["solved_step"], progress["seconds_to_solve"]
+        super().put_back(progress)
         self.curriculum.restore(progress["curriculum"])
         self._losses, self._norms = progress["losses"], progress["norms"]
         # Checkpoints of earlier versions have none: all tasks were scored in bits.
@@ -178,11 +151,7 @@ class Trainer(TrainingLoop[TrainConfig, SequenceModule]):
         return float(norm)
 
     def _due_row(self, progress: Progress) -> dict[str, Any]:
-        row: dict[str, Any] = {}
-        if self._due(self.config.log_every):
-            row |= self._training_scores()
-        if self._due(self.config.valid_every):
-            row |= self._validate(progress)
+        row = super()._due_row(progress)
         every = self.config.gradient_flow_every
         if every is not None and self._due(every):
             row |= gradient_row(self.model, self.task, training_lengths(self.config, self.task)[1], self.config.seed)
@@ -209,18 +178,10 @@ class Trainer(TrainingLoop[TrainConfig, SequenceModule]):
 
     def _validate(self, progress: Progress) -> dict[str, Any]:
         scores = self.ranks.agree(lambda: evaluate(self.model, self.task, self.validation))
-        criterion, solved_at = self.task.criterion, self.config.solved_at
+        criterion = self.task.criterion
         reached = scores[criterion.name]
-        if self.solved_step is None and solved_at is not None and reached < solved_at:
-            self.solved_step, self.seconds_to_solve = self.step, self.seconds
-            progress.message(
-                f"solved after {self.sequences} sequences ({self.step} steps, {self.seconds:.0f} s): "
-                f"{reached:.3g} {criterion.unit} in validation; cooling down to step {self.last_step}"
-            )
+        self._note_solved(reached, f"{reached:.3g} {criterion.unit} in validation", progress)
         return {f"valid/{name}": value for name, value in scores.items() if name != "sequences"}
-
-    def _state_word(self) -> str:
-        return "" if self.solved_step is None else f"solved at {self.sequences_to_solve} sequences"
 
 
 def _chunks(batch: Batch, steps: int | None) -> Iterator[Batch]:

@@ -1,8 +1,7 @@
 """How well a model describes scenes: word by word after right words, and by what a judge says of its own captions."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from experiments.captions.models import World
+from experiments.looks import at_rest
 from experiments.seeds import generator_for
 from experiments.stories.tables import columns
 from memnet import Captioner, greedy, sampled
@@ -96,18 +96,6 @@ def describe_scenes(
         Described(scene, image[:length] if model.film else image, " ".join(words), world.judge(words, scene))
         for scene, image, length, words in rows
     ]
-
-
-@contextmanager
-def at_rest(model: Captioner) -> Iterator[None]:
-    """Without gradients, and as in testing, so that the norms take nothing in; afterwards in its mode again."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(training)
 
 
 def measure(model: Captioner, world: World, count: int) -> dict[str, float]:

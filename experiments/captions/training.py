@@ -8,9 +8,9 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from experiments.captions.config import CaptionConfig
 from experiments.captions.models import make_model, make_world
-from experiments.captions.testing import at_rest, caption_losses, captions_of, measure, seen
+from experiments.captions.testing import caption_losses, captions_of, measure, seen
 from experiments.figures.snapshot import Panel
-from experiments.looks import Look
+from experiments.looks import Look, at_rest
 from experiments.loop import TrainingLoop
 from experiments.progress import Progress
 from experiments.run_folder import RunFolder
@@ -83,14 +83,6 @@ class CaptionTrainer(TrainingLoop[CaptionConfig, Captioner]):
         self.optimizer.step()
         self.step += 1
         progress.update({"step": self.step}, self.sequences)
-
-    def _due_row(self, progress: Progress) -> dict[str, Any]:
-        row: dict[str, Any] = {}
-        if self._due(self.config.log_every):
-            row |= self._training_scores()
-        if self._due(self.config.valid_every):
-            row |= self._validate(progress)
-        return row
 
     def _training_scores(self) -> dict[str, Any]:
         """Means since the last row, and what drove the last step."""

@@ -103,11 +103,7 @@ class TextTrainer(TrainingLoop[TextConfig, LanguageModel]):
         self.step += 1
 
     def _due_row(self, progress: Progress) -> dict[str, Any]:
-        row: dict[str, Any] = {}
-        if self._due(self.config.log_every):
-            row |= self._training_scores()
-        if self._due(self.config.valid_every):
-            row |= self._validate(progress)
+        row = super()._due_row(progress)
         return row and {"characters": self.characters} | row
 
     def _training_scores(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from experiments.looks import at_rest
 from experiments.stories.tables import columns
 from experiments.translation.data import UNKNOWN_NUMBER, Sentences, Words
 from memnet import EncoderDecoder, beam_search, greedy
@@ -41,15 +42,13 @@ def sentence_losses(model: EncoderDecoder, source: Tensor, target: Tensor) -> tu
 
 def measure(model: EncoderDecoder, sentences: Sentences) -> dict[str, float]:
     """loss: cross-entropy of a word in nats. error_percent: sentences with a wrong word, decoded greedily."""
-    device, training = model.source_words.device, model.training
+    device = model.source_words.device
     loss, words, right = 0.0, 0, 0
-    model.eval()
-    with torch.no_grad():
+    with at_rest(model):
         for first in range(0, len(sentences), _BATCH):
             source, target = sentences.rows(slice(first, first + _BATCH))
             losses, counts, exact = sentence_losses(model, source.to(device), target.to(device))
             loss, words, right = loss + float(losses.sum()), words + int(counts.sum()), right + int(exact.sum())
-    model.train(training)
     return {"loss": loss / words, "error_percent": 100 * (1 - right / len(sentences))}
 
 

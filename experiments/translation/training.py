@@ -9,10 +9,10 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from experiments.figures.snapshot import Panel
 from experiments.files import UserError
 from experiments.looks import Look
-from experiments.loop import TrainingLoop
 from experiments.parallel import ranks
 from experiments.progress import Progress
 from experiments.run_folder import RunFolder
+from experiments.solving import SolvingLoop
 from experiments.translation.config import TranslateConfig
 from experiments.translation.data import TranslationData
 from experiments.translation.models import make_model
@@ -25,7 +25,7 @@ SHOWN = {"train/loss": "loss", "train/error_percent": "train error %", "valid/er
 _WATCHED, _DRAWN = 32, 2
 
 
-class TranslationTrainer(TrainingLoop[TranslateConfig, EncoderDecoder]):
+class TranslationTrainer(SolvingLoop[TranslateConfig, EncoderDecoder]):
     """One run's training of a model that translates.
 
     config, data, folder: what to train, on what, and where it is kept.
@@ -38,38 +38,11 @@ class TranslationTrainer(TrainingLoop[TranslateConfig, EncoderDecoder]):
         super().__init__(config, folder, run_id, model, torch.optim.Adam(model.parameters(), lr=config.learning_rate))
         self.data = data
         self._digest = data.digest()
-        self.solved_step: int | None = None
-        self.seconds_to_solve: float | None = None
         self._forget()
 
-    @property
-    def sequences_to_solve(self) -> int | None:
-        """Training sentences seen when it was solved."""
-        return None if self.solved_step is None else self.solved_step * self.config.batch_size
-
-    @property
-    def cooldown_start(self) -> int:
-        """The step from which the learning rate falls: when solved, but early enough to end at config.steps."""
-        latest = max(self.config.steps - self.config.cooldown_steps, 0)
-        return latest if self.solved_step is None else min(self.solved_step, latest)
-
-    @property
-    def last_step(self) -> int:
-        """The step after which training ends."""
-        return min(self.cooldown_start + self.config.cooldown_steps, self.config.steps)
-
-    @property
-    def learning_rate(self) -> float:
-        """The rate of the next step."""
-        into = self.step - self.cooldown_start
-        share = 1.0 if into < 0 else 1 - into / max(self.last_step - self.cooldown_start, 1)
-        return self.config.learning_rate * max(share, 0.0)
-
     def changing(self) -> dict[str, Any]:
-        return {
+        return super().changing() | {
             "sentences": self._digest,
-            "solved_step": self.solved_step,
-            "seconds_to_solve": self.seconds_to_solve,
             "sums": self._sums,
             "norms": self._norms,
         }
@@ -77,7 +50,7 @@ class TranslationTrainer(TrainingLoop[TranslateConfig, EncoderDecoder]):
     def put_back(self, progress: dict[str, Any]) -> None:
         if progress["sentences"] != self._digest:
             raise UserError(f"{self.folder.checkpoint} was trained on other sentences than {self.data.name} now holds")
-        self.solved_step, self.seconds_to_solve = progress["solved_step"], progress["seconds_to_solve"]
+        super().put_back(progress)
         self._sums, self._norms = progress["sums"], progress["norms"]
 
     def _train_step(self, progress: Progress) -> None:
@@ -110,14 +83,6 @@ class TranslationTrainer(TrainingLoop[TranslateConfig, EncoderDecoder]):
         """Begin the sums since the last row anew: loss in nats, words, wrong sentences."""
         self._sums = [0.0, 0.0, 0.0]
         self._norms = list[float]()
-
-    def _due_row(self, progress: Progress) -> dict[str, Any]:
-        row: dict[str, Any] = {}
-        if self._due(self.config.log_every):
-            row |= self._training_scores()
-        if self._due(self.config.valid_every):
-            row |= self._validate(progress)
-        return row
 
     def _training_scores(self) -> dict[str, Any]:
         """Means since the last row, and what drove the last step."""
@@ -153,14 +118,6 @@ class TranslationTrainer(TrainingLoop[TranslateConfig, EncoderDecoder]):
 
     def _validate(self, progress: Progress) -> dict[str, Any]:
         scores = self.ranks.agree(lambda: measure(self.model, self.data.valid))
-        wrong, solved_at = scores["error_percent"], self.config.solved_at
-        if self.solved_step is None and solved_at is not None and wrong < solved_at:
-            self.solved_step, self.seconds_to_solve = self.step, self.seconds
-            progress.message(
-                f"solved after {self.sequences} sentences ({self.step} steps, {self.seconds:.0f} s): {wrong:.2f} % of "
-                f"the validation sentences are wrong; cooling down to step {self.last_step}"
-            )
+        wrong = scores["error_percent"]
+        self._note_solved(wrong, f"{wrong:.2f} % of the validation sentences are wrong", progress)
         return {f"valid/{name}": value for name, value in scores.items()}
-
-    def _state_word(self) -> str:
-        return "" if self.solved_step is None else f"solved at {self.sequences_to_solve} sentences"
