@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from experiments.figures.style import BLUE, GREY, INK, SHADE, WIDTH, Rows, add_a
 from experiments.paper_curves import Curve, columns, curve_of_rows
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -44,14 +46,19 @@ def story_curve_figure(
         for curve, look, words in lines:
             if curve:
                 axes.plot(*columns(curve), marker="o" if len(curve) == 1 else "", markersize=4, label=words, **look)
-        ours = [columns(curve) for curve in (train, valid) if curve]
-        lost = np.concatenate([x[~np.isfinite(y)] for x, y in ours] or [np.empty(0)])
-        if len(lost):
-            mark_lost(axes, lost, f"not finite ({len(lost)} value{'' if len(lost) == 1 else 's'})")
-        if not ours:
-            axes.text(0.5, 0.5, "no values yet", transform=axes.transAxes, ha="center", color=GREY)
-        axes.set_xlim(0, 1.01 * max((x.max() for x, _ in ours), default=1))
-        axes.set_ylim(bottom=0)
-        if axes.get_legend_handles_labels()[1]:
-            figure.legend(loc="lower left", bbox_to_anchor=(80 / WIDTH, 0.005), ncols=4, columnspacing=1.6)
+        finish_linear(figure, axes, (train, valid))
     return figure
+
+
+def finish_linear(figure: Figure, axes: Axes, curves: Sequence[Curve]) -> None:
+    """Scales from zero that hold the curves, marks for values that are not finite, and the key."""
+    ours = [columns(curve) for curve in curves if curve]
+    lost = np.concatenate([x[~np.isfinite(y)] for x, y in ours] or [np.empty(0)])
+    if len(lost):
+        mark_lost(axes, lost, f"not finite ({len(lost)} value{'' if len(lost) == 1 else 's'})")
+    if not ours:
+        axes.text(0.5, 0.5, "no values yet", transform=axes.transAxes, ha="center", color=GREY)
+    axes.set_xlim(0, 1.01 * max((x.max() for x, _ in ours), default=1))
+    axes.set_ylim(bottom=0)
+    if axes.get_legend_handles_labels()[1]:
+        figure.legend(loc="lower left", bbox_to_anchor=(80 / WIDTH, 0.005), ncols=4, columnspacing=1.6)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments.figures.story_curves import finish_linear
 from experiments.figures.style import (
     BLUE,
     GREY,
@@ -17,7 +18,6 @@ from experiments.figures.style import (
     Array,
     Rows,
     add_axes,
-    mark_lost,
     new_figure,
     styled,
 )
@@ -60,16 +60,7 @@ def text_curve_figure(rows: Rows, title: str = "", *, entropy_rate: float | None
         if entropy_rate is not None:
             words = f"true entropy, {entropy_rate:.4g}"
             axes.axhline(entropy_rate, color=VERMILION, linewidth=1.2, linestyle=(0, (4, 2)), label=words)
-        ours = [columns(curve) for curve in (train, valid) if curve]
-        lost = np.concatenate([x[~np.isfinite(y)] for x, y in ours] or [np.empty(0)])
-        if len(lost):
-            mark_lost(axes, lost, f"not finite ({len(lost)} value{'' if len(lost) == 1 else 's'})")
-        if not ours:
-            axes.text(0.5, 0.5, "no values yet", transform=axes.transAxes, ha="center", color=GREY)
-        axes.set_xlim(0, 1.01 * max((x.max() for x, _ in ours), default=1))
-        axes.set_ylim(bottom=0)
-        if axes.get_legend_handles_labels()[1]:
-            figure.legend(loc="lower left", bbox_to_anchor=(80 / WIDTH, 0.005), ncols=4, columnspacing=1.6)
+        finish_linear(figure, axes, (train, valid))
     return figure
 
 
