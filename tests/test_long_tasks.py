@@ -10,6 +10,7 @@ import torch
 
 from tasks import TASKS, Adding, Agreement, BitTask, CopyMemory, TemporalOrder
 from tasks.__main__ import main
+from tests.batches import random_logits, rows_of, seeded
 
 RANGES = {  # lengths to draw from, from the shortest that a task allows
     "adding": (2, 31),
@@ -21,27 +22,9 @@ CHANCE = {"copy-memory": 87.5, "temporal-order": 75.0, "agreement": 50.0}
 SYMBOLS = [name for name in RANGES if name != "adding"]
 
 
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
 def draw(name, batch_size=7, seed=0, length=None):
     task = TASKS[name]()
     return task, task.sample(batch_size, length=length or RANGES[name], generator=seeded(seed))
-
-
-def random_logits(batch, seed=1, dtype=torch.float32):
-    return torch.randn(batch.target.shape, generator=seeded(seed), dtype=dtype)
-
-
-def rows_of(batch):
-    """(input, target, mask) of each row up to its length; whatever lies behind must be empty."""
-    given, target, mask = (tensor.numpy() for tensor in (batch.input, batch.target, batch.mask))
-    for row, length in enumerate(batch.lengths.tolist()):
-        assert not given[row, length:].any()
-        assert not target[row, length:].any()
-        assert not mask[row, length:].any()
-        yield given[row, :length], target[row, :length], mask[row, :length]
 
 
 def spelled(task, rows):
