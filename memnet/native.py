@@ -14,6 +14,7 @@ import os
 import platform
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -37,6 +38,9 @@ _FOLDER = Path(__file__).parent
 _HEADER = _FOLDER / "native_numbers.h"
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _NAMES = {torch.float32: "float", torch.float64: "double"}
+_SIZES = {"float": ctypes.c_float, "double": ctypes.c_double}
+# Seconds that a compiler may take.
+_LONGEST_BUILD = 300.0
 _building = threading.Lock()
 
 
@@ -72,21 +76,28 @@ def library(operator: Operator, dtype: torch.dtype) -> ctypes.CDLL:
 @cache
 def _library(operator: Operator, number: str) -> ctypes.CDLL | str:
     """The library, or the reason why there is none."""
-    command = shlex.split(os.environ.get("CXX", "g++"))
-    if not command or shutil.which(command[0]) is None:
-        return f"there is no C++ compiler {shlex.join(command)!r}"
+    try:
+        compiler = shlex.split(os.environ.get("CXX") or "g++")
+    except ValueError as error:
+        return f"CXX is no command: {str(error).lower()} in {os.environ['CXX']!r}"
+    if not compiler or shutil.which(compiler[0]) is None:
+        return f"there is no C++ compiler {shlex.join(compiler)!r}"
     try:
         source = _FOLDER / operator.source
-        command += [*_FLAGS, f"-DNUMBER={number}"]
-        path = _cache_folder() / f"{source.stem}-{number}-{_key(command, source)}.so"
+        command = [*compiler, *_FLAGS, f"-DNUMBER={number}"]
+        path = _cache_folder() / f"{source.stem}-{number}-{_key(compiler, command, source)}.so"
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _check_owner(path.parent)
-            return _load(path) or _build(operator, command, path)
+            return _load(path, number) or _build(operator, command, path, number)
         except OSError as error:
             print(f"memnet: cannot use {path.parent}: {error.strerror or error}", file=sys.stderr)
             with tempfile.TemporaryDirectory() as folder:
-                return _build(operator, command, Path(folder) / path.name)
+                return _build(operator, command, Path(folder) / path.name, number)
+    except subprocess.TimeoutExpired:
+        return f"compiling {operator.source} took longer than {_LONGEST_BUILD:g} seconds"
+    except Unavailable as error:
+        return str(error)
     except subprocess.CalledProcessError as error:
         return f"compiling {operator.source} failed: {_first_error(error.stderr)}"
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
@@ -111,9 +122,9 @@ def _cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "memnet"
 
 
-def _key(command: list[str], source: Path) -> str:
+def _key(compiler: list[str], command: list[str], source: Path) -> str:
     """Of all that the machine code depends on."""
-    version = subprocess.run([command[0], "--version"], capture_output=True, text=True, check=True).stdout
+    version = _run([*compiler, "--version"])
     parts = [source.read_text(), _HEADER.read_text(), *command, version, torch.__version__, _processor()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
@@ -126,27 +137,65 @@ def _processor() -> str:
     return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
 
 
-def _load(path: Path) -> ctypes.CDLL | None:
-    """The library in a file that ends with its checksum, or None where there is none that is whole."""
+def _run(command: list[str]) -> str:
+    """What a command of the compiler says; CalledProcessError where it fails, TimeoutExpired where it never ends."""
+    pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(
+        command, stdin=nothing, stdout=pipe, stderr=pipe, text=True, errors="replace", process_group=0
+    ) as process:
+        try:
+            said, errors = process.communicate(timeout=_LONGEST_BUILD)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)  # and what it has started
+            raise
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command, said, errors)
+    return said
+
+
+def _load(path: Path, number: str) -> ctypes.CDLL | None:
+    """The library in a file that ends with its checksum, or None where there is none that is whole and works."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return None
     whole = hashlib.sha256(content[:-32]).digest() == content[-32:]
-    return ctypes.CDLL(str(path)) if whole else None
+    try:
+        return _opened(path, number) if whole else None
+    except OSError:
+        return None
 
 
-def _build(operator: Operator, command: list[str], path: Path) -> ctypes.CDLL:
+def _opened(path: Path, number: str) -> ctypes.CDLL:
+    """The library in a file; OSError for what is none, or not for this kind of number."""
+    library = ctypes.CDLL(str(path))
+    try:
+        functions = (library.forward, library.backward)
+        size = library.size_of_a_number()
+    except AttributeError as error:
+        raise OSError(f"it lacks a function ({error})") from None
+    if not all(functions) or size != ctypes.sizeof(_SIZES[number]):
+        raise OSError(f"its numbers have {size} bytes")
+    return library
+
+
+def _build(operator: Operator, command: list[str], path: Path, number: str) -> ctypes.CDLL:
     told = f"memnet: building the native {operator.model} step (a few seconds, once) ..."
     print(told, file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         built = Path(folder) / path.name
         command = [*command, "-o", str(built), str(_FOLDER / operator.source)]
-        subprocess.run(command, capture_output=True, text=True, check=True)
-        content = built.read_bytes()
-        built.write_bytes(content + hashlib.sha256(content).digest())
+        _run(command)
+        try:
+            content = built.read_bytes()
+            built.write_bytes(content + hashlib.sha256(content).digest())
+            found = _opened(built, number)
+        except OSError as error:
+            reason = " ".join(str(error).replace(f"{built}: ", "").split())
+            told = f"compiling {operator.source} gave no library that works: {reason}"
+            raise Unavailable(told) from None
         os.replace(built, path)
-    return ctypes.CDLL(str(path))
+    return found
 
 
 # ---------------------------------------------------------------------------------------------- what is covered

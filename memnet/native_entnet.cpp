@@ -292,5 +292,6 @@ public:
 extern "C" {
 int forward(const Problem<NUMBER>* problem) { return run<Sequence<NUMBER>>(*problem, false); }
 int backward(const Problem<NUMBER>* problem) { return run<Sequence<NUMBER>>(*problem, true); }
+int size_of_a_number() { return sizeof(NUMBER); }
 int lanes_of_a_vector() { return lanes<NUMBER>; }
 }

@@ -170,4 +170,5 @@ public:
 extern "C" {
 int forward(const Problem<NUMBER>* problem) { return run<Sequence<NUMBER>>(*problem, false); }
 int backward(const Problem<NUMBER>* problem) { return run<Sequence<NUMBER>>(*problem, true); }
+int size_of_a_number() { return sizeof(NUMBER); }
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 import random
-import shutil
 import subprocess
 import sys
 import threading
@@ -25,9 +24,10 @@ import memnet
 from memnet import native, sequence
 from memnet.cells import State
 from memnet.sequence import detach_state, map_state, state_tensors
+from tests.compiler import needs_compiler
 
 ROOT = Path(__file__).resolve().parents[1]
-pytestmark = pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="needs a C++ compiler")
+pytestmark = needs_compiler
 
 
 def drawn_model(draw: random.Random) -> memnet.NTM:
@@ -481,11 +481,11 @@ def test_processes_that_build_at_once_all_run_and_later_ones_find_it_built(tmp_p
     whole = built.read_bytes()
     for damaged in (b"", whole[: len(whole) // 2], whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:]):
         built.write_bytes(damaged)
-        assert native._load(built) is None
+        assert native._load(built, "float") is None
     backend, errors = outcome(script(MEMNET_CACHE=str(cache)))
     assert backend == "native"
     assert "building" in errors
-    assert native._load(built) is not None
+    assert native._load(built, "float") is not None
 
 
 def test_the_cache_folder_follows_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -506,6 +506,20 @@ def test_a_cache_folder_that_cannot_be_written_is_told_and_done_without(tmp_path
     assert "building" in errors
 
 
+# A compiler that writes what is no library to the file after -o.
+JUNK = """sh -c 'while [ $# -gt 0 ]; do [ "$1" = -o ] && echo junk > "$2"; shift; done; exit 0' -"""
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_a_compiler_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "sh -c 'sleep 100; true'")
+    monkeypatch.setattr(native, "_LONGEST_BUILD", 0.2)
+    model = small()
+    model.backend = "auto"
+    model(INPUT)
+    assert model.backend_refusal == "compiling native.cpp took longer than 0.2 seconds"
+
+
 @pytest.mark.parametrize(
     ("environment", "reason"),
     [
@@ -513,8 +527,11 @@ def test_a_cache_folder_that_cannot_be_written_is_told_and_done_without(tmp_path
         ({"PATH": "/nowhere"}, "no C++ compiler 'g++'"),
         ({"CXX": "no-such-compiler"}, "no C++ compiler 'no-such-compiler'"),
         ({"CXX": "false"}, "compiling native.cpp failed"),
+        ({"CXX": "g++ '-O2"}, "CXX is no command: no closing quotation"),
+        ({"CXX": "sh -c 'printf \\377 >&2; exit 1'"}, "compiling native.cpp failed"),
+        ({"CXX": JUNK}, "compiling native.cpp gave no library that works"),
     ],
-    ids=["switched off", "no compiler", "another compiler", "failing compiler"],
+    ids=["switched off", "no compiler", "another", "failing", "unbalanced quotes", "no UTF-8", "writes junk"],
 )
 def test_without_a_library_it_runs_eagerly_with_one_line(
     environment: dict[str, str], reason: str, tmp_path: Path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 from typing import Any
@@ -15,9 +14,10 @@ from torch.func import functional_call
 
 from memnet import EntNet, EntNetCell, EntNetState, native, sequence
 from memnet.sequence import RecurrentModule
+from tests.compiler import needs_compiler
 from tests.stories import MAX_WORDS, VOCAB, called, drawn_anew, question_of, stacked, story_of
 
-pytestmark = pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="needs a C++ compiler")
+pytestmark = needs_compiler
 
 
 def drawn_cell(draw: random.Random) -> EntNetCell:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
 from typing import Any
 
 import pytest
@@ -15,9 +13,10 @@ from torch.nn import functional
 
 from memnet import MemN2N, native_hops
 from memnet.addressing import attention_weights
+from tests.compiler import needs_compiler
 from tests.stories import MAX_WORDS, VOCAB, drawn_anew, question_of, story_of
 
-pytestmark = pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="needs a C++ compiler")
+pytestmark = needs_compiler
 
 
 def plain(
