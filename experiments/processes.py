@@ -1,5 +1,7 @@
 """Commands in processes of their own, as many at once as there is room for."""
 
+import contextlib
+import math
 import os
 import signal
 import subprocess
@@ -14,8 +16,13 @@ from experiments import tied
 from experiments.loop import Stopped, handling_signals
 
 _ROOT = Path(__file__).resolve().parents[1]
-# Seconds between two looks at the processes.
+# Seconds between two looks at the processes, and for one to end that is asked to, before it is killed.
 _LOOK_EVERY = 0.05
+GRACE = 60.0
+# The exit code of a job that has taken too long, as `timeout` gives it.
+TOO_LONG = 124
+# Bytes at a log's end in which its last line is looked for.
+_END = 1 << 16
 
 
 class Job(NamedTuple):
@@ -69,35 +76,63 @@ def run_jobs(jobs: Sequence[Job], at_once: int, tell: Callable[[Job, int], None]
     run_queue(_List(jobs, tell), at_once)
 
 
-def run_queue(queue: Queue, at_once: int) -> None:
+class _Process:
+    """The process of a job, which may take so many seconds."""
+
+    def __init__(self, job: Job, longest: float) -> None:
+        self.job, self.process, self.too_long = job, start(job.command, job.log), False
+        self._last_moment, self._killed_at = time.monotonic() + longest, math.inf
+
+    def ask(self, number: int) -> None:
+        """Ask it with a signal to end; after a time of grace it is killed."""
+        self.process.send_signal(number)
+        self._killed_at = min(self._killed_at, time.monotonic() + GRACE)
+
+    def code(self) -> int | None:
+        """Its exit code, TOO_LONG where it was asked to end since it took too long, None while it runs."""
+        now = time.monotonic()
+        if (code := self.process.poll()) is not None:
+            return TOO_LONG if code and self.too_long else code
+        if now > self._killed_at:  # stopped, or hanging
+            kill(self.process)
+        elif now > self._last_moment and not self.too_long:
+            self.too_long = True
+            self.ask(signal.SIGTERM)
+        return None
+
+
+def run_queue(queue: Queue, at_once: int, longest: float = math.inf) -> None:
     """Run all jobs of a queue, at most so many at once.
 
-    Raises Stopped after Ctrl-C or SIGTERM, which every running job gets too, once they have ended.
+    longest: seconds that a job may take; one that takes longer ends with the exit code TOO_LONG.
+    Raises Stopped after Ctrl-C or SIGTERM, which every running job gets too, once they have ended; what has not after
+    GRACE seconds is killed.
     """
-    running = dict[subprocess.Popen[bytes], Job]()
+    running: list[_Process] = []
     stops: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
         stops.append(number)
         queue.stop()
-        for process in list(running):
-            process.send_signal(number)
+        for one in list(running):
+            one.ask(number)
 
     with handling_signals(stop):
         try:
             while running or queue.left:
                 while len(running) < at_once and (job := queue.take()) is not None:
-                    process = start(job.command, job.log)
-                    running[process] = job
+                    running.append(_Process(job, longest))
                     if stops:  # which it has missed
-                        process.send_signal(stops[-1])
-                for process in [one for one in running if one.poll() is not None]:
-                    queue.ended(running.pop(process), process.returncode)
-                queue.look(list(running.values()))
+                        running[-1].ask(stops[-1])
+                for one, code in [(one, one.code()) for one in running]:
+                    if code is not None:
+                        running.remove(one)
+                        queue.ended(one.job, code)
+                queue.look([one.job for one in running])
                 time.sleep(_LOOK_EVERY)
         finally:
-            for process in running:
-                process.send_signal(signal.SIGTERM)
+            for one in running:
+                one.ask(signal.SIGTERM)
     if stops:
         raise Stopped(stops[0])
 
@@ -119,9 +154,17 @@ def start(command: Sequence[str], log: Path, place: str | None = None) -> subpro
         )
 
 
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process that `start` began, and what it has started."""
+    with contextlib.suppress(ProcessLookupError):  # it has ended
+        os.killpg(process.pid, signal.SIGKILL)
+
+
 def last_line(log: Path) -> str:
     """What a process said at its end."""
-    lines = log.read_text(errors="replace").strip().splitlines()
+    with log.open("rb") as file:
+        file.seek(-min(_END, file.seek(0, os.SEEK_END)), os.SEEK_END)
+        lines = file.read().decode(errors="replace").strip().splitlines()
     return lines[-1].removeprefix("error: ") if lines else "it said nothing"
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -284,3 +285,36 @@ def test_a_group_that_cannot_be_resumed(tmp_path: Path, capsys: Capture) -> None
     (group / "group.json").write_text("{")
     assert main(["train", "--resume", str(group)]) == 2
     assert "group.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stopped", [True, False], ids=["stopped", "too long"])
+def test_a_process_that_does_not_end_is_killed(stopped: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It ignores what it is asked, or cannot hear it."""
+    monkeypatch.setattr(processes, "GRACE", 0.2)
+    code = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(100)"
+    job = Job("deaf", [sys.executable, "-I", "-S", "-c", code], tmp_path / "log")
+    codes: list[int] = []
+    queue = processes._List([job], lambda job, code: codes.append(code))
+
+    def look(running: Sequence[Job]) -> None:
+        if stopped and running and job.log.exists() and "deaf" in job.log.read_text():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(queue, "look", look)
+    began = time.monotonic()
+    if stopped:
+        with pytest.raises(Stopped):
+            processes.run_queue(queue, 1)
+    else:
+        processes.run_queue(queue, 1, longest=1.0)
+    assert time.monotonic() - began < 30
+    assert codes == [-signal.SIGKILL if stopped else processes.TOO_LONG]
+
+
+def test_the_last_line_of_a_long_log_is_read_from_its_end(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("wb") as file:
+        file.truncate(10**12)  # sparse: it takes no room
+        file.seek(0, os.SEEK_END)
+        file.write(b"\nerror: no such file\n")
+    assert processes.last_line(log) == "no such file"

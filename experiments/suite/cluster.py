@@ -24,7 +24,7 @@ import memnet
 import tasks
 from experiments.files import UserError, write_whole
 from experiments.loop import Stopped, handling_signals
-from experiments.processes import Job, start
+from experiments.processes import GRACE, Job, kill, start
 from experiments.run_folder import COMMIT, versions
 from experiments.suite.queue import SuiteQueue
 
@@ -158,7 +158,11 @@ def work(name: str, command: Sequence[str], files: Files, every: float) -> Itera
                 yield Report(_changed(Path(place), sent, ended=code is not None), code)
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait()
+            try:
+                process.wait(GRACE)
+            except subprocess.TimeoutExpired:
+                kill(process)
+                process.wait()
 
 
 def write_files(folder: Path, files: Files) -> None:

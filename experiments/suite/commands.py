@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +12,7 @@ from typing import Literal
 import tyro
 
 from experiments.command_line import parse
-from experiments.fields import check_least
+from experiments.fields import check_least, check_positive
 from experiments.files import UserError
 from experiments.loop import Stopped
 from experiments.processes import room_for, run_queue
@@ -63,6 +64,8 @@ class SuiteOptions:
     """Jobs at the same time; None for as many as there are cores."""
     retries: int = 2
     """How often a job is tried again that was killed."""
+    job_minutes: float | None = None
+    """The longest that a job may take on this machine, which then counts as failed; None for no limit."""
     run_cap: int | None = None
     """Sweeps of W&B: trainings at the most, in place of the file's."""
 
@@ -72,6 +75,9 @@ def suite(args: Sequence[str]) -> int:
     options = parse(SuiteOptions, "suite", args, flags=True)
     check_least(options, 1, "seeds", "jobs", "run_cap")
     check_least(options, 0, "retries")
+    check_positive(options, "job_minutes")
+    if options.job_minutes is not None and options.on == "ray":
+        raise UserError(f"--job-minutes {options.job_minutes:g} is for jobs on this machine, not for --on ray")
     shard = None if options.shard is None else _shard(options.shard)
     if shard is not None and options.on == "ray":
         raise UserError(f"--shard {options.shard} and --on ray: Ray spreads the jobs itself; take one of them")
@@ -117,7 +123,8 @@ def _engine(options: SuiteOptions, threads: int) -> Iterator[Engine]:
     """What runs the jobs of a queue, and how many at once, as long as it is there."""
     if options.on == "local":
         at_once = options.jobs or room_for(threads)
-        yield Engine(at_once, lambda queue: run_queue(queue, at_once))
+        longest = math.inf if options.job_minutes is None else 60 * options.job_minutes
+        yield Engine(at_once, lambda queue: run_queue(queue, at_once, longest))
         return
     from experiments.suite.cluster import connected
 

@@ -5,14 +5,14 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from experiments.processes import Job, experiments_command, last_line
+from experiments.processes import TOO_LONG, Job, experiments_command, last_line
 from experiments.run_folder import clear
 from experiments.suite.folder import SuiteFolder
 from experiments.suite.jobs import SuiteJob
 from experiments.suite.outcome import read_outcome
 
-# A mistake, and a loss that is no number: the next try would end alike.
-_FINAL = (1, 2)
+# A mistake, a loss that is no number, too long a time: the next try would end alike.
+_FINAL = (1, 2, TOO_LONG)
 
 
 class SuiteQueue:
@@ -103,6 +103,8 @@ class SuiteQueue:
 
 def _why(code: int, job: Job) -> str:
     """How a process ended, in a few words."""
+    if code == TOO_LONG:
+        return "it took longer than --job-minutes"
     number = -code if code < 0 else code - 128
     if number in set(signal.Signals):
         return f"killed by {signal.Signals(number).name}"
