@@ -35,6 +35,7 @@ from experiments.summary import seeds_text
 
 Way = Literal["stacked", "processes"]
 RECORD = "group.json"
+MOST_SEEDS = 10_000
 # Exit codes after a signal: as `train` gives them, and of a process that had not yet begun to listen.
 _STOPPED = (128 + SIGINT, 128 + SIGTERM, -SIGINT, -SIGTERM)
 
@@ -84,6 +85,8 @@ def train_seeds(config: Config, args: Sequence[str]) -> int:
     if ranks().count > 1:
         raise UserError("--seeds starts processes of its own: leave torchrun out, or train one seed with it")
     # What cannot be is refused before there is a folder.
+    if config.seeds > MOST_SEEDS:
+        raise UserError(f"--seeds must be at most {MOST_SEEDS:,}, not {config.seeds:,}")
     way = choose_way(config, config.seeds)
     path = Path(config.out) if config.out is not None else claim(RUNS / f"{config.label}-seeds")
     path.mkdir(parents=True, exist_ok=True)

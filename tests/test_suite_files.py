@@ -185,6 +185,10 @@ def sweep(spec: object = None, **more: object) -> dict[str, object]:
     return {"method": "grid", "parameters": parameters} | more
 
 
+# Lists of lists of lists ...: 2^60 when they are written out.
+MULTIPLIED = "parts:\n- task: copy\n  steps:\n  - &a0 [1]\n" + "".join(
+    f"  - &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 60)
+)
 MISTAKES: list[tuple[object, str, str]] = [
     ("a: [", "", "cannot read a suite from .*a.yaml"),
     ("- 1", "", "is no suite.*parts.*method"),
@@ -242,7 +246,23 @@ MISTAKES: list[tuple[object, str, str]] = [
         "above 0, not 0",
     ),
     (sweep({"min": 3, "max": 1}), "", "min 3 is above max 1"),
-    (sweep({"min": "x", "max": 1, "distribution": "q_uniform"}), "", "min must be a number, not 'x'"),
+    (sweep({"min": "x", "max": 1, "distribution": "q_uniform"}), "", "min must be a number of less than .*, not 'x'"),
+    (sweep({"min": 1, "max": 10**12}), "", "1,000,000,000,000 trainings are more than the 10,000"),
+    (
+        sweep({"min": 0, "max": 1, "q": 1e-12, "distribution": "q_uniform"}),
+        "",
+        "1,000,000,000,001 trainings.*--run-cap",
+    ),
+    (sweep({"min": 0, "max": 1, "q": 5e-324, "distribution": "q_uniform"}), "", "too many steps of q"),
+    (sweep({"min": 1, "max": 10**400}), "", "max must be a number of less than 10.300"),
+    (sweep({"min": 0, "max": 10**9}, method="random", run_cap=10**9), "", "10,001 trainings.*run_cap is 1,000,000,000"),
+    (
+        part(**{name: list(range(100)) for name in ("steps", "seed", "num_slots", "slot_size", "log_every")}),
+        "",
+        "10,000,000,000 tr",
+    ),
+    (part(), "--seeds 1000000000", "a with 1,000,000,000 seeds: 1,000,000,000 trainings are more"),
+    (MULTIPLIED, "", "part 1: steps cannot be"),
     (sweep(5), "", "parameter steps: expected value, values or min and max, not 5"),
     (sweep(command=["python", "other.py"]), "", "expected a command like"),
     (sweep(command=["${program}", "${args_json}", "${args}"]), "", "expected a command like"),
@@ -266,6 +286,21 @@ def test_a_mistake_gets_one_line_and_nothing_runs(
     line = refused(capsys, "suite", str(path), *options.split())
     assert re.search(words, line), line
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_only_what_a_cap_takes_of_an_endless_grid_is_made(tmp_path: Path) -> None:
+    parameters = {"task": {"value": "copy"}, "steps": {"min": 7, "max": 10**12}, "skip": {"values": [True, False]}}
+    plan = plan_of(tmp_path, SWEEP | {"method": "grid", "parameters": parameters}, run_cap=3)
+    assert [(one.options["steps"], one.options["skip"]) for one in plan.settings] == [
+        ("7", "True"),
+        ("7", "False"),
+        ("8", "True"),
+    ]
+
+
+def test_a_sign_is_told_in_a_jobs_name(tmp_path: Path) -> None:
+    names = names_of(tmp_path, part(model="lstm", forget_bias=[-1, 1]))
+    assert names == ["copy-lstm-forget-bias-minus-1-s0", "copy-lstm-forget-bias-1-s0"]
 
 
 def test_a_random_sweep_of_few_settings_has_them_all(tmp_path: Path) -> None:

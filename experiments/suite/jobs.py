@@ -15,7 +15,7 @@ from experiments.fields import option
 from experiments.files import UserError
 from experiments.models import label
 from experiments.stories.config import StoryConfig
-from experiments.suite.reading import Plan, Setting
+from experiments.suite.reading import Plan, Setting, check_count
 
 # Longer names are cut.
 _LONGEST = 120
@@ -47,6 +47,7 @@ def make_jobs(plan: Plan, seeds: int | None) -> list[SuiteJob]:
     if by_seed and (seeds or plan.seeds or len(by_seed) < len(plan.settings)):
         raise UserError(f"{by_seed[0].where}: a seed among the options leaves no room for seeds of the suite")
     count = seeds or plan.seeds or 1
+    check_count(f"{plan.name} with {count:,} seeds", count * len(plan.settings))
     configs = [_config(one) for one in plan.settings]
     jobs, first = [], dict[str, str]()
     for one, config, group in zip(plan.settings, configs, _groups(plan, configs), strict=True):
@@ -90,10 +91,15 @@ def _groups(plan: Plan, configs: Sequence[Config]) -> list[str]:
     members = defaultdict[str, list[Setting]](list)
     for name, one in zip(labels, plan.settings, strict=True):
         members[name].append(one)
+    # What tells the settings of one name apart is looked for once.
+    telling = {
+        one: _telling(members[one], plan.varying, _in_label(config))
+        for one, config in zip(labels, configs, strict=True)
+    }
     groups: list[str] = []
     owners: dict[str, tuple[str, ...]] = {}
     for name, config, one in zip(labels, configs, plan.settings, strict=True):
-        told = _differences(one, members[name], plan.varying, _in_label(config))
+        told = [_slug(option, one.options[option]) for option in telling[name] if option in one.options]
         group = "-".join([name, *told])[:_LONGEST]
         numbered = (group if number == 1 else f"{group}-{number}" for number in itertools.count(1))
         own = (one.task, *_flags(one, config))
@@ -112,11 +118,10 @@ def _in_label(config: Config) -> set[str]:
     return {"model", "seed", *(["controller"] if config.model == "ntm" else [])}
 
 
-def _differences(one: Setting, others: Sequence[Setting], varying: Set[str], in_label: Set[str]) -> list[str]:
-    """An option and its value for all that vary, by the file or among the others, in the file's order."""
-    names = dict.fromkeys(name for other in others for name in other.options if name not in in_label)
-    told = [name for name in names if name in varying or len({other.options.get(name) for other in others}) > 1]
-    return [_slug(f"{name}-{_short(one.options[name])}") for name in told if name in one.options]
+def _telling(settings: Sequence[Setting], varying: Set[str], in_label: Set[str]) -> list[str]:
+    """The options that vary, by the file or among these settings, in the file's order."""
+    names = dict.fromkeys(name for one in settings for name in one.options if name not in in_label)
+    return [name for name in names if name in varying or len({one.options.get(name) for one in settings}) > 1]
 
 
 def _short(value: str) -> str:
@@ -124,5 +129,7 @@ def _short(value: str) -> str:
     return f"{float(value):.4g}" if re.fullmatch(r"-?\d+\.\d+(e-?\d+)?", value) else value
 
 
-def _slug(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-")
+def _slug(name: str, value: str) -> str:
+    """An option and its value in a folder's name."""
+    told = re.sub(r"^-(?=[\d.])", "minus ", _short(value))
+    return re.sub(r"[^A-Za-z0-9.]+", "-", f"{name}-{told}").strip("-")

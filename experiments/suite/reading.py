@@ -23,6 +23,8 @@ hold a `seed`, which then takes the place of `seeds`.
 import argparse
 import dataclasses
 import itertools
+import math
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,8 @@ from tasks.babi.command_line import task_numbers
 
 SUITES = Path(__file__).resolve().parents[1] / "suites"
 _EACH = " each"
+# Trainings of a suite at the most.
+MOST_JOBS = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,8 +105,8 @@ def read_parts(path: Path, content: Mapping[str, Any]) -> Plan:
     check_names(str(path), content, ("about", "seeds", "seed", "parts"))
     parts = content.get("parts")
     if not isinstance(parts, list) or not parts:
-        raise UserError(f"{path}: expected parts, a list of mappings of options, not {parts!r}")
-    settings = []
+        raise UserError(f"{path}: expected parts, a list of mappings of options, not {shown(parts)}")
+    tables: list[tuple[str, dict[str, list[str]]]] = []
     varying: set[str] = set()
     for number, part in enumerate(parts, start=1):
         where = f"{path}, part {number}"
@@ -110,7 +114,13 @@ def read_parts(path: Path, content: Mapping[str, Any]) -> Plan:
             raise UserError(f"{where}: expected options with their values, task among them")
         values = {str(name).replace("-", "_"): texts(where, name, value) for name, value in part.items()}
         varying |= {name for name, several in values.items() if len(several) > 1}
-        settings += [setting(where, dict(zip(values, chosen, strict=True))) for chosen in product(values.values())]
+        tables.append((where, values))
+    check_count(path, sum(math.prod(map(len, values.values())) for _, values in tables))
+    settings = [
+        setting(where, dict(zip(values, chosen, strict=True)))
+        for where, values in tables
+        for chosen in itertools.product(*values.values())
+    ]
     return Plan(
         path.stem,
         str(content.get("about", "")),
@@ -121,9 +131,16 @@ def read_parts(path: Path, content: Mapping[str, Any]) -> Plan:
     )
 
 
-def product(values: Iterable[Sequence[str]]) -> Iterable[tuple[str, ...]]:
-    """Every choice of one value from each list, the last list fastest."""
-    return itertools.product(*values)
+def check_count(where: object, count: int, instead: str = "") -> None:
+    """UserError for more trainings than a suite may have."""
+    if count > MOST_JOBS:
+        told = f"{count:,}" if count < 10**15 else f"10^{math.log10(count):.0f}"
+        raise UserError(f"{where}: {told} trainings are more than the {MOST_JOBS:,} that a suite may have{instead}")
+
+
+def shown(value: Any) -> str:
+    """A value for an error line, shortened: what YAML's aliases multiply may be endless."""
+    return reprlib.repr(value)
 
 
 def setting(where: str, options: Mapping[str, str]) -> Setting:
@@ -161,12 +178,12 @@ def texts(where: str, name: str, value: Any) -> list[str]:
 def text(where: str, name: str, value: Any) -> str:
     """A value as the command line takes it; UserError for a list or a mapping."""
     if isinstance(value, dict | list):
-        raise UserError(f"{where}: {name} cannot be {value!r}, expected a number, a text, true, false or null")
+        raise UserError(f"{where}: {name} cannot be {shown(value)}, expected a number, a text, true, false or null")
     return str(value)
 
 
 def _count(path: Path, content: Mapping[str, Any], name: str, minimum: int) -> int:
     value = content[name]
     if type(value) is not int or value < minimum:
-        raise UserError(f"{path}: {name} must be a whole number of at least {minimum}, not {value!r}")
+        raise UserError(f"{path}: {name} must be a whole number of at least {minimum}, not {shown(value)}")
     return value

@@ -13,18 +13,17 @@ is passed over. A random search draws the same for the same file, so that it goe
 run_cap continues it; what it has drawn before it draws again. Bayesian search and early_terminate need W&B's server.
 """
 
-import itertools
 import math
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from experiments.config import STORY_TASKS
 from experiments.files import UserError
 from experiments.names import nearest
-from experiments.suite.reading import Plan, Setting, check_names, product, setting, text
+from experiments.suite.reading import MOST_JOBS, Plan, Setting, check_count, check_names, setting, shown, text
 
 # What names the sweep, or decides where W&B shows it.
 _NO_MATTER = ("program", "metric", "name", "description", "project", "entity")
@@ -32,6 +31,7 @@ _KNOWN = ("method", "parameters", "run_cap", "command", "early_terminate", *_NO_
 _KEYS = ("value", "values", "probabilities", "distribution", "min", "max", "q", "mu", "sigma")
 # The draws without a new setting after which a random search has found all.
 _TRIES = 1000
+_LARGEST = 10.0**300
 
 Draw = Callable[[random.Random], Any]
 
@@ -49,22 +49,25 @@ def read_sweep(path: Path, content: Mapping[str, Any], run_cap: int | None) -> P
     if method not in ("grid", "random"):
         raise UserError(f"{path}: no method is called {method!r}{nearest(str(method), ['grid', 'random'])}")
     if not isinstance(parameters, dict) or not parameters:
-        raise UserError(f"{path}: expected parameters, a mapping of options, not {parameters!r}")
+        raise UserError(f"{path}: expected parameters, a mapping of options, not {shown(parameters)}")
     cap = content.get("run_cap") if run_cap is None else run_cap
     if cap is not None and (type(cap) is not int or cap < 1):
-        raise UserError(f"{path}: run_cap must be a whole number of at least 1, not {cap!r}")
+        raise UserError(f"{path}: run_cap must be a whole number of at least 1, not {shown(cap)}")
     given = _given(path, content.get("command"))
     names = [_name(name, given) for name in parameters]
     wheres = [f"{path}, parameter {name}" for name in parameters]
     if method == "grid":
         lists = [_grid(where, spec) for where, spec in zip(wheres, parameters.values(), strict=True)]
-        rows: Sequence[tuple[Any, ...]] = list(itertools.islice(product(lists), cap))
-        varying = {name for name, values in zip(names, lists, strict=True) if len(values) > 1}
+        count = math.prod(values.size for values in lists)
+        check_count(path, min(count, cap or count), "; --run-cap takes the first of them")
+        rows: Sequence[tuple[Any, ...]] = [_combination(lists, number) for number in range(min(count, cap or count))]
+        varying = {name for name, values in zip(names, lists, strict=True) if values.size > 1}
     else:
         if cap is None:
             raise UserError(f"{path}: a random search needs a run_cap, or --run-cap")
         draws = [_draw(where, spec) for where, spec in zip(wheres, parameters.values(), strict=True)]
-        rows = _distinct(draws, cap)
+        rows = _distinct(draws, min(cap, MOST_JOBS + 1))
+        check_count(path, len(rows), f"; run_cap is {cap:,}")
         varying = {name for name, spec in zip(names, parameters.values(), strict=True) if "value" not in spec}
     settings = [_setting(path, number, given, names, row) for number, row in enumerate(rows, start=1)]
     return Plan(path.stem, str(content.get("description", "")), settings, frozenset(varying))
@@ -94,7 +97,7 @@ def _given(path: Path, command: Any) -> dict[str, str]:
     ]
     if start is None or "${args}" not in words or unknown:
         raise UserError(
-            f"{path}: expected a command like [python, -m, experiments, train, copy, ${{args}}], not {command}"
+            f"{path}: expected a command like [python, -m, experiments, train, copy, ${{args}}], not {shown(command)}"
         )
     rest = [word for word in words[start + 1 :] if word != "${args}"]
     given = {"task": rest.pop(0)} if rest and not rest[0].startswith("-") else {}
@@ -106,20 +109,44 @@ def _given(path: Path, command: Any) -> dict[str, str]:
     return given
 
 
-def _grid(where: str, spec: Any) -> list[Any]:
+class Values(NamedTuple):
+    """The values of a parameter in a grid, computed one by one: there may be more than fit in memory."""
+
+    size: int
+    at: Callable[[int], Any]
+
+
+def _combination(lists: Sequence[Values], number: int) -> tuple[Any, ...]:
+    """The choice with this number of one value from each list, the last list fastest."""
+    chosen = []
+    for values in reversed(lists):
+        number, index = divmod(number, values.size)
+        chosen.append(values.at(index))
+    return tuple(reversed(chosen))
+
+
+def _grid(where: str, spec: Any) -> Values:
     """All values of a parameter; UserError where there is no end of them."""
     kind = _distribution(where, spec)
     if kind == "constant":
-        return [spec["value"]]
+        return Values(1, lambda number: spec["value"])
     if kind == "categorical":
         if "probabilities" in spec:
             raise UserError(f"{where}: probabilities have no meaning in a grid")
-        return _values(where, spec)
+        values = _values(where, spec)
+        return Values(len(values), values.__getitem__)
     if kind not in ("int_uniform", "q_uniform"):
         raise UserError(f"{where}: a grid needs its values, not the distribution {kind}")
     low, high = _range(where, spec)
     step = 1 if kind == "int_uniform" else _quantum(where, spec)
-    return [low + number * step for number in range(math.floor((high - low) / step + 1e-9) + 1)]
+    return Values(_whole(where, (high - low) / step + 1e-9, math.floor) + 1, lambda number: low + number * step)
+
+
+def _whole(where: str, number: float, rounding: Callable[[float], int]) -> int:
+    """A number without its fraction; UserError for an infinite one."""
+    if math.isinf(number):
+        raise UserError(f"{where}: its range holds too many steps of q")
+    return rounding(number)
 
 
 def _draw(where: str, spec: Any) -> Draw:
@@ -138,7 +165,7 @@ def _draw(where: str, spec: Any) -> Draw:
     if not kind.startswith("q_"):
         return draw
     step = _quantum(where, spec)
-    return lambda generator: round(draw(generator) / step) * step
+    return lambda generator: _whole(where, draw(generator) / step, round) * step
 
 
 def _draw_real(where: str, spec: Mapping[str, Any], kind: str) -> Draw:
@@ -176,7 +203,7 @@ _DISTRIBUTIONS = (
 def _distribution(where: str, spec: Any) -> str:
     """The distribution of a parameter, given or, as W&B does it, from what else is given."""
     if not isinstance(spec, dict):
-        raise UserError(f"{where}: expected value, values or min and max, not {spec!r}")
+        raise UserError(f"{where}: expected value, values or min and max, not {shown(spec)}")
     if "parameters" in spec:
         raise UserError(f"{where}: it has parameters within it, but the options of train have no parts")
     check_names(where, spec, _KEYS)
@@ -195,7 +222,7 @@ def _distribution(where: str, spec: Any) -> str:
 def _values(where: str, spec: Mapping[str, Any]) -> list[Any]:
     values = spec.get("values")
     if not isinstance(values, list) or not values:
-        raise UserError(f"{where}: values must be a list, not {values!r}")
+        raise UserError(f"{where}: values must be a list, not {shown(values)}")
     return values
 
 
@@ -204,7 +231,7 @@ def _weights(where: str, weights: Any, count: int) -> list[float] | None:
         return None
     numbers = isinstance(weights, list) and all(isinstance(one, int | float) and one >= 0 for one in weights)
     if not numbers or len(weights) != count or not math.isclose(sum(weights), 1, abs_tol=1e-6):
-        raise UserError(f"{where}: probabilities must be {count} numbers that sum to 1, not {weights!r}")
+        raise UserError(f"{where}: probabilities must be {count} numbers that sum to 1, not {shown(weights)}")
     return list(weights)
 
 
@@ -226,11 +253,12 @@ def _number(where: str, spec: Mapping[str, Any], name: str, default: float | Non
     """A number; YAML takes 1e-4 for a text."""
     value = spec.get(name, default)
     try:
-        number = value if type(value) is int else float(value)
-    except (TypeError, ValueError):
+        number = value if type(value) is int and abs(value) < _LARGEST else float(value)
+        number = math.nan if abs(number) >= _LARGEST else number
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise UserError(f"{where}: {name} must be a number, not {value!r}")
+        raise UserError(f"{where}: {name} must be a number of less than 10^300, not {shown(value)}")
     return number
 
 
