@@ -303,6 +303,14 @@ def test_a_sign_is_told_in_a_jobs_name(tmp_path: Path) -> None:
     assert names == ["copy-lstm-forget-bias-minus-1-s0", "copy-lstm-forget-bias-1-s0"]
 
 
+def test_options_that_a_model_does_not_have_make_no_jobs(tmp_path: Path) -> None:
+    assert names_of(tmp_path, part(model=["lstm", "ntm"], num_slots=[8, 16])) == [
+        "copy-lstm-s0",
+        "copy-ntm-feedforward-num-slots-8-s0",
+        "copy-ntm-feedforward-num-slots-16-s0",
+    ]
+
+
 def test_a_random_sweep_of_few_settings_has_them_all(tmp_path: Path) -> None:
     parameters = {"task": {"value": "copy"}, "model": {"values": ["lstm", "gru"]}, "skip": {"values": [1, True]}}
     plan = plan_of(tmp_path, SWEEP | {"parameters": parameters}, run_cap=10**9)

@@ -13,7 +13,7 @@ from experiments.commands import refuse_impossible
 from experiments.config import Config, TrainConfig
 from experiments.fields import option
 from experiments.files import UserError
-from experiments.models import label
+from experiments.models import label, lacking
 from experiments.stories.config import StoryConfig
 from experiments.suite.reading import Plan, Setting, check_count
 
@@ -42,6 +42,7 @@ def make_jobs(plan: Plan, seeds: int | None) -> list[SuiteJob]:
 
     seeds: how many of each setting, None for as many as the file says.
     UserError, before anything runs, for a setting that cannot be trained, or one that repeats another.
+    Options that a model does not have make no further jobs.
     """
     by_seed = [one for one in plan.settings if "seed" in one.options]
     if by_seed and (seeds or plan.seeds or len(by_seed) < len(plan.settings)):
@@ -49,17 +50,19 @@ def make_jobs(plan: Plan, seeds: int | None) -> list[SuiteJob]:
     count = seeds or plan.seeds or 1
     check_count(f"{plan.name} with {count:,} seeds", count * len(plan.settings))
     configs = [_config(one) for one in plan.settings]
-    jobs, first = [], dict[str, str]()
+    jobs, first = [], dict[str, tuple[str, Config]]()
     for one, config, group in zip(plan.settings, configs, _groups(plan, configs), strict=True):
         chosen = [config.seed] if by_seed else range(plan.seed, plan.seed + count)
         for seed in chosen:
             seeded = dataclasses.replace(config, seed=seed)
             seeded.check()
             args = (one.task, *_flags(one, config), "--seed", str(seed))
-            same = json.dumps(seeded.saved(), sort_keys=True)
-            if same in first:
-                raise UserError(f"{first[same]} and {one.where} both have the job: train {' '.join(args)}")
-            first[same] = one.where
+            own = {name: value for name, value in seeded.saved().items() if name not in _lacking(config)}
+            where, earlier = first.setdefault(json.dumps(own, sort_keys=True), (one.where, seeded))
+            if earlier is not seeded:
+                if earlier.saved() == seeded.saved():
+                    raise UserError(f"{where} and {one.where} both have the job: train {' '.join(args)}")
+                continue  # only options that its model does not have are others
             jobs.append(SuiteJob(f"{group}-s{seed}", group, args, seeded))
     return jobs
 
@@ -115,7 +118,12 @@ def _in_label(config: Config) -> set[str]:
     """The options that a label tells."""
     if isinstance(config, StoryConfig):
         return {"numbers", "model", "seed"}
-    return {"model", "seed", *(["controller"] if config.model == "ntm" else [])}
+    return {"model", "seed", *(["controller"] if config.model == "ntm" else []), *_lacking(config)}
+
+
+def _lacking(config: Config) -> set[str]:
+    """The options that other models have and this one has not."""
+    return lacking(config.model) if isinstance(config, TrainConfig) else set()
 
 
 def _telling(settings: Sequence[Setting], varying: Set[str], in_label: Set[str]) -> list[str]:
