@@ -11,6 +11,7 @@ import tyro
 
 from experiments.captions.commands import FILMS, PICTURES, cards_of
 from experiments.captions.models import World, load_caption_run
+from experiments.captions.picture_files import read_picture
 from experiments.captions.testing import captions_of, describe_scenes
 from experiments.command_line import parse
 from experiments.fields import check_least
@@ -19,8 +20,6 @@ from experiments.files import UserError
 from experiments.running import prepare
 from experiments.seeds import generator_for
 from memnet import Captioner
-from tasks.captions.rendering import Floats
-from tasks.captions.things import SIDE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +29,8 @@ class DescribeOptions:
     run: tyro.conf.Positional[str]
     """The run's folder."""
     images: tyro.conf.Positional[tuple[str, ...]] = ()
-    """Picture files (PNG, JPEG, ...), such as shapes on light paper; the middle square is made 32 pixels wide. None
-    for scenes."""
+    """Picture files (PNG, JPEG, GIF, BMP, WEBP, TIFF, PPM) of at most 50 million pixels, such as shapes on light paper;
+    the middle square is made 32 pixels wide. None for scenes."""
     scenes: int | None = None
     """How many scenes; None for 16, or 6 films."""
     seed: int = 0
@@ -81,26 +80,3 @@ def _own(options: DescribeOptions, world: World, model: Captioner) -> list[Card]
     chance = generator_for("test", options.seed) if options.temperature else None
     captions = captions_of(model, world, torch.from_numpy(images), None, chance, options.temperature)
     return [Card(image, " ".join(words)) for image, words in zip(images, captions, strict=True)]
-
-
-def read_picture(path: str) -> Floats:
-    """The middle square of a picture file, (colour, SIDE, SIDE) float32 in 0..1; UserError for what is no picture.
-
-    What can be seen through stands on white paper.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as file:
-            picture = file.convert("RGBA")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; expected a picture") from None
-    except UnidentifiedImageError:
-        raise UserError(f"{path} is no picture: expected PNG, JPEG or the like") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path}: {error}") from None
-    paper = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
-    side, (width, height) = min(paper.size), paper.size
-    left, top = (width - side) // 2, (height - side) // 2
-    square = paper.resize((SIDE, SIDE), Image.Resampling.BOX, (left, top, left + side, top + side))
-    return np.ascontiguousarray(np.asarray(square, dtype=np.float32).transpose(2, 0, 1) / 255)
