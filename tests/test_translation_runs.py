@@ -194,6 +194,18 @@ def parallel(folder: Path, count: int = 40) -> tuple[Path, Path, Path]:
     return source, target, both
 
 
+def test_long_pairs_of_own_files_are_left_out_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    both = parallel(tmp_path)[2]
+    with both.open("a") as file:
+        file.write(f"{'long ' * 101}\tshort\nshort\t{'long ' * 2000}\n")
+    data = load_data(config_of(tmp_path / "run", "--parallel", both))
+    assert max(part.source.size(1) for part in (data.train, data.valid, data.test)) == 2
+    assert "2 of 42 pairs have a sentence of more than --most-words 100 and are left out" in capsys.readouterr().err
+    assert data.words.max_words == 4
+    with pytest.raises(UserError, match=r"42 of 42 pairs .* --most-words 1, none is left"):
+        load_data(config_of(tmp_path / "run", "--parallel", both, "--most-words", "1"))
+
+
 def test_own_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, target, both = parallel(tmp_path)
     assert train(tmp_path / "two", "--source", source, "--target", target) == 0

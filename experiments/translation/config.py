@@ -28,6 +28,8 @@ class TranslateConfig:
     """Its translation, line by line."""
     parallel: str | None = None
     """Instead of both, one file: on every line a sentence, a tab and its translation."""
+    most_words: int = 100
+    """Own files: pairs with a sentence of more words than this are left out; how many is told."""
     sentences: int = 20_000
     """Invented languages: training sentences, all different."""
     valid_sentences: int = 500
@@ -140,8 +142,10 @@ class TranslateConfig:
 
     def check(self) -> None:
         """UserError for a value that no run can have (sizes of models are checked where models are built)."""
-        check_least(self, 1, "sentences", "valid_sentences", "test_sentences", "seeds", "steps", "batch_size", "beam")
-        check_least(self, 1, "log_every", "valid_every", "checkpoint_every", "picture_every", "threads")
+        check_least(self, 1, "most_words", "sentences", "valid_sentences", "test_sentences", "seeds", "steps")
+        check_least(
+            self, 1, "batch_size", "beam", "log_every", "valid_every", "checkpoint_every", "picture_every", "threads"
+        )
         check_least(self, 0, "seed", "data_seed", "cooldown_steps")
         check_positive(self, "learning_rate", "clip_norm", "solved_at")
         if self.learning_rate > 1000:

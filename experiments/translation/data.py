@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import random
+import sys
 from collections.abc import Sequence
 
 import torch
@@ -134,7 +135,13 @@ def _from_files(config: TranslateConfig) -> tuple[list[Pair], list[Pair], list[P
         assert config.source is not None
         assert config.target is not None
         pairs = read_parallel(config.source, config.target)
-    train, valid, test = parted(pairs, valid=config.valid_sentences, test=config.test_sentences, seed=config.data_seed)
+    kept = [pair for pair in pairs if max(len(side.split()) for side in pair) <= config.most_words]
+    if left_out := len(pairs) - len(kept):
+        told = f"{left_out:,} of {len(pairs):,} pairs have a sentence of more than --most-words {config.most_words}"
+        if not kept:
+            raise UserError(f"{config.data_name}: {told}, none is left")
+        print(f"{told} and are left out", file=sys.stderr)
+    train, valid, test = parted(kept, valid=config.valid_sentences, test=config.test_sentences, seed=config.data_seed)
     return train, valid, test
 
 
