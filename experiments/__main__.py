@@ -1,34 +1,40 @@
 """The command line: python -m experiments COMMAND ..."""
 
+import io
 import sys
 from collections.abc import Callable, Sequence
 
 HELP = """usage: python -m experiments COMMAND ...
 
-  train TASK [options]     train a model until it solves the task, test it, draw it
-  train babi --task 1-20   train on stories and questions: bAbI, generated or released; or world-model
-  train text --text FILE   train a character-level language model on any text, or on one of our making
-  train translate          train on translation, of two invented languages or your own files
-  train TASK --seeds 10    train several seeds at once, each in a run folder of its own
-  train captions           train on pictures with captions; moving-captions has films, caption-story stories
-  train --resume RUN       continue a run, bit for bit, or a folder of several seeds
-  evaluate RUN [options]   test a run at other lengths or with more memory, or on other stories or text
-  translate RUN [TEXT]     translate sentences, or the lines of the standard input
-  sample RUN [options]     let a model of text write, from a prompt, at a temperature
-  describe RUN [IMAGE]     put new pictures of shapes, or your own, into words
-  ask RUN                  tell a model of stories a story and ask it questions
-  show RUN [options]       draw a run's figures again
-  summarize RUN ...        put runs that differ in their seed, or on stories their tasks, together in one result
-  report FOLDER            put many runs into tables for a README or a paper, with intervals and published numbers
-  benchmark [MODEL ...]    time models beside their floor and beside eager PyTorch, or measure their memory
-  suite SUITE [options]    many trainings, here or on a cluster: tasks x models x recipes x seeds
-  sync RUN ...             give W&B runs from their folders, each as one clean run
-  dashboard [FOLDER]       all runs below a folder on one page, a file or served; `push` makes W&B's own
-  inspect RUN [RUN2]       step through what a run's memory did, or two side by side, on one page
-  gradients [options]      show how far gradients reach back through time in untrained networks
-  recipes                  list the papers' settings that --recipe takes, with counts of parameters
+  train TASK [options]    train a model until it solves the task, test it
+  train babi --task 1-20  train on stories and questions, or world-model
+  train text --text FILE  train a character-level language model on any text
+  train translate         train on two invented languages, or your own files
+  train captions          train on pictures with captions; moving-captions has
+                          films, caption-story stories
+  train TASK --seeds 10   several seeds at once, each in a run folder of its own
+  train --resume RUN      continue a run, bit for bit, or several seeds
+  evaluate RUN [options]  test a run at other lengths or with more memory
+  translate RUN [TEXT]    translate sentences, or lines of the standard input
+  sample RUN [options]    let a model of text write, from a prompt
+  describe RUN [IMAGE]    put new pictures of shapes, or your own, into words
+  ask RUN                 tell a model of stories a story and ask it questions
+  show RUN [options]      draw a run's figures again
+  summarize RUN ...       put runs that differ in their seed, or on stories
+                          their tasks, together in one result
+  report FOLDER           put many runs into tables for a README or a paper
+  benchmark [MODEL ...]   time models beside their floor and eager PyTorch, or
+                          measure their memory
+  suite SUITE [options]   many trainings: tasks x models x recipes x seeds
+  sync RUN ...            give W&B clean runs from their folders
+  dashboard [FOLDER]      all runs below a folder on one page, a file or served;
+                          `push` makes W&B's own
+  inspect RUN [RUN2]      step through what a run's memory did, on one page
+  gradients [options]     how far gradients reach back in untrained networks
+  recipes                 the papers' settings that --recipe takes
 
-`python -m experiments COMMAND --help` lists the options of a command; `python -m tasks list` the tasks.
+`python -m experiments COMMAND --help` lists the options of a command,
+`python -m tasks list` the tasks.
 """
 
 
@@ -36,6 +42,10 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 2 for a user's mistake, told in one line on stderr."""
     from experiments.files import UserError
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that has no such letter, or a name of a file that is none: escaped, never an error.
+            stream.reconfigure(errors="backslashreplace")
     args = list(sys.argv[1:] if args is None else args)
     if not args or args[0] in ("-h", "--help"):
         print(HELP, end="")
@@ -51,6 +61,11 @@ def main(args: Sequence[str] | None = None) -> int:
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""
         print(f"error: {error.strerror or error}{place}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] in ("experiments", "memnet", "tasks"):
+            raise
+        print(f"error: {error.name} is not installed; pip install -e '.[experiments]' brings it", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

@@ -13,7 +13,7 @@ import tyro
 
 from experiments.captions.config import CaptionConfig
 from experiments.config import ALL_TASKS, CHANGEABLE, STORY_TASKS, Config, TrainConfig, from_yaml, kind_of
-from experiments.fields import option
+from experiments.fields import check_numbers, option
 from experiments.files import UserError
 from experiments.names import nearest
 from experiments.recipes import recipe
@@ -38,7 +38,7 @@ def parse(
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(
+            options = tyro.cli(
                 kind,
                 prog=f"python -m experiments {name}",
                 args=list(args),
@@ -49,6 +49,8 @@ def parse(
         if not end.code:
             raise
         raise UserError(_one_line(complaint.getvalue(), name, kind)) from None
+    check_numbers(options)
+    return options
 
 
 def parse_train(args: Sequence[str]) -> Config:
@@ -137,7 +139,8 @@ def _checked(config: Config) -> Config:
 
 def _one_line(box: str, name: str, kind: type) -> str:
     """The complaint out of tyro's box, in one line, with the nearest option for an unknown one."""
-    # tyro draws with plain characters where the output cannot show others.
+    # tyro draws with plain characters where the output cannot show others, and in colours in a terminal.
+    box = re.sub(r"\x1b\[[0-9;]*m", "", box)
     lines = [line.strip("│╭╮╰╯|+ \n") for line in box.splitlines()]
     body: list[str] = []
     for line in lines[1:]:

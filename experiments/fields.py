@@ -64,6 +64,17 @@ def check_positive(config: Any, *names: str) -> None:
             raise UserError(f"{option(name)} must be a finite number above 0, not {value}")
 
 
+def check_numbers(config: Any) -> None:
+    """UserError for a number that no computation takes: infinite, no number at all, or beyond 64 bits."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        for number in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(number, float) and not math.isfinite(number):
+                raise UserError(f"{option(field.name)} must be a finite number, not {number}")
+            if isinstance(number, int) and not -(2**63) <= number < 2**63:
+                raise UserError(f"{option(field.name)} must be a whole number of at most 64 bits, not {number}")
+
+
 def _accepts(kind: Any, value: Any) -> bool:
     """Whether a value is of a field's type (the plain types, Literal and unions that configurations use)."""
     choices = get_args(kind)

@@ -12,14 +12,14 @@ class UserError(Exception):
 
 
 def write_whole(path: str | Path, data: bytes | str) -> None:
-    """Put `data` (text as UTF-8) at `path`, all of it or nothing.
+    """Put `data` (text as UTF-8, with names of files that are none escaped) at `path`, all of it or nothing.
 
     A reader, or a crash at any moment, sees the old file or the new one, never a part. The
     folder must exist. On an error (OSError when the disk is full) the old file is untouched and
     no temporary file stays behind.
     """
     path = Path(path)
-    content = data.encode() if isinstance(data, str) else data
+    content = data.encode(errors="backslashreplace") if isinstance(data, str) else data
     # In the same folder, since a rename is atomic only within one file system.
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:

@@ -120,7 +120,8 @@ class Progress:
         if self._live is not None:
             self._live.update(self._picture(), refresh=True)
         else:
-            self._print("  ".join([*self._scores(), *self._speed()]))
+            title = [self._title] if self._title else []
+            self._print("  ".join([*title, *self._scores(), *self._speed()]))
 
     def _scores(self) -> list[str]:
         known = [(label, self._values[key]) for key, label in self._shown.items() if key in self._values]
@@ -143,9 +144,10 @@ class Progress:
         from rich.console import Console
         from rich.live import Live
 
+        self._console = self._console or Console(stderr=True)
         live = Live(
             self._picture(),
-            console=self._console or Console(stderr=True),
+            console=self._console,
             # Drawn by `update`, so that no thread of its own competes with the training.
             auto_refresh=False,
             # Results that go to a file must not be sent to the terminal.
@@ -161,13 +163,25 @@ class Progress:
         from rich.text import Text
 
         done = min(self._sequences / max(self.total_sequences, 1), 1.0)
+        words = f"{done:4.0%}  {'  '.join(self._speed())}"
+        # A long title gives way to the time left.
+        console = self._live.console if self._live is not None else self._console
+        room = (console.width if console is not None else 80) - len(words) - BAR_WIDTH - 2
         first = Table.grid(padding=(0, 1))
         first.add_row(
-            Text(self._title, style="bold"),
+            Text(shortened(self._title, max(room, 8)), style="bold"),
             ProgressBar(total=1.0, completed=done, width=BAR_WIDTH),
-            Text(f"{done:4.0%}  {'  '.join(self._speed())}", no_wrap=True, overflow="ellipsis"),
+            Text(words, no_wrap=True, overflow="ellipsis"),
         )
         return Group(first, Text("  ".join(self._scores()), no_wrap=True, overflow="ellipsis"))
+
+
+def shortened(text: str, room: int) -> str:
+    """Text in so many characters at the most: of a longer one its beginning and its end, which tells runs apart."""
+    if len(text) <= room:
+        return text
+    end = (room - 1) // 2
+    return f"{text[: room - 1 - end]}…{text[len(text) - end :]}"
 
 
 def short(number: float) -> str:

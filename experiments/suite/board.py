@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.config import Config, JudgedConfig
 from experiments.metrics import from_line
-from experiments.progress import BAR_WIDTH, duration, short
+from experiments.progress import BAR_WIDTH, duration, short, shortened
 from experiments.stories.config import StoryConfig
 from experiments.suite.folder import SuiteFolder
 from experiments.suite.jobs import SuiteJob
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # Seconds between two drawings in a terminal, and between two lines elsewhere.
 BOARD_EVERY = 0.5
 LINE_EVERY = 60.0
+# Letters of a job's name that are shown, so that its bar and the time left fit beside it.
+_NAME = 24
 _SHOWN = {
     "train/loss": "loss",
     "valid/wrong_bits_per_sequence": "wrong bits",
@@ -190,7 +192,10 @@ class Board:
             run = self._runs[name]
             words = Text("  ".join(_words(run)), no_wrap=True, overflow="ellipsis")
             grid.add_row(
-                Text(name, no_wrap=True), ProgressBar(1.0, run.share, BAR_WIDTH), Text(f"{run.share:4.0%}"), words
+                Text(shortened(name, _NAME), no_wrap=True),
+                ProgressBar(1.0, run.share, BAR_WIDTH),
+                Text(f"{run.share:4.0%}"),
+                words,
             )
         return Group(grid, Text("  ".join(self._whole(running)), style="bold"))
 

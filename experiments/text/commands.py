@@ -187,8 +187,9 @@ def _tests(model: LanguageModel, data: TextData) -> list[Row]:
 
 
 def _test(model: LanguageModel, numbers: Tensor, name: str, part: str) -> Row:
-    with Progress(len(numbers) // CHUNK, title=f"testing on {name}", shown={}) as progress:
-        return test_row(model, numbers, name, part, lambda done: progress.update({}, done // CHUNK))
+    # The first character is not scored.
+    with Progress(-(-(len(numbers) - 1) // CHUNK), title=f"testing on {name}", shown={}) as progress:
+        return test_row(model, numbers, name, part, lambda done: progress.update({}, -(-done // CHUNK)))
 
 
 def _finish(trainer: TextTrainer, folder: RunFolder, notice: str) -> str:
