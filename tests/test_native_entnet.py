@@ -328,8 +328,8 @@ def test_a_change_of_any_source_is_a_library_of_its_own(tmp_path: Any, monkeypat
     shutil.copytree(native._FOLDER, tmp_path / "sources")
     source, header = tmp_path / "sources" / "native_entnet.cpp", tmp_path / "sources" / native._HEADER.name
     monkeypatch.setattr(native, "_HEADER", header)
-    keys = [native._key(["g++"], source)]
+    keys = [native._key(["g++"], ["g++"], source)]
     for path in (source, header):
         path.write_text(path.read_text() + "\n")
-        keys.append(native._key(["g++"], source))
+        keys.append(native._key(["g++"], ["g++"], source))
     assert len(set(keys)) == 3
