@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import difflib
-import io
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,11 +19,15 @@ from experiments.story_pictures import slot_names
 from memnet import EntNetTrace, KeyValueTrace, MemN2NTrace, NTMTrace, StoryModel
 from tasks.babi import TASK_NAMES, Fact, Vocabulary, stream, words_of
 from tasks.babi.encoding import pad
+from tasks.babi.stories import QUESTION_MARKS
+from tasks.reading import lines_of
 
 COMMANDS = (
     'A line with "?" at its end is a question; an empty line or "new" starts a new story, '
     '"story" lists it, "undo" takes the last sentence back, "quit" ends.'
 )
+_ENDS = ".!。।" + "".join(QUESTION_MARKS)
+_SENTENCE = re.compile(f"[^{_ENDS}]*[{_ENDS}]+|[^{_ENDS}]+$")
 # Weights below the first are not listed, nor more than so many; the longest bar.
 LISTED, MOST, BAR = 0.05, 4, 20
 
@@ -55,9 +58,7 @@ def ask(args: Sequence[str]) -> int:
         print(greeting(vocabulary), COMMANDS, sep="\n")
         conversation.run(_typed(conversation))
         return 0
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(errors="replace")
-    return 2 if conversation.run(sys.stdin) else 0
+    return 2 if conversation.run(lines_of(sys.stdin)) else 0
 
 
 class Refused(Exception):
@@ -113,10 +114,10 @@ class Conversation:
                     raise Refused("there is no sentence to take back")
                 self.sentences.pop()
             case _:
-                parts = [part.strip() for part in re.findall(r"[^.!?]*[.!?]+|[^.!?]+$", line.strip())]
+                parts = [part.strip() for part in _SENTENCE.findall(line.strip())]
                 self._check(parts)
                 for part in parts:
-                    if part.endswith("?"):
+                    if part.endswith(QUESTION_MARKS):
                         self._answer(part)
                     else:
                         self._add(part)
@@ -124,7 +125,7 @@ class Conversation:
     def _check(self, parts: Sequence[str]) -> None:
         told = len(self.sentences)
         for part in parts:
-            words, action = self._words(part), "asked" if part.endswith("?") else "added"
+            words, action = self._words(part), "asked" if part.endswith(QUESTION_MARKS) else "added"
             unknown = [self._nearest(word) for word in words if word not in self._known]
             longest = self._model.max_words
             if not words:
@@ -173,7 +174,7 @@ class Conversation:
 
     def _words(self, text: str) -> list[str]:
         """As in training; words with other signs, such as the cells of the world model, are kept whole."""
-        pieces = [piece.strip(".!?") for piece in text.lower().split()]
+        pieces = [piece.strip(_ENDS) for piece in text.casefold().split()]
         return [word for piece in pieces for word in ([piece] if piece in self._known else words_of(piece))]
 
     def _looks(self, trace: Any) -> Iterator[str]:
@@ -221,7 +222,7 @@ def greeting(vocabulary: Vocabulary) -> str:
 
 def plain_words(vocabulary: Vocabulary) -> list[str]:
     """Those that can be typed: words and cells, neither nil nor several answers in one."""
-    return [word for word in vocabulary.words if re.fullmatch(r"\w+|\(.+\)", word)]
+    return [word for word in vocabulary.words if words_of(word) == (word,) or re.fullmatch(r"\(.+\)", word)]
 
 
 def _typed(conversation: Conversation) -> Iterator[str]:

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from experiments.files import UserError
 from experiments.text.config import INVENTED, MARKOV, TextConfig
+from tasks import reading
 from tasks.invented_text import InventedLanguage
 from tasks.markov_text import MarkovSource
 
@@ -73,19 +73,13 @@ class TextData:
 def read_text(path: str) -> str:
     """A text file; UserError where it is missing, empty or no text."""
     try:
-        content = Path(path).read_bytes()
+        text = reading.read_text(path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; expected a text file") from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
-    try:
-        text = content.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path} is no text in UTF-8: byte 0x{content[error.start]:02x} at position {error.start}"
-        ) from None
-    if "\0" in text:
-        raise UserError(f"{path} is no text: it holds a zero byte, as binary files do")
+    except reading.TextError as error:
+        raise UserError(str(error)) from None
     if not text:
         raise UserError(f"{path} is empty; expected a text")
     return text

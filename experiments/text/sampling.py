@@ -17,6 +17,7 @@ from experiments.seeds import generator_for
 from experiments.text.data import Alphabet
 from experiments.text.models import load_text_run
 from memnet import LanguageModel
+from tasks.reading import normalized
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +49,7 @@ def sample(args: Sequence[str]) -> int:
     _, known, model = load_text_run(options.run, options.device)
     generator = generator_for("test", options.seed)
     if options.prompt:
-        prompt = known.alphabet.encode(options.prompt, "--prompt")
+        prompt = known.alphabet.encode(normalized(options.prompt), "--prompt")
     else:
         prompt = _beginning(known.alphabet, generator)
     written = write(model, prompt.unsqueeze(0), options.length, options.temperature, generator)

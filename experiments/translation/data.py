@@ -130,7 +130,7 @@ def _invented(config: TranslateConfig) -> tuple[list[Pair], list[Pair], list[Pai
 
 def _from_files(config: TranslateConfig) -> tuple[list[Pair], list[Pair], list[Pair]]:
     if config.parallel is not None:
-        pairs = read_tabbed(config.parallel)
+        pairs = read_tabbed(config.parallel, tell=_tell)
     else:
         assert config.source is not None
         assert config.target is not None
@@ -143,6 +143,10 @@ def _from_files(config: TranslateConfig) -> tuple[list[Pair], list[Pair], list[P
         print(f"{told} and are left out", file=sys.stderr)
     train, valid, test = parted(kept, valid=config.valid_sentences, test=config.test_sentences, seed=config.data_seed)
     return train, valid, test
+
+
+def _tell(remark: str) -> None:
+    print(remark, file=sys.stderr)
 
 
 def _cut(ids: Tensor) -> Tensor:

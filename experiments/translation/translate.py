@@ -2,7 +2,6 @@
 
 import dataclasses
 import difflib
-import io
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -16,6 +15,7 @@ from experiments.translation.data import UNKNOWN_NUMBER, Words
 from experiments.translation.loading import load_translation_run
 from experiments.translation.testing import translations
 from memnet.decoding import Normalization
+from tasks.reading import lines_of, normalized
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,8 +50,6 @@ def translate(args: Sequence[str]) -> int:
         for numbers in [_numbers(sentence, words) for sentence in options.sentences]:
             print(translated(numbers))
         return 0
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(errors="replace")
     refused = 0
     for number, line in enumerate(_lines(), start=1):
         try:
@@ -67,12 +65,12 @@ def _lines() -> Iterable[str]:
     """The standard input; in a terminal with a word on what is expected."""
     if sys.stdin.isatty():
         print("A sentence a line; Ctrl-D ends.", file=sys.stderr)
-    return sys.stdin
+    return lines_of(sys.stdin)
 
 
 def _numbers(sentence: str, words: Words) -> list[int]:
     """UserError for a sentence without words, or with words that training never saw."""
-    found = sentence.split()
+    found = normalized(sentence).split()
     known = words.source.words[UNKNOWN_NUMBER + 1 :]
     unknown = [word for word in dict.fromkeys(found) if word not in known]
     if not found:

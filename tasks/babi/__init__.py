@@ -3,6 +3,7 @@
 What a model scores on generated stories is never a bAbI result; only the released test questions give that.
 """
 
+from ..words import words_of
 from .encoding import NIL, UNKNOWN, StoryBatch, Vocabulary, WordSequence, encode, word_sequence
 from .generator import TALES, generate, stream
 from .reader import BabiData, MissingFile, read_babi, split_validation
@@ -16,7 +17,6 @@ from .stories import (
     examples_of,
     file_name,
     parse_stories,
-    words_of,
     write_stories,
 )
 from .telling import Difficulty

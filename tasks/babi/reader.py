@@ -1,14 +1,16 @@
-"""The published bAbI files, from a folder or straight from the tar archive."""
+"""The published bAbI files, from a folder or straight from an archive."""
 
 import lzma
 import os
 import tarfile
+import zipfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import torch
 
+from ..reading import TextError, decoded, read_limited, size_limit, too_large
 from .stories import TASK_NAMES, BabiError, Example, Story, check_task, file_name, parse_stories
 
 FOLDERS = {"1k": "en", "10k": "en-10k"}  # training questions a task -> folder
@@ -23,10 +25,10 @@ class MissingFile(BabiError):
 class BabiData:
     """The release, version 1.2: `en` and `en-10k`.
 
-    path: the tar archive (nothing is extracted to disk), the folder that holds `en`, that folder's parent, or a
-    folder with the task files themselves, which then serve as either size.
-    BabiError, in one line, for a path without such files and for an archive that is damaged or whose members
-    would lie outside it.
+    path: the archive, tar or zip (nothing is extracted to disk), the folder that holds `en`, that folder's parent, or
+    a folder with the task files themselves, which then serve as either size.
+    BabiError, in one line, for a path without such files and for an archive that is damaged, holds more than the
+    limit of `tasks.reading`, or whose members would lie outside it.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -35,6 +37,8 @@ class BabiData:
             self._texts = read_archive(self.path) if self.path.is_file() else read_folder(self.path)
         except OSError as error:
             raise BabiError(f"{self.path}: {error.strerror or error}") from None
+        except TextError as error:
+            raise BabiError(str(error)) from None
         if not self._texts:
             raise BabiError(f"{self.path}: no bAbI files in it, such as en/{file_name(1, 'train')}")
 
@@ -50,11 +54,14 @@ class BabiData:
         content = self._texts[name]
         source = f"{self.path}: {name}"
         try:
-            text = (content.read_bytes() if isinstance(content, Path) else content).decode()
+            if isinstance(content, Path):
+                with content.open("rb") as file:
+                    content = read_limited(file, source)
+            text = decoded(content, source)
         except OSError as error:
             raise BabiError(f"{source}: {error.strerror or error}") from None
-        except UnicodeDecodeError:
-            raise BabiError(f"{source}: not a text in UTF-8") from None
+        except TextError as error:
+            raise BabiError(str(error)) from None
         return parse_stories(text, source)
 
     def missing(self, tasks: Iterable[int] = tuple(TASK_NAMES), *, size: str = "1k") -> list[str]:
@@ -118,24 +125,58 @@ def read_folder(path: Path) -> dict[str, bytes | Path]:
 
 
 def read_archive(path: Path) -> dict[str, bytes | Path]:
-    """The same of a tar archive, compressed or not, held in memory."""
-    found: dict[str, bytes | Path] = {}
+    """The same of an archive, held in memory: tar, compressed or not, or zip. TextError for one above the limit."""
     try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                name = PurePosixPath(member.name)
-                inside = not name.is_absolute() and ".." not in name.parts and "\\" not in member.name
-                if not inside or not (member.isreg() or member.isdir()):
-                    raise BabiError(f"{path}: refused, its member {member.name!r} may lead out of the archive")
-                if member.isreg() and name.name in FILES and name.parent.name in FOLDERS.values():
-                    file = archive.extractfile(member)
-                    assert file is not None
-                    found[f"{name.parent.name}/{name.name}"] = file.read()
-            check_end(archive)
+        return read_zip(path) if zipfile.is_zipfile(path) else read_tar(path)
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
         reason = str(error).partition(":\n")[0]
         raise BabiError(f"{path}: not a whole tar archive ({reason})") from None
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise BabiError(f"{path}: not a whole zip archive ({error})") from None
+
+
+def read_tar(path: Path) -> dict[str, bytes | Path]:
+    """The files of a tar archive by name."""
+    found: dict[str, bytes | Path] = {}
+    held = 0
+    with tarfile.open(path) as archive:
+        for member in archive:
+            name = checked_name(path, member.name, plain=member.isreg() or member.isdir())
+            held += member.size
+            if held > size_limit():
+                raise too_large(path)
+            if member.isreg() and is_wanted(name):
+                file = archive.extractfile(member)
+                assert file is not None
+                found[f"{name.parent.name}/{name.name}"] = file.read()
+        check_end(archive)
     return found
+
+
+def read_zip(path: Path) -> dict[str, bytes | Path]:
+    """The files of a zip archive by name."""
+    found: dict[str, bytes | Path] = {}
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        if sum(member.file_size for member in members) > size_limit():
+            raise too_large(path)
+        for member in members:
+            name = checked_name(path, member.filename, plain=True)
+            if not member.is_dir() and is_wanted(name):
+                found[f"{name.parent.name}/{name.name}"] = archive.read(member)
+    return found
+
+
+def checked_name(path: Path, member: str, *, plain: bool) -> PurePosixPath:
+    """The name of an archive's member; BabiError for one that leads out of it. plain: whether it is a file or folder."""
+    name = PurePosixPath(member)
+    if name.is_absolute() or ".." in name.parts or "\\" in member or not plain:
+        raise BabiError(f"{path}: refused, its member {member!r} may lead out of the archive")
+    return name
+
+
+def is_wanted(name: PurePosixPath) -> bool:
+    return name.name in FILES and name.parent.name in FOLDERS.values()
 
 
 def check_end(archive: tarfile.TarFile) -> None:
@@ -148,5 +189,8 @@ def check_end(archive: tarfile.TarFile) -> None:
     file.seek(archive.offset)
     if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         raise EOFError("its end is missing")
-    while file.read(1 << 20):
-        pass
+    held = archive.offset
+    while part := file.read(1 << 20):
+        held += len(part)
+        if held > size_limit():
+            raise too_large(archive.name)

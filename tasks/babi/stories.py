@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from typing import NamedTuple, TypeAlias
+
+from ..words import answer_of, words_of
 
 TASK_NAMES = {
     1: "single-supporting-fact",
@@ -28,7 +29,8 @@ TASK_NAMES = {
     20: "agents-motivations",
 }
 TIGHT_TASKS = frozenset({4, *range(15, 21)})  # no space between the question mark and the tab
-LINE = re.compile(r"([1-9][0-9]*) ([^\t\r]*[^\t\r ])(?: ?\t([^\t\r]+)\t([^\t\r]+))?")
+QUESTION_MARKS = ("?", "？", "؟")
+LINE = re.compile(r"([1-9][0-9]*) ([^\t\r]*[^\t\r ])(?: ?\t([^\t\r]+)(?:\t([^\t\r]*))?)?")
 
 
 class BabiError(ValueError):
@@ -42,7 +44,7 @@ class Fact(NamedTuple):
 class Question(NamedTuple):
     text: str  # with its question mark
     answer: str  # several words are joined by commas: "apple,milk"
-    supports: tuple[int, ...]  # which facts of the story (from 0) give the answer, in the order of reasoning
+    supports: tuple[int, ...]  # which facts of the story (from 0) give the answer, in order; empty where not told
 
 
 Story: TypeAlias = tuple[Fact | Question, ...]
@@ -51,7 +53,7 @@ Story: TypeAlias = tuple[Fact | Question, ...]
 class Example(NamedTuple):
     """One question and what may be known when it is asked: the facts before it in its story, oldest first.
 
-    Words are lower case and without punctuation; the answer is the text of the file in lower case.
+    Words are as `words_of` has them, the answer as `answer_of`.
     """
 
     facts: tuple[tuple[str, ...], ...]
@@ -70,12 +72,6 @@ def check_task(task: object) -> int:
     if isinstance(task, bool) or not isinstance(task, int) or task not in TASK_NAMES:
         raise ValueError(f"a bAbI task is a number from 1 to {len(TASK_NAMES)}, got {task!r}")
     return task
-
-
-@lru_cache(maxsize=1 << 16)
-def words_of(text: str) -> tuple[str, ...]:
-    """The words of a sentence in lower case, punctuation dropped."""
-    return tuple(re.findall(r"\w+", text.lower()))
 
 
 def write_stories(stories: Iterable[Story], task: int) -> Iterator[str]:
@@ -98,7 +94,8 @@ def parse_stories(text: str, source: str) -> list[Story]:
     """Read the published format; `source` names the text in errors.
 
     Strict: numbered lines that start again at 1 with each story, LF behind each, facts without a tab, questions
-    with an answer and the numbers of facts before them in their story, and a question as every story's last line.
+    with an answer and, where known, the numbers of facts before them in their story, and a question as every story's
+    last line.
     BabiError with source and line number otherwise.
     """
     stories: list[Story] = []
@@ -121,8 +118,8 @@ def parse_stories(text: str, source: str) -> list[Story]:
         raise BabiError(f"{source}: there is no story in it")
     for row, line in enumerate(rows, start=1):
         match = LINE.fullmatch(line)
-        if match is None or match[2].endswith("?") != (match[3] is not None):
-            raise fail(row, f"neither a fact nor a question with answer and supporting facts: {line[:60]!r}")
+        if match is None or match[2].endswith(QUESTION_MARKS) != (match[3] is not None):
+            raise fail(row, f"neither a fact nor a question with a tab and its answer: {line[:60]!r}")
         number, sentence, answer, supports = match.groups()
         if number == "1":
             finish(row - 1)
@@ -135,11 +132,11 @@ def parse_stories(text: str, source: str) -> list[Story]:
             facts[int(number)] = len(facts)
             story.append(Fact(sentence))
             continue
-        if not all(answer.split(",")) or answer != answer.strip():
+        if not all(answer_of(answer).split(",")):
             raise fail(row, f"no answer: {answer!r}")
         if not facts:
             raise fail(row, "a question before any fact")
-        chosen = supports.split(" ")
+        chosen = supports.split(" ") if supports else []
         if not all(one.isascii() and one.isdigit() and int(one) in facts for one in chosen):
             raise fail(row, f"supporting facts must be numbers of earlier facts, got {supports!r}")
         story.append(Question(sentence, answer, tuple(facts[int(one)] for one in chosen)))
@@ -156,5 +153,5 @@ def examples_of(stories: Iterable[Story]) -> list[Example]:
             if isinstance(line, Fact):
                 facts.append(words_of(line.text))
             else:
-                examples.append(Example(tuple(facts), words_of(line.text), line.answer.lower(), line.supports))
+                examples.append(Example(tuple(facts), words_of(line.text), answer_of(line.answer), line.supports))
     return examples

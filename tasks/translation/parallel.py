@@ -1,9 +1,10 @@
 """A user's parallel text: sentences and their translations, from two files or one, and their parts."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ..reading import TextError, read_text
 from .grammar import Pair
 
 # Fewer different sources cannot be parted.
@@ -17,9 +18,9 @@ class ParallelError(ValueError):
 def read_parallel(source: str | Path, target: str | Path) -> list[Pair]:
     """The sentences of one file and, line by line, their translations in the other.
 
-    UTF-8, words between spaces, a sentence a line; lines that are empty in both files are left out. ParallelError for
-    files that are empty, of different numbers of lines, or not UTF-8 text, and for a sentence without a translation.
-    OSError for a file that cannot be opened.
+    Text as `tasks.reading` has it, words between spaces, a sentence a line; lines that are empty in both files are
+    left out. ParallelError for files that are empty, of different numbers of lines, or no text, and for a sentence
+    without a translation. OSError for a file that cannot be opened.
     """
     sources, targets = _lines(Path(source)), _lines(Path(target))
     if len(sources) != len(targets):
@@ -29,16 +30,20 @@ def read_parallel(source: str | Path, target: str | Path) -> list[Pair]:
     return _pairs(list(zip(sources, targets, strict=True)), f"{source} and {target}")
 
 
-def read_tabbed(path: str | Path) -> list[Pair]:
-    """The same from one file, where a tab stands between a sentence and its translation."""
-    rows = []
+def read_tabbed(path: str | Path, *, tell: Callable[[str], object] | None = None) -> list[Pair]:
+    """The same from one file, where a tab stands between a sentence and its translation.
+
+    tell: hears, in one line, of columns behind these two, which are not read.
+    """
+    rows, wider = [], 0
     for number, line in enumerate(_lines(Path(path)), start=1):
-        parts = line.split("\t") if line.strip() else ["", ""]
-        if len(parts) != 2:
-            raise ParallelError(
-                f"{path}, line {number}: expected a sentence, one tab and its translation, not {len(parts) - 1} tabs"
-            )
-        rows.append((parts[0], parts[1]))
+        source, *rest = line.split("\t") if line.strip() else ["", ""]
+        if not rest:
+            raise ParallelError(f"{path}, line {number}: expected a sentence, a tab and its translation, not 0 tabs")
+        rows.append((source, rest[0]))
+        wider += len(rest) > 1
+    if wider and tell is not None:
+        tell(f"{path}: {wider:,} lines have more than two columns; the first two are read")
     return _pairs(rows, str(path))
 
 
@@ -67,20 +72,13 @@ def parted(pairs: Sequence[Pair], *, valid: int, test: int, seed: int) -> tuple[
 
 def _lines(path: Path) -> list[str]:
     """The lines of a text, without their ends."""
-    content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     try:
-        text = content.decode()
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ParallelError(
-            f"{path}, line {line}: expected UTF-8 text, not the byte 0x{content[error.start]:02x}"
-        ) from None
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise ParallelError(f"{path}, line {line}: expected text, not a binary file with a zero byte")
+        text = read_text(path)
+    except TextError as error:
+        raise ParallelError(str(error)) from None
     if not text.strip():
         raise ParallelError(f"{path} is empty: expected a sentence a line")
-    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+    return text.removesuffix("\n").split("\n")
 
 
 def _pairs(rows: Sequence[tuple[str, str]], where: str) -> list[Pair]:

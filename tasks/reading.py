@@ -1,0 +1,88 @@
+"""The one place that reads text, of whatever origin: its size, its encoding, its line ends."""
+
+import io
+import os
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, TextIO
+
+# The environment variable that sets the limit, and the limit without it, both in MB.
+LIMIT_NAME, LIMIT = "MEMNET_MAX_MB", 1024
+_MB = 1 << 20
+
+
+class TextError(ValueError):
+    """Content that is no text, or too much of it; the message is one line for the user that names the source."""
+
+
+def size_limit() -> int:
+    """The most bytes that are read from one file or archive. TextError for a limit that is no number of MB."""
+    told = os.environ.get(LIMIT_NAME) or str(LIMIT)
+    if not (told.isascii() and told.isdigit() and 1 <= int(told[:7]) and len(told) <= 7):
+        raise TextError(f"{LIMIT_NAME} must be a whole number of MB from 1 to 9999999, not {told[:40]!r}")
+    return int(told) * _MB
+
+
+def too_large(source: object) -> TextError:
+    """The error for a source that holds more than the limit."""
+    return TextError(
+        f"{source} holds more than {size_limit() // _MB:,} MB, the most that is read; {LIMIT_NAME} sets another limit"
+    )
+
+
+def read_limited(file: BinaryIO, source: object) -> bytes:
+    """All of a file or an endless pipe. TextError beyond the limit."""
+    limit, content = size_limit(), bytearray()
+    while part := file.read(min(_MB, limit + 1 - len(content))):
+        content += part
+        if len(content) > limit:
+            raise too_large(source)
+    return bytes(content)
+
+
+def decoded(content: bytes, source: object) -> str:
+    """UTF-8 bytes as text, in NFC: a byte order mark is dropped; LF, CRLF and CR end a line, each becomes LF.
+
+    TextError, naming the line and the byte in it (both from 1), for what is not UTF-8, and for a zero byte.
+    """
+    content = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise _refused(content, error.start, source, "expected UTF-8 text") from None
+    if "\0" in text:
+        raise _refused(content, content.index(0), source, "expected text, no binary file")
+    return normalized(text)
+
+
+def normalized(text: str) -> str:
+    """The text in NFC, so that every spelling of a letter with its marks is the same."""
+    return unicodedata.normalize("NFC", text)
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """The text of a file, as `decoded` has it. TextError as there and beyond the limit; OSError."""
+    with Path(path).open("rb") as file:
+        return decoded(read_limited(file, path), path)
+
+
+def lines_of(stream: TextIO) -> Iterator[str]:
+    """The lines of a text stream, such as the standard input, by the same rules as `decoded`, without their ends.
+
+    Bytes that are not UTF-8 are shown as U+FFFD: whoever uses the line says which it was. TextError for a line beyond
+    the limit.
+    """
+    if isinstance(stream, io.TextIOWrapper):
+        encoding = stream.encoding if stream.isatty() else "utf-8-sig"
+        stream.reconfigure(encoding=encoding, errors="replace", newline=None)
+    limit = size_limit()
+    while line := stream.readline(limit):
+        if len(line) == limit and not line.endswith("\n"):
+            raise too_large("a line of the input")
+        yield normalized(line.removesuffix("\n"))
+
+
+def _refused(content: bytes, index: int, source: object, expected: str) -> TextError:
+    line, start = content.count(b"\n", 0, index) + 1, content.rfind(b"\n", 0, index) + 1
+    return TextError(f"{source}, line {line}, byte {index - start + 1}: {expected}, not 0x{content[index]:02x}")
