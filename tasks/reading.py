@@ -19,7 +19,7 @@ class TextError(ValueError):
 def size_limit() -> int:
     """The most bytes that are read from one file or archive. TextError for a limit that is no number of MB."""
     told = os.environ.get(LIMIT_NAME) or str(LIMIT)
-    if not (told.isascii() and told.isdigit() and 1 <= int(told[:7]) and len(told) <= 7):
+    if not (told.isascii() and told.isdigit() and int(told[:7]) >= 1 and len(told) <= 7):
         raise TextError(f"{LIMIT_NAME} must be a whole number of MB from 1 to 9999999, not {told[:40]!r}")
     return int(told) * _MB
 

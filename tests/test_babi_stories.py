@@ -80,7 +80,6 @@ def test_no_example_is_lost() -> None:
         ("1 Mary went home.\n\n2 Where is Mary? \thome\t1\n", "line 2: neither"),
         ("Mary went home.\n", "line 1: neither .* 'Mary went home.'"),
         ("1 Mary went home.\n2 Where is Mary?\n", "line 2: neither"),
-        ("1 Mary went home.\n2 Where is Mary? \thome\n", "line 2: neither"),
         ("1 Mary went home.\n2 Where is Mary? \thome\t1\t2\n", "line 2: neither"),
         ("1 Mary went home.\n2 Mary sleeps.\thome\t1\n", "line 2: neither"),
         ("1 Mary went home.\r\n2 Where is Mary? \thome\t1\r\n", "line 1: neither"),
@@ -215,7 +214,7 @@ def test_errors_name_file_and_line(tmp_path: Path) -> None:
     with pytest.raises(BabiError, match=rf"{tmp_path}: en/qa8_lists-sets_train.txt, line 8: neither"):
         read_babi(tmp_path, 8)
     (tmp_path / "en" / file_name(8, "train")).write_bytes(b"\xff\n")
-    with pytest.raises(BabiError, match=r"en/qa8_lists-sets_train.txt: not a text in UTF-8"):
+    with pytest.raises(BabiError, match=r"en/qa8_lists-sets_train.txt, line 1, byte 1: expected UTF-8 text, not 0xff"):
         read_babi(tmp_path, 8)
     (tmp_path / "en" / file_name(8, "train")).unlink()
     (tmp_path / "en" / file_name(8, "train")).mkdir()

@@ -51,8 +51,8 @@ def texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("args", "words"),
     [
         ("train text --text empty.txt", "empty.txt is empty"),
-        ("train text --text binary.txt", "binary.txt is no text in UTF-8: byte 0xff at position 3"),
-        ("train text --text zeros.txt", "zeros.txt is no text: it holds a zero byte"),
+        ("train text --text binary.txt", "binary.txt, line 1, byte 4: expected UTF-8 text, not 0xff"),
+        ("train text --text zeros.txt", "zeros.txt, line 1, byte 4: expected text, no binary file, not 0x00"),
         ("train text --text short.txt", "short.txt is too short: .* of its 9 characters.*--chunk-length 64"),
         ("train text --text no.txt", "no.txt: no such file"),
         ("train text --text folder", "cannot read .*folder"),

@@ -154,8 +154,8 @@ def test_parallel_files_are_read(tmp_path: Path) -> None:
         ("a\nb\n", "c\n", "a has 2 lines and .*b 1: expected a translation for every line"),
         ("", "c\n", "a is empty"),
         ("a\n", "\n \n", "b is empty"),
-        (b"a\nb\xff\n", "c\nd\n", "a, line 2: expected UTF-8 text, not the byte 0xff"),
-        (b"a\nb\0\n", "c\nd\n", "a, line 2: expected text, not a binary file"),
+        (b"a\nb\xff\n", "c\nd\n", "a, line 2, byte 2: expected UTF-8 text, not 0xff"),
+        (b"a\nb\0\n", "c\nd\n", "a, line 2, byte 2: expected text, no binary file"),
         ("a\nb\n", "c\n \n", "line 2: there is no translation"),
         ("a\n\n", "c\nd\n", "line 2: there is no sentence"),
     ],
@@ -167,16 +167,16 @@ def test_files_that_are_not_parallel_are_refused(
         read_parallel(written(tmp_path, "a", source), written(tmp_path, "b", target))
 
 
-@pytest.mark.parametrize(
-    ("content", "complaint"),
-    [
-        ("a\tb\nc d\n", "line 2: expected a sentence, one tab and its translation, not 0 tabs"),
-        ("a\tb\tc\n", "not 2 tabs"),
-    ],
-)
-def test_a_tabbed_file_has_one_tab_a_line(content: str, complaint: str, tmp_path: Path) -> None:
-    with pytest.raises(ParallelError, match=complaint):
-        read_tabbed(written(tmp_path, "a", content))
+def test_a_tabbed_file_has_a_tab_a_line(tmp_path: Path) -> None:
+    with pytest.raises(ParallelError, match="line 2: expected a sentence, a tab and its translation, not 0 tabs"):
+        read_tabbed(written(tmp_path, "a", "a\tb\nc d\n"))
+
+
+def test_further_columns_are_told_of_once_and_not_read(tmp_path: Path) -> None:
+    told: list[str] = []
+    wide = written(tmp_path, "a", "a\tb\tfrom a book\nc\td\t\ne\tf\n")
+    assert read_tabbed(wide, tell=told.append) == [Pair("a", "b"), Pair("c", "d"), Pair("e", "f")]
+    assert told == [f"{wide}: 2 lines have more than two columns; the first two are read"]
 
 
 def test_parts_share_no_source() -> None:

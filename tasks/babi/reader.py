@@ -168,7 +168,7 @@ def read_zip(path: Path) -> dict[str, bytes | Path]:
 
 
 def checked_name(path: Path, member: str, *, plain: bool) -> PurePosixPath:
-    """The name of an archive's member; BabiError for one that leads out of it. plain: whether it is a file or folder."""
+    """The name of a member; BabiError for one that leads out of the archive. plain: whether it is a file or folder."""
     name = PurePosixPath(member)
     if name.is_absolute() or ".." in name.parts or "\\" in member or not plain:
         raise BabiError(f"{path}: refused, its member {member!r} may lead out of the archive")
