@@ -13,7 +13,7 @@ import tyro
 
 from experiments.captions.config import CaptionConfig
 from experiments.config import ALL_TASKS, CHANGEABLE, STORY_TASKS, Config, TrainConfig, from_yaml, kind_of
-from experiments.fields import check_numbers, option
+from experiments.fields import check_values, option
 from experiments.files import UserError
 from experiments.names import nearest
 from experiments.recipes import recipe
@@ -49,7 +49,7 @@ def parse(
         if not end.code:
             raise
         raise UserError(_one_line(complaint.getvalue(), name, kind)) from None
-    check_numbers(options)
+    check_values(options)
     return options
 
 

@@ -64,15 +64,20 @@ def check_positive(config: Any, *names: str) -> None:
             raise UserError(f"{option(name)} must be a finite number above 0, not {value}")
 
 
-def check_numbers(config: Any) -> None:
-    """UserError for a number that no computation takes: infinite, no number at all, or beyond 64 bits."""
+def check_values(config: Any) -> None:
+    """UserError for what no option takes: an empty text, or a number that is infinite, none at all, or beyond 64 bits.
+
+    An empty text is what "$UNSET" gives; only an option that is empty by default takes one.
+    """
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        for number in value if isinstance(value, tuple | list) else (value,):
-            if isinstance(number, float) and not math.isfinite(number):
-                raise UserError(f"{option(field.name)} must be a finite number, not {number}")
-            if isinstance(number, int) and not -(2**63) <= number < 2**63:
-                raise UserError(f"{option(field.name)} must be a whole number of at most 64 bits, not {number}")
+        for one in value if isinstance(value, tuple | list) else (value,):
+            if one == "" and field.default != "":
+                raise UserError(f"{option(field.name)} must not be empty")
+            if isinstance(one, float) and not math.isfinite(one):
+                raise UserError(f"{option(field.name)} must be a finite number, not {one}")
+            if isinstance(one, int) and not -(2**63) <= one < 2**63:
+                raise UserError(f"{option(field.name)} must be a whole number of at most 64 bits, not {one}")
 
 
 def _accepts(kind: Any, value: Any) -> bool:

@@ -66,6 +66,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("train babi --recipe paper/entnet-world-model", "for world-model, not babi"),
         ("train copy --recipe paper/memn2n-1k", "'paper/memn2n-1k'"),
         ("train babi --babi-data no/such/place", "no/such/place.*no such file or folder"),
+        ("train babi --babi-data=", "--babi-data must not be empty"),
         ("train babi --restarts 0", "--restarts.*at least 1.*0"),
         ("train babi --restarts -2", "--restarts.*at least 1.*-2"),
         ("train babi --model lstm --restarts 3", "--restarts 3.*--model lstm.*--seed"),
