@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -224,12 +225,16 @@ def _closing(trainer: Trainer, folder: RunFolder, notice: str, rows: list[dict[s
         table(task, rows),
         "",
         f"run      {folder.path}",
+        *_model_line(trainer),
         *(f"figure   {path}" for path in sorted(folder.figures.glob("*.png"))),
     ]
     if notice:
         lines.append(f"tracker  {notice}")
-    task, run = trainer.task, folder.path
     lines += ["", "next"]
+    if solved is None and trainer.config.solved_at is not None:
+        longer = ["--resume", str(run), "--steps", str(2 * trainer.config.steps)]
+        lines.append(f"  python -m experiments train {shlex.join(longer)}")
+        lines.append("  python -m experiments recipes   # other settings, for --recipe")
     if isinstance(trainer.model, NTM):
         # A head walks a slot a step: long sequences want more slots than steps.
         length, slots = 5 * max(task.test_lengths) // 2, 16 * trainer.model.num_slots
@@ -237,3 +242,12 @@ def _closing(trainer: Trainer, folder: RunFolder, notice: str, rows: list[dict[s
     lines.append(f"  python -m experiments evaluate {run} --sequences 1000")
     lines.append(f"  python -m experiments show {run} --length {max(task.test_lengths)}")
     return "\n".join(lines)
+
+
+def _model_line(trainer: Trainer) -> list[str]:
+    """What was trained, where its name alone would not tell: how an NTM finds its slots, noise on its weights."""
+    config = trainer.config
+    if not isinstance(trainer.model, NTM):
+        return []
+    noise = f", noise of {config.weight_noise} on the weights while training" if config.weight_noise else ""
+    return [f"model    {label(config)}, addressing by {config.addressing.replace('-', ' ')}{noise}"]

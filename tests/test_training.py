@@ -212,6 +212,9 @@ def test_a_run_leaves_everything_in_one_folder(tmp_path: Path, capsys: pytest.Ca
     assert [row["length"] for row in json.loads((run / "evaluation.json").read_text())] == [20, 40, 80, 120]
     for shown in ("exactly right", "bit error rate", str(run), "experiments evaluate", "experiments show"):
         assert shown in printed
+    assert "copy: not solved in 96 sequences" in printed
+    assert f"experiments train --resume {run} --steps 48" in printed
+    assert "addressing by location, noise of 0.02 on the weights" in printed
 
 
 def test_the_learning_rate_falls_to_zero_when_solved_or_at_the_end(tmp_path: Path) -> None:
@@ -261,6 +264,7 @@ def test_solving_is_noticed_and_stops_early(tmp_path: Path, capsys: pytest.Captu
     assert result["steps"] == 5 + 6
     printed = capsys.readouterr()
     assert "solved after 20 sequences" in printed.out
+    assert "--resume" not in printed.out
     assert "solved after 20 sequences" in printed.err
 
 
