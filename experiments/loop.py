@@ -28,13 +28,18 @@ from memnet import gradient_norms
 Settings = TypeVar("Settings", bound=Config)
 Model = TypeVar("Model", bound=nn.Module)
 
-_STOPPING = (signal.SIGINT, signal.SIGTERM)
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
 def handling_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Give Ctrl-C and SIGTERM to a handler, and back to the one before."""
-    before = {number: signal.signal(number, handler) for number in _STOPPING}
+    """Give Ctrl-C, SIGTERM and a closed terminal to a handler, and back to the one before.
+
+    Where a closed terminal is ignored, as under nohup, it stays so.
+    """
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    numbers = [number for number in _STOPPING if not (ignored and number == signal.SIGHUP)]
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
@@ -43,7 +48,7 @@ def handling_signals(handler: Callable[[int, FrameType | None], None]) -> Iterat
 
 
 class Stopped(BaseException):
-    """Ctrl-C or SIGTERM. Like KeyboardInterrupt no Exception, so that no library swallows it.
+    """Ctrl-C, SIGTERM or a closed terminal. Like KeyboardInterrupt no Exception, so that no library swallows it.
 
     exit_code: as a shell would give it.
     """
@@ -54,7 +59,7 @@ class Stopped(BaseException):
 
 
 class Request:
-    """Whether Ctrl-C or SIGTERM came, and which."""
+    """Whether Ctrl-C, SIGTERM or SIGHUP came, and which."""
 
     number: int | None = None
 

@@ -15,7 +15,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from signal import SIGINT, SIGTERM
+from signal import SIGHUP, SIGINT, SIGTERM
 from typing import Any, Literal
 
 import torch
@@ -37,7 +37,7 @@ Way = Literal["stacked", "processes"]
 RECORD = "group.json"
 MOST_SEEDS = 10_000
 # Exit codes after a signal: as `train` gives them, and of a process that had not yet begun to listen.
-_STOPPED = (128 + SIGINT, 128 + SIGTERM, -SIGINT, -SIGTERM)
+_STOPPED = tuple(code for number in (SIGHUP, SIGINT, SIGTERM) for code in (128 + number, -number))
 
 
 @dataclasses.dataclass(frozen=True)
