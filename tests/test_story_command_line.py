@@ -160,7 +160,7 @@ def test_a_missing_file_of_the_release_is_named(
 def test_a_damaged_release_is_one_line(capsys: Capture, tmp_path: Path) -> None:
     texts = tmp_path / "en"
     texts.mkdir()
-    (texts / file_name(1, "train")).write_text("1 Mary went home.\n2 Where is Mary?\thome\n")
+    (texts / file_name(1, "train")).write_text("1 Mary went home.\n2 Where is Mary\thome\n")
     (texts / file_name(1, "test")).write_text("1 Mary went home.\n")
     archive = tmp_path / "whole.tar.gz"
     with tarfile.open(archive, "w:gz") as file:
