@@ -26,11 +26,14 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_legacy_batchedtensor
+from torch.func import functional_call
 from torch.nn import Module, Parameter
+from torch.nn.modules.module import _has_any_global_hook
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from memnet.cells import Cell, State
-from memnet.sequence import state_tensors, under_autocast
+from memnet.sequence import state_tensors, under_autocast, unroll, with_leaves
 
 _FLAGS = ["-std=c++17", "-O3", "-march=native", "-funroll-loops", "-fno-math-errno", "-fno-trapping-math"]
 _FLAGS += ["-fPIC", "-shared", "-Wno-psabi"]
@@ -214,7 +217,7 @@ def refusal(operator: Operator, cell: Cell, input: Tensor, state: State, as_buil
         return reason
     if not as_built(cell):
         return "it computes memnet's own cells as they were built"
-    if any(getattr(module, hooks) for module in modules for hooks in _HOOKS):
+    if _has_any_global_hook() or any(getattr(module, hooks) for module in modules for hooks in _HOOKS):
         return "it runs no hooks"
     return uncomputable(operator, tensors)
 
@@ -253,6 +256,66 @@ def unusual_call(tensors: Sequence[Tensor]) -> str | None:
     if _get_current_dispatch_mode() is not None or not {*map(type, tensors)} <= {Tensor, Parameter}:
         return "it computes with plain tensors"
     return None
+
+
+# ---------------------------------------------------------------------------------------------- higher derivatives
+
+
+class _Unrolled(Module):
+    """A cell over time, for functional_call."""
+
+    def __init__(self, cell: Cell) -> None:
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+        return unroll(self.cell, input, state, lengths=lengths)
+
+
+def unroll_plainly(
+    cell: Cell, lengths: Tensor | None, names: Sequence[str], input: Tensor, *tensors: Tensor
+) -> list[Tensor]:
+    """What an operator gives, output and last state, by the plain step.
+
+    names:   of the cell's parameters, as they were when the operator ran.
+    tensors: the first state's, then the parameters.
+    """
+    count = len(tensors) - len(names)
+    state = with_leaves(cell.initial_state(1), tensors[:count])
+    parameters = {f"cell.{name}": one for name, one in zip(names, tensors[count:], strict=True)}
+    output, last = functional_call(_Unrolled(cell), parameters, (input, state, lengths))
+    return [output, *state_tensors(last)]
+
+
+def wants_plain_gradients(gradients: Sequence[Tensor | None]) -> bool:
+    """Whether a backward pass from these gradients is itself differentiated or batched, as plain operations can be."""
+    batched = (one is not None and is_legacy_batchedtensor(one) for one in gradients)
+    return torch.is_grad_enabled() or torch._C._are_functorch_transforms_active() or any(batched)
+
+
+def plain_gradients(
+    run: Callable[..., Sequence[Tensor]],
+    tensors: Sequence[Tensor | None],
+    gradients: Sequence[Tensor | None],
+    needed: Sequence[bool],
+) -> list[Tensor | None]:
+    """Gradients by torch's own operations, which have derivatives of any order.
+
+    run:       the definition of the operator, from the tensors to its results.
+    tensors:   what it was given. gradients: of its results. needed: which tensors want one.
+    """
+    again = torch.is_grad_enabled()
+    with torch.enable_grad():
+        # Each a tensor of its own, so that none is reached through another.
+        apart = [None if one is None else one.view_as(one) for one in tensors]
+        pairs = zip(run(*apart), gradients, strict=True)
+        reached = [(one, gradient) for one, gradient in pairs if one.requires_grad and gradient is not None]
+        wanted = [one for one, need in zip(apart, needed, strict=True) if need and one is not None]
+        if not reached:
+            return [None] * len(apart)
+        outputs, given = zip(*reached, strict=True)
+        found = iter(torch.autograd.grad(outputs, wanted, given, create_graph=again, allow_unused=True))
+    return [next(found) if need and one is not None else None for one, need in zip(apart, needed, strict=True)]
 
 
 # ---------------------------------------------------------------------------------------------- calling

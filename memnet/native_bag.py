@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 from memnet import native
 
@@ -60,6 +61,12 @@ def _forward(
     return bags, [ids, *numbers]
 
 
+def _plainly(ids: Tensor, weights: Tensor, *tables: Tensor) -> list[Tensor]:
+    """The bags by torch's own operations."""
+    weights = weights * (ids > 0).unsqueeze(-1)
+    return [(functional.embedding(ids, table) * weights).sum(-2) for table in tables]
+
+
 class _Bags(torch.autograd.Function):
     """(problem, words, weights, tables) to the bags of every table."""
 
@@ -68,13 +75,19 @@ class _Bags(torch.autograd.Function):
         bags, kept = _forward(problem, words, weights, tables)
         ctx.set_materialize_grads(False)
         ctx.problem, ctx.function = problem, native.library(_OPERATOR, weights.dtype).backward
-        ctx.save_for_backward(*kept)
+        ctx.count = len(kept)
+        ctx.save_for_backward(*kept, weights, *tables)
         return tuple(bags)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
-        ids, weights, *vectors = ctx.saved_tensors
+        (ids, weights, *vectors), given = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
+        if native.wants_plain_gradients(gradients):
+            return (
+                None,
+                None,
+                *native.plain_gradients(partial(_plainly, ids), given, gradients, ctx.needs_input_grad[2:]),
+            )
         d_bags = [None if one is None else one.contiguous().resolve_neg() for one in gradients]
         d_weights, *d_vectors = (
             torch.empty_like(one) if needed else None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import Linear, PReLU
 
 from memnet import native
@@ -70,7 +70,9 @@ def unroll_entnet(cell: EntNetCell, input: Tensor, state: EntNetState, lengths: 
     problem = _Problem(batch=batch, time=time, slots=slots, width=width, unit=cell.normalization == "unit")
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         problem.keep = True
-        gates, memories = _Unroll.apply(problem, present, *tensors)  # type: ignore[no-untyped-call]
+        names, parameters = zip(*cell.named_parameters(), strict=True)
+        plainly = partial(native.unroll_plainly, cell, lengths, names)
+        gates, memories = _Unroll.apply(problem, plainly, present, *tensors, *parameters)  # type: ignore[no-untyped-call]
     else:
         gates, memories, _ = _forward(problem, present, tensors)
     return gates, map_state(lambda _: memories, state)
@@ -95,23 +97,31 @@ def _forward(problem: _Problem, present: Tensor, tensors: Sequence[Tensor]) -> t
 
 
 class _Unroll(torch.autograd.Function):
-    """(problem, present, tensors as in _GIVEN) to gates and last memories."""
+    """(problem, the plain definition, present, tensors as in _GIVEN, all parameters) to gates and last memories."""
 
     @staticmethod
-    def forward(ctx: Any, problem: _Problem, present: Tensor, *tensors: Tensor) -> Any:
+    def forward(
+        ctx: Any, problem: _Problem, plainly: Callable[..., list[Tensor]], present: Tensor, *tensors: Tensor
+    ) -> Any:
+        tensors, parameters = tensors[: len(_GIVEN)], tensors[len(_GIVEN) :]
         gates, last, kept = _forward(problem, present, tensors)
         ctx.set_materialize_grads(False)
-        ctx.problem, ctx.names = problem, list(kept)
+        ctx.problem, ctx.plainly, ctx.names = problem, plainly, list(kept)
         ctx.function = native.library(_OPERATOR, tensors[0].dtype).backward
-        ctx.save_for_backward(*kept.values())
+        ctx.save_for_backward(*kept.values(), tensors[0], tensors[-1], *parameters)
         return gates, last
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
-        kept = dict(zip(ctx.names, ctx.saved_tensors, strict=True))
+        count = len(ctx.names)
+        kept, inputs = dict(zip(ctx.names, ctx.saved_tensors[:count], strict=True)), ctx.saved_tensors[count:]
+        if native.wants_plain_gradients(gradients):
+            sentences, *between, first = ctx.needs_input_grad[3 : 3 + len(_GIVEN)]
+            needed = [sentences, first, *ctx.needs_input_grad[3 + len(_GIVEN) :]]
+            d_sentences, d_first, *rest = native.plain_gradients(ctx.plainly, inputs, gradients, needed)
+            return None, None, None, d_sentences, *(None for _ in between), d_first, *rest
         d_gates, d_last = (None if one is None else one.contiguous().resolve_neg() for one in gradients)
         found = {f"d_{name}": torch.empty_like(kept[name]) for name in _GIVEN}
         problem = _Problem.from_buffer_copy(ctx.problem)
         native.call(_OPERATOR, ctx.function, problem, **kept, **found, d_gates=d_gates, d_last=d_last)
-        return None, None, *found.values()
+        return None, None, None, *found.values(), *(None for _ in inputs[2:])

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 from memnet import native
+from memnet.addressing import attention_weights
 
 _OPERATOR = native.Operator("memory-hops", "native_hops.cpp")
 
@@ -74,6 +76,7 @@ class _Hops(torch.autograd.Function):
         ctx: Any, problem: _Problem, places: Any, query: Tensor, update: Tensor | None, *sentences: Tensor
     ) -> Any:
         places = [one.long().contiguous() for one in places]
+        inputs = [query, update, *sentences]
         query, *tables = (one.contiguous().resolve_neg() for one in (query, *sentences))
         update = None if update is None else update.contiguous().resolve_neg()
         queries = query.new_empty(problem.batch, problem.hops, problem.width)
@@ -82,14 +85,16 @@ class _Hops(torch.autograd.Function):
         given = _given(places, query, update, tables, queries, attention)
         native.call(_OPERATOR, ctx.library.forward, problem, **given)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*places, query, update, queries, attention, *tables)
+        ctx.save_for_backward(*places, query, update, queries, attention, *tables, *inputs)
         return queries, attention
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, d_queries: Tensor | None, d_attention: Tensor | None) -> Any:
         *places, query, update, queries, attention = ctx.saved_tensors[:7]
-        sentences = ctx.saved_tensors[7:]
+        sentences, inputs = ctx.saved_tensors[7 : 7 + ctx.problem.tables], ctx.saved_tensors[7 + ctx.problem.tables :]
+        if native.wants_plain_gradients(gradients := [d_queries, d_attention]):
+            run = partial(_plainly, ctx.problem, places)
+            return None, None, *native.plain_gradients(run, inputs, gradients, ctx.needs_input_grad[2:])
         given = _given(places, query, update, sentences, queries, attention)
         d_query, *d_sentences = (torch.empty_like(one) for one in (query, *sentences))
         d_update = None if update is None else torch.empty_like(update)
@@ -105,6 +110,24 @@ class _Hops(torch.autograd.Function):
             d_sentences=d_sentences,
         )
         return None, None, d_query, d_update, *d_sentences
+
+
+def _plainly(
+    problem: _Problem, places: Sequence[Tensor], query: Tensor, update: Tensor | None, *sentences: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Queries and attention by torch's own operations."""
+    hop_tables, lengths, empty = places
+    present = torch.arange(problem.slots) < lengths.unsqueeze(-1)
+    queries, attention = [], []
+    for key, value in hop_tables.tolist():
+        scores = (sentences[key] @ query.unsqueeze(-1)).squeeze(-1)
+        weights = scores if problem.linear else attention_weights(scores, present, empty)
+        carried = query if update is None else functional.linear(query, update)
+        query = carried + (weights.unsqueeze(-2) @ sentences[value]).squeeze(-2)
+        query = torch.relu(query) if problem.relu else query
+        queries.append(query)
+        attention.append(weights)
+    return torch.stack(queries, 1), torch.stack(attention, 1)
 
 
 def _given(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import Linear
 
 from memnet import native
@@ -88,7 +88,10 @@ def unroll_ntm(cell: NTMCell, input: Tensor, state: NTMState, lengths: Tensor | 
     _check_shapes(problem, lengths, input, projections, state)
     tensors = [input, *(tensor for pair in projections for tensor in pair), *state_tensors(state)]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-        features, *last = _Unroll.apply(problem, lengths, *tensors)  # type: ignore[no-untyped-call]
+        names, parameters = zip(*cell.named_parameters(), strict=True)
+        plainly = partial(native.unroll_plainly, cell, lengths, names)
+        count = len(parameters)
+        features, *last = _Unroll.apply(problem, plainly, count, lengths, *tensors, *parameters)  # type: ignore[no-untyped-call]
     else:
         features, last, _ = _forward(problem, lengths, tensors, keep=False)
     rest = iter(last)
@@ -205,27 +208,44 @@ def _rooms(make: Callable[[int], Tensor], shapes: Sequence[tuple[int, ...]]) -> 
 
 
 class _Unroll(torch.autograd.Function):
-    """(problem, lengths, input, weight, bias, ..., state leaves) to features and state leaves."""
+    """(problem, plain definition, number of parameters, lengths, tensors as for _forward, parameters) to features and
+    state leaves.
+
+    Gradients go to weights and biases as the operator takes them or, of the plain definition, to the parameters.
+    """
 
     @staticmethod
-    def forward(ctx: Any, problem: _Problem, lengths: Tensor | None, *tensors: Tensor) -> Any:
-        features, last, kept = _forward(problem, lengths, tensors, keep=True)
+    def forward(
+        ctx: Any,
+        problem: _Problem,
+        plainly: Callable[..., list[Tensor]],
+        number: int,
+        lengths: Tensor | None,
+        *tensors: Tensor,
+    ) -> Any:
+        given, parameters = tensors[:-number], tensors[-number:]
+        features, last, kept = _forward(problem, lengths, given, keep=True)
         ctx.set_materialize_grads(False)
-        ctx.problem, ctx.shapes = problem, [one.shape for one in last]
+        ctx.problem, ctx.plainly, ctx.shapes = problem, plainly, [one.shape for one in last]
+        ctx.kept, count = len(kept), 1 + 2 * (problem.layers + 1)
         ctx.function = native.library(_OPERATOR, tensors[0].dtype).backward
-        ctx.save_for_backward(lengths, *kept)
+        ctx.save_for_backward(lengths, *kept, given[0], *given[count:], *parameters)
         return features, *last
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
         lengths, *kept = ctx.saved_tensors
+        kept, inputs = kept[: ctx.kept], kept[ctx.kept :]
         problem = _Problem.from_buffer_copy(ctx.problem)
         count = problem.layers + 1
+        needed, *more = ctx.needs_input_grad[4:]
+        if native.wants_plain_gradients(gradients):
+            asked = [needed, *more[2 * count :]]
+            d_input, *rest = native.plain_gradients(ctx.plainly, inputs, gradients, asked)
+            return None, None, None, None, d_input, *[None] * (2 * count), *rest
         weights, operands, units = (kept[start : start + count] for start in (0, count, 2 * count))
         parameters, *cells, memory, weightings = kept[3 * count :]
         d_features, *d_last = [None if one is None else one.contiguous().resolve_neg() for one in gradients]
-        needed, *more = ctx.needs_input_grad[2:]
         # Nothing is written past the end of a row.
         make = memory.new_empty if lengths is None else memory.new_zeros
         d_input = make(problem.batch, problem.time, problem.input_size) if needed else None
@@ -237,7 +257,7 @@ class _Unroll(torch.autograd.Function):
         ]
         d_first = [
             memory.new_empty(shape) if needed else None
-            for shape, needed in zip(ctx.shapes, more[2 * count :], strict=True)
+            for shape, needed in zip(ctx.shapes, more[2 * count :], strict=False)
         ]
         native.call(
             _OPERATOR,
@@ -259,4 +279,5 @@ class _Unroll(torch.autograd.Function):
             d_first=d_first,
         )
         d_projections = [part for one in d_weights for part in ((None, None) if one is None else (one[1:].t(), one[0]))]
-        return None, None, d_input, *d_projections, *d_first
+        parameters = inputs[1 + len(ctx.shapes) :]
+        return None, None, None, None, d_input, *d_projections, *d_first, *(None for _ in parameters)

@@ -32,7 +32,7 @@ def state_tensors(state: State) -> list[Tensor]:
     return [tensor for part in state for tensor in state_tensors(part)]
 
 
-def _with_leaves(state: State, leaves: Iterable[Tensor]) -> State:
+def with_leaves(state: State, leaves: Iterable[Tensor]) -> State:
     """A state of the same structure that holds other tensors, in order."""
     rest = iter(leaves)
     return map_state(lambda _: next(rest), state)
@@ -126,18 +126,19 @@ def _with_gradient(tensor: Tensor) -> Tensor:
 class BackendModule(nn.Module):
     """A module that runs as one torch operation after the other, or some faster way.
 
-    Attribute backend: how it runs. It is no part of the weights and may be set at any time.
-        "eager":   one torch operation after the other, the definition.
-        "native":  through a compiled operator, see memnet.native (needs a C++ compiler; seconds once). For the CPU in
-                   float32 or float64; what it does not cover runs eagerly, with a warning that says why.
+    Attribute backend: how it runs, "auto" at first. It is no part of the weights and may be set at any time.
         "auto":    "native" where it covers the call, else "eager".
+        "eager":   one torch operation after the other, the definition, the same to the last bit wherever it runs.
+        "native":  through a compiled operator, see memnet.native (needs a C++ compiler; seconds once, told on stderr).
+                   For the CPU in float32 or float64, derivatives of any order; what it does not cover (torch.func,
+                   forward mode, autocast, tracing, other cells) runs eagerly, with a warning that says why.
     Attribute backend_used: what the last call ran, None before the first; backend_refusal: why that was not "native"
     where "native" or "auto" was asked for, else None.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._backend: Backend = "eager"
+        self._backend: Backend = "auto"
         self.backend_used: Backend | None = None
         self.backend_refusal: str | None = None
 
@@ -245,11 +246,11 @@ class RecurrentModule(BackendModule):
         """`run`, of which the backward pass keeps input and state alone."""
 
         def flat(input: Tensor, *leaves: Tensor) -> tuple[Tensor, ...]:
-            output, last = run(input, _with_leaves(state, leaves), lengths=lengths)
+            output, last = run(input, with_leaves(state, leaves), lengths=lengths)
             return output, *state_tensors(last)
 
         output, *leaves = recomputed(flat, [input, *state_tensors(state)], lambda: list(self.cell.parameters()))
-        return output, _with_leaves(state, leaves)
+        return output, with_leaves(state, leaves)
 
     def _unroll_compiled(self, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
         # All that torch.compile looks at is alike at every step, so that it makes one graph.

@@ -37,9 +37,14 @@ def question_of(questions: Sequence[Sequence[int]] = QUESTIONS, words: int = 4) 
 
 
 def drawn_anew(model: Any, seed: int = 0) -> Any:
-    """The model in float64, not training, with every parameter from N(0, 0.5^2), so that no zero hides a mistake."""
+    """The model in float64, not training, with every parameter from N(0, 0.5^2), so that no zero hides a mistake.
+
+    It runs as it is defined, one torch operation after the other.
+    """
     torch.manual_seed(seed)
     model = model.double().eval()
+    if hasattr(model, "backend"):
+        model.backend = "eager"
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.5)
     return model

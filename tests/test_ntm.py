@@ -25,7 +25,9 @@ every_controller = pytest.mark.parametrize("controller", CONTROLLERS)
 def small(**options: Any) -> NTM:
     torch.manual_seed(0)
     defaults = {"hidden_size": 5, "num_slots": 6, "slot_size": 4}
-    return NTM(INPUT, OUTPUT, **(defaults | options)).double()
+    model = NTM(INPUT, OUTPUT, **(defaults | options)).double()
+    model.backend = "eager"
+    return model
 
 
 def drawn_anew(model: NTM) -> NTM:

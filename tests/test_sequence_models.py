@@ -24,7 +24,12 @@ from memnet.sequence import RecurrentModule, SequenceModule, detach_state, map_s
 
 INPUT, OUTPUT, BATCH, TIME = 3, 2, 4, 6
 
-small_ntm = partial(memnet.NTM, INPUT, OUTPUT, hidden_size=5, num_slots=6, slot_size=4)
+
+def small_ntm(**options: Any) -> memnet.NTM:
+    """An NTM that runs as it is defined."""
+    model = memnet.NTM(INPUT, OUTPUT, **({"hidden_size": 5, "num_slots": 6, "slot_size": 4} | options))
+    model.backend = "eager"
+    return model
 
 
 def automatic(model: memnet.NTM) -> memnet.NTM:
