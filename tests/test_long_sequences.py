@@ -54,7 +54,9 @@ def peak_of(run: Callable[[], object]) -> int:
 
 def small_ntm() -> memnet.NTM:
     torch.manual_seed(0)
-    return memnet.NTM(3, 2, hidden_size=4, num_slots=64, slot_size=16)
+    model = memnet.NTM(3, 2, hidden_size=4, num_slots=64, slot_size=16)
+    model.backend = "eager"
+    return model
 
 
 def full(model: memnet.NTM, time: int) -> None:
