@@ -2,6 +2,7 @@
 
 import math
 import signal
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -35,8 +36,12 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def handling_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     """Give Ctrl-C, SIGTERM and a closed terminal to a handler, and back to the one before.
 
-    Where a closed terminal is ignored, as under nohup, it stays so.
+    Where a closed terminal is ignored, as under nohup, it stays so. Outside the main thread, which alone gets signals,
+    they stay its business.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     numbers = [number for number in _STOPPING if not (ignored and number == signal.SIGHUP)]
     before = {number: signal.signal(number, handler) for number in numbers}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import hashlib
 import os
 import queue
 import re
@@ -25,7 +26,9 @@ from experiments.files import UserError
 # What pictures drawn in training are called, all of them, so that one can slide through the steps.
 TRAINING_PICTURES = "figures/training"
 PROJECT = "memnet"
-MODES = ("offline", "online", "disabled")
+MODES = ("offline", "online", "shared", "disabled")
+# What W&B called them earlier.
+_OLD_MODES = {"dryrun": "offline", "run": "online"}
 INSTALL = "pip install 'wandb>=0.31', or run with --tracker none"
 
 # Those not simply WANDB_ and the setting's name.
@@ -35,8 +38,8 @@ VARIABLES = {
     "run_job_type": "WANDB_JOB_TYPE",
     "run_tags": "WANDB_TAGS",
 }
-# Of the 128 characters that W&B takes.
-_LONGEST_ID = 100
+# What W&B takes of names and of tags; of an identifier the name of a table's artifact holds more than itself.
+_LONGEST_NAME, _LONGEST_TAG, _LONGEST_ID = 128, 64, 64
 FLUSH_SETTING = "x_transaction_log_flush_interval"
 
 # Seconds: between two writes to the disk, for the server to answer, for the last upload.
@@ -179,7 +182,7 @@ class WandbTracker(Tracker):
                 self._try(call)
         self._try(lambda: self._run.finish(exit_code=self._exit_code))
         # Only this waits until the file is written out: finish alone returns before.
-        self._try(self._wandb.teardown)
+        self._try(lambda: _tear_down(self._wandb))
 
     def _try(self, call: Callable[[], object]) -> None:
         try:
@@ -203,10 +206,10 @@ def warn(text: str) -> None:
 
 
 def resolve_mode(asked: str | None, environment: Mapping[str, str]) -> str:
-    """Return "offline", "online" or "disabled": what was asked, else the environment's, else offline.
+    """Return one of MODES: what was asked, else the environment's, else offline, or online for an agent of a sweep.
 
     In `environment`, WANDB_DISABLED=true (which W&B itself no longer heeds) counts before
-    WANDB_MODE. An unknown mode is a UserError, and so is online without a key: W&B would ask for
+    WANDB_MODE. An unknown mode is a UserError, and so is a server without a key: W&B would ask for
     one in a terminal and wait for ever.
     """
     if asked is not None:
@@ -214,19 +217,28 @@ def resolve_mode(asked: str | None, environment: Mapping[str, str]) -> str:
     elif environment.get("WANDB_DISABLED", "").lower() in ("1", "true", "yes"):
         mode = "disabled"
     else:
-        mode = environment.get("WANDB_MODE") or "offline"
+        mode = environment.get("WANDB_MODE") or ("online" if environment.get("WANDB_SWEEP_ID") else "offline")
+    mode = _OLD_MODES.get(mode, mode)
     if mode not in MODES:
         near = difflib.get_close_matches(mode, MODES, n=1)
         hint = f", did you mean {near[0]!r}?" if near else ""
         raise UserError(f"no W&B mode {mode!r}{hint} (there are {', '.join(MODES)})")
-    if mode == "online":
+    if mode in ("online", "shared"):
         _check_key()
     return mode
 
 
 def legal_id(name: str) -> str:
     """The beginning of a run's identifier for a name, since W&B refuses long ones and many signs in them."""
-    return re.sub(r"[^\w.]+", "-", name)[:_LONGEST_ID]
+    return shortened(re.sub(r"[^\w.]+", "-", name), _LONGEST_ID)
+
+
+def shortened(name: str, most: int) -> str:
+    """A name of at most so many characters; what is cut off is told apart by a digest."""
+    if len(name) <= most:
+        return name
+    digest = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:8]
+    return f"{name[: most - 9]}-{digest}"
 
 
 def start_tracker(
@@ -260,10 +272,10 @@ def start_tracker(
     wandb = import_wandb()
     chosen = {
         "run_id": run_id,
-        "run_name": name,
-        "run_group": group,
+        "run_name": shortened(name, _LONGEST_NAME),
+        "run_group": shortened(group, _LONGEST_NAME),
         "run_job_type": job_type,
-        "run_tags": tuple(tags),
+        "run_tags": tuple(shortened(tag, _LONGEST_TAG) for tag in tags),
         "root_dir": str(run_folder.parent),
     }
     for attempt in dict.fromkeys((mode, "offline")):
@@ -271,10 +283,10 @@ def start_tracker(
         try:
             return _start_wandb(wandb, chosen, config, attempt)
         except Exception as error:
-            then = "going on offline" if attempt == "online" else "nothing is tracked but in metrics.jsonl"
+            then = "going on offline" if attempt != "offline" else "nothing is tracked but in metrics.jsonl"
             warn(f"{_in_one_line(error)}; {then}")
         with contextlib.suppress(Exception, SystemExit):
-            wandb.teardown()
+            _tear_down(wandb)
         for empty in _folders_of(run_id, run_folder.parent) - folders:
             shutil.rmtree(empty, ignore_errors=True)
     return Tracker(run_id)
@@ -347,7 +359,7 @@ def has_key() -> bool:
     except wandb.Error as error:
         raise UserError(f"W&B: {error}") from None
     finally:
-        wandb.teardown()
+        _tear_down(wandb)
 
 
 def set_up(wandb: Any, **settings: str) -> None:
@@ -358,8 +370,19 @@ def set_up(wandb: Any, **settings: str) -> None:
         raise UserError(f"W&B does not start: {_in_one_line(error)}") from None
 
 
+def _tear_down(wandb: Any) -> None:
+    """End W&B's service, unless a run that is not ours still uses it."""
+    if wandb.run is None:
+        wandb.teardown()
+
+
 def import_wandb() -> Any:
-    """wandb, or a UserError that tells how to install it or do without."""
+    """wandb, or a UserError that tells how to install it or do without.
+
+    Empty variables of W&B are taken out of the environment: they choose nothing, and W&B would refuse some of them.
+    """
+    for name in [name for name, value in os.environ.items() if name.startswith("WANDB_") and not value]:
+        del os.environ[name]
     try:
         import wandb
     except ImportError as error:

@@ -9,6 +9,7 @@ import select
 import subprocess
 import sys
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from experiments.metrics import MetricsFile, cut, read_metrics
 from experiments.run_folder import RunFolder
 from experiments.running import new_run_id
 from experiments.tracking import has_key, resolve_mode, start_tracker
+from tests.running import TINY
 from tests.tracked import CONFIG, KEY, PROGRAM, clean_environment, curve, python, row, run_folders, start
 from tests.wandb_log import read_run
 
@@ -97,6 +99,30 @@ def test_a_forgotten_run_does_not_swallow_the_next(tmp_path: Path) -> None:
     tracker.finish(exit_code=0)
 
 
+def test_a_run_that_is_not_ours_goes_on(tmp_path: Path) -> None:
+    program = f"""
+import sys, threading, wandb
+from experiments.__main__ import main
+run = wandb.init(mode="offline", dir=sys.argv[1], settings=wandb.Settings(silent=True))
+def train():
+    options = ["--steps", "2", "--backend", "eager", "--out", sys.argv[1] + "/" + "n" * 150]
+    codes.append(main(["train", "copy", *{TINY!r}[:-2], *options]))
+codes = []
+thread = threading.Thread(target=train)
+thread.start()
+thread.join()
+wandb.log({{"mine": 1}})
+run.finish()
+print(codes, wandb.run)
+"""
+    result = python(program, tmp_path)
+    assert result.stdout.splitlines()[-1] == "[0] None", result.stderr
+    assert "warning" not in result.stderr
+    theirs, ours = sorted((read_run(folder) for folder in run_folders(tmp_path)), key=lambda run: len(run.run.run_id))
+    assert [row["mine"] for row in theirs.history] == [1]
+    assert len(ours.history) > 1
+
+
 def test_the_variables_of_wandb_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = {
         "WANDB_PROJECT": "theirs",
@@ -132,6 +158,7 @@ def test_the_variables_of_wandb_win(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ("offline", {"WANDB_DISABLED": "true"}, "offline"),
         (None, {"WANDB_DISABLED": "True", "WANDB_MODE": "online"}, "disabled"),
         (None, {"WANDB_DISABLED": "false"}, "offline"),
+        (None, {"WANDB_MODE": "dryrun"}, "offline"),
     ],
 )
 def test_the_mode(asked: str | None, environment: dict[str, str], mode: str) -> None:
@@ -139,7 +166,7 @@ def test_the_mode(asked: str | None, environment: dict[str, str], mode: str) -> 
 
 
 def test_an_unknown_mode_is_named() -> None:
-    with pytest.raises(UserError, match=r"'ofline', did you mean 'offline'\? .*offline, online, disabled"):
+    with pytest.raises(UserError, match=r"'ofline', did you mean 'offline'\? .*offline, online, shared, disabled"):
         resolve_mode("ofline", {})
     with pytest.raises(UserError, match=r"'xyz' \(there are"):
         resolve_mode(None, {"WANDB_MODE": "xyz"})
@@ -154,6 +181,8 @@ def test_online_needs_a_good_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setenv("WANDB_MODE", "offline")
     assert resolve_mode("online", os.environ) == "online"
+    assert resolve_mode(None, {"WANDB_MODE": "run"}) == resolve_mode(None, {"WANDB_SWEEP_ID": "s"}) == "online"
+    assert resolve_mode(None, {"WANDB_MODE": "shared", "WANDB_SWEEP_ID": "s"}) == "shared"
 
 
 @pytest.mark.parametrize(("mode", "told"), [(None, "fine"), ("online", "W&B online needs a key: run `wandb login`")])
@@ -243,7 +272,7 @@ except tracking.UserError as error:
         ("ten/s3", "ten-s3"),
         ("a:b <c>/s3", "a-b-c-s3"),
         ("é #1", "é-1"),
-        ("n" * 200, "n" * 100),
+        ("n" * 200, "n" * 55 + "-" + sha256(b"n" * 200).hexdigest()[:8]),
     ],
 )
 def test_runs_have_readable_identifiers_that_wandb_takes(
@@ -264,6 +293,9 @@ def test_runs_have_readable_identifiers_that_wandb_takes(
 def test_a_variable_that_wandb_refuses_is_told_with_its_value(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("WANDB_INIT_TIMEOUT", "")
+    start(tmp_path).finish(0)
+    assert capfd.readouterr().err == ""
     monkeypatch.setenv("WANDB_INIT_TIMEOUT", "soon")
     start(tmp_path).finish(0)
     (line,) = capfd.readouterr().err.splitlines()
