@@ -38,8 +38,8 @@ class Peak(TorchDispatchMode):
                 storage = tensor.untyped_storage()
                 self._living[storage.data_ptr()] = StorageWeakRef(storage), storage.nbytes()
         self._calls += 1
-        # Not at every call: as seldom as there are many.
-        if 8 * self._calls > len(self._living):
+        # Not at every call, which takes long where many live, but before a thirtieth of them can have come and gone.
+        if 32 * self._calls > len(self._living):
             self._calls = 0
             self._living = {key: one for key, one in self._living.items() if not one[0].expired()}
             self.bytes = max(self.bytes, sum(size for _, size in self._living.values()))
