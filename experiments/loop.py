@@ -71,7 +71,7 @@ class Request:
 
 @contextmanager
 def deferred_signals(*, always: bool = False) -> Iterator[Request]:
-    """Let Ctrl-C and SIGTERM wait for the end of a step; a second one does not wait unless they always do."""
+    """Let Ctrl-C, SIGTERM and SIGHUP wait for the end of a step; a second one does not wait unless they always do."""
     request = Request()
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -194,7 +194,7 @@ class TrainingLoop(ABC, Generic[Settings, Model]):
         self.put_back(progress)
 
     def train(self, metrics: MetricsFile, tracker: Tracker, progress: Progress) -> None:
-        """Run to the end. Raises Stopped after Ctrl-C or SIGTERM, NotFinite for a loss that is no number."""
+        """Run to the end. Raises Stopped after Ctrl-C, SIGTERM or SIGHUP, NotFinite for a loss that is no number."""
         # torchrun passes on what its processes have heard already, and ends those that do not stop.
         with deferred_signals(always=self.ranks.count > 1) as stop:
             started = time.monotonic() - self.seconds

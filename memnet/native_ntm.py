@@ -257,7 +257,7 @@ class _Unroll(torch.autograd.Function):
         ]
         d_first = [
             memory.new_empty(shape) if needed else None
-            for shape, needed in zip(ctx.shapes, more[2 * count :], strict=False)
+            for shape, needed in zip(ctx.shapes, more[2 * count : 2 * count + len(ctx.shapes)], strict=True)
         ]
         native.call(
             _OPERATOR,

@@ -1,8 +1,13 @@
 """Running the command line, inside this process or as a person does."""
 
+import contextlib
+import fcntl
 import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,3 +66,29 @@ def start(*args: object) -> subprocess.Popen[str]:
         text=True,
         stdin=subprocess.DEVNULL,
     )
+
+
+def in_terminal(program: str, *args: str, columns: int, piped: bool = False) -> tuple[str, str, int]:
+    """What a Python program shows in a terminal of so many columns, what it writes to a pipe, and its exit code.
+
+    piped: whether its standard output is the pipe; else that is the terminal, too.
+    """
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *args],
+        stdin=theirs,
+        stdout=subprocess.PIPE if piped else theirs,
+        stderr=theirs,
+        cwd=ROOT,
+        env=environment | {"TERM": "xterm-256color", "OMP_NUM_THREADS": "1"},
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # a terminal without its other end
+        while part := os.read(ours, 65536):
+            shown += part
+    os.close(ours)
+    output, _ = process.communicate(timeout=60)
+    return shown.decode(), (output or b"").decode(), process.returncode

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import pty
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from experiments.progress import Progress
+from tests.running import in_terminal
 
-ROOT = Path(__file__).parents[1]
 PROGRAM = """
 import sys, time
 from experiments.progress import Progress
@@ -31,22 +25,8 @@ print("result")
 
 def in_a_terminal(*arguments: str) -> tuple[str, str]:
     """Run PROGRAM with stderr a terminal and stdout a pipe, and return what each of them got."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-        cwd=ROOT,
-        env=os.environ | {"TERM": "xterm", "COLUMNS": "80"},
-    )
-    os.close(theirs)
-    shown = b""
-    with contextlib.suppress(OSError):  # a terminal without its other end
-        while part := os.read(ours, 65536):
-            shown += part
-    os.close(ours)
-    output = process.communicate(timeout=20)[0]
-    return shown.decode(), output.decode()
+    shown, output, _ = in_terminal(PROGRAM, *arguments, columns=80, piped=True)
+    return shown, output
 
 
 def test_a_log_gets_few_plain_lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,22 +1,17 @@
 """What a person sees in a real terminal of 80 or 120 columns, and in one that has few letters."""
 
-import contextlib
-import fcntl
 import os
-import pty
 import re
-import struct
 import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import pytest
 
 from experiments.__main__ import HELP, main
 from experiments.files import write_whole
+from tests.running import ROOT, in_terminal
 
-ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = """
 import time
 from experiments.__main__ import main
@@ -31,32 +26,11 @@ with Progress(1600, title="a-long-name-of-a-run-" * 6 + "s7") as progress:
 """
 
 
-def in_terminal(program: str, columns: int) -> str:
-    """What a Python program shows in a terminal of so many columns."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
-    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
-    process = subprocess.Popen(
-        [sys.executable, "-c", program],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        cwd=ROOT,
-        env=environment | {"TERM": "xterm-256color", "OMP_NUM_THREADS": "1"},
-    )
-    os.close(theirs)
-    shown = b""
-    with contextlib.suppress(OSError):  # a terminal without its other end
-        while part := os.read(ours, 65536):
-            shown += part
-    os.close(ours)
-    assert process.wait(timeout=60) == 0, shown.decode()
-    return shown.decode()
-
-
 @pytest.mark.parametrize("columns", [80, 120])
 def test_errors_are_plain_lines_and_the_time_left_is_never_cut_off(columns: int) -> None:
-    errors, _, progress = in_terminal(PROGRAM, columns).partition("---")
+    shown, _, code = in_terminal(PROGRAM, columns=columns)
+    assert code == 0, shown
+    errors, _, progress = shown.partition("---")
     lines = errors.strip().splitlines()
     assert lines[:2] == [
         "error: train: no option is called --sede, did you mean '--seed'?",

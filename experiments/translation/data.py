@@ -140,7 +140,7 @@ def _from_files(config: TranslateConfig) -> tuple[list[Pair], list[Pair], list[P
         told = f"{left_out:,} of {len(pairs):,} pairs have a sentence of more than --most-words {config.most_words}"
         if not kept:
             raise UserError(f"{config.data_name}: {told}, none is left")
-        print(f"{told} and are left out", file=sys.stderr)
+        _tell(f"{told} and are left out")
     train, valid, test = parted(kept, valid=config.valid_sentences, test=config.test_sentences, seed=config.data_seed)
     return train, valid, test
 
