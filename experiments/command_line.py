@@ -74,15 +74,7 @@ def parse_train(args: Sequence[str]) -> Config:
         start = _from_file(Path(given.config), task)
     elif task is not None:
         _check_task(task)
-        kind = kind_of(task)
-        if kind is TrainConfig:
-            start = recipe(given.recipe or "default", task)
-        elif kind is StoryConfig:
-            start = story_recipe(given.recipe or "default", task, given.model)
-        elif kind is CaptionConfig:
-            start = CaptionConfig.of(task)  # type: ignore[arg-type]
-        else:
-            start = kind(task)  # type: ignore[arg-type]
+        start = start_of(task, given.recipe, given.model)
     elif {"-h", "--help"} & set(args):
         start = TrainConfig(task="copy")
     else:
@@ -90,6 +82,21 @@ def parse_train(args: Sequence[str]) -> Config:
             f"train needs a task first, as in `python -m experiments train copy`; there are {', '.join(ALL_TASKS)}"
         )
     return _checked(parse(type(start), "train", args, start))
+
+
+def start_of(task: str, name: str | None, model: str | None) -> Config:
+    """The configuration that options change: of a recipe, the default one for None, and where it is asked, a model.
+
+    UserError for a recipe that there is not, or a default model without one.
+    """
+    kind = kind_of(task)
+    if kind is TrainConfig:
+        return recipe(name or "default", task)
+    if kind is StoryConfig:
+        return story_recipe(name or "default", task, model)
+    if kind is CaptionConfig:
+        return CaptionConfig.of(task)  # type: ignore[arg-type]
+    return kind(task)  # type: ignore[arg-type]
 
 
 def kind_of_run(args: Sequence[str]) -> type[Config]:

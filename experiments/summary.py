@@ -28,7 +28,8 @@ from tasks import Score, Task
 PUBLISHED = [Path(__file__).parent / "published" / name for name in ("ntm_tests.json", "long_tests.json")]
 # What runs that are put together may differ in.
 NOT_SETTING = (
-    *("seed", "device", "threads", "backend", "tracker", "wandb_mode", "picture_every", "gradient_flow_every"),
+    *("seed", "device", "threads", "backend", "tracker", "wandb_mode"),
+    *("log_every", "checkpoint_every", "picture_every", "gradient_flow_every"),
 )
 
 

@@ -64,7 +64,8 @@ def test_the_first_screen_answers_what_was_run_solved_and_best(page: Page) -> No
     assert cards["finished"] == "9"
     assert cards["stopped"] == "1"
     assert cards["diverged or half-written"] == "1"
-    assert cards["solved their task"] == "3 of 7"
+    assert cards["copy, left out"] == "1"
+    assert cards["solved their task"] == "3 of 6"
     best = page.locator(".best", has_text="no error up to length").first
     assert "copy-s0" in best.inner_text()
     assert best.bounding_box()["y"] < 900  # type: ignore[index]

@@ -120,7 +120,7 @@ def test_stories_by_task(tmp_path: Path) -> None:
         for seed in range(2):
             story_run(tmp_path / f"q{task}-s{seed}", task, errors, seed=seed)
     report = reported(tmp_path)
-    first, second = table(report, "MemN2N (paper/memn2n-1k), bAbI 1k")
+    first, second = table(report, "MemN2N (paper/memn2n-1k, restarts 2), bAbI 1k")
     assert first["task"]["text"] == "1 single-supporting-fact"
     assert first["restarts and seeds"]["text"] == "4"
     assert first["mean ± sd"] == {"text": "8.0 ± 4.6", "value": [4, 12, 4, 12], "runs": ["q1-s0", "q1-s1"]}

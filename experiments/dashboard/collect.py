@@ -9,7 +9,7 @@ from typing import Any
 
 from experiments.config import JudgedConfig
 from experiments.dashboard.curves import pairs, short
-from experiments.dashboard.groups import chosen_error, family_of, group_runs, lengths_of
+from experiments.dashboard.groups import chosen_error, copies_of, family_of, group_runs, lengths_of
 from experiments.dashboard.look import MODELS, model_of
 from experiments.dashboard.runs import MARKS, Run, read_run, signature
 from experiments.dashboard.stories import story_table
@@ -53,14 +53,14 @@ class Collector:
             raise UserError(runs[0].troubles[0])
         if all(run.config is None for run in runs):
             raise UserError(f"no run in {self.folder} can be read: {runs[0].troubles[0]}")
-        groups, stories = group_runs(runs), story_table(runs)
+        groups, stories, copies = group_runs(runs), story_table(runs), copies_of(runs)
         return {
             "folder": str(self.folder.resolve()),
             "read_at": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
             "models": {key: look for key, look in MODELS.items() if any(group["model"] == key for group in groups)},
-            "runs": [self._run(run) for run in runs],
-            "groups": [_shown(group) for group in groups],
-            "stories": stories | {"columns": [_shown(column) for column in stories["columns"]]},
+            "runs": [self._run(run) | {"copy_of": copies.get(place)} for place, run in enumerate(runs)],
+            "groups": groups,
+            "stories": stories,
         }
 
     def _run(self, run: Run) -> dict[str, Any]:
@@ -151,8 +151,3 @@ def _test(run: Run) -> dict[str, Any] | None:
     own = [row for row in run.tests if row.get("tested_on") == row.get("trained_on")]
     errors = [error for row in own or run.tests if (error := chosen_error(run, row)) is not None]
     return {"value": short(statistics.fmean(errors))} if errors else None
-
-
-def _shown(facts: dict[str, Any]) -> dict[str, Any]:
-    """Without the whole configuration, which the page does not need."""
-    return {key: value for key, value in facts.items() if key != "config"}

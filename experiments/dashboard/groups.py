@@ -12,8 +12,9 @@ from experiments.config import Config, JudgedConfig, TrainConfig
 from experiments.dashboard.curves import band, is_number, pairs, rounded, short
 from experiments.dashboard.look import model_of
 from experiments.dashboard.runs import Row, Run
-from experiments.dashboard.settings import differences, paper_curve, paper_tests, setting_of
+from experiments.dashboard.settings import paper_curve, paper_tests
 from experiments.report.statistics import quantile
+from experiments.settings import copies_among, differences, setting_of
 from tasks import TASKS, BitTask
 from tasks.bits import BIT_ERROR_RATE, BITS, WRONG_BITS
 
@@ -29,25 +30,27 @@ def family_of(config: Config) -> str:
 def group_runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Every setting on every task with what its runs have in common, in the order of their first runs.
 
-    A run is named by its place in `runs`; those without a configuration are in no group.
+    A run is named by its place in `runs`; those without a configuration are in no group, and copies of others only in
+    its number of "copies".
     """
     members: dict[str, list[int]] = {}
     for place, run in enumerate(runs):
         if run.config is not None:
             members.setdefault(repr((run.config.subject, setting_of(run.config))), []).append(place)
-    groups = [_group([runs[place] for place in places], places) for places in members.values()]
+    copies = copies_of(runs)
+    groups = []
+    for places in members.values():
+        counting = [place for place in places if place not in copies]
+        groups.append(_group([runs[place] for place in counting], counting) | {"copies": len(places) - len(counting)})
     for same in alike(groups, "subject", "model"):
         for number, group in enumerate(same):
             group["dash"] = number
-    name_settings(groups, "subject", "model", "recipe")
     return groups
 
 
-def name_settings(facts: Sequence[dict[str, Any]], *fields: str) -> None:
-    """Give each a "setting": how its "config" differs from that of others with the same values in these fields."""
-    for same in alike(facts, *fields):
-        for one, words in zip(same, differences([one["config"] for one in same]), strict=True):
-            one["setting"] = words
+def copies_of(runs: Sequence[Run]) -> dict[int, int]:
+    """The places of runs that are copies of others, and of which; see `copies_among`."""
+    return copies_among([(run.config, run.status) for run in runs])
 
 
 def alike(facts: Sequence[dict[str, Any]], *fields: str) -> list[list[dict[str, Any]]]:
@@ -72,7 +75,7 @@ def _group(runs: Sequence[Run], places: list[int]) -> dict[str, Any]:
         "subject": config.subject,
         "model": model_of(config),
         "recipe": config.recipe,
-        "config": setting_of(config),
+        "setting": differences(config),
         "unit": unit,
         "words": words,
         "examples": config.examples,

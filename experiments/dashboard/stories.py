@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from experiments.dashboard.curves import short
-from experiments.dashboard.groups import name_settings
+from experiments.dashboard.groups import copies_of
 from experiments.dashboard.look import model_of
 from experiments.dashboard.runs import Row, Run
-from experiments.dashboard.settings import setting_of
 from experiments.report.statistics import deviation
+from experiments.settings import differences, setting_of
 from experiments.stories.config import READERS, StoryConfig
 from experiments.stories.published import Column, published_for
 from experiments.stories.tables import FAILED
@@ -20,11 +20,12 @@ from tasks.babi import TASK_NAMES
 def story_table(runs: Sequence[Run]) -> dict[str, Any]:
     """The bAbI tests of all ended runs; in a column all restarts of all seeds on a task count alike.
 
-    A run is named by its place in `runs`.
+    A run is named by its place in `runs`; copies of others are left out.
     """
+    copies = copies_of(runs)
     members: dict[str, list[tuple[int, Run, Row]]] = {}
     for place, run in enumerate(runs):
-        if not isinstance(run.config, StoryConfig) or run.config.task != "babi" or not run.result:
+        if not isinstance(run.config, StoryConfig) or run.config.task != "babi" or not run.result or place in copies:
             continue
         for row in run.tests:
             if whole_test(row, run):
@@ -32,7 +33,6 @@ def story_table(runs: Sequence[Run]) -> dict[str, Any]:
                 members.setdefault(key, []).append((place, run, row))
     # Those that read word by word come last, and are never compared with the others.
     columns = sorted((_column(tests) for tests in members.values()), key=lambda column: bool(column["by_word"]))
-    name_settings(columns, "model", "recipe", "trained_on", "tested_on")
     return {"tasks": list(TASK_NAMES.items()), "failed_above": FAILED, "columns": columns}
 
 
@@ -61,7 +61,7 @@ def _column(tests: Sequence[tuple[int, Run, Row]]) -> dict[str, Any]:
     return {
         "model": model_of(config),
         "recipe": config.recipe,
-        "config": setting_of(config),
+        "setting": differences(config),
         "joint": len(config.task_numbers) > 1,
         "by_word": config.model in READERS,
         "trained_on": row["trained_on"],

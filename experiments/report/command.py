@@ -13,8 +13,8 @@ import tyro
 from experiments.command_line import parse
 from experiments.config import TrainConfig
 from experiments.dashboard.collect import find_runs, name_within
+from experiments.dashboard.groups import copies_of
 from experiments.dashboard.runs import Run, read_run
-from experiments.dashboard.settings import setting_of
 from experiments.files import UserError, write_whole
 from experiments.report.sequences import sequence_tables
 from experiments.report.stories import story_tables
@@ -69,19 +69,18 @@ def report(args: Sequence[str]) -> int:
 
 def _sorted_out(runs: Sequence[Run], names: Sequence[str]) -> tuple[list[int], list[str]]:
     """The places of the runs that count, and why the others do not: each seed of a setting once, and only if ended."""
-    first: dict[str, int] = {}
-    left = []
+    copies = copies_of(runs)
+    ended, left = [], []
     for place, run in enumerate(runs):
         if run.status != "done" or run.config is None:
             left.append(f"{names[place]} ({run.status})")
-            continue
-        if not isinstance(run.config, TrainConfig | StoryConfig):
+        elif not isinstance(run.config, TrainConfig | StoryConfig):
             left.append(f"{names[place]} (on {run.config.kind}, of which there are no tables)")
-            continue
-        same = first.setdefault(repr((run.config.subject, setting_of(run.config), run.config.seed)), place)
-        if same != place:
-            left.append(f"{names[place]} (has the setting and seed of {names[same]})")
-    return list(first.values()), left
+        elif place in copies:
+            left.append(f"{names[place]} (has the setting and seed of {names[copies[place]]})")
+        else:
+            ended.append(place)
+    return ended, left
 
 
 def _markdown(tables: Sequence[Table], origins: Sequence[Sequence[str]], left: Sequence[str], made_by: str) -> str:

@@ -4,13 +4,12 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.dashboard.groups import name_settings
 from experiments.dashboard.look import MODELS, model_of
 from experiments.dashboard.runs import Row, Run
-from experiments.dashboard.settings import setting_of
 from experiments.dashboard.stories import pooled_errors, whole_test
 from experiments.report.statistics import bootstrap
 from experiments.report.tables import Cell, Table
+from experiments.settings import differences, setting_of
 from experiments.stories.config import READERS, StoryConfig
 from experiments.stories.published import published_for
 from experiments.stories.tables import FAILED, PARTS, name_of, number_of
@@ -29,7 +28,6 @@ def story_tables(runs: Sequence[Run], places: Sequence[int]) -> list[Table]:
         compared.setdefault((one["family"], one["tested_on"], one["words"]), []).append(one)
     tables = []
     for same in compared.values():
-        name_settings(same, "model", "recipe", "trained_on")
         for one in same:
             more = [one["recipe"], *([one["setting"]] if one["setting"] else [])]
             one["name"] = f"{MODELS[one['model']][0]} ({', '.join(more)})"
@@ -53,7 +51,7 @@ def _settings(runs: Sequence[Run], places: Sequence[int]) -> list[dict[str, Any]
                 "family": run.config.task,
                 "model": model_of(run.config),
                 "recipe": run.config.recipe,
-                "config": setting_of(run.config),
+                "setting": differences(run.config),
                 "select": run.config.select,
                 "words": run.config.model in READERS,
                 "trained_on": row["trained_on"],

@@ -3,7 +3,8 @@
 function drawCards() {
   const runs = shownRuns();
   const count = (status) => runs.filter((run) => run.status === status).length;
-  const judged = runs.filter((run) => run.judged);
+  const judged = runs.filter((run) => run.judged && run.copy_of === null);
+  const copies = runs.filter((run) => run.copy_of !== null).length;
   const solved = judged.filter((run) => run.to_solve !== null).length;
   const lost = count("damaged") + count("diverged");
   const cards = [
@@ -12,6 +13,7 @@ function drawCards() {
     [count("running"), "running"],
     [count("stopped"), "stopped"],
     [lost, "diverged or half-written", lost ? "warn" : ""],
+    ...(copies ? [[copies, copies === 1 ? "copy, left out" : "copies, left out", "warn"]] : []),
     [judged.length ? `${solved} of ${judged.length}` : "–", "solved their task"],
   ];
   byId("cards").replaceChildren(...cards.map(([value, words, kind]) =>
@@ -108,13 +110,15 @@ function runsWords(places) {
   return `${places.length}${parts.length ? ` (${parts.join(", ")})` : ""}`;
 }
 
+const copiesWords = (copies) => (copies ? `, ${copies} ${copies === 1 ? "copy" : "copies"} left out` : "");
+
 function groupRow(group) {
   const solve = make("td", { class: "number" }, digits(group.to_solve));
   if (group.quartiles) solve.append(make("span", { class: "unit" }, ` (${group.quartiles.map((one) => digits(one)).join("–")})`));
   const best = make("td", { class: "number" }, group.best ? runLink(group.best.run, digits(group.best.value)) : "–");
   if (group.best) best.append(make("span", { class: "unit" }, ` ${group.unit}`));
   const solved = group.solved === null ? make("td", { class: "soft" }, "no criterion") : share(group.solved, group.runs.length, " seeds");
-  return make("tr", {}, ...settingCells(group.subject, group), make("td", {}, runsWords(group.runs)), solved, solve, best);
+  return make("tr", {}, ...settingCells(group.subject, group), make("td", {}, runsWords(group.runs) + copiesWords(group.copies)), solved, solve, best);
 }
 
 function columnRow(column) {
@@ -197,6 +201,7 @@ function detailsRow(run) {
   const lines = [
     ...run.troubles.map((trouble) => ["trouble", trouble]),
     ["folder", make("code", {}, run.path)],
+    ["copy of", run.copy_of === null ? null : runLink(run.copy_of)],
     ["command", run.command ? make("code", {}, run.command) : null],
     ["versions", run.versions ? Object.entries(run.versions).map(([name, value]) => `${name} ${value}`).join(", ") : null],
     ["training time", run.seconds ? duration(run.seconds) : null],
