@@ -26,6 +26,11 @@ CHANGEABLE = (
     *("test_sequences", "epochs", "test_questions", "babi_data", "text"),
     *("source", "target", "parallel", "test_sentences", "beam", "beam_normalization", "test_scenes"),
 )
+# What runs of one setting may differ in.
+NOT_SETTING = (
+    *("seed", "device", "threads", "backend", "tracker", "wandb_mode"),
+    *("log_every", "checkpoint_every", "picture_every", "gradient_flow_every"),
+)
 STORY_TASKS: tuple[str, ...] = get_args(StoryTask)
 
 

@@ -30,11 +30,6 @@ def paper_curves(task: str) -> dict[str, Curve]:
     return {model: [(x, y) for x, y in pairs] for model, pairs in curves[task].items()}
 
 
-def curves_beside(task: str) -> dict[str, Curve]:
-    """`paper_curves` of a task of that paper, none for any other."""
-    return paper_curves(task) if task in json.loads(PUBLISHED.read_text())["curves"] else {}
-
-
 def curve_of_rows(rows: Sequence[Mapping[str, Any]], key: str = "valid/bits_per_sequence") -> Curve:
     """One column of metrics.jsonl as a curve, by sequences seen; rows without it are left out, NaN stays."""
     pairs = [

@@ -17,7 +17,7 @@ from experiments.figures import (
 )
 from experiments.metrics import read_metrics
 from experiments.models import label, training_lengths
-from experiments.paper_curves import curves_beside
+from experiments.papers import paper_curve
 from experiments.run_folder import RunFolder
 from experiments.seeds import generator_for
 from memnet import NTM, SequenceModule
@@ -49,7 +49,7 @@ def draw_run(
     tests = [row for row in folder.read_json(folder.evaluation, []) if row["repeats"] is None]
     curves = learning_curve_figure(
         rows,
-        curves_beside(config.task),
+        {label(config): paper_curve(config)},
         name,
         model=label(config),
         measure=measure_of(task.curve),

@@ -11,12 +11,13 @@ import numpy as np
 import tyro
 
 from experiments.command_line import parse
-from experiments.config import TrainConfig
+from experiments.config import NOT_SETTING, TrainConfig
 from experiments.figures import save_figure, seeds_figure
 from experiments.files import UserError, write_whole
 from experiments.metrics import read_metrics
 from experiments.models import label, make_task, training_lengths
-from experiments.paper_curves import Curve, columns, curve_of_rows, curves_beside
+from experiments.paper_curves import Curve, columns, curve_of_rows
+from experiments.papers import paper_curve, paper_statement, paper_tests
 from experiments.pictures import measure_of
 from experiments.plain_summary import summarize_plain
 from experiments.report.statistics import deviation
@@ -24,13 +25,6 @@ from experiments.run_folder import RunFolder, versions
 from experiments.stories.config import StoryConfig
 from experiments.stories.summary import summarize_stories
 from tasks import Score, Task
-
-PUBLISHED = [Path(__file__).parent / "published" / name for name in ("ntm_tests.json", "long_tests.json")]
-# What runs that are put together may differ in.
-NOT_SETTING = (
-    *("seed", "device", "threads", "backend", "tracker", "wandb_mode"),
-    *("log_every", "checkpoint_every", "picture_every", "gradient_flow_every"),
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,15 +71,6 @@ def seeds_text(folders: Sequence[RunFolder], configs: Sequence[TrainConfig]) -> 
     return "\n".join([*_solving(seeds, configs[0], task), "", *_test_lines(_tests(folders, configs, task), task)])
 
 
-def published_tests(task: str) -> dict[str, Any]:
-    """What is published of a task: a "statement", and "bits" by model and length where there are any."""
-    known: dict[str, Any] = {}
-    for path in PUBLISHED:
-        known |= json.loads(path.read_text())
-    found: dict[str, Any] = known[task]
-    return found
-
-
 def _summarize_sequences(
     folders: Sequence[RunFolder], configs: Sequence[TrainConfig], options: SummarizeOptions
 ) -> str:
@@ -100,7 +85,7 @@ def _summarize_sequences(
         f"seed {config.seed}": curve_of_rows(read_metrics(folder.metrics), key)
         for folder, config in zip(folders, configs, strict=True)
     }
-    published = curves_beside(configs[0].task)
+    published = paper_curve(configs[0])
     result = {
         "made_by": options.made_by,
         "summarized_by": f"python -m experiments summarize {' '.join(options.runs)} --out {options.out}",
@@ -108,8 +93,9 @@ def _summarize_sequences(
         "config": {key: value for key, value in configs[0].saved().items() if key != "seed"},
         "seeds": [_seed_result(folder, config) for folder, config in zip(folders, configs, strict=True)],
         "tests": _tests(folders, configs, task),
-        "curve": _against_published(curves, published, label(configs[0])),
-        "published": published_tests(configs[0].task),
+        "curve": _against_published(curves, published),
+        "published": {"statement": paper_statement(configs[0]), "bits": paper_tests(configs[0])},
+        "curves": curves,
     }
     text = _text(result, configs[0], task)
     write_whole(f"{options.out}.json", json.dumps(result, indent=1) + "\n")
@@ -117,7 +103,7 @@ def _summarize_sequences(
     title = f"{configs[0].task}, {label(configs[0])}, recipe {configs[0].recipe}"
     figure = seeds_figure(
         curves,
-        published,
+        {label(configs[0]): published},
         title,
         model=label(configs[0]),
         measure=measure_of(task.curve),
@@ -178,13 +164,11 @@ def _tests(folders: Sequence[RunFolder], configs: Sequence[TrainConfig], task: T
     return tests
 
 
-def _against_published(curves: dict[str, Curve], published: dict[str, Curve], model: str) -> list[dict[str, Any]]:
+def _against_published(curves: dict[str, Curve], published: Curve) -> list[dict[str, Any]]:
     """Median validation bits of our seeds and the paper's, at the same numbers of sequences."""
     ends = [curve[-1][0] for curve in curves.values() if curve]
-    if model not in published or not ends:
-        return []
     rows = []
-    for thousands, bits in published[model]:
+    for thousands, bits in published if ends else []:
         if thousands > max(ends):
             break
         at = [_value_at(curve, thousands) for curve in curves.values() if curve]
@@ -224,8 +208,8 @@ def _text(result: dict[str, Any], config: TrainConfig, task: Task) -> str:
         chosen = _thinned(result["curve"])
         lines += [f"| {row['thousand_sequences']:.0f} | {row['ours']:.3g} | {row['paper']:.3g} |" for row in chosen]
         lines += [""]
-    lines += [f"Published: {result['published']['statement']}."]
-    bits = result["published"].get("bits", {}).get(label(config), {})
+    lines += [result["published"]["statement"]]
+    bits = result["published"]["bits"]
     lines += [f"Published bits per sequence at {length}: {value}." for length, value in bits.items()]
     return "\n".join(lines) + "\n"
 

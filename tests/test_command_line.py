@@ -373,7 +373,7 @@ def test_summarize_puts_seeds_together(tmp_path: Path, capsys: Capture) -> None:
     text = (tmp_path / "result.md").read_text()
     assert "3 of 3 seeds" in text
     assert "for seed in 0 1 2" in text
-    assert "Published:" in text
+    assert "Published, with other settings than these: trained at 1 to 20" in text
     assert (tmp_path / "result.png").read_bytes().startswith(b"\x89PNG")
     assert main(["train", "copy", *TINY, "--steps", "12", "--seed", "3", "--out", str(tmp_path / "s3")]) == 0
     assert "steps" in refused(capsys, "summarize", *runs, tmp_path / "s3")

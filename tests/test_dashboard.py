@@ -10,15 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 
+from experiments import pictures
 from experiments.__main__ import main
+from experiments.config import TrainConfig
 from experiments.dashboard.collect import Collector, find_runs
 from experiments.dashboard.curves import band, smoothed, thinned
 from experiments.dashboard.look import MODELS
 from experiments.dashboard.page import page
 from experiments.dashboard.runs import is_locked, read_run
+from experiments.models import make_model, make_task
 from experiments.paper_curves import Curve
+from experiments.pictures import draw_run
+from experiments.run_folder import RunFolder
 from experiments.web.document import to_json
 from tests.dashboard_page import Reader, data_of
+from tests.figure_parts import words
 from tests.made_up_runs import copy_run, length_test, metrics, story_run, suite, world_run
 
 Capture = pytest.CaptureFixture[str]
@@ -140,7 +146,8 @@ def test_a_solved_run_counts_before_it_ends(tmp_path: Path) -> None:
     assert by_name(collected(tmp_path))["run"]["to_solve"] == 48
 
 
-def test_published_numbers_stand_only_beside_their_own_setting(tmp_path: Path) -> None:
+def test_published_numbers_stand_only_beside_their_own_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the dashboard, in results and in pictures of runs."""
     paper = {"task": "associative-recall", "recipe_name": "paper/associative-recall-ntm-lstm"}
     copy_run(tmp_path / "paper", **paper)
     copy_run(tmp_path / "longer", steps=10, **paper)
@@ -151,6 +158,19 @@ def test_published_numbers_stand_only_beside_their_own_setting(tmp_path: Path) -
     for name, shown in (("paper", True), ("longer", True), ("wider", False), ("own", False)):
         assert bool(beside[name]["published"]) is shown, name
         assert (beside[name]["published_tests"] == [[6, 10, 15, 20], [0.075, 1.8, 4.74, 6.99]]) is shown
+        out = tmp_path / "result"
+        assert main(["summarize", str(tmp_path / name), "--out", str(out)]) == 0
+        text, result = out.with_suffix(".md").read_text(), json.loads(out.with_suffix(".json").read_text())
+        assert ("bits per sequence at 6: 0.075" in text) is bool(result["published"]["bits"]) is shown
+        assert ("with other settings than these" in text) is not shown
+        assert [value for _, value in result["curves"]["seed 0"]] == [80.0, 20.0, 1.0, 0.1]
+        drawn: list[str] = []
+        monkeypatch.setattr(pictures, "save_figure", lambda figure, _, drawn=drawn: drawn.append(words(figure)))
+        config = RunFolder(tmp_path / name).read_config()
+        assert isinstance(config, TrainConfig)
+        task = make_task(config.task)
+        draw_run(RunFolder(tmp_path / name), make_model(config, task), task, config, [2])
+        assert any("paper: " in text for text in drawn) is shown
 
 
 def test_stories_by_task_with_the_papers_errors(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from experiments.config import Config, JudgedConfig, TrainConfig
 from experiments.dashboard.curves import band, is_number, pairs, rounded, short
 from experiments.dashboard.look import model_of
 from experiments.dashboard.runs import Row, Run
-from experiments.dashboard.settings import paper_curve, paper_tests
+from experiments.papers import paper_curve, paper_tests
 from experiments.report.statistics import quantile
 from experiments.settings import copies_among, differences, setting_of
 from tasks import TASKS, BitTask

@@ -136,6 +136,8 @@ def _curve_axes(title: str, note: str, published: Curves | None, measure: Measur
     axes.set_ylabel(measure.words)
     axes.grid(True)
     for model, curve in (published or {}).items():
+        if not len(curve):
+            continue
         words, colour = _look(model)
         dashes = (0, (4, 1.6))
         axes.plot(*columns(curve), color=colour, linewidth=1.2, linestyle=dashes, alpha=0.65, label=f"paper: {words}")

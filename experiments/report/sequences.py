@@ -10,7 +10,7 @@ from experiments.dashboard.curves import is_number
 from experiments.dashboard.groups import alike, group_runs, lengths_of
 from experiments.dashboard.look import MODELS
 from experiments.dashboard.runs import Run
-from experiments.dashboard.settings import paper_tests
+from experiments.papers import paper_tests
 from experiments.report.statistics import Interval, bootstrap, deviation, medians, quantile, success_interval
 from experiments.report.tables import Cell, Table
 from tasks import TASKS, Task
