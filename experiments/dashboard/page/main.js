@@ -90,7 +90,14 @@ function drawSettings() {
   const groups = shownGroups();
   const rows = groups.filter((group) => group.family !== "bAbI").map(groupRow);
   rows.push(...shownColumns().map(columnRow), ...untestedRows(groups));
-  byId("settings").querySelector("tbody").replaceChildren(...(rows.length ? rows : [emptyRow(7)]));
+  fillTable("settings", rows);
+}
+
+/** Fill a section's table; every cell bears its column's name, for where rows are cards. */
+function fillTable(id, rows) {
+  const heads = Array.from(byId(id).querySelectorAll("thead th"), (head) => head.textContent);
+  for (const row of rows) Array.from(row.cells).forEach((cell, column) => cell.setAttribute("data-head", heads[column]));
+  byId(id).querySelector("tbody").replaceChildren(...(rows.length ? rows : [emptyRow(heads.length)]));
 }
 
 const emptyRow = (width) => make("tr", {}, make("td", { class: "empty", colspan: width }, "No run passes the filter."));
@@ -156,16 +163,15 @@ function testCell(run) {
 // Of each column of the table of runs: its name, what it is sorted by, and its cell.
 const COLUMNS = [
   ["name", "Run", (run) => run.name, nameCell],
-  ["subject", "Task", (run) => run.subject ?? null, (run) => make("td", { class: "words", title: run.subject }, run.subject ?? "–")],
+  ["subject", "Task", (run) => run.subject ?? null, (run) => make("td", { class: "words" }, run.subject ?? "–")],
   ["model", "Model", (run) => (run.model ? data.models[run.model][0] : null), (run) => make("td", {}, run.model ? model(run.model) : "–")],
-  ["recipe", "Recipe", (run) => run.recipe ?? null, (run) => make("td", { class: "words", title: run.recipe }, run.recipe ?? "–")],
+  ["recipe", "Recipe", (run) => run.recipe ?? null, (run) => make("td", { class: "words" }, run.recipe ?? "–")],
   ["seed", "Seed", (run) => run.seed ?? null, (run) => make("td", { class: "number" }, digits(run.seed))],
   ["status", "Status", (run) => STATUS[run.status], (run) => make("td", {}, make("span", { class: `status ${run.status}` }, STATUS[run.status]))],
   ["sequences", "Sequences", (run) => run.sequences ?? null, (run) => make("td", { class: "number" }, digits(run.sequences))],
   ["solved", "To solve", (run) => run.to_solve ?? null, (run) => make("td", { class: "number" }, run.judged && run.to_solve === null ? "not yet" : digits(run.to_solve))],
   ["valid", "Validation", (run) => run.valid ?? null, (run) => amount(run.valid, run.unit)],
   ["test", "Test", (run) => run.test?.value ?? null, testCell],
-  ["files", "Files", null, (run) => make("td", { class: "links" }, ...fileLinks(run, ["config.yaml", "result.json"]))],
 ];
 const NUMBERS = new Set(["seed", "sequences", "solved", "valid", "test"]);
 
@@ -180,14 +186,18 @@ function duration(seconds) {
   return seconds < 3600 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
 
-function fileLinks(run, names) {
-  return run.files.filter((name) => names.includes(name)).map((name) =>
-    make("a", { href: address(run, name), target: "_blank", rel: "noopener" }, name.split(".")[0]));
+const fileLink = (run, name, ...shown) => make("a", { href: address(run, name), target: "_blank", rel: "noopener" }, ...shown);
+
+/** A figure, small, that leads to itself; its name alone where the page has no files beside it. */
+function thumbnail(run, file) {
+  const name = file.slice("figures/".length, -".png".length);
+  const picture = make("img", { src: address(run, file), alt: "", loading: "lazy", onerror: () => picture.remove() });
+  return fileLink(run, file, picture, make("span", {}, name));
 }
 
 function nameCell(run, place) {
   const open = chosen.open.has(run.name);
-  return make("td", { class: "run", title: run.name }, make("button", {
+  return make("td", { class: "run" }, make("button", {
     type: "button", class: "disclose", "aria-expanded": String(open),
     onclick: () => {
       open ? chosen.open.delete(run.name) : chosen.open.add(run.name);
@@ -206,9 +216,8 @@ function detailsRow(run) {
     ["versions", run.versions ? Object.entries(run.versions).map(([name, value]) => `${name} ${value}`).join(", ") : null],
     ["training time", run.seconds ? duration(run.seconds) : null],
     ["last change", run.changed.replace("T", " ")],
-    ["files", make("span", { class: "links" }, ...fileLinks(run, run.files))],
-    ["figures", run.figures.length ? make("span", { class: "links" }, ...run.figures.map((name) =>
-      make("a", { href: address(run, name), target: "_blank", rel: "noopener" }, name.slice("figures/".length, -".png".length)))) : null],
+    ["files", make("span", { class: "links" }, ...run.files.map((name) => fileLink(run, name, name.split(".")[0])))],
+    ["figures", run.figures.length ? make("span", { class: "thumbnails" }, ...run.figures.map((name) => thumbnail(run, name))) : null],
   ].filter(([, value]) => value);
   const list = make("dl", {}, ...lines.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
   return make("tr", { class: "details" }, make("td", { colspan: COLUMNS.length }, list));
@@ -236,7 +245,7 @@ function drawRuns() {
     const row = make("tr", { id: `run-${place}`, class: open ? "open" : null }, ...COLUMNS.map(([, , , cell]) => cell(run, place)));
     return open ? [row, detailsRow(run)] : [row];
   });
-  section.querySelector("tbody").replaceChildren(...(rows.length ? rows : [emptyRow(COLUMNS.length)]));
+  fillTable("runs", rows);
   const count = shownRuns().length;
   byId("count").textContent = count === data.runs.length ? `(${count})` : `(${count} of ${data.runs.length})`;
   for (const head of section.querySelectorAll("th[data-key]")) {
@@ -248,7 +257,6 @@ function drawRuns() {
 function makeHeads() {
   byId("runs").querySelector("thead tr").append(...COLUMNS.map(([key, words, value]) => {
     const kind = NUMBERS.has(key) ? "number" : null;
-    if (!value) return make("th", { scope: "col", class: kind }, words);
     const sort = () => {
       chosen.sort = { key, down: chosen.sort.key === key && !chosen.sort.down };
       drawRuns();
