@@ -1,4 +1,4 @@
-"""Pages in a real browser: no complaint, and no request for anything else than themselves."""
+"""Pages in a real browser: no complaint, no request for anything from elsewhere, and nothing cut at their edges."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
-PHONE = {"viewport": {"width": 360, "height": 780}, "has_touch": True, "is_mobile": True, "color_scheme": "dark"}
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "color_scheme": "dark"}
 
 
 @contextmanager
@@ -29,7 +29,10 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def opened(browser: Browser, address: str, drawn: str, **more: Any) -> Iterator[Page]:
-    """A page, once the element `drawn` is there. At the end there must have been no complaint and no request."""
+    """A page, once the element `drawn` is there.
+
+    At the end there must have been no complaint, and no request for anything that does not lie beside the page.
+    """
     troubles: list[str] = []
     settings = {"viewport": {"width": 1300, "height": 900}, "color_scheme": "light"} | more
     context = browser.new_context(**settings)
@@ -37,7 +40,7 @@ def opened(browser: Browser, address: str, drawn: str, **more: Any) -> Iterator[
     page = context.new_page()
 
     def asked(request: Request) -> None:
-        if not request.url.startswith((address, "data:", "blob:")):
+        if not request.url.startswith((address.rpartition("/")[0] + "/", "data:", "blob:")):
             troubles.append(f"asked for {request.url}")
 
     page.on("request", asked)
@@ -57,6 +60,17 @@ def until(page: Page, condition: str) -> None:
             return
         page.wait_for_timeout(20)
     raise AssertionError(condition)
+
+
+def check_width(page: Page, width: int, places: str) -> None:
+    """No scrolling sideways at this width, and in these places nothing that is cut or reaches beyond the window."""
+    page.set_viewport_size({"width": width, "height": 844})
+    until(page, f"innerWidth === {width}")
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    cut = "(one) => one.scrollWidth > one.clientWidth || one.getBoundingClientRect().right > innerWidth"
+    found = page.locator(places).evaluate_all(f"(all) => all.filter({cut}).map((one) => one.outerHTML.slice(0, 200))")
+    assert page.locator(places).count()
+    assert found == []
 
 
 def texts(page: Page, place: str) -> list[str]:

@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from experiments.config import to_yaml
 from experiments.recipes import recipe
 from experiments.stories.recipes import story_recipe
@@ -41,7 +43,7 @@ def copy_run(
     """A run on an algorithmic task."""
     config = dataclasses.replace(recipe(recipe_name, task), seed=seed, **changed)
     (folder / "figures").mkdir(parents=True)
-    (folder / "figures" / "learning-curve.png").write_bytes(b"picture")
+    Image.new("RGB", (3, 2)).save(folder / "figures" / "learning-curve.png")
     (folder / "config.yaml").write_text(to_yaml(config))
     (folder / "metrics.jsonl").write_text(metrics(list(values)))
     if ended:

@@ -12,7 +12,7 @@ import pytest
 
 from experiments.__main__ import main
 from experiments.dashboard.serve import PageServer
-from tests.browser import PHONE, chromium, needs_chromium, opened, texts, until
+from tests.browser import PHONE, check_width, chromium, needs_chromium, opened, texts, until
 from tests.made_up_runs import copy_run, metrics, story_run, suite, world_run
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ pytestmark = needs_chromium
 
 ODD = "odd \"name'</script><b>&amp; über"
 ROWS = "#runs tbody tr[id]"
+CELLS = ".rows td, .rows dd, .thumbnails a"
 DRAWN = "#lengths .panel:last-child .main-svg"
 
 
@@ -29,7 +30,7 @@ DRAWN = "#lengths .panel:last-child .main-svg"
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A suite with its page."""
     folder = suite(tmp_path_factory.mktemp("suite"))
-    copy_run(folder / ODD, 9, task="repeat-copy", solved=None)
+    copy_run(folder / ODD, 9, task="repeat-copy", solved=None, num_slots=64)
     (copy_run(folder / "torn") / "result.json").write_text("{")
     assert main(["dashboard", str(folder)]) == 0
     return folder
@@ -140,6 +141,9 @@ def test_a_row_leads_to_its_files(page: Page, runs: Path) -> None:
     assert page.evaluate("document.activeElement.getAttribute('aria-expanded')") == "true"
     links = page.locator(".details a")
     assert links.all_inner_texts() == ["config", "metrics", "result", "evaluation", "learning-curve"]
+    until(page, "document.querySelector('.thumbnails img').naturalWidth === 3")
+    told = dict(zip(texts(page, ".details dt"), texts(page, ".details dd"), strict=True))
+    assert told["not as in the recipe"] == "num slots 64"
     for address in links.evaluate_all("(links) => links.map((link) => link.href)"):
         assert Path(unquote(urlsplit(address).path)).is_file(), address
     page.keyboard.press("Enter")
@@ -185,11 +189,24 @@ def test_light_and_dark(page: Page) -> None:
     assert ground() == light[0]
 
 
-def test_on_a_phone_only_tables_scroll_sideways(browser: Browser, runs: Path) -> None:
+def test_no_column_is_cut_at_1280(page: Page) -> None:
+    page.locator(f"{ROWS} .disclose").first.click()
+    check_width(page, 1280, f".scroll, {CELLS}")
+    page.set_viewport_size({"width": 1300, "height": 900})
+    page.locator(f"{ROWS} .disclose").first.click()
+
+
+def test_on_a_phone_rows_are_cards(browser: Browser, runs: Path) -> None:
     with opened(browser, (runs / "dashboard.html").as_uri(), DRAWN, **PHONE) as page:
-        assert page.evaluate("document.documentElement.scrollWidth") == 360
+        page.locator(f"{ROWS} .disclose").first.tap()
+        check_width(page, 390, f"#settings .scroll, #runs .scroll, {CELLS}, .plot, .card, .best")
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(245, 246, 248)"
-        assert page.locator("#runs .scroll").evaluate("(box) => box.scrollWidth > box.clientWidth")
+        status = page.locator(ROWS, has_text="torn").locator("[data-head=Status]")
+        assert status.evaluate("(cell) => getComputedStyle(cell, '::before').content") == '"Status"'
+        head = page.locator("#runs th", has_text="Seed")
+        head.locator("button").tap()
+        assert head.get_attribute("aria-sort") == "ascending"
+        assert names(page)[:2] == ["copy-lstm-s0", "copy-s0"]
 
 
 def test_a_served_page_shows_what_is_new(browser: Browser, tmp_path: Path) -> None:

@@ -56,7 +56,8 @@ def test_the_server_gives_the_page_new_data_and_the_runs_small_files(tmp_path: P
         assert ask(connection, "/data.json", **{"If-None-Match": tag})[:2] == (304, b"")
         (tmp_path / "runs" / "copy-stopped" / "metrics.jsonl").write_text(metrics([1.0]))
         assert ask(connection, "/data.json", **{"If-None-Match": tag})[0] == 200
-        assert ask(connection, "/copy-s0/figures/learning-curve.png")[:2] == (200, b"picture")
+        picture = (tmp_path / "runs" / "copy-s0" / "figures" / "learning-curve.png").read_bytes()
+        assert ask(connection, "/copy-s0/figures/learning-curve.png")[:2] == (200, picture)
         (tmp_path / "runs" / "copy-s0" / "inspect.html").write_text("memory")
         assert ask(connection, "/copy-s0/inspect.html")[:2] == (200, b"memory")
         assert b"task: copy" in ask(connection, "/stories%2F../copy-s0/config.yaml")[1]

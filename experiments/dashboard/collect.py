@@ -14,6 +14,7 @@ from experiments.dashboard.look import MODELS, model_of
 from experiments.dashboard.runs import MARKS, Run, read_run, signature
 from experiments.dashboard.stories import story_table
 from experiments.files import UserError
+from experiments.settings import differences
 from experiments.stories.config import READERS, StoryConfig
 
 # Folders of the tracker hold files of these names, too.
@@ -83,6 +84,7 @@ class Collector:
             "model": model_of(config),
             "by_word": isinstance(config, StoryConfig) and config.model in READERS,
             "recipe": config.recipe,
+            "setting": differences(config),
             "seed": config.seed,
             "unit": unit,
             "sequences": short(run.last.get("sequences")),

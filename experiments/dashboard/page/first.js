@@ -47,7 +47,7 @@ function passes(run) {
   const words = chosen.text.toLowerCase().split(/\s+/).filter(Boolean);
   if (!words.length) return true;
   const label = run.model ? data.models[run.model][0] : "";
-  const told = [run.name, run.subject, run.model, label, run.recipe, STATUS[run.status], `seed ${run.seed}`];
+  const told = [run.name, run.subject, run.model, label, run.recipe, run.setting, STATUS[run.status], `seed ${run.seed}`];
   const text = told.join(" ").toLowerCase();
   return words.every((word) => text.includes(word));
 }

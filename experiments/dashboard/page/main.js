@@ -212,6 +212,7 @@ function detailsRow(run) {
     ...run.troubles.map((trouble) => ["trouble", trouble]),
     ["folder", make("code", {}, run.path)],
     ["copy of", run.copy_of === null ? null : runLink(run.copy_of)],
+    ["not as in the recipe", run.recipe ? run.setting || "nothing" : null],
     ["command", run.command ? make("code", {}, run.command) : null],
     ["versions", run.versions ? Object.entries(run.versions).map(([name, value]) => `${name} ${value}`).join(", ") : null],
     ["training time", run.seconds ? duration(run.seconds) : null],
