@@ -3,6 +3,8 @@
 Weights of the slots come of scores by memnet.addressing.attention_weights, what is read by memnet.memory.read_memory.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -18,6 +20,44 @@ def additive_scores(keys: Tensor, query: Tensor, direction: Tensor) -> Tensor:
     Returns    (batch, slot).
     """
     return torch.tanh(query.unsqueeze(1) + keys) @ direction
+
+
+def recomputed_additive_scores(keys: Tensor, query: Tensor, direction: Tensor) -> Tensor:
+    """The same as `additive_scores`, whose layer is computed again in the backward pass instead of being kept.
+
+    So that reading a memory at every step keeps numbers for every pair of step and slot, but not vectors.
+    """
+    scores: Tensor = _AdditiveScores.apply(keys, query, direction)  # type: ignore[no-untyped-call]
+    return scores
+
+
+class _AdditiveScores(torch.autograd.Function):
+    """(keys, query, direction) to the scores; derivatives of any order, in both modes."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(keys: Tensor, query: Tensor, direction: Tensor) -> Tensor:
+        return additive_scores(keys, query, direction)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        keys, query, direction = ctx.saved_tensors
+        units = torch.tanh(query.unsqueeze(1) + keys)
+        slopes: Tensor = torch.ops.aten.tanh_backward(gradient.unsqueeze(-1) * direction, units)
+        return slopes, slopes.sum(1), gradient.flatten() @ units.flatten(0, 1)
+
+    @staticmethod
+    def jvp(ctx: Any, keys: Tensor, query: Tensor, direction: Tensor) -> Tensor:
+        old_keys, old_query, old_direction = ctx.saved_tensors
+        units = torch.tanh(old_query.unsqueeze(1) + old_keys)
+        scores: Tensor = (1 - units * units) * (query.unsqueeze(1) + keys) @ old_direction + units @ direction
+        return scores
 
 
 def dot_scores(keys: Tensor, query: Tensor) -> Tensor:

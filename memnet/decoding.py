@@ -32,24 +32,24 @@ class Decoded(NamedTuple):
     score: Tensor
 
 
-def greedy(step: DecodingStep, state: State, *, max_words: int) -> Decoded:
-    """The likeliest word at every step, up to the end or max_words words.
+def greedy(step: DecodingStep, state: State, *, max_words: int | Tensor) -> Decoded:
+    """The likeliest word at every step, up to the end or max_words words; a tensor (row,) gives each row its own.
 
     Returns sequences with a beam of one; their score is log_probability.
     """
-    check_sizes(max_words=max_words)
     word = _first_words(state)
-    going = word == 0
+    limits = _limits(max_words, word)
+    longest, going = int(limits.max()), word == 0
     words: list[Tensor] = []
     total: Tensor | None = None
-    while len(words) < max_words and bool(going.any()):
+    while len(words) < longest and bool(going.any()):
         logits, state = step(word, state)
         chance, word = torch.log_softmax(logits, -1).max(-1)
         word = word.masked_fill(~going, 0)
         gain = chance.masked_fill(~going, 0)
         total = gain if total is None else total + gain
-        going = going & (word > 0)
         words.append(word)
+        going = going & (word > 0) & (limits > len(words))
     assert total is not None
     return Decoded(torch.stack(words, 1).unsqueeze(1), total.unsqueeze(1), total.unsqueeze(1))
 
@@ -59,7 +59,7 @@ def beam_search(
     state: State,
     *,
     beam: int,
-    max_words: int,
+    max_words: int | Tensor,
     normalization: Normalization = "none",
 ) -> Decoded:
     """The likeliest sequences among those that stay in the beam (Sutskever et al. 2014, section 3.2).
@@ -69,19 +69,22 @@ def beam_search(
     exact.
 
     state:         its rows are chosen and repeated.
-    max_words:     sequences that have not ended after so many words are taken as they are.
+    max_words:     sequences that have not ended after so many words are taken as they are; a tensor (row,) gives each
+                   row its own number.
     normalization: of the final order: "none", by log_probability; "length", by log_probability over the number of
                    words, the end included.
     """
-    check_sizes(beam=beam, max_words=max_words)
+    check_sizes(beam=beam)
     check_choice("normalization", normalization, Normalization)
     word = _first_words(state).unsqueeze(1).expand(-1, beam)
+    limits = _limits(max_words, word[:, 0]).unsqueeze(1)
+    longest = int(limits.max())
     batch_size = len(word)
     first = torch.arange(batch_size, device=word.device).unsqueeze(1) * beam
     state = map_state(lambda part: part.repeat_interleave(beam, 0), state)
     words, going = word.new_zeros(batch_size, beam, 0), word == 0
     total: Tensor | None = None
-    while words.size(-1) < max_words and bool(going.any()):
+    while words.size(-1) < longest and bool(going.any()):
         logits, state = step(word.flatten(), state)
         gain = torch.log_softmax(logits, -1).view(batch_size, beam, -1)
         if total is None:
@@ -98,13 +101,27 @@ def beam_search(
         going = going.gather(1, parent) & (word > 0) & total.isfinite()
         before = words.gather(1, parent.unsqueeze(-1).expand_as(words))
         words = torch.cat([before, word.unsqueeze(-1)], -1)
+        going = going & (limits > words.size(-1))
     assert total is not None
     # An end counts as a word; a sequence that has not ended has none.
     count = (words > 0).sum(-1)
-    count = count + (count < words.size(-1)).to(count.dtype)
+    count = count + (count < limits).to(count.dtype)
     score = total / count if normalization == "length" else total
     score, order = score.sort(dim=1, descending=True, stable=True)
     return Decoded(words.gather(1, order.unsqueeze(-1).expand_as(words)), total.gather(1, order), score)
+
+
+def _limits(max_words: int | Tensor, words: Tensor) -> Tensor:
+    """The most words of each row (row,). ValueError for others than numbers from 1 on."""
+    if isinstance(max_words, int):
+        check_sizes(max_words=max_words)
+        return torch.full_like(words, max_words)
+    if max_words.shape != words.shape or max_words.dtype != torch.int64 or int(max_words.min()) < 1:
+        raise ValueError(
+            f"max_words must be a number from 1 on, or such numbers as int64 ({len(words)},), "
+            f"not {max_words.dtype} {tuple(max_words.shape)}"
+        )
+    return max_words.to(words.device)
 
 
 def _only_end(gain: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from memnet.addressing import attention_weights
-from memnet.attention import additive_scores, dot_scores, reverse_sequences
+from memnet.attention import dot_scores, recomputed_additive_scores, reverse_sequences
 from memnet.cells import Cell, State, make_controller
 from memnet.checks import check_choice, check_sizes
 from memnet.memory import read_memory
@@ -250,7 +250,7 @@ class AttentionEncoderDecoder(EncoderDecoder):
     def read(self, state: DecoderState) -> tuple[Tensor, Tensor]:
         """c_i (batch, hidden) and alpha_i (batch, time)."""
         if self.query is not None and self.direction is not None:
-            scores = additive_scores(state.keys, self.query(state.output), self.direction)
+            scores = recomputed_additive_scores(state.keys, self.query(state.output), self.direction)
         else:
             scores = dot_scores(state.keys, state.output)
         weights = attention_weights(scores, state.present, scores.new_zeros(len(scores)))

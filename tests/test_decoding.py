@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from memnet import beam_search, greedy, sampled
+from memnet.decoding import Decoded
 
 
 class History(NamedTuple):
@@ -135,6 +136,24 @@ def test_greedy_takes_the_likeliest_word_and_stops_at_its_end() -> None:
         assert not any(words[len(expected) :])
 
 
+@pytest.mark.parametrize("normalization", ["none", "length"])
+def test_each_row_has_a_limit_of_its_own(normalization: str) -> None:
+    model, limits = Chances(4, 3), [1, 4, 2]
+
+    def search(limit: int | Tensor) -> list[Decoded]:
+        wide = beam_search(model.step, model.start(), beam=3, max_words=limit, normalization=normalization)  # type: ignore[arg-type]
+        return [greedy(model.step, model.start(), max_words=limit), wide]
+
+    together = search(torch.tensor(limits))
+    for row, limit in enumerate(limits):
+        for found, alone in zip(together, search(limit), strict=True):
+            width = min(found.words.size(2), alone.words.size(2))
+            assert torch.equal(found.words[row, :, :width], alone.words[row, :, :width])
+            assert not found.words[row, :, width:].any()
+            assert not alone.words[row, :, width:].any()
+            assert found.score[row].tolist() == alone.score[row].tolist()
+
+
 def test_the_beam_does_not_lose_what_has_ended() -> None:
     model = Chances(4, 1)
     for beam in (2, 3, 5):
@@ -196,5 +215,7 @@ def test_bad_arguments_are_named() -> None:
         beam_search(model.step, model.start(), beam=0, max_words=4)
     with pytest.raises(ValueError, match="max_words must be at least 1, not 0"):
         greedy(model.step, model.start(), max_words=0)
+    with pytest.raises(ValueError, match=r"such numbers as int64 \(3,\), not torch.int64 \(2,\)"):
+        greedy(model.step, model.start(), max_words=torch.tensor([1, 2]))
     with pytest.raises(ValueError, match="normalization must be one of none, length, not 'words'"):
         beam_search(model.step, model.start(), beam=1, max_words=4, normalization="words")  # type: ignore[arg-type]

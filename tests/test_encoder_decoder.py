@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from memnet import AttentionEncoderDecoder, EncoderDecoder, beam_search, greedy
-from memnet.attention import additive_scores, dot_scores, reverse_sequences
+from memnet.attention import additive_scores, dot_scores, recomputed_additive_scores, reverse_sequences
 
 SMALL: dict[str, Any] = {"embedding_size": 2, "hidden_size": 3}
 MODELS: dict[str, Callable[[], EncoderDecoder]] = {
@@ -132,6 +132,38 @@ def test_scores_equal_slow_loops() -> None:
             dot = sum(key * asked for key, asked, _ in pairs)
             assert float(additive_scores(keys, query, direction)[row, slot]) == pytest.approx(additive, abs=1e-6)
             assert float(dot_scores(keys, query)[row, slot]) == pytest.approx(dot, abs=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+def test_recomputed_scores_are_the_same_with_derivatives_of_any_kind() -> None:
+    torch.manual_seed(0)
+    values = [torch.randn(*sizes, requires_grad=True, dtype=torch.float64) for sizes in ((2, 3, 4), (2, 4), (4,))]
+    torch.autograd.gradcheck(recomputed_additive_scores, values, check_forward_ad=True)
+    torch.autograd.gradgradcheck(recomputed_additive_scores, values)
+    found = []
+    for scores in (additive_scores, recomputed_additive_scores):
+        loss = scores(*values).sin().sum()
+        stacked = [torch.stack([value, -value]).detach() for value in values]
+        gradients = torch.autograd.grad(loss, values)
+        found.append([loss, *gradients, torch.func.vmap(scores)(*stacked)])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_reading_at_every_step_keeps_no_vector_for_every_pair_of_steps() -> None:
+    model, kept = make("additive").float(), 0
+
+    def keep(tensor: Tensor) -> Tensor:
+        nonlocal kept
+        kept = max(kept, tensor.numel())
+        return tensor
+
+    words = torch.randint(1, 6, (1, 200))
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        model(words, words)
+    assert kept <= 200 * 4 * model.hidden_size
+    logits, _ = model.step(torch.zeros(1, dtype=torch.int64), model.encode(words))
+    assert logits.shape == (1, 6)
 
 
 def test_only_real_steps_are_reversed() -> None:

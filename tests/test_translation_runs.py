@@ -23,6 +23,7 @@ from experiments.handover import outcome
 from experiments.kinds import KINDS
 from experiments.loading import load_run
 from experiments.metrics import read_metrics
+from experiments.ragged import Ragged
 from experiments.run_folder import RunFolder
 from experiments.sync import _parameters
 from experiments.translation import testing
@@ -91,7 +92,9 @@ def test_a_run_leaves_everything(run: Path) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_killed_run_goes_on_bit_for_bit(name: str, tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_bit_for_bit(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if name == "dot":
+        monkeypatch.setattr("experiments.translation.data.MOST", 20)  # batches in groups of like length
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert train(whole, *MODELS[name]) == 0
     die_at(trainer_of(killed, *MODELS[name]), 9)
@@ -130,7 +133,8 @@ def test_what_is_right_word_by_word_is_what_greedy_decoding_gets_right(tmp_path:
     given = translations(trainer.model, valid.source, words)
     pairs = [pair._replace(target=own) for pair, own in zip(valid.pairs, given, strict=True)]
     # A sentence of the model's own is right, unless a word of it is another.
-    ended = [pair for pair in pairs if len(pair.target.split()) < words.max_words]
+    limits = words.most_words(valid.source.lengths).tolist()
+    ended = [pair for pair, limit in zip(pairs, limits, strict=True) if len(pair.target.split()) < limit]
     changed = [pair._replace(target=f"{pair.target} {words.target.words[5]}") for pair in ended[:3]]
     assert len({pair.target for pair in ended}) > 3
     score = measure(trainer.model, Sentences.of([*ended, *changed], words))
@@ -144,7 +148,7 @@ def test_words_that_training_never_saw_are_wrong(tmp_path: Path) -> None:
         trainer.model.readout.bias[1] = 9
     seen = trainer.data.valid.pairs[0]
     unseen = Sentences.of([seen._replace(target="neverseen")], trainer.data.words)
-    assert unseen.target.tolist() == [[1]]
+    assert unseen.target.values.tolist() == [1]
     assert measure(trainer.model, unseen)["error_percent"] == 100
 
 
@@ -167,7 +171,7 @@ def test_translate_sentences_and_lines(
 ) -> None:
     config, words, model = load_translation_run(run)
     pair = load_data(config).test.pairs[0]
-    numbers = torch.tensor([[words.source.number(word) for word in pair.source.split()]])
+    numbers = Ragged.of([[words.source.number(word) for word in pair.source.split()]])
     expected = {beam: translations(model, numbers, words, beam=beam)[0] for beam in (1, 4)}
     assert main(["translate", str(run), pair.source, f"  {pair.source} "]) == 0
     assert capsys.readouterr().out == f"{expected[4]}\n" * 2
@@ -199,11 +203,34 @@ def test_long_pairs_of_own_files_are_left_out_and_counted(tmp_path: Path, capsys
     with both.open("a") as file:
         file.write(f"{'long ' * 101}\tshort\nshort\t{'long ' * 2000}\n")
     data = load_data(config_of(tmp_path / "run", "--parallel", both))
-    assert max(part.source.size(1) for part in (data.train, data.valid, data.test)) == 2
+    assert max(int(part.source.lengths.max()) for part in (data.train, data.valid, data.test)) == 2
     assert "2 of 42 pairs have a sentence of more than --most-words 100 and are left out" in capsys.readouterr().err
-    assert data.words.max_words == 4
+    assert data.words.most_words(torch.tensor([1, 2])).tolist() == [12, 14]
     with pytest.raises(UserError, match=r"42 of 42 pairs .* --most-words 1, none is left"):
         load_data(config_of(tmp_path / "run", "--parallel", both, "--most-words", "1"))
+
+
+def test_a_long_sentence_costs_its_own_alone(tmp_path: Path) -> None:
+    trainer = trainer_of(tmp_path / "run")
+    pairs = [*trainer.data.valid.pairs[:5], Pair(" ".join(["w"] * 9000), "x"), Pair("w", " ".join(["x"] * 3000))]
+    sentences = Sentences.of(pairs, trainer.data.words)
+    every = torch.arange(len(sentences))
+    whole = [(source.shape, target.shape) for source, target in sentences.groups(every[:5])]
+    assert [source[0] for source, _ in whole] == [5]
+    groups = list(sentences.groups(every))
+    assert [len(source) for source, _ in groups] == [5, 1, 1]
+    assert [(source.size(1), target.size(1)) for source, target in groups[1:]] == [(1, 3000), (9000, 1)]
+    # In groups a batch has the losses of the whole, and translations keep their order.
+    short = [pair._replace(source=" ".join([pair.source] * (1 + 9 * (place == 2)))) for place, pair in enumerate(pairs)]
+    several = Sentences.of(short[:5], trainer.data.words)
+    with pytest.MonkeyPatch.context() as patch:
+        together = measure(trainer.model, several), translations(trainer.model, several.source, trainer.data.words)
+        patch.setattr("experiments.translation.data.MOST", 20)
+        patch.setattr(testing, "MOST", 20)
+        assert len(list(several.groups(torch.arange(5)))) > 1
+        apart = measure(trainer.model, several), translations(trainer.model, several.source, trainer.data.words)
+    assert apart[1] == together[1]
+    assert apart[0] == pytest.approx(together[0])
 
 
 def test_own_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 _ROW, _TOP = 30, 200
 # Numbers that would be rounded to 0.00 are left out.
 _SEEN = 0.005
-# Of longer sentences the beginning is told.
-_CHARACTERS = 100
+# Of longer sentences the beginning is told, and shown.
+_CHARACTERS, _WORDS = 100, 60
 
 
 def alignment_figure(
@@ -29,12 +29,14 @@ def alignment_figure(
 
     source, given, right: words of the sentence, of the model's translation and of the right one.
     weights:              (word of the translation and end, word of the source). ValueError for another shape.
+    Of long sentences the first 60 words are shown.
     """
     import matplotlib
 
     rows = [*given, "(end)"]
     if weights.shape != (len(rows), len(source)):
         raise ValueError(f"weights must be {(len(rows), len(source))} for these words, not {weights.shape}")
+    rows, source, weights = rows[:_WORDS], source[:_WORDS], weights[:_WORDS, :_WORDS]
     left, width = 190, min(WIDTH - 190 - 130, 90 * len(source))
     with styled():
         figure = new_figure(_TOP + _ROW * len(rows) + 50, title, 40)

@@ -15,6 +15,7 @@ from experiments.fields import check_least
 from experiments.figures import alignment_figure, save_figure, story_curve_figure
 from experiments.files import UserError, write_whole
 from experiments.metrics import read_metrics, write_rows
+from experiments.ragged import Ragged
 from experiments.run_folder import RunFolder, command, versions
 from experiments.running import prepare, run_training
 from experiments.translation.config import TranslateConfig
@@ -163,8 +164,8 @@ def _draw(
     save_figure(story_curve_figure(rows, title, seen="sentences", wrong="sentences with a wrong word"), files[0])
     order = sorted(range(len(sentences)), key=lambda place: -len(sentences.pairs[place].source.split()))
     for number, place in enumerate(order[:count], start=1):
-        source, _ = sentences.rows(slice(place, place + 1))
-        given = translations(model, source, words)[0].split()
+        source = sentences.source.padded(torch.tensor([place]))
+        given = translations(model, Ragged.of(source.tolist()), words)[0].split()
         target = torch.tensor([[words.target.number(word) for word in given]], dtype=torch.int64)
         device = model.source_words.device
         with torch.no_grad():

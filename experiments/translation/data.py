@@ -4,19 +4,21 @@ import dataclasses
 import hashlib
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from experiments.files import UserError
+from experiments.ragged import Ragged, like_lengths
 from experiments.translation.config import TranslateConfig
 from tasks.babi import NIL, UNKNOWN, Vocabulary
-from tasks.babi.encoding import pad
 from tasks.translation import Languages, Pair, parted, read_parallel, read_tabbed
 
 # As a Vocabulary with an entry for unknown words has it.
 UNKNOWN_NUMBER = 1
+# Words that a model reads at once, and that every translation may have beyond its sentence's share.
+MOST, SPARE = 16_384, 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,12 +26,12 @@ class Words:
     """What of a model follows from its training sentences.
 
     source, target: the words of each language; those that training never saw are all one, unknown.
-    max_words:      of a translation; longer ones are cut: twice the longest that training saw.
+    growth:         words of a translation for one of its sentence, at the most: twice the share of 99 in 100 pairs.
     """
 
     source: Vocabulary
     target: Vocabulary
-    max_words: int
+    growth: float
 
     @classmethod
     def of(cls, pairs: Sequence[Pair]) -> "Words":
@@ -41,7 +43,12 @@ class Words:
                     f"the sentences hold the word {word!r}, which stands for no word, or an unknown one, here"
                 )
         source, target = (Vocabulary(side, unknown=True) for side in sides)
-        return cls(source, target, 2 * max(len(pair.target.split()) for pair in pairs))
+        shares = sorted(len(pair.target.split()) / len(pair.source.split()) for pair in pairs)
+        return cls(source, target, 2 * shares[len(shares) * 99 // 100])
+
+    def most_words(self, lengths: Tensor) -> Tensor:
+        """Words after which translations of sentences of these lengths are cut."""
+        return (self.growth * lengths).long() + SPARE
 
     def to_lists(self) -> dict[str, list[str]]:
         """The words of each language in the order of their numbers, for JSON."""
@@ -50,25 +57,27 @@ class Words:
 
 @dataclasses.dataclass(frozen=True)
 class Sentences:
-    """Pairs of sentences as text and as numbers.
-
-    source, target: (sentence, word) int64, 0 after a sentence's end.
-    """
+    """Pairs of sentences as text and as numbers."""
 
     pairs: Sequence[Pair]
-    source: Tensor
-    target: Tensor
+    source: Ragged
+    target: Ragged
 
     @classmethod
     def of(cls, pairs: Sequence[Pair], words: Words) -> "Sentences":
         """The pairs in the numbers of these words."""
-        source = pad([[words.source.number(word) for word in pair.source.split()] for pair in pairs])
-        target = pad([[words.target.number(word) for word in pair.target.split()] for pair in pairs])
+        source = Ragged.of([[words.source.number(word) for word in pair.source.split()] for pair in pairs])
+        target = Ragged.of([[words.target.number(word) for word in pair.target.split()] for pair in pairs])
         return cls(pairs, source, target)
 
-    def rows(self, index: Tensor | slice) -> tuple[Tensor, Tensor]:
-        """Source and target of some of them, no longer than the longest among them."""
-        return _cut(self.source[index]), _cut(self.target[index])
+    def groups(self, index: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Source and target of some of them, (sentence, word) int64 with 0 after a sentence's end.
+
+        In groups of like length, so that one long sentence costs no more than its own; nearly always a single one.
+        """
+        longest = torch.maximum(self.source.lengths[index], self.target.lengths[index] + 1)
+        for group in like_lengths(longest, MOST):
+            yield self.source.padded(index[group]), self.target.padded(index[group])
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -147,8 +156,3 @@ def _from_files(config: TranslateConfig) -> tuple[list[Pair], list[Pair], list[P
 
 def _tell(remark: str) -> None:
     print(remark, file=sys.stderr)
-
-
-def _cut(ids: Tensor) -> Tensor:
-    """Without the columns that hold no word."""
-    return ids[:, : int(torch.count_nonzero(ids, 1).max())]

@@ -36,7 +36,7 @@ def keep_words(folder: RunFolder, data: TranslationData) -> None:
     words = data.words
     if folder.vocabulary.exists() and read_words(folder)[0].to_lists() != words.to_lists():
         raise UserError(f"{folder.path} was trained on other sentences than {data.name} now holds")
-    content = {"sentences": data.name, "max_words": words.max_words, **words.to_lists()}
+    content = {"sentences": data.name, "growth": words.growth, **words.to_lists()}
     write_whole(folder.vocabulary, json.dumps(content, indent=1) + "\n")
 
 
@@ -45,7 +45,9 @@ def read_words(folder: RunFolder) -> tuple[Words, str]:
     content = folder.read_json(folder.vocabulary, None)
     try:
         source, target = (Vocabulary.from_list(content[side]) for side in ("source", "target"))
-        return Words(source, target, int(content["max_words"])), str(content["sentences"])
+        # Runs of earlier versions have one limit for all.
+        growth = content["growth"] if "growth" in content else content["max_words"]
+        return Words(source, target, float(growth)), str(content["sentences"])
     except (KeyError, TypeError, ValueError):
         problem = "is missing" if content is None else "holds no words of a run on translation"
         raise UserError(f"{folder.vocabulary} {problem}") from None

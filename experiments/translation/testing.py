@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from experiments.looks import at_rest
+from experiments.ragged import Ragged, like_lengths
 from experiments.stories.tables import columns
-from experiments.translation.data import UNKNOWN_NUMBER, Sentences, Words
+from experiments.translation.data import MOST, UNKNOWN_NUMBER, Sentences, Words
 from memnet import EncoderDecoder, beam_search, greedy
 from memnet.decoding import Normalization
 from tasks.translation import Pair
@@ -21,7 +22,7 @@ INSTALL = "pip install -e '.[translation]'"
 # The row over all lengths.
 ALL = "all"
 # Of each length: the first translations whatever they are, and the first wrong ones.
-MOST, MOST_WRONG = 20, 20
+SHOWN, SHOWN_WRONG = 20, 20
 # Sentences at a time.
 _BATCH = 250
 
@@ -45,27 +46,31 @@ def measure(model: EncoderDecoder, sentences: Sentences) -> dict[str, float]:
     device = model.source_words.device
     loss, words, right = 0.0, 0, 0
     with at_rest(model):
-        for first in range(0, len(sentences), _BATCH):
-            source, target = sentences.rows(slice(first, first + _BATCH))
-            losses, counts, exact = sentence_losses(model, source.to(device), target.to(device))
-            loss, words, right = loss + float(losses.sum()), words + int(counts.sum()), right + int(exact.sum())
+        for index in torch.arange(len(sentences)).split(_BATCH):
+            for source, target in sentences.groups(index):
+                losses, counts, exact = sentence_losses(model, source.to(device), target.to(device))
+                loss, words, right = loss + float(losses.sum()), words + int(counts.sum()), right + int(exact.sum())
     return {"loss": loss / words, "error_percent": 100 * (1 - right / len(sentences))}
 
 
 def translations(
-    model: EncoderDecoder, source: Tensor, words: Words, *, beam: int = 1, normalization: Normalization = "none"
+    model: EncoderDecoder, source: Ragged, words: Words, *, beam: int = 1, normalization: Normalization = "none"
 ) -> list[str]:
-    """A translation of every sentence (sentence, word): the best that a beam search of this width finds."""
-    device, found = model.source_words.device, list[str]()
-    for part in source.split(_BATCH):
-        with torch.no_grad():
-            state = model.encode(part[:, : int(torch.count_nonzero(part, 1).max())].to(device))
-            if beam == 1:
-                best = greedy(model.step, state, max_words=words.max_words)
-            else:
-                best = beam_search(model.step, state, beam=beam, max_words=words.max_words, normalization=normalization)
-        found += [" ".join(words.target.words[word] for word in row if word) for row in best.words[:, 0].tolist()]
-    return found
+    """A translation of every sentence: the best that a beam search of this width finds."""
+    device, found = model.source_words.device, dict[int, str]()
+    for index in torch.arange(len(source.lengths)).split(_BATCH):
+        for group in like_lengths(source.lengths[index], MOST // beam):
+            rows = index[group]
+            limits = words.most_words(source.lengths[rows]).to(device)
+            with torch.no_grad():
+                state = model.encode(source.padded(rows).to(device))
+                if beam == 1:
+                    best = greedy(model.step, state, max_words=limits)
+                else:
+                    best = beam_search(model.step, state, beam=beam, max_words=limits, normalization=normalization)
+            for row, numbers in zip(rows.tolist(), best.words[:, 0].tolist(), strict=True):
+                found[row] = " ".join(words.target.words[word] for word in numbers if word)
+    return [found[row] for row in range(len(found))]
 
 
 def test_rows(pairs: Sequence[Pair], given: Sequence[str], beamed: Sequence[str], facts: Row) -> list[Row]:
@@ -132,7 +137,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def answer_rows(pairs: Sequence[Pair], given: Sequence[str], beamed: Sequence[str]) -> list[Row]:
-    """One row a translation, of each length the first MOST and of the rest the first MOST_WRONG wrong ones:
+    """One row a translation, of each length the first SHOWN and of the rest the first SHOWN_WRONG wrong ones:
 
     length, source, answer: of the source in words, the sentence and its translation.
     given, right:           the greedy translation, and whether it is right to the word.
@@ -142,7 +147,7 @@ def answer_rows(pairs: Sequence[Pair], given: Sequence[str], beamed: Sequence[st
     rows = []
     for pair, one, other in zip(pairs, given, beamed, strict=True):
         length, right = len(pair.source.split()), one == pair.target and other == pair.target
-        counts, most = (shown, MOST) if shown.get(length, 0) < MOST else (wrong, MOST_WRONG)
+        counts, most = (shown, SHOWN) if shown.get(length, 0) < SHOWN else (wrong, SHOWN_WRONG)
         if (counts is wrong and right) or counts.get(length, 0) == most:
             continue
         counts[length] = counts.get(length, 0) + 1

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from experiments.figures.snapshot import Panel
@@ -21,8 +22,8 @@ from memnet import EncoderDecoder, weighting_entropy
 
 SHOWN = {"train/loss": "loss", "train/error_percent": "train error %", "valid/error_percent": "valid error %"}
 
-# Validation sentences that a look is about, and of how many of them there is a picture.
-_WATCHED, _DRAWN = 32, 2
+# Validation sentences that a look is about, of how many of them there is a picture, and of how many words.
+_WATCHED, _DRAWN, _LINES = 32, 2, 60
 
 
 class TranslationTrainer(SolvingLoop[TranslateConfig, EncoderDecoder]):
@@ -56,17 +57,20 @@ class TranslationTrainer(SolvingLoop[TranslateConfig, EncoderDecoder]):
     def _train_step(self, progress: Progress) -> None:
         config = self.config
         index = torch.randint(len(self.data.train), (config.batch_size,), generator=self.generator)[self._rows]
-        source, target = (ids.to(self.device) for ids in self.data.train.rows(index))
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate
         self.optimizer.zero_grad(set_to_none=True)
-        losses, words, exact = sentence_losses(self.model, source, target)
-        # Of the whole batch, whose shares add up.
-        (losses.sum() / config.batch_size).backward()
+        own = [0.0, 0.0, 0.0]
+        for source, target in self.data.train.groups(index):
+            losses, words, exact = sentence_losses(self.model, source.to(self.device), target.to(self.device))
+            # Of the whole batch, whose parts and shares add up.
+            (losses.sum() / config.batch_size).backward()
+            parts = float(losses.detach().sum()), float(words.sum()), float((~exact).sum())
+            own = [one + other for one, other in zip(own, parts, strict=True)]
         gradients = [weight.grad for weight in self.model.parameters() if weight.grad is not None]
         if self.ranks.count > 1:
             self.ranks.add_up(gradients)
-        sums = self.ranks.sums([float(losses.detach().sum()), float(words.sum()), float((~exact).sum())], self.device)
+        sums = self.ranks.sums(own, self.device)
         self._note_gradients()
         norm = get_total_norm(gradients)
         if config.clip_norm is not None:
@@ -99,22 +103,29 @@ class TranslationTrainer(SolvingLoop[TranslateConfig, EncoderDecoder]):
 
     def _look(self) -> Look:
         """Where the words of validation sentences are read from; nothing without attention."""
-        model, words = self.model, self.data.words
-        source, target = (ids.to(self.device) for ids in self.data.valid.rows(slice(_WATCHED)))
-        with torch.no_grad():
-            attention = model.trace(source, target).attention
-        if attention is None:
-            return Look({}, [])
-        written = torch.nn.functional.pad(target > 0, (1, 0), value=True)
-        numbers = {"entropy/attention": float(weighting_entropy(attention[written]).mean())}
-        panels = []
-        for row in range(min(_DRAWN, len(source))):
-            names = [*(words.target.words[word] for word in target[row].tolist() if word), "(end)"]
-            read = int((source[row] > 0).sum())
-            told = " ".join(words.source.words[word] for word in source[row].tolist() if word)
-            values = attention[row, : len(names), :read].cpu().numpy()
+        valid, words = self.data.valid, self.data.words
+        entropies, panels = list[Tensor](), list[list[Panel]]()
+        for source, target in valid.groups(torch.arange(min(_WATCHED, len(valid)))):
+            attention = self._attention(source, target)
+            if attention is None:
+                return Look({}, [])
+            written = torch.nn.functional.pad(target > 0, (1, 0), value=True)
+            entropies.append(weighting_entropy(attention[written]))
+        for place in range(min(_DRAWN, len(valid))):
+            source, target = (rows.padded(torch.tensor([place])) for rows in (valid.source, valid.target))
+            attention = self._attention(source, target)
+            assert attention is not None
+            names = [*(words.target.words[word] for word in target[0].tolist()), "(end)"][:_LINES]
+            told = " ".join(words.source.words[word] for word in source[0, :_LINES].tolist())
+            values = attention[0, :_LINES, :_LINES].numpy()
             panels.append([Panel(f"{told} (where each word was read from)", values, names=names)])
-        return Look(numbers, panels)
+        return Look({"entropy/attention": float(torch.cat(entropies).mean())}, panels)
+
+    def _attention(self, source: Tensor, target: Tensor) -> Tensor | None:
+        """Where words of the target were read from, on the CPU."""
+        with torch.no_grad():
+            attention = self.model.trace(source.to(self.device), target.to(self.device)).attention
+        return None if attention is None else attention.cpu()
 
     def _validate(self, progress: Progress) -> dict[str, Any]:
         scores = self.ranks.agree(lambda: measure(self.model, self.data.valid))

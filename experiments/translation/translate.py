@@ -11,6 +11,7 @@ import tyro
 from experiments.command_line import parse
 from experiments.fields import check_least
 from experiments.files import UserError
+from experiments.ragged import Ragged
 from experiments.translation.data import UNKNOWN_NUMBER, Words
 from experiments.translation.loading import load_translation_run
 from experiments.translation.testing import translations
@@ -44,7 +45,7 @@ def translate(args: Sequence[str]) -> int:
     beam, normalization = options.beam or config.beam, options.beam_normalization or config.beam_normalization
 
     def translated(numbers: Sequence[int]) -> str:
-        return translations(model, torch.tensor([numbers]), words, beam=beam, normalization=normalization)[0]
+        return translations(model, Ragged.of([numbers]), words, beam=beam, normalization=normalization)[0]
 
     if options.sentences:
         for numbers in [_numbers(sentence, words) for sentence in options.sentences]:
