@@ -7,10 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
 
 from experiments.figures import MODELS, learning_curve_figure, memory_figure, save_figure
 from tests.figure_parts import episode, rows_of
@@ -42,8 +44,55 @@ def test_a_png_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         save_figure(figure, path)
     assert path.read_bytes() == data
     assert list(tmp_path.iterdir()) == [path]
-    with pytest.raises(ValueError, match=r"as \.png, not as 'curve\.pdf'"):
-        save_figure(figure, tmp_path / "curve.pdf")
+    with pytest.raises(ValueError, match=r"as \.png, \.pdf or \.svg, not as 'curve\.jpg'"):
+        save_figure(figure, tmp_path / "curve.jpg")
+
+
+def test_pdf_and_svg_hold_letters_not_outlines(tmp_path: Path) -> None:
+    figure = learning_curve_figure(rows_of([10.0, 1.0, 0.1]), title="a title of words")
+    for name in ("one.pdf", "two.pdf", "one.svg", "two.svg"):
+        save_figure(figure, tmp_path / name)
+    first, second = (tmp_path / "one.pdf").read_bytes(), (tmp_path / "two.pdf").read_bytes()
+    assert first == second
+    assert first.startswith(b"%PDF-")
+    assert first.endswith(b"%%EOF\n")
+    # A font of type 42 is embedded whole; one of type 3 would be drawings of its letters.
+    assert b"/FontFile2" in first
+    assert b"/Type3" not in first
+    text = (tmp_path / "one.svg").read_text()
+    assert text == (tmp_path / "two.svg").read_text()
+    assert "a title of words" in " ".join(ElementTree.fromstring(text).itertext())
+
+
+@pytest.mark.parametrize("ending", ["png", "pdf", "svg"])
+def test_any_name_can_be_a_title(ending: str, tmp_path: Path) -> None:
+    """Bytes that are no text, formulas, line ends and letters that no installed font has; warnings are errors here."""
+    title = "f\udcff.txt, a$b$.txt, $\\frac$ $, x\ny\t\x1b[31m, मीना 猫 \U0001f600 ξύ"
+    figure = learning_curve_figure(rows_of([10.0, 1.0, 0.1]), title=title)
+    figure.text(0, 0, title)
+    figure.axes[0].set_yticks([1], ["मीना 猫 $b$ $"])
+    save_figure(figure, tmp_path / f"titled.{ending}")
+    shown = [text.get_text() for text in figure.texts]
+    line = title.replace("\n", "\\n").replace("\t", "\\t").replace("\x1b", "\\x1b").replace("\udcff", "\\udcff")
+    assert shown[0] == line
+    assert shown[1] == shown[0].replace("\\n", "\n")
+    if ending == "svg":
+        assert "a$b$.txt, $\\frac$ $" in (tmp_path / "titled.svg").read_text()
+
+
+def test_letters_of_other_scripts_come_from_fonts_that_have_them(tmp_path: Path) -> None:
+    # Among the fonts that matplotlib brings along, only some for formulas have this one.
+    figure = learning_curve_figure(rows_of([10.0, 1.0]), title="a \u20d2 b")
+    axes = figure.axes[0]
+    axes.set_xticks([0.1], ["\u20d2"])
+    save_figure(figure, tmp_path / "mixed.png")
+    for text in (figure.texts[0], axes.get_xticklabels()[0]):
+        family = text.get_fontfamily()
+        assert family[0] == "DejaVu Sans"
+        assert any(0x20D2 in get_font(findfont(name)).get_charmap() for name in family[1:])
+    plain = learning_curve_figure(rows_of([10.0, 1.0]), title="a b")
+    save_figure(plain, tmp_path / "plain.png")
+    assert plain.texts[0].get_fontfamily() == ["DejaVu Sans"]
 
 
 def run_python(code: str) -> None:

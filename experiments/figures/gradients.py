@@ -22,6 +22,7 @@ from experiments.figures.style import (
     Measure,
     Rows,
     add_axes,
+    decade,
     error_scale,
     new_figure,
     numbered_log_scale,
@@ -188,11 +189,12 @@ def _draw_panel(axes: Axes, panel: LagPanel) -> None:
 
 def _decades(axes: Axes, values: Sequence[float]) -> None:
     """A logarithmic vertical axis of whole decades that holds what is finite and positive."""
-    from matplotlib.ticker import NullFormatter
+    from matplotlib.ticker import FuncFormatter, NullFormatter
 
     logs = [math.log10(value) for value in values if 0 < value < math.inf] or [0.0]
     axes.set_yscale("log")
     axes.set_ylim(10.0 ** math.floor(min(logs)), 10.0 ** (math.floor(max(logs)) + 1))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: decade(value)))
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
@@ -202,5 +204,5 @@ def _powers_of_ten(axes: Axes) -> None:
 
     axes.set_ylim(_LOWEST, _HIGHEST)
     axes.yaxis.set_major_locator(FixedLocator(np.arange(_LOWEST, _HIGHEST + 1, 5).tolist()))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"$10^{{{value:.0f}}}$" if value else "1"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: decade(10.0**value)))
     axes.grid(True, axis="y")

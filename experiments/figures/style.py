@@ -1,17 +1,19 @@
-"""The look that all figures share, and the PNG files they end as."""
+"""The look that all figures share, and the files they end as."""
 
 from __future__ import annotations
 
 import io
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.figures.letters import FONT, in_one_line, make_legible
 from experiments.files import UserError, write_whole
 
 if TYPE_CHECKING:
@@ -22,6 +24,13 @@ Array: TypeAlias = NDArray[Any]
 Curves: TypeAlias = Mapping[str, Sequence[tuple[float, float]]]
 Rows: TypeAlias = Sequence[Mapping[str, Any]]
 
+Format: TypeAlias = Literal["png", "pdf", "svg"]
+# Without the time and the version, which would make the same figure another file.
+_UNDATED: dict[str, dict[str, str | None]] = {
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "svg": {"Date": None, "Creator": None},
+}
 WIDTH, DPI = 1200, 150  # pixels, pixels an inch
 
 
@@ -56,6 +65,13 @@ MODELS = {
 }
 
 STYLE = {
+    # Names of files and words of texts are no formulas.
+    "text.parse_math": False,
+    "font.family": FONT,
+    # Letters stay letters: fonts whole within a PDF, words as words in an SVG.
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "memnet",
     "font.size": 8.5,
     "axes.titlesize": 9,
     "axes.labelsize": 8.5,
@@ -83,15 +99,17 @@ STYLE = {
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write the figure as PNG, all of it or nothing; the folder must exist.
+    """Write the figure as PNG, PDF or SVG, as its name ends, all of it or nothing; the folder must exist.
 
-    ValueError for a name that does not end in .png, OSError where the file cannot be written.
+    The same figure gives the same file. ValueError for another ending, OSError where the file cannot be written.
     """
-    if Path(path).suffix.lower() != ".png":
-        raise ValueError(f"a figure is saved as .png, not as {Path(path).name!r}")
+    ending = Path(path).suffix.lower().removeprefix(".")
+    if ending not in get_args(Format):
+        raise ValueError(f"a figure is saved as .png, .pdf or .svg, not as {Path(path).name!r}")
     picture = io.BytesIO()
     with styled():
-        figure.savefig(picture, format="png", metadata={"Software": None})
+        make_legible(figure)
+        figure.savefig(picture, format=ending, metadata=_UNDATED[ending])
     write_whole(path, picture.getvalue())
 
 
@@ -102,7 +120,9 @@ def styled() -> Iterator[None]:
         from matplotlib import style
     except ImportError:
         raise UserError("figures need matplotlib: pip install matplotlib") from None
-    with style.context(STYLE, after_reset=True):
+    with style.context(STYLE, after_reset=True), warnings.catch_warnings():
+        # What no installed font has is a box.
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         yield
 
 
@@ -111,7 +131,7 @@ def new_figure(height: float, title: str, left: float) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI)
-    figure.text(left / WIDTH, 1 - 26 / height, title, fontsize=11, fontweight="bold", va="center")
+    figure.text(left / WIDTH, 1 - 26 / height, in_one_line(title), fontsize=11, fontweight="bold", va="center")
     return figure
 
 
@@ -152,7 +172,7 @@ def error_scale(axes: Axes, values: Array, finest: int = -5) -> None:
     axes.set_yscale("symlog", linthresh=start, linscale=0.5)
     every = -(-(most - least) // 8)
     axes.yaxis.set_major_locator(FixedLocator([0, *(10.0**k for k in range(least, most + 1, every))]))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _decade(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: decade(value)))
     axes.yaxis.set_minor_locator(NullLocator())
     below = len(positive) < len(finite) or low < start
     axes.set_ylim(-0.15 * start if below else start, 1.4 * end)
@@ -177,9 +197,9 @@ def numbered_log_scale(axes: Axes, values: Sequence[float], ends: tuple[float, f
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def _decade(value: float) -> str:
-    """A power of ten or zero in digits, small ones as 10 to the power."""
+def decade(value: float) -> str:
+    """A power of ten or zero in digits, small and large ones as 10 to the power."""
     power = round(math.log10(value)) if value > 0 else 0
-    if power < -3:
+    if not -4 < power < 7:
         return "10" + str(power).translate(str.maketrans("-0123456789", "\N{SUPERSCRIPT MINUS}⁰¹²³⁴⁵⁶⁷⁸⁹"))
     return f"{value:,.{max(0, -power)}f}"
