@@ -30,12 +30,14 @@ from typing import Any
 import torch
 
 from experiments.config import Config, from_yaml, to_yaml
-from experiments.files import UserError, write_whole
+from experiments.files import UserError, is_part, remove_parts, write_whole
 
 RUNS = Path("runs")
 COMMIT = "MEMNET_COMMIT"
 # Who only looks whether a run is locked holds it for a moment.
 _LOCK_TRIES = 6
+# Beside figures/ what is there before the first checkpoint.
+_MADE_FIRST = ("config.yaml", "vocabulary.json")
 
 
 class RunFolder:
@@ -45,25 +47,30 @@ class RunFolder:
         """UserError if there is no run at `path`."""
         self.path = Path(path)
         if not self.config.is_file():
-            raise UserError(f"{self.path} is no run folder: there is no config.yaml in it")
+            killed = self.path.is_dir() and any(self.path.iterdir()) and half_made(self.path)
+            again = "; it was killed while it was made: begin it again" if killed else ""
+            raise UserError(f"{self.path} is no run folder: there is no config.yaml in it{again}")
 
     @classmethod
     def create(cls, config: Config) -> "RunFolder":
         """Make the folder of a new run: config.out, or the first free name under runs/.
 
-        UserError if it cannot be written or holds a run already.
+        What a process that was killed while it made a run has left there is made anew. UserError if the folder cannot
+        be written or holds anything else.
         """
         base = f"{config.label}-s{config.seed}"
         path = Path(config.out) if config.out is not None else claim(RUNS / base)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            if any(one.name != ".lock" for one in path.iterdir()):
-                holds = "holds a run already" if (path / "config.yaml").exists() else "is not empty"
-                raise UserError(f"{path} {holds}: choose another --out, or continue a run with --resume")
-            (path / "figures").mkdir()
-            write_whole(path / "config.yaml", to_yaml(config))
+            _check_free(path)
+            with _held(path):
+                _check_free(path)  # by now another process may have made a run here
+                for name in _MADE_FIRST:
+                    (path / name).unlink(missing_ok=True)
+                (path / "figures").mkdir(exist_ok=True)
+                write_whole(path / "config.yaml", to_yaml(config))
         except FileExistsError:
-            raise UserError(f"{path} is in use by another run, or a file: choose another --out") from None
+            raise UserError(f"{path} is a file: choose another --out") from None
         except OSError as error:
             raise UserError(f"cannot write the run folder {path}: {error.strerror}") from None
         return cls(path)
@@ -152,19 +159,31 @@ class RunFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for one process; UserError where another holds it. The system frees it on any death."""
-        with (self.path / ".lock").open("w") as file:
-            tries = 0
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    tries += 1
-                    if tries > _LOCK_TRIES:
-                        raise UserError(f"{self.path} is in use by another process") from None
-                    time.sleep(0.05)
+        """Hold the folder for one process; UserError where another holds it. The system frees it on any death.
+
+        Files of which processes that were killed have written a part are removed.
+        """
+        with _held(self.path):
+            for place in (self.path, self.figures, self.figures / "training"):
+                remove_parts(place)
             yield
+
+
+@contextlib.contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """Hold a run's folder alone; UserError where another process holds it."""
+    with (path / ".lock").open("w") as file:
+        tries = 0
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                tries += 1
+                if tries > _LOCK_TRIES:
+                    raise UserError(f"{path} is in use by another process") from None
+                time.sleep(0.05)
+        yield
 
 
 def is_locked(path: Path) -> bool:
@@ -179,13 +198,20 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-def clear(path: Path) -> None:
-    """Remove what a process that was killed while it made a run folder has left there."""
-    if path.is_dir() and not (path / "config.yaml").exists():
-        for part in path.glob(".*.part"):
-            part.unlink()
-        with contextlib.suppress(FileNotFoundError):
-            (path / "figures").rmdir()
+def half_made(path: Path) -> bool:
+    """Whether a folder holds only what a process leaves that is killed while it makes a run: no step of a training."""
+    names = {one.name for one in path.iterdir() if not is_part(one)} - {".lock"}
+    if "figures" not in names:
+        return not names
+    figures = path / "figures"
+    return names <= {"figures", *_MADE_FIRST} and figures.is_dir() and not any(figures.iterdir())
+
+
+def _check_free(path: Path) -> None:
+    """UserError for a folder in which no run can be made."""
+    if not half_made(path):
+        holds = "holds a run already" if (path / "config.yaml").exists() else "is not empty"
+        raise UserError(f"{path} {holds}: choose another --out, or continue a run with --resume")
 
 
 def versions() -> dict[str, str]:

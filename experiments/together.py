@@ -22,12 +22,12 @@ import torch
 
 from experiments.command_line import parse_train
 from experiments.config import Config, TrainConfig
-from experiments.files import UserError, write_whole
+from experiments.files import UserError, remove_parts, write_whole
 from experiments.loop import Stopped, handling_signals
 from experiments.models import make_model, make_task
 from experiments.parallel import ranks
 from experiments.processes import Job, experiments_command, last_line, room_for, run_jobs
-from experiments.run_folder import RUNS, RunFolder, claim, clear
+from experiments.run_folder import RUNS, RunFolder, claim
 from experiments.running import prepare, stop_at_once
 from experiments.stacked import gain, train_stacked
 from experiments.stories.config import StoryConfig
@@ -90,6 +90,7 @@ def train_seeds(config: Config, args: Sequence[str]) -> int:
     way = choose_way(config, config.seeds)
     path = Path(config.out) if config.out is not None else claim(RUNS / f"{config.label}-seeds")
     path.mkdir(parents=True, exist_ok=True)
+    remove_parts(path)
     if any(path.iterdir()):
         raise UserError(f"{path} is not empty: choose another --out, or continue with --resume")
     seeds = list(range(config.seed, config.seed + config.seeds))
@@ -134,8 +135,6 @@ def _train(
     config: that of any of its runs. way: see choose_way; None where no seed is left.
     more:   arguments of `train` that were not given before.
     """
-    for seed in seeds:
-        clear(group.folder(seed))
     failed: set[int] = set()
     try:
         if way is not None:

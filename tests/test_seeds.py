@@ -261,15 +261,6 @@ def test_what_cannot_be_stacked_is_refused(options: dict[str, Any]) -> None:
         choose_way(TrainConfig(task="copy", together="stacked", **options), 2)
 
 
-def test_what_is_left_of_a_run_that_was_being_made_is_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "group.json").write_text(json.dumps({"args": ["copy", *TINY], "seeds": [0, 1]}))
-    (tmp_path / "s1" / "figures").mkdir(parents=True)
-    (tmp_path / "s1" / ".config.yaml.1234.part").write_text("task: co")
-    monkeypatch.setattr(together, "run_jobs", lambda jobs, at_once, tell: None)
-    assert main(["train", "--resume", str(tmp_path), "--together", "processes"]) == 0
-    assert list((tmp_path / "s1").iterdir()) == []
-
-
 def test_a_group_that_cannot_be_resumed(tmp_path: Path, capsys: Capture) -> None:
     group = tmp_path / "group"
     group.mkdir()

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from experiments.config import from_yaml
 from experiments.fields import option
-from experiments.files import UserError, write_whole
-from experiments.run_folder import is_locked
+from experiments.files import UserError, is_part, remove_parts, write_whole
+from experiments.run_folder import half_made, is_locked
 from experiments.suite.jobs import SuiteJob
 
 RECORD = "suite.json"
@@ -89,6 +89,7 @@ class SuiteFolder:
                 except BlockingIOError:
                     part = "" if shard is None else f" with --shard {shard[0]}/{shard[1]}, or without a shard"
                     raise UserError(f"a suite is running in {self.path} already{part}") from None
+            remove_parts(self.path)
             yield
 
     def _recorded(self) -> dict[str, list[str]] | None:
@@ -124,11 +125,9 @@ class SuiteFolder:
         if not path.is_dir():
             raise UserError(f"{path} is a file where a run folder belongs: move it away")
         if not self.begun(job):
-            foreign = [
-                one.name for one in path.iterdir() if one.name not in (".lock", "figures") and one.suffix != ".part"
-            ]
-            if foreign:
-                raise UserError(f"{path} is no run folder, there is {min(foreign)} in it: move it away")
+            if not half_made(path):
+                foreign = min(one.name for one in path.iterdir() if not _own_trace(one))
+                raise UserError(f"{path} is no run folder, there is {foreign} in it: move it away")
             return
         saved, expected = from_yaml(path / "config.yaml").saved(), job.config.saved()
         for field in expected:
@@ -139,7 +138,7 @@ class SuiteFolder:
 
 def _own_trace(path: Path) -> bool:
     """Whether a file is a lock, or the half of a record that a killed process has left."""
-    return path.name.startswith((".lock", f".{RECORD}."))
+    return path.name.startswith(".lock") or is_part(path)
 
 
 def _locks(shard: tuple[int, int] | None) -> list[tuple[str, int]]:

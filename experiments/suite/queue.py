@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from experiments.processes import TOO_LONG, Job, experiments_command, last_line
-from experiments.run_folder import clear
 from experiments.suite.folder import SuiteFolder
 from experiments.suite.jobs import SuiteJob
 from experiments.suite.outcome import read_outcome
@@ -60,7 +59,6 @@ class SuiteQueue:
             elif self.folder.done(job):
                 self._tell(f"{job.name}: {read_outcome(self.folder.run(job))}, by another process")
             else:
-                clear(self.folder.run(job))
                 return Job(job.name, self.command(job), self.folder.log(job))
         return None
 

@@ -1,0 +1,144 @@
+"""A process may die at any moment: what it leaves is begun again or gone on with, and nothing else is touched."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments.__main__ import main
+from experiments.files import write_whole
+from experiments.loop import TrainingLoop
+from experiments.run_folder import RunFolder
+from tests import story_runs, test_training
+from tests.running import TINY
+
+Capture = pytest.CaptureFixture[str]
+KINDS = {"copy": test_training.train, "babi": story_runs.train}
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+_CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate")
+
+
+class Killed(BaseException):
+    """The process is dead."""
+
+
+class Begun(BaseException):
+    """The training begins."""
+
+
+class Death:
+    """Comes after so many changes of files below a folder; from then on there can be no more."""
+
+    def __init__(self) -> None:
+        self.place, self.changes = "", 0
+        sys.addaudithook(self._see)
+
+    @contextmanager
+    def after(self, changes: int, place: Path) -> Iterator[None]:
+        self.place, self.changes = str(place), changes
+        try:
+            yield
+        finally:
+            self.place = ""
+
+    def _see(self, event: str, args: tuple[Any, ...]) -> None:
+        changes = event in _CHANGES or (event == "open" and isinstance(args[2], int) and args[2] & _WRITING)
+        if self.place and changes and str(args[0]).startswith(self.place):
+            self.changes -= 1
+            if self.changes < 0:
+                raise Killed
+
+
+DEATH = Death()
+
+
+@pytest.fixture
+def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def begin(*args: object) -> None:
+        raise Begun
+
+    monkeypatch.setattr(TrainingLoop, "train", begin)
+
+
+@pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize("train", KINDS.values(), ids=KINDS)
+def test_killed_while_its_folder_is_made_a_run_is_begun_again(
+    train: Callable[[Path], int], tmp_path: Path, capsys: Capture
+) -> None:
+    whole = tmp_path / "whole"
+    with pytest.raises(Begun):
+        train(whole)
+    for changes in range(100):
+        run = tmp_path / str(changes)
+        try:
+            with DEATH.after(changes, run):
+                train(run)
+        except Killed:
+            pass
+        except Begun:
+            break
+        made = (run / "checkpoint.safetensors").exists()
+        if made:
+            assert train(run) == 2
+            assert "continue a run with --resume" in capsys.readouterr().err
+        with pytest.raises(Begun):
+            main(["train", "--resume", str(run)]) if made else train(run)
+        assert {path.name for path in run.iterdir()} == {path.name for path in whole.iterdir()}, changes
+    assert changes > 8
+
+
+@pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize("left", [[], ["figures"], ["figures", "config.yaml"]], ids=str)
+def test_only_a_half_made_run_is_made_anew(left: list[str], tmp_path: Path, capsys: Capture) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / ".lock").touch()
+    (run / ".config.yaml.0123abcd.part").write_text("task: co")
+    for name in left:
+        (run / name).mkdir() if name == "figures" else (run / name).write_text("task: copy\n")
+    for foreign in ("notes", "figures/mine.png", ".hidden", "metrics.jsonl", ".book.part"):
+        path = run / foreign
+        if path.parent.exists():
+            path.write_text("mine")
+            assert test_training.train(run) == 2
+            assert "choose another --out" in capsys.readouterr().err
+            assert path.read_text() == "mine"
+            path.unlink()
+    if "config.yaml" not in left:
+        assert main(["train", "--resume", str(run)]) == 2
+        assert "killed while it was made: begin it again" in capsys.readouterr().err
+    with pytest.raises(Begun):
+        test_training.train(run)
+    assert not list(run.glob(".*.part"))
+    lone = tmp_path / "lone"
+    lone.mkdir()
+    (lone / "config.yaml").write_text("task: copy\n")
+    assert main(["train", "--config", str(lone / "config.yaml"), *TINY, "--out", str(lone)]) == 2
+    assert (lone / "config.yaml").read_text() == "task: copy\n"
+
+
+def test_halves_of_files_go_when_their_writer_is_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.yaml").write_text("task: copy\n")
+    (tmp_path / "figures" / "training").mkdir(parents=True)
+    dead = [tmp_path / ".a.01234567.part", tmp_path / "figures" / "training" / ".b.png.89abcdef.part"]
+    for path in dead:
+        path.write_text("half")
+    replace = os.replace
+
+    def meanwhile(source: Path, target: Path) -> None:
+        with RunFolder(tmp_path).locked():
+            assert source.exists()
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", meanwhile)
+    write_whole(tmp_path / "c", "whole")
+    assert not any(path.exists() for path in dead)
+    assert {path.name for path in tmp_path.iterdir()} == {"config.yaml", "figures", ".lock", "c"}
+    monkeypatch.undo()
+    (tmp_path / ".c.01234567.part").write_text("half")
+    write_whole(tmp_path / "c", "whole")
+    assert not list(tmp_path.glob(".*.part"))
