@@ -102,21 +102,21 @@ def evaluate(args: Sequence[str]) -> int:
     _check_length(options.length)
     prepare(options.device, options.threads)
     folder = RunFolder(options.run)
-    config, task, model = load_run(options.run, options.device)
-    model.backend = options.backend
-    rows = _tests(
-        model,
-        task,
-        options.length or task.lengths_to_test(training_lengths(config, task)[1]),
-        sequences=options.sequences,
-        seed=options.seed,
-        num_slots=options.num_slots,
-        repeats=options.repeats,
-        batch_size=options.batch_size,
-    )
-    print(backend_line(model), file=sys.stderr)
-    print(table(task, rows))
-    with folder.locked():
+    with folder.locked(shared=True):
+        config, task, model = load_run(options.run, options.device)
+        model.backend = options.backend
+        rows = _tests(
+            model,
+            task,
+            options.length or task.lengths_to_test(training_lengths(config, task)[1]),
+            sequences=options.sequences,
+            seed=options.seed,
+            num_slots=options.num_slots,
+            repeats=options.repeats,
+            batch_size=options.batch_size,
+        )
+        print(backend_line(model), file=sys.stderr)
+        print(table(task, rows))
         folder.keep_tests(rows, same_test, "sequences")
     return 0
 

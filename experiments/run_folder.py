@@ -151,32 +151,35 @@ class RunFolder:
         same_test: what tells the tests apart, and puts them in order.
         """
         merged: dict[tuple[Any, ...], dict[str, Any]] = {}
-        for row in [*self.read_json(self.evaluation, []), *rows]:
-            test = same_test(row)
-            if row[count] >= merged.get(test, row)[count]:
-                merged[test] = row
-        write_whole(self.evaluation, json.dumps([merged[test] for test in sorted(merged)], indent=1) + "\n")
+        with self.config.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # several tests at once wait for one another
+            for row in [*self.read_json(self.evaluation, []), *rows]:
+                test = same_test(row)
+                if row[count] >= merged.get(test, row)[count]:
+                    merged[test] = row
+            write_whole(self.evaluation, json.dumps([merged[test] for test in sorted(merged)], indent=1) + "\n")
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, *, shared: bool = False) -> Iterator[None]:
         """Hold the folder for one process; UserError where another holds it. The system frees it on any death.
 
         Files of which processes that were killed have written a part are removed.
+        shared: hold it beside others that share it, and leave everything to `keep_tests`.
         """
-        with _held(self.path):
-            for place in (self.path, self.figures, self.figures / "training"):
+        with _held(self.path, shared=shared):
+            for place in () if shared else (self.path, self.figures, self.figures / "training"):
                 remove_parts(place)
             yield
 
 
 @contextlib.contextmanager
-def _held(path: Path) -> Iterator[None]:
-    """Hold a run's folder alone; UserError where another process holds it."""
+def _held(path: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold a run's folder; UserError where another process holds it otherwise."""
     with (path / ".lock").open("w") as file:
         tries = 0
         while True:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
                 tries += 1

@@ -17,6 +17,7 @@ from experiments.__main__ import main
 from experiments.config import TrainConfig, from_yaml, to_yaml
 from experiments.models import make_model, make_task
 from experiments.recipes import recipe, recipe_names, task_of
+from experiments.run_folder import RunFolder
 from memnet import NTM
 from tests.running import ROOT, TINY, command
 
@@ -286,7 +287,8 @@ def test_a_folder_in_use_by_another_process(run: Path, capsys: Capture) -> None:
     )
     holder.stdout.readline()
     try:
-        assert "in use by another process" in refused(capsys, "train", "--resume", run)
+        for args in (["train", "--resume"], ["evaluate", "--sequences", "10000000"]):  # at once, not after its tests
+            assert "in use by another process" in refused(capsys, *args, run)
     finally:
         holder.communicate(b"\n")
 
@@ -305,6 +307,12 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path) -> None:
     again = command("evaluate", whole, "--length", "3", "--sequences", "2")
     assert again.returncode == 0, again.stderr
     assert not list(whole.glob(".*.part"))
+
+
+def test_runs_are_tested_by_several_at_once_and_not_trained_meanwhile(run: Path, capsys: Capture) -> None:
+    with RunFolder(run).locked(shared=True):
+        assert main(["evaluate", str(run), "--length", "2", "--sequences", "2"]) == 0
+        assert "in use by another process" in refused(capsys, "train", "--resume", run)
 
 
 def test_evaluate_prints_and_keeps_its_table(run: Path, capsys: Capture) -> None:

@@ -86,10 +86,10 @@ def evaluate(args: Sequence[str]) -> int:
     check_least(options, 0, "seed")
     prepare(options.device, options.threads)
     folder = RunFolder(options.run)
-    config, world, model = load_caption_run(options.run, options.device)
-    rows, _ = _tests(model, world, options.scenes or config.test_scenes, options.seed)
-    print(table(rows))
-    with folder.locked():
+    with folder.locked(shared=True):
+        config, world, model = load_caption_run(options.run, options.device)
+        rows, _ = _tests(model, world, options.scenes or config.test_scenes, options.seed)
+        print(table(rows))
         folder.keep_tests(rows, same_test, "scenes")
     return 0
 

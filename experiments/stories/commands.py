@@ -111,18 +111,18 @@ def evaluate(args: Sequence[str]) -> int:
     check_least(options, 1, "questions", "threads")
     prepare(options.device, options.threads)
     folder = RunFolder(options.run)
-    trained = dataclasses.replace(read_story_config(folder), device=options.device, backend=options.backend)
-    trained.check()
-    vocabulary, sizes, trained_on = read_vocabulary(folder)
-    config = _tested(trained, options)
-    tested_on, tests = load_tests(config, vocabulary, options.length)
-    stacked = load_stacked(folder, trained, sizes).to(options.device)
-    selection = folder.read_json(folder.result, {}).get("selection")
-    if selection is None:
-        selection = _select(score_restarts(stacked, trained, load_data(trained)), trained)
-    rows = test_rows(stacked, config, trained_on, tested_on, tests)
-    print(_told(rows, selection, trained))
-    with folder.locked():
+    with folder.locked(shared=True):
+        trained = dataclasses.replace(read_story_config(folder), device=options.device, backend=options.backend)
+        trained.check()
+        vocabulary, sizes, trained_on = read_vocabulary(folder)
+        config = _tested(trained, options)
+        tested_on, tests = load_tests(config, vocabulary, options.length)
+        stacked = load_stacked(folder, trained, sizes).to(options.device)
+        selection = folder.read_json(folder.result, {}).get("selection")
+        if selection is None:
+            selection = _select(score_restarts(stacked, trained, load_data(trained)), trained)
+        rows = test_rows(stacked, config, trained_on, tested_on, tests)
+        print(_told(rows, selection, trained))
         folder.keep_tests(rows, same_test, "questions")
     return 0
 

@@ -93,20 +93,20 @@ def evaluate(args: Sequence[str]) -> int:
     check_least(options, 1, "threads")
     prepare(options.device, options.threads)
     folder = RunFolder(options.run)
-    config, known, model = load_text_run(options.run, options.device)
-    try:
-        model.backend = options.backend
-    except ValueError as error:
-        raise UserError(f"--backend {options.backend}: {error}") from None
-    if options.text is None:
-        rows = _tests(model, _own_text(folder, config, known))
-    else:
-        text = read_text(options.text)
-        if len(text) < 2:
-            raise UserError(f"{options.text} holds one character; a test needs at least two")
-        rows = [_test(model, known.alphabet.encode(text, options.text), options.text, "all")]
-    print(table(rows))
-    with folder.locked():
+    with folder.locked(shared=True):
+        config, known, model = load_text_run(options.run, options.device)
+        try:
+            model.backend = options.backend
+        except ValueError as error:
+            raise UserError(f"--backend {options.backend}: {error}") from None
+        if options.text is None:
+            rows = _tests(model, _own_text(folder, config, known))
+        else:
+            text = read_text(options.text)
+            if len(text) < 2:
+                raise UserError(f"{options.text} holds one character; a test needs at least two")
+            rows = [_test(model, known.alphabet.encode(text, options.text), options.text, "all")]
+        print(table(rows))
         folder.keep_tests(rows, same_test, "characters")
     return 0
 

@@ -98,20 +98,20 @@ def evaluate(args: Sequence[str]) -> int:
     check_least(options, 1, "beam", "sentences", "threads")
     prepare(options.device, options.threads)
     folder = RunFolder(options.run)
-    config, words, model = load_translation_run(options.run)
-    if options.length and config.own_files:
-        raise UserError(f"--length {options.length[0]} is for the invented languages, not for your own files")
-    data = load_data(config)
-    keep_words(folder, data)
-    sentences, name = data.test, data.name
-    if options.length:
-        sentences, name = more_tests(config, data, options.length, options.sentences), f"{name}, more"
-    given: dict[str, Any] = {"beam": options.beam, "beam_normalization": options.beam_normalization}
-    tested = dataclasses.replace(config, **{key: value for key, value in given.items() if value is not None})
-    rows, _ = _tests(model.to(options.device), sentences, words, tested, name)
-    print(table(rows))
-    tell_missing_bleu(rows)
-    with folder.locked():
+    with folder.locked(shared=True):
+        config, words, model = load_translation_run(options.run)
+        if options.length and config.own_files:
+            raise UserError(f"--length {options.length[0]} is for the invented languages, not for your own files")
+        data = load_data(config)
+        keep_words(folder, data)
+        sentences, name = data.test, data.name
+        if options.length:
+            sentences, name = more_tests(config, data, options.length, options.sentences), f"{name}, more"
+        given: dict[str, Any] = {"beam": options.beam, "beam_normalization": options.beam_normalization}
+        tested = dataclasses.replace(config, **{key: value for key, value in given.items() if value is not None})
+        rows, _ = _tests(model.to(options.device), sentences, words, tested, name)
+        print(table(rows))
+        tell_missing_bleu(rows)
         folder.keep_tests(rows, same_test, "sequences")
     return 0
 
