@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from memnet.attention import dot_scores
 from memnet.cells import State, make_controller
-from memnet.checks import check_choice, check_sizes
+from memnet.checks import Described, check_choice, check_lengths, check_sizes, check_tensor, values_known
 from memnet.encoder_decoder import RecurrentName
 from memnet.memory import read_memory
 from memnet.sequence import map_state, state_tensors, unroll
@@ -45,7 +45,7 @@ class CaptionTrace(NamedTuple):
     attention: Tensor | None
 
 
-class PictureEncoder(nn.Module):
+class PictureEncoder(Described):
     """A small convolutional network: layers of 3 x 3 filters, the first of which halve both sides.
 
         a = relu(norm(conv(... relu(norm(conv(4 (x - mean x)))) ...)))
@@ -89,7 +89,7 @@ class PictureEncoder(nn.Module):
         return rearrange(features, "picture channel height width -> picture (height width) channel")
 
 
-class Captioner(nn.Module):
+class Captioner(Described):
     """A caption of a picture, word by word: the picture sets the first state of a recurrent decoder.
 
         v = relu(layer norm(W [a_1 .. a_n] + b))           s_0 = tanh(W' v + b')
@@ -246,6 +246,7 @@ class Captioner(nn.Module):
     def _check(self, images: Tensor, lengths: Tensor | None) -> None:
         size, weight = self.encoder.size, self.words
         expected = f"(batch, {'frame, ' if self.film else ''}{_COLOURS}, {size}, {size})"
+        check_tensor("images", images, expected)
         right = images.dim() == (5 if self.film else 4) and images.shape[-3:] == (_COLOURS, size, size)
         if not right or 0 in images.shape:
             raise ValueError(f"images must be {expected}, not {tuple(images.shape)}")
@@ -257,19 +258,16 @@ class Captioner(nn.Module):
             return
         if not self.film:
             raise ValueError("lengths are for films, and this model is for pictures")
-        if lengths.shape != images.shape[:1] or lengths.dtype != torch.int64 or lengths.device != images.device:
-            raise ValueError(
-                f"lengths must be int64 ({len(images)},) on {images.device}, "
-                f"not {lengths.dtype} {tuple(lengths.shape)} on {lengths.device}"
-            )
-        if int(lengths.min()) < 1 or int(lengths.max()) > images.size(1):
-            raise ValueError(f"lengths must be 1..{images.size(1)}, not {int(lengths.min())}..{int(lengths.max())}")
+        check_lengths("lengths", lengths, images, images.size(1), least=1)
 
     def _check_captions(self, captions: Tensor, rows: int) -> None:
+        check_tensor("captions", captions, "of int64 (batch, time)")
         if captions.dim() != 2 or captions.dtype != torch.int64 or len(captions) != rows:
             raise ValueError(f"captions must be int64 ({rows}, time), not {captions.dtype} {tuple(captions.shape)}")
         if captions.device != self.words.device:
             raise ValueError(f"captions are on {captions.device}, the model on {self.words.device}")
+        if not values_known():
+            return
         if captions.size(1) and not 0 <= int(captions.min()) <= int(captions.max()) < self.vocab_size:
             raise ValueError(
                 f"captions must hold ids 0..{self.vocab_size - 1}, not {int(captions.min())}..{int(captions.max())}"

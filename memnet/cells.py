@@ -1,7 +1,8 @@
 """Recurrent cells: the controllers that every model shares, and the recurrent baselines.
 
 A cell is one step, split where speed wants it: `project` holds what depends on the input alone (computed
-for all time steps at once by a sequence), `step` the rest. `forward` is both, for one step at a time.
+for all time steps at once by a sequence), `step` the rest. `forward` is both, for one step at a time, and calls the
+cells within it as modules, so that their hooks run.
 """
 
 import math
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet.checks import check_choice
+from memnet.checks import Described, check_choice
 
 State: TypeAlias = Any
 """A nested NamedTuple (or tuple) of tensors, batch first; goes in and comes out of every step."""
@@ -53,7 +54,7 @@ class GRUGates(NamedTuple):
     update: Tensor
 
 
-class Cell(nn.Module):
+class Cell(Described):
     """One step of a recurrent network.
 
     input_size, output_size: features of one step's input and output.
@@ -160,7 +161,10 @@ class _LayerCell(Cell):
 
 
 class FeedForwardCell(_LayerCell):
-    """A layer without memory, h = tanh(W x + b): the feed-forward controller."""
+    """A layer without memory, h = tanh(W x + b): the feed-forward controller.
+
+    input_size, hidden_size: features.
+    """
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size, gates=1, recurrent=False)
@@ -179,6 +183,7 @@ class RNNCell(_LayerCell):
     recurrent_init: "identity", that of Le et al. 2015 (arXiv 1504.00941; with "relu" their IRNN): U = I, b = c = 0,
                     W ~ N(0, 0.001^2); "uniform", that of torch.nn's cells; "default": "identity" for "relu", "uniform"
                     for "tanh".
+    Others: see LSTMCell.
     Raises ValueError for any other value.
     """
 
@@ -234,6 +239,9 @@ class LSTMCell(_LayerCell):
         i, f, g, o = sigmoid, sigmoid, tanh, sigmoid of W x + b + U h + c
         c' = f c + i g        h' = o tanh(c')
 
+    input_size, hidden_size: features.
+    recurrent_bias: a second bias on the recurrent part, c, as torch.nn has it.
+    learned_initial_state: train the state before the first step (else zeros).
     forget_bias: added to the forget gate's bias at initialisation (Gers et al. 2000; Jozefowicz et al. 2015).
     """
 
@@ -282,6 +290,8 @@ class GRUCell(_LayerCell):
 
     r, z = sigmoid of their W x + b + U h + c        n = tanh(W x + b + r (U h + c))
     h' = (1 - z) n + z h
+
+    input_size, hidden_size, recurrent_bias, learned_initial_state: see LSTMCell.
     """
 
     def __init__(
@@ -364,6 +374,16 @@ class StackedCell(Cell):
             states.append(layer_state)
             watched.append(steered)
         return (torch.cat(outputs, -1) if self.skip else outputs[-1]), tuple(states), tuple(watched)
+
+    def forward(self, input: Tensor, state: tuple[State, ...]) -> tuple[Tensor, tuple[State, ...]]:
+        outputs: list[Tensor] = []
+        states: list[State] = []
+        for layer, layer_state in zip(self._cells(), state, strict=True):
+            seen = [input, *outputs[-1:]] if self.skip else [input, *outputs][-1:]
+            output, layer_state = layer(torch.cat(seen, -1), layer_state)
+            outputs.append(output)
+            states.append(layer_state)
+        return (torch.cat(outputs, -1) if self.skip else outputs[-1]), tuple(states)
 
     def _cells(self) -> list[Cell]:
         return list(self.layers)  # type: ignore[arg-type]

@@ -1,6 +1,10 @@
-"""Checks of constructor arguments, each a ValueError that names the value and what was expected."""
+"""Checks of arguments, each an error that names the value and what was expected; and how a module shows its own."""
 
+import inspect
 from typing import Any, get_args
+
+import torch
+from torch import Tensor, nn
 
 
 def check_sizes(at_least: int = 1, /, **sizes: int) -> None:
@@ -16,3 +20,47 @@ def check_choice(name: str, value: object, choices: Any) -> None:
     """The value must be one of a Literal's."""
     if value not in get_args(choices):
         raise ValueError(f"{name} must be one of {', '.join(map(str, get_args(choices)))}, not {value!r}")
+
+
+def check_tensor(name: str, value: object, axes: str) -> None:
+    """The value must be a tensor at all; its axes are only named."""
+    if isinstance(value, Tensor):
+        return
+    kind = type(value).__name__
+    hint = "; torch.tensor makes one" if isinstance(value, list | tuple) else ""
+    if isinstance(value, nn.utils.rnn.PackedSequence):
+        hint = "; pad_packed_sequence(..., batch_first=True) gives it, and its lengths"
+    raise TypeError(f"{name} must be a tensor {axes}, not {kind}{hint}")
+
+
+def check_lengths(name: str, lengths: Tensor, like: Tensor, most: int, *, least: int = 0, look: bool = True) -> None:
+    """Lengths must be integers (batch,) on the device of `like` (batch, ...), and, if looked at, least..most."""
+    rows = like.size(0)
+    check_tensor(name, lengths, f"of integers ({rows},)")
+    if lengths.shape != (rows,) or lengths.is_floating_point() or lengths.dtype == torch.bool:
+        raise ValueError(f"{name} must be integers ({rows},), not {lengths.dtype} {tuple(lengths.shape)}")
+    if lengths.device != like.device:
+        raise ValueError(f"{name} are on {lengths.device}, the others on {like.device}")
+    if not look or not values_known():
+        return
+    low, high = int(lengths.min()), int(lengths.max())
+    if low < least or high > most:
+        raise ValueError(f"{name} must be {least}..{most}, not {low}..{high}")
+
+
+def values_known() -> bool:
+    """Whether tensors have values that may be looked at: not while torch.export traces."""
+    return not torch.compiler.is_exporting()
+
+
+class Described(nn.Module):
+    """A module whose repr tells the sizes that it was built with, and other options that are not the default."""
+
+    def extra_repr(self) -> str:
+        told = []
+        for name, parameter in inspect.signature(type(self)).parameters.items():
+            value = getattr(self, name, None)
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if whole or (isinstance(value, str | float | bool) and value != parameter.default):
+                told.append(f"{name}={value!r}")
+        return ", ".join(told)

@@ -9,7 +9,7 @@ from torch.nn import functional
 from memnet.addressing import attention_weights
 from memnet.attention import dot_scores, recomputed_additive_scores, reverse_sequences
 from memnet.cells import Cell, State, make_controller
-from memnet.checks import check_choice, check_sizes
+from memnet.checks import Described, check_choice, check_sizes, check_tensor, values_known
 from memnet.memory import read_memory
 from memnet.sequence import unroll
 
@@ -48,7 +48,7 @@ class TranslationTrace(NamedTuple):
     attention: Tensor | None
 
 
-class EncoderDecoder(nn.Module):
+class EncoderDecoder(Described):
     """A recurrent network reads the source, another one writes the target from its last state.
 
         s_0 = h_T
@@ -109,7 +109,7 @@ class EncoderDecoder(nn.Module):
         """
         self._check("source", source, self.source_size)
         lengths = torch.count_nonzero(source, 1)
-        if self.validate and bool((lengths == 0).any()):
+        if self.validate and values_known() and bool((lengths == 0).any()):
             raise ValueError("every source sentence must have at least one word")
         words = reverse_sequences(source, lengths) if self.reverse else source
         outputs, state = unroll(
@@ -178,13 +178,14 @@ class EncoderDecoder(nn.Module):
 
     def _check(self, name: str, ids: Tensor, size: int) -> None:
         device = self.source_words.device
+        check_tensor(name, ids, "of int64 (batch, time)")
         if ids.dim() != 2 or ids.dtype != torch.int64 or len(ids) == 0:
             raise ValueError(
                 f"{name} must be int64 (batch, time) with at least one row, not {ids.dtype} {tuple(ids.shape)}"
             )
         if ids.device != device:
             raise ValueError(f"{name} is on {ids.device}, the model on {device}")
-        if not self.validate or ids.size(1) == 0:
+        if not self.validate or not values_known() or ids.size(1) == 0:
             return
         low, high = int(ids.min()), int(ids.max())
         if low < 0 or high >= size:

@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from memnet import native_bag
+from memnet.checks import Described
 
 Encoding: TypeAlias = Literal["bag-of-words", "position-paper", "position-facebook"]
 
 
-class WordTable(nn.Module):
+class WordTable(Described):
     """A vector for every word but nil, whose row is zero because it has no weights.
 
     No gradient, noise or decay can move the nil word, as the original code achieves by zeroing its row after every
@@ -32,6 +33,7 @@ class WordTable(nn.Module):
 
     def __init__(self, num_words: int, width: int) -> None:
         super().__init__()
+        self.num_words, self.width = num_words, width
         self.weight = nn.Parameter(torch.empty(num_words - 1, width).normal_(std=0.1))
 
     def forward(self) -> Tensor:

@@ -52,6 +52,7 @@ class EntNetCell(Cell):
         check_sizes(width=width, num_slots=num_slots)
         check_choice("normalization", normalization, Normalization)
         self.input_size, self.output_size = width, num_slots
+        self.width, self.num_slots = width, num_slots
         self.normalization = normalization
         self.keys = nn.Parameter(torch.empty(num_slots, width))
         self.from_memory = nn.Linear(width, width)

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from memnet import native_bag
 from memnet.addressing import attention_weights
-from memnet.checks import check_choice, check_sizes
+from memnet.checks import Described, check_choice, check_sizes
 from memnet.encoding import (
     Encoding,
     NativeSentences,
@@ -65,7 +65,7 @@ class KeyValueRead(NamedTuple):
     attention: Tensor
 
 
-class KeyValueMemory(nn.Module):
+class KeyValueMemory(Described):
     """A differentiable key-value store that knows no text: ask, read, ask again.
 
         q' = R_j (q + o)                   after hop j (Miller et al. 2016, section 3.1)

@@ -5,12 +5,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from memnet.cells import State
-from memnet.checks import check_choice
+from memnet.checks import Described, check_choice
 from memnet.sequence import Backend, SequenceModule
 from memnet.story_reader import Embedding
 
 
-class LanguageModel(nn.Module):
+class LanguageModel(Described):
     """Any sequence model as a model of text: it reads symbols (characters, say) and foretells each next one.
 
         P(x_(t+1) = k | x_1 .. x_t) = softmax(output_t)_k

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from memnet import native_bag, native_hops
 from memnet.addressing import attention_weights
-from memnet.checks import check_choice, check_sizes
+from memnet.checks import check_choice, check_sizes, values_known
 from memnet.encoding import (
     CountedSentences,
     Encoding,
@@ -225,7 +225,8 @@ class MemN2N(StoryModel, BackendModule):
     def _check_times(self, times: Tensor, shape: torch.Size) -> None:
         if times.shape != shape or times.dtype != torch.int64:
             raise ValueError(f"times must be int64 {tuple(shape)}, not {times.dtype} {tuple(times.shape)}")
-        if self.validate and times.numel() and not (int(times.min()) >= 0 and int(times.max()) <= self.max_sentences):
+        look = self.validate and values_known() and times.numel() > 0
+        if look and not 0 <= int(times.min()) <= int(times.max()) <= self.max_sentences:
             raise ValueError(f"times must be 0..{self.max_sentences}, not {int(times.min())}..{int(times.max())}")
 
     @property

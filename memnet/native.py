@@ -29,17 +29,16 @@ from torch import Tensor
 from torch._C._functorch import is_legacy_batchedtensor
 from torch.func import functional_call
 from torch.nn import Module, Parameter
-from torch.nn.modules.module import _has_any_global_hook
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from memnet.cells import Cell, State
+from memnet.hooks import hooked
 from memnet.sequence import state_tensors, under_autocast, unroll, with_leaves
 
 _FLAGS = ["-std=c++17", "-O3", "-march=native", "-funroll-loops", "-fno-math-errno", "-fno-trapping-math"]
 _FLAGS += ["-fPIC", "-shared", "-Wno-psabi"]
 _FOLDER = Path(__file__).parent
 _HEADER = _FOLDER / "native_numbers.h"
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _NAMES = {torch.float32: "float", torch.float64: "double"}
 _SIZES = {"float": ctypes.c_float, "double": ctypes.c_double}
 # Seconds that a compiler may take.
@@ -217,7 +216,7 @@ def refusal(operator: Operator, cell: Cell, input: Tensor, state: State, as_buil
         return reason
     if not as_built(cell):
         return "it computes memnet's own cells as they were built"
-    if _has_any_global_hook() or any(getattr(module, hooks) for module in modules for hooks in _HOOKS):
+    if hooked(*modules):
         return "it runs no hooks"
     return uncomputable(operator, tensors)
 

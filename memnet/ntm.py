@@ -21,7 +21,8 @@ ReadOrder: TypeAlias = Literal["before-write", "after-write"]
 
 
 class NTMState(NamedTuple):
-    """What an NTM carries from step to step.
+    """What an NTM carries from step to step; in float32 at least, also of a model in half precision, but for the
+    controller's state.
 
     controller:    the controller's own state.
     reads:         (batch, num_reads, slot_size), the last read vectors.
@@ -152,6 +153,7 @@ class NTMCell(Cell):
         self.slot_size, self.num_reads, self.num_writes = slot_size, num_reads, num_writes
         self.shift_range, self.addressing = shift_range, addressing
         self.read_order, self.norm_floor = read_order, norm_floor
+        self.memory_init, self.weights_init = memory_init, weights_init
         self.num_slots = num_slots
         self.controller = make_controller(
             controller,
@@ -220,7 +222,7 @@ class NTMCell(Cell):
         self._num_slots = value
 
     def initial_state(self, batch_size: int) -> NTMState:
-        memory = self.initial_memory
+        memory = self.initial_memory.to(torch.promote_types(self.initial_memory.dtype, torch.float32))
         if memory.size(0) == 1:
             memory = memory.expand(self.num_slots, -1)
         else:
@@ -232,12 +234,13 @@ class NTMCell(Cell):
             weights = (slots == 0).to(memory.dtype).expand(heads, -1)
         else:
             more = self.num_slots - self.initial_weights.size(1)
-            weights = torch.softmax(functional.pad(self.initial_weights, (0, more), value=-torch.inf), -1)
+            logits = self.initial_weights.to(memory.dtype)
+            weights = torch.softmax(functional.pad(logits, (0, more), value=-torch.inf), -1)
         weights = weights.expand(batch_size, -1, -1)
         if self.initial_reads is None:
             reads = memory.new_zeros(batch_size, self.num_reads, self.slot_size)
         else:
-            reads = self.initial_reads.expand(batch_size, -1, -1)
+            reads = self.initial_reads.to(memory.dtype).expand(batch_size, -1, -1)
         read_weights, write_weights = weights.split([self.num_reads, self.num_writes], 1)
         return NTMState(self.controller.initial_state(batch_size), reads, memory, read_weights, write_weights)
 
@@ -254,11 +257,22 @@ class NTMCell(Cell):
         output, state, _ = self.watched_step(projected, state)
         return output, state
 
+    def forward(self, input: Tensor, state: NTMState) -> tuple[Tensor, NTMState]:
+        seen = torch.cat([input, state.reads.flatten(1).to(self.initial_memory.dtype)], -1)
+        hidden, controller = self.controller(seen, state.controller)
+        output, state, _ = self._after_controller(hidden, controller, state)
+        return output, state
+
     def watched_step(self, projected: tuple[Tensor, ...], state: NTMState) -> tuple[Tensor, NTMState, HeadParameters]:
         """`step`, with the parameters of the heads beside its results."""
-        from_reads = self.controller.project(state.reads.flatten(1), self.input_size)
+        from_reads = self.controller.project(state.reads.flatten(1).to(self.initial_memory.dtype), self.input_size)
         from_both = tuple(one + other for one, other in zip(projected, from_reads, strict=True))
-        hidden, controller = self.controller.step(from_both, state.controller)
+        return self._after_controller(*self.controller.step(from_both, state.controller), state)
+
+    def _after_controller(
+        self, hidden: Tensor, controller: State, state: NTMState
+    ) -> tuple[Tensor, NTMState, HeadParameters]:
+        """The rest of a step, from the controller's output and next state."""
         emitted = self.heads(hidden)
         with _full_precision(hidden):
             heads = self.parameters_of_heads(emitted.to(state.memory.dtype))
@@ -267,7 +281,7 @@ class NTMCell(Cell):
             memory = add_memory(memory, write_weights, heads.add)
             readable = memory if self.read_order == "after-write" else state.memory
             reads = read_memory(readable, read_weights)
-        output = torch.cat([hidden, reads.flatten(1)], -1)
+        output = torch.cat([hidden, reads.flatten(1).to(self.initial_memory.dtype)], -1)
         return output, NTMState(controller, reads, memory, read_weights, write_weights), heads
 
     def parameters_of_heads(self, emitted: Tensor) -> HeadParameters:
@@ -303,7 +317,9 @@ class NTMCell(Cell):
 class NTM(SequenceModule):
     """A Neural Turing Machine over sequences with a linear readout of controller and reads.
 
-    Options are those of NTMCell. `forward` is SequenceModule's: state in, state out, lengths.
+    input_size, output_size: features. controller, hidden_size, num_layers: the controller and its units and layers.
+    num_slots, slot_size, num_reads, num_writes: rows and columns of the memory, and heads. All others, too, are those
+    of NTMCell. `forward` is SequenceModule's: state in, state out, lengths.
     """
 
     cell: NTMCell

@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 Function = Callable[..., tuple[Tensor, ...]]
 Parameters = Callable[[], list[nn.Parameter]]
@@ -17,8 +16,8 @@ def recomputed(function: Function, inputs: Sequence[Tensor], parameters: Paramet
     function:   computes the same whenever it is called, on the tensors given and on the parameters.
     parameters: what else the function computes with.
     Unlike torch.utils.checkpoint it keeps no graph either, which for small tensors is as large as they are.
-    First derivatives only. RuntimeError in the backward pass where the parameters were others then, as within
-    torch.func.functional_call.
+    First derivatives only. RuntimeError in a backward pass that is itself differentiated, and where the parameters
+    were others then, as within torch.func.functional_call.
     """
     results: tuple[Tensor, ...] = _Recomputed.apply(  # type: ignore[no-untyped-call]
         function, parameters, len(inputs), *inputs, *parameters()
@@ -41,12 +40,13 @@ class _Recomputed(torch.autograd.Function):
         return function(*tensors[:count])
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
         needed = ctx.needs_input_grad[3:]
         tensors = list(ctx.saved_tensors)
         if any(one is not other for one, other in zip(tensors[ctx.count :], ctx.parameters(), strict=True)):
             raise RuntimeError("checkpointed steps cannot be computed again: the parameters are others now")
+        if torch.is_grad_enabled():
+            raise RuntimeError("checkpointed steps give first derivatives alone; set checkpoint_steps to None for more")
         for index in range(ctx.count):
             tensors[index] = tensors[index].detach().requires_grad_(needed[index])
         with torch.enable_grad(), torch.autocast(*ctx.autocast):

@@ -10,6 +10,8 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from memnet.cells import Cell, State
+from memnet.checks import Described, check_lengths, check_tensor, values_known
+from memnet.hooks import hooked
 from memnet.recompute import recomputed
 
 Backend: TypeAlias = Literal["auto", "eager", "compile", "native"]
@@ -73,26 +75,34 @@ def unroll(
 
     input:   (batch, time, input_size).
     lengths: (batch,) real steps of each row; later steps leave the row's state as it is.
-    step:    stands in for cell.step, to watch it.
+    step:    stands in for cell.step, to watch it. Without one, the cell and the cells within it are called as modules
+             where any has hooks, which then run at every step.
     Returns  outputs (batch, time, output_size), which mean nothing past the end of a row, and the state after each
              row's last real step.
     """
-    shortest = input.size(1) if lengths is None else int(lengths.min())
+    shortest = input.size(1)
+    if lengths is not None:
+        shortest = int(lengths.min()) if values_known() else 0
+    watched = step is None and hooked(*_cells_within(cell))
+    parts = (input,) if watched else cell.project(input)
     # Time first, so that a compiled step meets the same strides at every length.
     steps = zip(
-        *(_packed(rearrange(part, "batch time unit -> time batch unit")).unbind(0) for part in cell.project(input)),
-        strict=True,
+        *(_packed(rearrange(part, "batch time unit -> time batch unit")).unbind(0) for part in parts), strict=True
     )
     step = step or cell.step
     outputs: list[Tensor] = []
     for time, projected in enumerate(steps):
-        output, after = step(projected, state)
+        output, after = cell(*projected, state) if watched else step(projected, state)
         if time >= shortest:
             assert lengths is not None
             after = select_rows(lengths > time, after, state)
         state = after
         outputs.append(output)
     return torch.stack(outputs, 1), state
+
+
+def _cells_within(cell: Cell) -> list[Cell]:
+    return [module for module in cell.modules() if isinstance(module, Cell)]
 
 
 def under_autocast(tensor: Tensor) -> bool:
@@ -123,7 +133,7 @@ def _with_gradient(tensor: Tensor) -> Tensor:
     return tensor if tensor.requires_grad else tensor.detach().requires_grad_()
 
 
-class BackendModule(nn.Module):
+class BackendModule(Described):
     """A module that runs as one torch operation after the other, or some faster way.
 
     Attribute backend: how it runs, "auto" at first. It is no part of the weights and may be set at any time.
@@ -189,7 +199,7 @@ class RecurrentModule(BackendModule):
     the time that of one more forward pass. Kept of T steps are T / checkpoint_steps states, and of checkpoint_steps
     steps everything: together least, and growing as sqrt(T), where checkpoint_steps is about sqrt(T). It is no part
     of the weights, does nothing in `trace` or without gradients, and gives first derivatives of the model's own
-    parameters alone (not those of torch.func).
+    parameters alone (not those of torch.func); RuntimeError where more is asked for.
     """
 
     cell: Cell
@@ -223,6 +233,8 @@ class RecurrentModule(BackendModule):
         if step is None:
             backend = self._choose_backend(lambda: self.cell.native_refusal(input, state))
         else:
+            backend = self.backend_used = "eager"
+        if backend == "compile" and hooked(*_cells_within(self.cell)):
             backend = self.backend_used = "eager"
         if backend == "native":
             run = self.cell.unroll_native
@@ -321,7 +333,7 @@ class SequenceModule(RecurrentModule):
         lengths: (batch,) integer, real steps of each row (0..time). Outputs after them are zero, and the state
                  returned is the one after each row's last real step.
         Returns  output (batch, time, output_size), before any squashing, and the state.
-        Raises   ValueError for a wrong shape, dtype or device, naming both.
+        Raises   ValueError for a wrong shape, dtype or device, naming both; TypeError for what is no tensor.
         """
         return self._run(input, state, lengths)
 
@@ -344,6 +356,7 @@ class SequenceModule(RecurrentModule):
 
     def _check(self, input: Tensor, lengths: Tensor | None) -> None:
         weight = self.readout.weight
+        check_tensor("input", input, f"(batch, time, {self.input_size})")
         if input.dim() != 3 or input.size(-1) != self.input_size or 0 in input.shape:
             raise ValueError(
                 f"input must be (batch, time, {self.input_size}) with at least one row and one step, "
@@ -353,15 +366,8 @@ class SequenceModule(RecurrentModule):
             raise ValueError(f"input is on {input.device}, the model on {weight.device}")
         if not input.is_floating_point() or (input.dtype != weight.dtype and not under_autocast(input)):
             raise ValueError(f"input is {input.dtype}, the model {weight.dtype}")
-        if lengths is None:
-            return
-        batch_size, time = input.shape[:2]
-        if lengths.shape != (batch_size,) or lengths.is_floating_point() or lengths.dtype == torch.bool:
-            raise ValueError(f"lengths must be integers ({batch_size},), not {lengths.dtype} {tuple(lengths.shape)}")
-        if lengths.device != input.device:
-            raise ValueError(f"lengths are on {lengths.device}, input on {input.device}")
-        if int(lengths.min()) < 0 or int(lengths.max()) > time:
-            raise ValueError(f"lengths must be 0..{time}, not {int(lengths.min())}..{int(lengths.max())}")
+        if lengths is not None:
+            check_lengths("lengths", lengths, input, input.size(1))
 
     def _check_layout(self, state: State) -> None:
         expected = describe_state(self.initial_state(1))

@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from memnet.checks import check_sizes
+from memnet.checks import Described, check_lengths, check_sizes, check_tensor, values_known
 from memnet.encoding import last_filled
 
 
@@ -22,7 +22,7 @@ class Story(NamedTuple):
     lengths: Tensor
 
 
-class StoryModel(nn.Module):
+class StoryModel(Described):
     """A model that reads a story, hears a question and scores every word of the vocabulary as its answer.
 
     Its forward takes
@@ -34,13 +34,13 @@ class StoryModel(nn.Module):
                        word. Whatever stands after them is not read. A story may be empty.
 
     and returns logits (batch, vocab_size), column 0 being nil. Wrong shapes, dtypes, devices, ids and lengths raise
-    ValueError, naming both sides.
+    ValueError, naming both sides, and what is no tensor TypeError.
 
     vocab_size: words with nil, so that ids are 0..vocab_size - 1; at least 2.
     max_words:  words of the longest sentence or question that can be read; None for any.
 
     Attribute validate: look at all ids and lengths before use. Set it to False inside torch.vmap over data, which
-    cannot look at values.
+    cannot look at values; torch.export leaves the look out by itself.
     """
 
     def __init__(self, vocab_size: int, max_words: int | None = None) -> None:
@@ -53,9 +53,11 @@ class StoryModel(nn.Module):
 
     def read(self, story: Tensor, question: Tensor, story_lengths: Tensor | None) -> Story:
         """Check the arguments of forward and bring them into one form."""
-        self._check_shapes(story, question, story_lengths)
-        if self.validate:
-            self._check_values(story, question, story_lengths)
+        self._check_shapes(story, question)
+        if story_lengths is not None:
+            check_lengths("story_lengths", story_lengths, story, story.size(1), look=self.validate)
+        if self.validate and values_known():
+            self._check_values(story, question)
         if 0 in story.shape[1:]:
             story = story.new_zeros(story.size(0), max(story.size(1), 1), 1)
         story, question = story[..., : self.max_words], question[..., : self.max_words]
@@ -64,9 +66,10 @@ class StoryModel(nn.Module):
         past = torch.arange(story.size(1), device=story.device) >= story_lengths.unsqueeze(-1)
         return Story(story.masked_fill(past.unsqueeze(-1), 0), question, story_lengths.long())
 
-    def _check_shapes(self, story: Tensor, question: Tensor, story_lengths: Tensor | None) -> None:
+    def _check_shapes(self, story: Tensor, question: Tensor) -> None:
         device = next(self.parameters()).device
         for name, ids, axes in (("story", story, ("sentence", "word")), ("question", question, ("word",))):
+            check_tensor(name, ids, f"of int64 (batch, {', '.join(axes)})")
             if ids.dim() != 1 + len(axes) or ids.dtype != torch.int64:
                 raise ValueError(f"{name} must be int64 (batch, {', '.join(axes)}), not {ids.dtype} {tuple(ids.shape)}")
             if ids.device != device:
@@ -78,18 +81,8 @@ class StoryModel(nn.Module):
             )
         if question.size(1) == 0:
             raise ValueError("question must have room for at least one word, not 0")
-        if story_lengths is None:
-            return
-        whole = not story_lengths.is_floating_point() and story_lengths.dtype != torch.bool
-        if story_lengths.shape != story.shape[:1] or not whole:
-            raise ValueError(
-                f"story_lengths must be integers ({story.size(0)},), not {story_lengths.dtype} "
-                f"{tuple(story_lengths.shape)}"
-            )
-        if story_lengths.device != device:
-            raise ValueError(f"story_lengths are on {story_lengths.device}, the model on {device}")
 
-    def _check_values(self, story: Tensor, question: Tensor, story_lengths: Tensor | None) -> None:
+    def _check_values(self, story: Tensor, question: Tensor) -> None:
         for name, ids in (("story", story), ("question", question)):
             if ids.numel() == 0:
                 continue
@@ -100,7 +93,3 @@ class StoryModel(nn.Module):
                 words = int(last_filled(ids).max())
                 if words > self.max_words:
                     raise ValueError(f"{name} must have at most {self.max_words} words a sentence, not {words}")
-        if story_lengths is not None:
-            low, high = int(story_lengths.min()), int(story_lengths.max())
-            if low < 0 or high > story.size(1):
-                raise ValueError(f"story_lengths must be 0..{story.size(1)}, not {low}..{high}")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet.checks import check_choice
+from memnet.checks import check_choice, values_known
 from memnet.sequence import Backend, SequenceModule
 from memnet.story import StoryModel
 
@@ -98,7 +98,8 @@ class StoryReader(StoryModel):
         words = functional.pad(torch.cat([story.flatten(1), question], 1), (0, 1))
         real = words > 0
         lengths = real.sum(1) + 1
-        order = (~real).to(torch.uint8).argsort(dim=1, stable=True)[:, : int(lengths.max())]
+        longest = int(lengths.max()) if values_known() else words.size(1)
+        order = (~real).to(torch.uint8).argsort(dim=1, stable=True)[:, :longest]
         return words.gather(1, order), lengths
 
     def _embedded(self, words: Tensor) -> Tensor:

@@ -117,6 +117,14 @@ def test_checkpointing_notices_a_parameter_that_changed() -> None:
         output.sum().backward()
 
 
+def test_checkpointing_refuses_second_derivatives() -> None:
+    model = small_ntm()
+    model.checkpoint_steps = 3
+    output, _ = model(torch.ones(2, 7, 3))
+    with pytest.raises(RuntimeError, match="first derivatives alone; set checkpoint_steps to None"):
+        torch.autograd.grad(output.sum(), list(model.parameters()), create_graph=True)
+
+
 def test_checkpoint_steps_are_at_least_one() -> None:
     with pytest.raises(ValueError, match=r"checkpoint_steps.*1.*0"):
         small_ntm().checkpoint_steps = 0
