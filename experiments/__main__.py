@@ -50,9 +50,11 @@ def main(args: Sequence[str] | None = None) -> int:
     if not args or args[0] in ("-h", "--help"):
         print(HELP, end="")
         return 0 if args else 2
+    from tasks.reading import TextError
+
     try:
         return _command(args[0])(args[1:])
-    except UserError as error:
+    except (UserError, TextError) as error:
         from experiments.parallel import let_first_tell
 
         let_first_tell()

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import difflib
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,13 +13,14 @@ from rich.console import Console
 from torch import Tensor
 
 from experiments.command_line import parse
+from experiments.names import beginning, unknown_words
 from experiments.stories.loading import load_story_run
 from experiments.story_pictures import slot_names
 from memnet import EntNetTrace, KeyValueTrace, MemN2NTrace, NTMTrace, StoryModel
 from tasks.babi import TASK_NAMES, Fact, Vocabulary, stream, words_of
 from tasks.babi.encoding import pad
 from tasks.babi.stories import QUESTION_MARKS
-from tasks.reading import lines_of
+from tasks.reading import TextError, checked, keep_bytes, lines_of
 
 COMMANDS = (
     'A line with "?" at its end is a question; an empty line or "new" starts a new story, '
@@ -52,6 +52,7 @@ def ask(args: Sequence[str]) -> int:
     explain = terminal if options.explain is None else options.explain
     conversation = Conversation(model, vocabulary, sys.stdout, remarks, explain=explain)
     if terminal:
+        keep_bytes(sys.stdin)
         # Gives arrow keys and history to input().
         with contextlib.suppress(ImportError):
             import readline  # noqa: F401
@@ -92,12 +93,12 @@ class Conversation:
     def run(self, lines: Iterable[str]) -> int:
         """Hear every line, up to "quit"; returns how many could not be used."""
         refused = 0
-        for line in lines:
+        for number, line in enumerate(lines, start=1):
             if line.strip().lower() == "quit":
                 break
             try:
-                self.hear(line)
-            except Refused as reason:
+                self.hear(checked(line, number))
+            except (Refused, TextError) as reason:
                 self._remarks.print(str(reason))
                 refused += 1
         return refused
@@ -126,21 +127,19 @@ class Conversation:
         told = len(self.sentences)
         for part in parts:
             words, action = self._words(part), "asked" if part.endswith(QUESTION_MARKS) else "added"
-            unknown = [self._nearest(word) for word in words if word not in self._known]
+            unknown = [word for word in words if word not in self._known]
             longest = self._model.max_words
             if not words:
-                raise Refused(f"not {action}: there is no word in {part!r}")
+                raise Refused(f"not {action}: there is no word in {beginning(part)}")
             if unknown:
-                raise Refused(f"not {action}: the model never saw {', '.join(dict.fromkeys(unknown))} of {part!r}")
+                named = unknown_words(unknown, self._known)
+                raise Refused(f"not {action}: the model never saw {named} of {beginning(part)}")
             if longest is not None and len(words) > longest:
-                raise Refused(f"not {action}: {len(words)} words, the model reads at most {longest}, in {part!r}")
+                told_of = f"{len(words)} words, the model reads at most {longest}"
+                raise Refused(f"not {action}: {told_of}, in {beginning(part)}")
             if action == "asked" and not told:
-                raise Refused(f"not asked: the story is empty, tell it something before {part!r}")
+                raise Refused(f"not asked: the story is empty, tell it something before {beginning(part)}")
             told += action == "added"
-
-    def _nearest(self, word: str) -> str:
-        near = difflib.get_close_matches(word, self._known, n=1)
-        return repr(word) + (f" (did you mean {near[0]!r}?)" if near else "")
 
     def _add(self, sentence: str) -> None:
         self.sentences.append(sentence)

@@ -1,7 +1,10 @@
 """Helping with misspelt names."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+# Unknown words that are named, and letters of what they stand in that are shown.
+NAMED, SHOWN = 10, 200
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -9,3 +12,22 @@ def nearest(name: str, known: Iterable[str]) -> str:
     names = list(known)
     near = difflib.get_close_matches(name, names, n=1)
     return f", did you mean {near[0]!r}?" if near else f"; there are {', '.join(names)}"
+
+
+def unknown_words(words: Iterable[str], known: Sequence[str]) -> str:
+    """Words that a model does not know, for an error line: each once with the likeliest known one, of many the first.
+
+    known: none where no likely one is told.
+    """
+    different = list(dict.fromkeys(words))
+    told = []
+    for word in different[:NAMED]:
+        near = difflib.get_close_matches(word[:SHOWN], known, n=1)
+        told.append(repr(word[:SHOWN]) + (f" (did you mean {near[0]!r}?)" if near else ""))
+    more = f" and {len(different) - NAMED:,} more" if len(different) > NAMED else ""
+    return ", ".join(told) + more
+
+
+def beginning(text: str) -> str:
+    """A user's text in quotes; of a long one the beginning."""
+    return repr(text if len(text) <= SHOWN else text[:SHOWN] + "…")

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import BinaryIO, TextIO
 # The environment variable that sets the limit, and the limit without it, both in MB.
 LIMIT_NAME, LIMIT = "MEMNET_MAX_MB", 1024
 _MB = 1 << 20
+# What bytes that are no text become in a line, and the zero byte.
+_NO_TEXT = re.compile("[\udc80-\udcff\0]")
 
 
 class TextError(ValueError):
@@ -70,12 +73,10 @@ def read_text(path: str | os.PathLike[str]) -> str:
 def lines_of(stream: TextIO) -> Iterator[str]:
     """The lines of a text stream, such as the standard input, by the same rules as `decoded`, without their ends.
 
-    Bytes that are not UTF-8 are shown as U+FFFD: whoever uses the line says which it was. TextError for a line beyond
-    the limit.
+    Bytes that are not UTF-8 are lone surrogates, which `checked` names, so that other lines can still be used.
+    TextError for a line beyond the limit.
     """
-    if isinstance(stream, io.TextIOWrapper):
-        encoding = stream.encoding if stream.isatty() else "utf-8-sig"
-        stream.reconfigure(encoding=encoding, errors="replace", newline=None)
+    keep_bytes(stream)
     limit = size_limit()
     while line := stream.readline(limit):
         if len(line) == limit and not line.endswith("\n"):
@@ -83,6 +84,23 @@ def lines_of(stream: TextIO) -> Iterator[str]:
         yield normalized(line.removesuffix("\n"))
 
 
-def _refused(content: bytes, index: int, source: object, expected: str) -> TextError:
-    line, start = content.count(b"\n", 0, index) + 1, content.rfind(b"\n", 0, index) + 1
-    return TextError(f"{source}, line {line}, byte {index - start + 1}: {expected}, not 0x{content[index]:02x}")
+def keep_bytes(stream: TextIO) -> None:
+    """Let a stream give bytes that are no text as lone surrogates instead of raising an error."""
+    if isinstance(stream, io.TextIOWrapper):
+        encoding = stream.encoding if stream.isatty() else "utf-8-sig"
+        stream.reconfigure(encoding=encoding, errors="surrogateescape", newline=None)
+
+
+def checked(line: str, number: int) -> str:
+    """A line of `lines_of`; TextError that names it by its number, and a byte that is no text by its place in it."""
+    if found := _NO_TEXT.search(line):
+        content = line.encode(errors="surrogateescape")
+        raise _refused(content, len(line[: found.start()].encode()), "", "expected UTF-8 text", number)
+    return line
+
+
+def _refused(content: bytes, index: int, source: object, expected: str, first: int = 1) -> TextError:
+    """The error for the byte at an index; first: the number of the content's first line."""
+    line, start = first + content.count(b"\n", 0, index), content.rfind(b"\n", 0, index) + 1
+    place = f"{source}, line {line}" if source else f"line {line}"
+    return TextError(f"{place}, byte {index - start + 1}: {expected}, not 0x{content[index]:02x}")

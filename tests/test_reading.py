@@ -11,7 +11,7 @@ import pytest
 from experiments.files import UserError
 from experiments.text.data import read_text as read_book
 from tasks.babi import BabiData, BabiError, examples_of, file_name, parse_stories
-from tasks.reading import TextError, lines_of, read_text, size_limit
+from tasks.reading import TextError, checked, lines_of, read_text, size_limit
 from tasks.translation import ParallelError, read_parallel, read_tabbed
 from tasks.words import answer_of, words_of
 from tests.test_babi_stories import make_archive
@@ -27,7 +27,10 @@ NAMES = ["\u092e\u0940\u0928\u093e", "\u092e\u094b\u0928\u093e", "\u092e\u0941\u
         ("L'\u00c9cole, l\u2019\u00e9cole 'quoted'", ("l'\u00e9cole", "l'\u00e9cole", "quoted")),
         ("\u0130stanbul Stra\u00dfe STRASSE", ("i\u0307stanbul", "strasse", "strasse")),
         ("\u0645\u06cc\u200c\u0631\u0648\u0645\u061f", ("\u0645\u06cc\u200c\u0631\u0648\u0645",)),
-        ("\u2764\ufe0f ... -", ()),
+        ("\u2764\ufe0f ... - +", ()),
+        ("c++, C# and c; a- (A+)", ("c++", "c#", "and", "c", "a-", "a+")),
+        ("-5\u00b0, \u22125, 5% of $3.50.", ("-5\u00b0", "-5", "5%", "of", "$3.50")),
+        ("covid-19 end.Then he said-- - 2+2", ("covid", "19", "end", "then", "he", "said", "2", "2")),
     ],
 )
 def test_words_keep_their_marks(text: str, words: tuple[str, ...]) -> None:
@@ -45,6 +48,9 @@ def test_words_keep_their_marks(text: str, words: tuple[str, ...]) -> None:
         ("New  York", "new york"),
         ("+", "+"),
         ("milk,", "milk,"),
+        ("'-5'.", "-5"),
+        ("C++", "c++"),
+        ("semi-final", "semi-final"),
     ],
 )
 def test_answers_go_by_the_rule_of_words(text: str, answer: str) -> None:
@@ -57,6 +63,14 @@ def test_stories_of_other_scripts_and_without_supporting_facts() -> None:
     examples = examples_of(parse_stories(text, "text"))
     assert [fact[0] for fact in examples[0].facts] == NAMES
     assert [(one.answer, one.supports) for one in examples] == [("milk,apple", ()), ("c", ()), ("d", (1,))]
+
+
+@pytest.mark.parametrize(("one", "other"), [("-5", "5"), ("c++", "c"), ("5%", "5"), ("3.5", "35"), ("A-", "A")])
+def test_different_answers_stay_apart_and_equal_their_words(one: str, other: str) -> None:
+    text = f"1 It is {one}.\n2 It was {other}.\n3 What is it?\t{one}\t1\n4 What was it?\t{other}\t2\n"
+    first, second = examples_of(parse_stories(text, "text"))
+    assert first.answer != second.answer
+    assert (first.facts[0][-1], first.facts[1][-1]) == (first.answer, second.answer)
 
 
 # Every reader: what it makes of a text in which each line is "Mine\tYours".
@@ -111,6 +125,15 @@ def test_what_is_refused_is_named_by_line_and_byte(
     (tmp_path / "text").write_bytes(content)
     with pytest.raises((UserError, ParallelError), match=complaint):
         reader(tmp_path / "text")
+
+
+def test_a_line_that_is_no_text_is_named_and_the_others_are_read() -> None:
+    stream = io.TextIOWrapper(io.BytesIO(b"\xef\xbb\xbfa\r\nb\xc3\xa9\xffc\rd\0\ne"), encoding="ascii")
+    lines = list(lines_of(stream))
+    assert [checked(lines[place], place + 1) for place in (0, 3)] == ["a", "e"]
+    for number, complaint in ((2, "line 2, byte 4: .* not 0xff"), (3, "line 3, byte 2: .* not 0x00")):
+        with pytest.raises(TextError, match=f"^{complaint}$"):
+            checked(lines[number - 1], number)
 
 
 # The limit

@@ -175,14 +175,20 @@ def test_translate_sentences_and_lines(
     expected = {beam: translations(model, numbers, words, beam=beam)[0] for beam in (1, 4)}
     assert main(["translate", str(run), pair.source, f"  {pair.source} "]) == 0
     assert capsys.readouterr().out == f"{expected[4]}\n" * 2
-    monkeypatch.setattr("sys.stdin", io.StringIO(f"{pair.source}\nno {pair.source}\n\n"))
+    typed = f"{pair.source}\nno {pair.source}\n\n".encode() + b"caf\xe9\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(typed), encoding="ascii"))
     assert main(["translate", str(run), "--beam", "1"]) == 2
     captured = capsys.readouterr()
-    assert captured.out == f"{expected[1]}\n\n\n"
+    assert captured.out == f"{expected[1]}\n\n\n\n"
     assert captured.err.splitlines() == [
         f"line 2: not translated: the model never saw 'no' of 'no {pair.source}'",
         "line 3: not translated: there is no word in the sentence",
+        "line 4, byte 4: expected UTF-8 text, not 0xe9",
     ]
+    many = " ".join(f"{pair.source} x{k}" for k in range(300))
+    assert main(["translate", str(run), many]) == 2
+    assert len(error := capsys.readouterr().err) < 1000
+    assert "and 290 more of" in error
     near = pair.source.split()[0]
     assert main(["translate", str(run), f"{near}q x"]) == 2
     assert f"the model never saw '{near}q' (did you mean {near!r}?), 'x' of" in capsys.readouterr().err

@@ -1,7 +1,6 @@
 """python -m experiments translate: sentences through a trained run."""
 
 import dataclasses
-import difflib
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -11,12 +10,13 @@ import tyro
 from experiments.command_line import parse
 from experiments.fields import check_least
 from experiments.files import UserError
+from experiments.names import beginning, unknown_words
 from experiments.ragged import Ragged
 from experiments.translation.data import UNKNOWN_NUMBER, Words
 from experiments.translation.loading import load_translation_run
 from experiments.translation.testing import translations
 from memnet.decoding import Normalization
-from tasks.reading import lines_of, normalized
+from tasks.reading import TextError, checked, lines_of, normalized
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,11 +54,15 @@ def translate(args: Sequence[str]) -> int:
     refused = 0
     for number, line in enumerate(_lines(), start=1):
         try:
-            print(translated(_numbers(line, words)), flush=True)
+            print(translated(_numbers(checked(line, number), words)), flush=True)
+            continue
+        except TextError as error:
+            told = str(error)
         except UserError as error:
-            refused += 1
-            print(flush=True)
-            print(f"line {number}: {error}", file=sys.stderr)
+            told = f"line {number}: {error}"
+        refused += 1
+        print(flush=True)
+        print(told, file=sys.stderr)
     return 2 if refused else 0
 
 
@@ -72,16 +76,10 @@ def _lines() -> Iterable[str]:
 def _numbers(sentence: str, words: Words) -> list[int]:
     """UserError for a sentence without words, or with words that training never saw."""
     found = normalized(sentence).split()
-    known = words.source.words[UNKNOWN_NUMBER + 1 :]
-    unknown = [word for word in dict.fromkeys(found) if word not in known]
+    unknown = [word for word in found if words.source.number(word) <= UNKNOWN_NUMBER]
     if not found:
         raise UserError("not translated: there is no word in the sentence")
     if unknown:
-        told = ", ".join(repr(word) + _near(word, known) for word in unknown)
-        raise UserError(f"not translated: the model never saw {told} of {sentence.strip()!r}")
+        told = unknown_words(unknown, words.source.words[UNKNOWN_NUMBER + 1 :])
+        raise UserError(f"not translated: the model never saw {told} of {beginning(sentence.strip())}")
     return [words.source.number(word) for word in found]
-
-
-def _near(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
