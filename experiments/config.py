@@ -3,14 +3,15 @@
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
 import tyro
 import yaml
 
 from experiments.captions.config import CaptionConfig, CaptionTask
-from experiments.fields import check_least, check_positive, from_fields, saved_fields
+from experiments.fields import check_least, check_positive, check_values, from_fields, saved_fields
 from experiments.files import UserError
+from experiments.reading import expect, read_yaml
 from experiments.stories.config import StoryConfig, StoryTask
 from experiments.text.config import TextConfig, TextTask
 from experiments.translation.config import TranslateConfig, TranslationTask
@@ -227,6 +228,10 @@ _KINDS: dict[str, type[Config]] = {
 ALL_TASKS = (*TASKS, *_KINDS)
 
 
+class _Content(TypedDict):
+    task: str
+
+
 def kind_of(task: str) -> type[Config]:
     """The kind of configuration that a task has."""
     return _KINDS.get(task, TrainConfig)
@@ -239,16 +244,17 @@ def to_yaml(config: Config) -> str:
 
 def from_yaml(path: Path) -> Config:
     """Read a config.yaml strictly: UserError for anything but known fields with values of their type."""
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"cannot read a configuration from {path}: {reason}") from None
-    return from_mapping(content, str(path))
+    return from_mapping(read_yaml(path, "a configuration"), str(path))
 
 
 def from_mapping(content: Any, source: str) -> Config:
     """A configuration from plain data, of the kind that its task has; `source` names it in a UserError."""
     if not isinstance(content, dict) or "task" not in content:
         raise UserError(f"{source} is no configuration: expected fields with their values, task among them")
-    return from_fields(kind_of(content["task"]), content, source)
+    expect(content, _Content, source)
+    config = from_fields(kind_of(content["task"]), content, source)
+    try:
+        check_values(config)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
+    return config

@@ -10,7 +10,7 @@ from typing import Any
 
 from experiments.captions.config import CaptionConfig
 from experiments.config import Config, JudgedConfig, TrainConfig
-from experiments.metrics import read_metrics
+from experiments.metrics import read_rows
 from experiments.models import label, make_task
 from experiments.run_folder import RunFolder
 from experiments.stories.config import StoryConfig
@@ -46,7 +46,7 @@ def replay_outcome(tracker: Tracker, folder: RunFolder, config: Config, sequence
     for path in (folder.failures, folder.answers):
         if rows := _table(path):
             tracker.table(f"tables/{path.stem}", rows, sequences)
-    tests, result = folder.read_json(folder.evaluation, []), folder.read_json(folder.result, {})
+    tests, result = folder.read_tests(config), folder.read_result()
     for row in test_points(config, tests, result):
         tracker.log({"sequences": sequences} | row)
     tracker.summary(outcome(config, tests, result))
@@ -121,4 +121,4 @@ def _text_scores(row: Row) -> Row:
 
 def _table(path: Path) -> list[Row]:
     """The rows of a file of JSON lines, none where it is not there."""
-    return read_metrics(path) if path.exists() else []
+    return read_rows(path) if path.exists() else []

@@ -9,18 +9,26 @@ JSON has no NaN or infinity, so these are the strings "NaN", "Infinity" and "-In
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from experiments.files import UserError, write_whole
+from experiments.reading import MOST_LINES_BYTES, expect, parse_json, read_bytes
 
+_Flat = dict[str, float | bool | str | None]
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+class _Counted(TypedDict):
+    step: int
+    sequences: NotRequired[int]
 
 
 class MetricsFile:
@@ -68,21 +76,24 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
     """Return the rows of a metrics file, in the order in which they were written.
 
     What follows the last newline is the torn end of a killed run: it is left out unless it is a
-    whole row. Any other line that is no JSON object is a UserError, as is a missing file.
+    whole row. Any other line that is no flat JSON object with a step is a UserError, as is a missing file.
     """
-    path = Path(path)
+    return _read(Path(path), _metrics_row)
+
+
+def read_rows(path: str | Path) -> list[dict[str, Any]]:
+    """Return the rows of any file that `write_rows` wrote; otherwise as `read_metrics`."""
+    return _read(Path(path), _row)
+
+
+def _read(path: Path, row_of: Callable[[bytes, str], dict[str, Any]]) -> list[dict[str, Any]]:
     try:
-        lines = path.read_bytes().split(b"\n")
+        *lines, torn = read_bytes(path, MOST_LINES_BYTES).split(b"\n")
     except FileNotFoundError:
         raise UserError(f"no such file: {path}") from None
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        row = from_line(line)
-        if row is not None:
-            rows.append(row)
-        elif number < len(lines):
-            start = line[:60].decode(errors="replace")
-            raise UserError(f"{path}, line {number}: not a JSON object: {start!r}")
+    rows = [row_of(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1)]
+    with contextlib.suppress(UserError):
+        rows.append(row_of(torn, str(path)))
     return rows
 
 
@@ -115,13 +126,22 @@ def _finite_or_name(value: object) -> object:
 
 
 def from_line(line: bytes) -> dict[str, Any] | None:
-    """The row in a line, None where it holds none."""
+    """The row of metrics in a line, None where it holds none."""
     try:
-        row = json.loads(line)
-    except ValueError:
+        return _metrics_row(line, "a line")
+    except UserError:
         return None
-    if not isinstance(row, dict):
-        return None
+
+
+def _metrics_row(line: bytes, where: str) -> dict[str, Any]:
+    row = _row(line, where)
+    expect(row, _Counted, where)
+    return row
+
+
+def _row(line: bytes, where: str) -> dict[str, Any]:
+    row = parse_json(line, where)
+    expect(row, _Flat, where)
     return {key: _value(value) for key, value in row.items()}
 
 

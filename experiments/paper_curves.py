@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from experiments.reading import read_json
 
 PUBLISHED = Path(__file__).parent / "published" / "ntm_curves.json"
 
@@ -24,7 +25,7 @@ def paper_curves(task: str) -> dict[str, Curve]:
     sequence). The numbers were read off the printed figures: see "about" in published/ntm_curves.json
     for how finely. ValueError for a task that the paper does not have.
     """
-    curves = json.loads(PUBLISHED.read_text())["curves"]
+    curves = read_json(PUBLISHED)["curves"]
     if task not in curves:
         raise ValueError(f"no published curves for {task!r}, only for {', '.join(curves)}")
     return {model: [(x, y) for x, y in pairs] for model, pairs in curves[task].items()}

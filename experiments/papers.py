@@ -1,6 +1,5 @@
 """What is published of a run's very setting: the one rule for figures, results, reports and the dashboard."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ from experiments.config import Config, TrainConfig
 from experiments.files import UserError
 from experiments.models import label
 from experiments.paper_curves import Curve, paper_curves
+from experiments.reading import read_json
 from experiments.recipes import recipe
 from experiments.settings import setting_of
 
@@ -52,6 +52,6 @@ def paper_statement(config: TrainConfig) -> str:
 def _published(task: str) -> dict[str, Any]:
     known: dict[str, Any] = {}
     for path in _TESTS:
-        known |= json.loads(path.read_text())
+        known |= read_json(path)
     found: dict[str, Any] = known[task]
     return found

@@ -46,7 +46,7 @@ def draw_run(
         files.append(folder.figures / f"memory-{length}.png")
         save_figure(figure, files[-1])
     # Tests at a chosen number of repeats are another axis than length.
-    tests = [row for row in folder.read_json(folder.evaluation, []) if row["repeats"] is None]
+    tests = [row for row in folder.read_tests(config) if row["repeats"] is None]
     curves = learning_curve_figure(
         rows,
         {label(config): paper_curve(config)},

@@ -50,7 +50,8 @@ def _setting(config: Config, own: Sequence[str]) -> dict[str, Any]:
 
 
 def _seed_result(folder: RunFolder, config: Config) -> dict[str, Any]:
-    result, tests = folder.read_json(folder.result, {}), folder.read_json(folder.evaluation, [])
+    result = folder.read_result("command", "versions", "trained_on", "steps", "perf/seconds")
+    tests = folder.read_tests(config)
     if not result:
         raise UserError(f"{folder.path} has not ended; go on with: train --resume {folder.path}")
     return {

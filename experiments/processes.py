@@ -15,6 +15,8 @@ from typing import NamedTuple, Protocol
 from experiments import tied
 from experiments.loop import Stopped, handling_signals
 
+# Of one command: seeds, or trainings of a suite.
+MOST_TRAININGS = 10_000
 _ROOT = Path(__file__).resolve().parents[1]
 # Seconds between two looks at the processes, and for one to end that is asked to, before it is killed.
 _LOOK_EVERY = 0.05

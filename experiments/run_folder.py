@@ -31,6 +31,8 @@ import torch
 
 from experiments.config import Config, from_yaml, to_yaml
 from experiments.files import UserError, is_part, remove_parts, write_whole
+from experiments.reading import read_json
+from experiments.run_files import check_result, check_tests
 
 RUNS = Path("runs")
 COMMIT = "MEMNET_COMMIT"
@@ -137,11 +139,29 @@ class RunFolder:
     def read_json(self, path: Path, default: Any) -> Any:
         """A JSON file of the folder, or the default where it is absent; UserError where it was damaged."""
         try:
-            return json.loads(path.read_text())
+            return read_json(path)
         except FileNotFoundError:
             return default
-        except (OSError, ValueError) as error:
-            raise UserError(f"cannot read {path}: {error}") from None
+
+    def read_result(self, *needed: str) -> dict[str, Any]:
+        """result.json, empty where it is absent; UserError where it was damaged, or is there and lacks what is needed.
+
+        needed: keys.
+        """
+        result: dict[str, Any] = self.read_json(self.result, {})
+        check_result(result, self.result)
+        if lacking := [name for name in needed if result and name not in result]:
+            raise UserError(f"{self.result} lacks {lacking[0]!r}: expected what `train` leaves at its end")
+        return result
+
+    def read_tests(self, config: Config) -> list[dict[str, Any]]:
+        """The rows of evaluation.json, none where it is absent; UserError where it was damaged.
+
+        config: the run's own.
+        """
+        tests: list[dict[str, Any]] = self.read_json(self.evaluation, [])
+        check_tests(tests, config, self.evaluation)
+        return tests
 
     def keep_tests(
         self, rows: Sequence[dict[str, Any]], same_test: Callable[[dict[str, Any]], tuple[Any, ...]], count: str
@@ -153,7 +173,7 @@ class RunFolder:
         merged: dict[tuple[Any, ...], dict[str, Any]] = {}
         with self.config.open("r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # several tests at once wait for one another
-            for row in [*self.read_json(self.evaluation, []), *rows]:
+            for row in [*self.read_tests(self.read_config()), *rows]:
                 test = same_test(row)
                 if row[count] >= merged.get(test, row)[count]:
                     merged[test] = row

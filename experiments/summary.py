@@ -123,7 +123,7 @@ def _same_setting(first: TrainConfig, other: TrainConfig, folder: RunFolder) -> 
 def _seed_result(folder: RunFolder, config: TrainConfig) -> dict[str, Any]:
     """How one run went; of a run that has not ended, how far it is."""
     rows = read_metrics(folder.metrics)
-    result = folder.read_json(folder.result, {})
+    result = folder.read_result()
     valid = [row for row in rows if "valid/exact_share" in row]
     last = valid[-1] if valid else {}
     return {
@@ -140,7 +140,7 @@ def _tests(folders: Sequence[RunFolder], configs: Sequence[TrainConfig], task: T
     """For every test that all runs took: each seed's scores, mean, deviation and best."""
     by_test: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for folder, config in zip(folders, configs, strict=True):
-        for row in folder.read_json(folder.evaluation, []):
+        for row in folder.read_tests(config):
             key = tuple(row[name] for name in ("num_slots", "repeats", "length", "seed", "sequences"))
             by_test.setdefault(key, []).append(row | {"run_seed": config.seed})
     tests = []

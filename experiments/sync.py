@@ -68,9 +68,9 @@ def sync_run(folder: RunFolder, mode: str) -> str:
         config = folder.read_config()
         rows = read_metrics(folder.metrics) if folder.metrics.exists() else []
         stories = "" if isinstance(config, TrainConfig) else KINDS[type(config)].trained_on(folder)
-        result = folder.read_json(folder.result, {})
+        result = folder.read_result()
         group, tags = names_for_tracker(config, stories)
-        facts = {"parameters": _parameters(folder, config)} | {key: result[key] for key in ("versions",) if result}
+        facts = {"parameters": _parameters(folder, config)} | {key: result[key] for key in {"versions"} & result.keys()}
         tracker = start_tracker(
             "wandb",
             run_folder=folder.path.resolve(),

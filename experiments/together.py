@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from signal import SIGHUP, SIGINT, SIGTERM
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import torch
 
@@ -26,7 +26,8 @@ from experiments.files import UserError, remove_parts, write_whole
 from experiments.loop import Stopped, handling_signals
 from experiments.models import make_model, make_task
 from experiments.parallel import ranks
-from experiments.processes import Job, experiments_command, last_line, room_for, run_jobs
+from experiments.processes import MOST_TRAININGS, Job, experiments_command, last_line, room_for, run_jobs
+from experiments.reading import expect, read_json
 from experiments.run_folder import RUNS, RunFolder, claim
 from experiments.running import prepare, stop_at_once
 from experiments.stacked import gain, train_stacked
@@ -35,7 +36,13 @@ from experiments.summary import seeds_text
 
 Way = Literal["stacked", "processes"]
 RECORD = "group.json"
-MOST_SEEDS = 10_000
+
+
+class _Record(TypedDict):
+    args: list[str]
+    seeds: list[int]
+
+
 # Exit codes after a signal: as `train` gives them, and of a process that had not yet begun to listen.
 _STOPPED = tuple(code for number in (SIGHUP, SIGINT, SIGTERM) for code in (128 + number, -number))
 
@@ -72,7 +79,7 @@ class Group:
     def outcome(self, seed: int) -> str:
         """How a finished run went, in a few words."""
         folder = RunFolder(self.folder(seed))
-        result = folder.read_json(folder.result, {})
+        result = folder.read_result()
         solved, seconds = result.get("sequences_to_solve"), result.get("perf/seconds_to_solve")
         return "finished" if solved is None else f"solved after {solved:,} sequences, {seconds:.0f} s"
 
@@ -85,8 +92,8 @@ def train_seeds(config: Config, args: Sequence[str]) -> int:
     if ranks().count > 1:
         raise UserError("--seeds starts processes of its own: leave torchrun out, or train one seed with it")
     # What cannot be is refused before there is a folder.
-    if config.seeds > MOST_SEEDS:
-        raise UserError(f"--seeds must be at most {MOST_SEEDS:,}, not {config.seeds:,}")
+    if config.seeds > MOST_TRAININGS:
+        raise UserError(f"--seeds must be at most {MOST_TRAININGS:,}, not {config.seeds:,}")
     way = choose_way(config, config.seeds)
     path = Path(config.out) if config.out is not None else claim(RUNS / f"{config.label}-seeds")
     path.mkdir(parents=True, exist_ok=True)
@@ -105,11 +112,9 @@ def find_group(args: Sequence[str]) -> Group | None:
     if resume is None or not (Path(resume) / RECORD).is_file():
         return None
     path = Path(resume) / RECORD
-    try:
-        content = json.loads(path.read_text())
-        return Group(path.parent, list(map(str, content["args"])), list(map(int, content["seeds"])))
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"cannot read {path}: {error}") from None
+    content = read_json(path)
+    expect(content, _Record, path)
+    return Group(path.parent, content["args"], content["seeds"])
 
 
 def resume_seeds(group: Group, args: Sequence[str]) -> int:

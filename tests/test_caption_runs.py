@@ -25,7 +25,7 @@ from experiments.dashboard.collect import Collector
 from experiments.figures import Card, captions_figure
 from experiments.files import UserError
 from experiments.handover import outcome
-from experiments.metrics import read_metrics
+from experiments.metrics import read_metrics, read_rows
 from experiments.run_folder import RunFolder
 from experiments.together import choose_way
 from tasks.captions import WORLDS, CaptionBatch, Captions
@@ -103,7 +103,7 @@ def test_a_run_leaves_everything(task: str, runs: dict[str, Path]) -> None:
     result = json.loads((run / "result.json").read_text())
     found = outcome(config, tests, result)
     assert found == {f"test/error_percent/{row['part']}": row["error_percent"] for row in tests}
-    answers = read_metrics(run / "answers.jsonl")
+    answers = read_rows(run / "answers.jsonl")
     assert len(answers) == 20
     assert {"scene", "caption", "right", "fault", "reason"} == answers[0].keys()
     assert {path.stem for path in (run / "figures").glob("*.png")} == {"captions", "learning-curve", "wrong"}

@@ -360,12 +360,12 @@ def test_a_score_that_is_not_finite_counts_as_the_worst(tmp_path: Path) -> None:
 
 
 def test_numbers_and_kinds_of_tests_that_no_run_leaves_are_left_out(tmp_path: Path) -> None:
-    copy_run(tmp_path / "s0", tests=(length_test(20, 1), length_test(40, 1, num_slots=[1]), length_test(10**400, 1)))
+    copy_run(tmp_path / "s0", tests=(length_test(20, 1), length_test(40, 1, num_slots=[1])))
     run = copy_run(
-        tmp_path / "s1", 1, tests=(length_test(20, 3, bit_error_rate=10**400), length_test(80, 2, repeats={"a": 1}))
+        tmp_path / "s1", 1, tests=(length_test(20, 3, bit_error_rate="x"), length_test(80, 2, repeats={"a": 1}))
     )
     with (run / "metrics.jsonl").open("a") as file:
-        file.write(json.dumps({"step": 1, "sequences": 10**400, "valid/bits_per_sequence": 10**400}) + "\n")
+        file.write(json.dumps({"step": 1, "sequences": 10**18, "valid/bits_per_sequence": "x"}) + "\n")
     (group,) = collected(tmp_path)["groups"]
     assert [test["x"] for test in group["tests"]] == [[20]]
     assert group["curves"]["valid"]["x"][-1] == 3.2

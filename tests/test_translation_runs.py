@@ -22,7 +22,7 @@ from experiments.files import UserError
 from experiments.handover import outcome
 from experiments.kinds import KINDS
 from experiments.loading import load_run
-from experiments.metrics import read_metrics
+from experiments.metrics import read_metrics, read_rows
 from experiments.ragged import Ragged
 from experiments.run_folder import RunFolder
 from experiments.sync import _parameters
@@ -85,7 +85,7 @@ def test_a_run_leaves_everything(run: Path) -> None:
     tests = json.loads((run / "evaluation.json").read_text())
     assert [row["length"] for row in tests] == [3, 4, 5, "all"]
     assert [row["sequences"] for row in tests] == [6, 6, 6, 18]
-    answers = read_metrics(run / "answers.jsonl")
+    answers = read_rows(run / "answers.jsonl")
     translator = Translator(Languages(0).lexicon)
     assert len(answers) == 18
     assert all(translator.translate(row["source"]) == row["answer"] for row in answers)

@@ -1,6 +1,5 @@
 """One run's folder as it is on disk: finished, running, stopped or half written."""
 
-import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from experiments.files import UserError
 from experiments.metrics import read_metrics
 from experiments.models import make_task
 from experiments.paper_curves import Curve, curve_of_rows, first_below
+from experiments.reading import read_json
 from experiments.run_folder import RunFolder, is_locked
 
 Status = Literal["done", "running", "stopped", "diverged", "damaged"]
@@ -115,11 +115,11 @@ def _rows(path: Path, troubles: list[str]) -> list[Row]:
 def _json(path: Path, name: str, kind: type[Any], troubles: list[str]) -> Any:
     """A JSON file of the run, an empty `kind` where it is absent or something else."""
     try:
-        content = json.loads((path / name).read_text())
+        content = read_json(path / name)
     except FileNotFoundError:
         return kind()
-    except (OSError, ValueError) as error:
-        troubles.append(f"cannot read {path / name}: {error}")
+    except UserError as error:
+        troubles.append(str(error))
         return kind()
     if not isinstance(content, kind):
         troubles.append(f"{path / name} is not what a run leaves: expected a JSON {kind.__name__}")

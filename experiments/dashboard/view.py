@@ -43,7 +43,7 @@ class Chart:
 def logged_keys(folder: RunFolder, config: Config) -> set[str]:
     """The names under which `sync` gives W&B what this run has; UserError where it is damaged."""
     rows = read_metrics(folder.metrics) if folder.metrics.exists() else []
-    tests, result = folder.read_json(folder.evaluation, []), folder.read_json(folder.result, {})
+    tests, result = folder.read_tests(config), folder.read_result()
     keys = {key for row in rows for key in row} | outcome(config, tests, result).keys()
     keys |= {key for row in test_points(config, tests, result) for key in row}
     keys |= {f"figures/{path.stem}" for path in folder.figures.glob("*.png")}

@@ -118,7 +118,7 @@ def evaluate(args: Sequence[str]) -> int:
         config = _tested(trained, options)
         tested_on, tests = load_tests(config, vocabulary, options.length)
         stacked = load_stacked(folder, trained, sizes).to(options.device)
-        selection = folder.read_json(folder.result, {}).get("selection")
+        selection = folder.read_result().get("selection")
         if selection is None:
             selection = _select(score_restarts(stacked, trained, load_data(trained)), trained)
         rows = test_rows(stacked, config, trained_on, tested_on, tests)

@@ -1,9 +1,9 @@
 """Published errors on the released questions, and which of them a run may be compared with."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+from experiments.reading import read_json
 from experiments.stories.config import StoryConfig
 from tasks.babi import TASK_NAMES
 
@@ -23,12 +23,12 @@ def published_for(config: StoryConfig, trained_on: str, tested_on: str) -> Colum
     if config.task == "babi" and len(config.task_numbers) > 1:
         # Jointly on some of the tasks is nobody's setting.
         facts["joint"] = True if len(config.task_numbers) == len(TASK_NAMES) else None
-    columns: list[Column] = json.loads(_FILE.read_text())[config.task]
+    columns: list[Column] = read_json(_FILE)[config.task]
     fitting = [one for one in columns if all(facts[name] == value for name, value in one["settings"].items())]
     return fitting[0] if fitting else None
 
 
 def shortcuts() -> dict[str, dict[str, float | None]]:
     """Errors in percent by task that need no reading: by the question alone, and by the last fact."""
-    kept = json.loads(_FILE.read_text())["shortcuts"]
+    kept = read_json(_FILE)["shortcuts"]
     return {name: kept[name]["errors"] for name in ("question_only", "last_fact")}

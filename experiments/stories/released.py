@@ -1,11 +1,11 @@
 """Telling the published bAbI questions from any others in the same format, such as generated ones written to disk."""
 
 import hashlib
-import json
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from experiments.reading import read_json
 from tasks.babi import Example
 
 _FILE = Path(__file__).parents[1] / "published" / "babi_files.json"
@@ -27,5 +27,5 @@ def is_released(size: str, task: int, split: str, examples: Iterable[Example]) -
 
 @cache
 def _known() -> dict[str, dict[str, dict[str, str]]]:
-    kept: dict[str, dict[str, dict[str, str]]] = json.loads(_FILE.read_text())["digests"]
+    kept: dict[str, dict[str, dict[str, str]]] = read_json(_FILE)["digests"]
     return kept

@@ -70,8 +70,8 @@ def _check_setting(first: StoryConfig, other: StoryConfig, folder: RunFolder) ->
 
 def _run(folder: RunFolder, config: StoryConfig) -> dict[str, Any]:
     """What is kept of one run."""
-    result = folder.read_json(folder.result, None)
-    if result is None:
+    result = folder.read_result("command", "trained_on", "questions_seen", "perf/seconds", "versions", "selection")
+    if not result:
         raise UserError(f"{folder.path} has not ended; go on with: python -m experiments train --resume {folder.path}")
     return {
         "command": result["command"],
@@ -83,7 +83,7 @@ def _run(folder: RunFolder, config: StoryConfig) -> dict[str, Any]:
         "perf/seconds": result["perf/seconds"],
         "versions": result["versions"],
         "selection": result["selection"],
-        "evaluation": folder.read_json(folder.evaluation, []),
+        "evaluation": folder.read_tests(config),
     }
 
 

@@ -11,14 +11,27 @@ import fcntl
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypedDict
 
 from experiments.config import from_yaml
 from experiments.fields import option
 from experiments.files import UserError, is_part, remove_parts, write_whole
+from experiments.reading import expect, read_json
 from experiments.run_folder import half_made, is_locked
 from experiments.suite.jobs import SuiteJob
 
 RECORD = "suite.json"
+
+
+class _Job(TypedDict):
+    name: str
+    args: list[str]
+
+
+class _Record(TypedDict):
+    jobs: list[_Job]
+
+
 # What a run may have other than its job says, as --resume by hand may have changed it.
 _NO_MATTER = ("tracker", "wandb_mode", "threads")
 
@@ -96,12 +109,11 @@ class SuiteFolder:
         """The arguments of all jobs of the suite that the folder is of, None where it is of none."""
         path = self.path / RECORD
         try:
-            content = json.loads(path.read_text())
-            return {str(job["name"]): list(map(str, job["args"])) for job in content["jobs"]}
+            content = read_json(path)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise UserError(f"cannot read {path}: {error}") from None
+        expect(content, _Record, path)
+        return {job["name"]: job["args"] for job in content["jobs"]}
 
     def _check_record(self, name: str, recorded: dict[str, list[str]], jobs: Sequence[SuiteJob]) -> None:
         asked = {job.name: list(job.args) for job in jobs}

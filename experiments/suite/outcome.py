@@ -1,14 +1,13 @@
 """How the jobs of a suite went: a few words for each, and a table of all."""
 
 import dataclasses
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from experiments.files import UserError
 from experiments.progress import duration
+from experiments.run_folder import RunFolder
 from experiments.stories.tables import FAILED
 from experiments.suite.folder import SuiteFolder
 from experiments.suite.jobs import SuiteJob
@@ -39,33 +38,19 @@ class Outcome:
 
 def read_outcome(run: Path) -> Outcome:
     """The outcome of a finished run, from its files; UserError where they were damaged."""
-    try:
-        return _outcome(run, _read(run / "result.json"))
-    except (LookupError, AttributeError, TypeError, ValueError) as error:
-        raise UserError(f"{run} is no finished run, its results were damaged ({error!r}): move it away") from None
-
-
-def _outcome(run: Path, result: Mapping[str, Any]) -> Outcome:
+    folder = RunFolder(run)
+    result = folder.read_result()
     to_solve, seconds = result.get("sequences_to_solve"), result.get("perf/seconds", 0.0)
     if "selection" not in result:
         asked = result.get("config", {}).get("solved_at") is not None
         return Outcome(to_solve is not None if asked else None, to_solve, None, seconds)
-    errors = [row["errors"][result["selection"]["chosen"]] for row in _own_tests(run, result)]
-    passed = max(errors) <= FAILED if result["config"]["task"] == "babi" else None
+    config, chosen = folder.read_config(), result["selection"]["chosen"]
+    own = [row for row in folder.read_tests(config) if row["tested_on"] == result.get("trained_on")]
+    if not own:
+        raise UserError(f"{folder.evaluation} holds no test on questions like those of the training: move {run} away")
+    errors = [row["errors"][chosen] for row in own]
+    passed = max(errors) <= FAILED if config.task == "babi" else None
     return Outcome(passed, None, statistics.fmean(errors), seconds)
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read {path}: {error}") from None
-
-
-def _own_tests(run: Path, result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The tests on questions like those of the training."""
-    tests = _read(run / "evaluation.json")
-    return [row for row in tests if row["tested_on"] == result["trained_on"]]
 
 
 def table(folder: SuiteFolder, jobs: Sequence[SuiteJob], failed: Mapping[str, str]) -> str:

@@ -29,18 +29,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from experiments import reading
 from experiments.config import ALL_TASKS, kind_of
 from experiments.fields import WHERE_FROM
 from experiments.files import UserError
 from experiments.names import nearest
+from experiments.processes import MOST_TRAININGS
 from tasks.babi.command_line import task_numbers
 
 SUITES = Path(__file__).resolve().parents[1] / "suites"
 _EACH = " each"
-# Trainings of a suite at the most.
-MOST_JOBS = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,11 +89,8 @@ def find_suite(suite: str) -> Path:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a file; UserError where there is none."""
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"cannot read a suite from {path}: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+    content = reading.read_yaml(path, "a suite")
+    if not isinstance(content, dict):
         raise UserError(f"{path} is no suite: expected `parts`, or the `method` and `parameters` of a W&B sweep")
     return content
 
@@ -133,9 +128,10 @@ def read_parts(path: Path, content: Mapping[str, Any]) -> Plan:
 
 def check_count(where: object, count: int, instead: str = "") -> None:
     """UserError for more trainings than a suite may have."""
-    if count > MOST_JOBS:
+    if count > MOST_TRAININGS:
         told = f"{count:,}" if count < 10**15 else f"10^{math.log10(count):.0f}"
-        raise UserError(f"{where}: {told} trainings are more than the {MOST_JOBS:,} that a suite may have{instead}")
+        most = f"the {MOST_TRAININGS:,} that a suite may have"
+        raise UserError(f"{where}: {told} trainings are more than {most}{instead}")
 
 
 def shown(value: Any) -> str:

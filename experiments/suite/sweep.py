@@ -23,7 +23,8 @@ from typing import Any, NamedTuple
 from experiments.config import STORY_TASKS
 from experiments.files import UserError
 from experiments.names import nearest
-from experiments.suite.reading import MOST_JOBS, Plan, Setting, check_count, check_names, setting, shown, text
+from experiments.processes import MOST_TRAININGS
+from experiments.suite.reading import Plan, Setting, check_count, check_names, setting, shown, text
 
 # What names the sweep, or decides where W&B shows it.
 _NO_MATTER = ("program", "metric", "name", "description", "project", "entity")
@@ -66,7 +67,7 @@ def read_sweep(path: Path, content: Mapping[str, Any], run_cap: int | None) -> P
         if cap is None:
             raise UserError(f"{path}: a random search needs a run_cap, or --run-cap")
         draws = [_draw(where, spec) for where, spec in zip(wheres, parameters.values(), strict=True)]
-        rows = _distinct(draws, min(cap, MOST_JOBS + 1))
+        rows = _distinct(draws, min(cap, MOST_TRAININGS + 1))
         check_count(path, len(rows), f"; run_cap is {cap:,}")
         varying = {name for name, spec in zip(names, parameters.values(), strict=True) if "value" not in spec}
     settings = [_setting(path, number, given, names, row) for number, row in enumerate(rows, start=1)]
