@@ -77,7 +77,7 @@ def pictured_sequence(task: Task, length: int) -> Batch:
 
 def measure_of(score: Score) -> Measure:
     """A task's score as figures show it."""
-    return Measure(score.name, score.words, score.unit, score.format.endswith("%"))
+    return Measure(score.name, score.words, score.unit, score.format.endswith("%"), score.chance)
 
 
 def watch(model: SequenceModule, task: Task, length: int) -> Episode:

@@ -13,7 +13,9 @@ from .drawing import characters, fold, ruler
 
 BITS = Score("bits_per_sequence", "bits/seq", "cross-entropy, bits per sequence", "bits")
 WRONG_BITS = Score("wrong_bits_per_sequence", "wrong bits/seq", "Wrong bits per sequence", "wrong bits per sequence")
-BIT_ERROR_RATE = Score("bit_error_rate", "bit error rate", "Wrong bits, share of scored bits", "of the bits", ".2g")
+BIT_ERROR_RATE = Score(
+    "bit_error_rate", "bit error rate", "Wrong bits, share of scored bits", "of the bits", ".2g", chance=0.5
+)
 
 
 class BitTask(Task):

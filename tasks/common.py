@@ -34,6 +34,7 @@ class Score(NamedTuple):
     words:   on an axis or over a panel
     unit:    after a value
     format:  of a value in a table; with % for a share
+    chance:  what guessing has at every length; None where that is not one number
     """
 
     name: str
@@ -41,6 +42,7 @@ class Score(NamedTuple):
     words: str
     unit: str
     format: str = ".3g"
+    chance: float | None = None
 
 
 Answer: TypeAlias = Literal["bits", "symbols", "numbers"]

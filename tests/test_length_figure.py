@@ -50,36 +50,47 @@ def test_errors_over_length_are_the_given_ones_zeros_included() -> None:
     for title in (RATE, WRONG):
         hollow = [one for one in named[title].lines if one.get_markerfacecolor() == "white"]
         assert [list(map(tuple, one.get_xydata())) for one in hollow] == [[(20, 0)], [(20, 0), (1000, 0)]]
-        assert named[title].get_ylim()[0] < 0
+        assert named[title].get_ylim()[0] == 0
         assert 0 in named[title].get_yticks()
         assert named[title].yaxis.get_major_formatter()(0, 0) == "0"
-    for text in ("128 slots", "2,048 slots", "trained at 1 to 20 vectors", "no error in 200 to 1,000 sequences"):
+    guessing = [one for one in named[RATE].lines if one.get_linestyle() == ":"]
+    assert {level for one in guessing for _, level in one.get_xydata()} == {0.5}
+    key = ("128 slots, n = 1,000", "2,048 slots, n = 1,000 (200 at 1,000)", "trained at 1 to 20 vectors", "no error")
+    for text in (*key, "without learning"):
         assert text in words(figure)
 
 
 def test_no_errors_at_all_and_a_model_without_memory() -> None:
     figure = length_figure([length_row(length, 0.0, None) for length in (20, 40)], (20, 20), "bits")
-    for title in (RATE, WRONG):
-        axes = panels(figure)[title]
-        low, high = axes.get_ylim()
-        assert low < 0 < high
-        assert list(axes.get_yticks()) == [0]
-    for text in ("no memory", "trained at 20 bits", "no error in 1,000 sequences"):
+    # A panel of zeros and nothing else would tell nothing more.
+    assert set(panels(figure)) == {SHARE, RATE}
+    low, high = panels(figure)[RATE].get_ylim()
+    assert low == 0
+    assert 0.5 < high < 1
+    for text in ("no memory, n = 1,000", "trained at 20 bits", "no error"):
         assert text in words(figure)
 
 
 def test_errors_that_are_not_finite_or_missing_are_marked(tmp_path: Path) -> None:
-    rows = [length_row(20, 0.0), length_row(40, math.nan), length_row(80, 0.1)]
-    del rows[2]["bit_error_rate"]
+    rows = [length_row(20, 0.0), length_row(40, math.nan), length_row(80, 0.1), length_row(100, 0.1)]
+    rows[2]["bit_error_rate"] = None
+    del rows[3]["bit_error_rate"]
     figure = length_figure(rows, (1, 20), "vectors")
     assert {x for x, _ in crosses(panels(figure)[RATE])} == {40, 80}
     assert {x for x, _ in crosses(panels(figure)[WRONG])} == {40}
     assert "not finite" in words(figure)
     save_figure(figure, tmp_path / "nan.png")
+    # What no test has is no panel: by attractors, of sentences too short for any.
+    for row in rows:
+        row.pop("bit_error_rate", None)
+    assert set(panels(length_figure(rows, (1, 20), "vectors"))) == {SHARE, WRONG}
 
 
 def test_odd_lengths(tmp_path: Path) -> None:
-    save_figure(length_figure([], (1, 20), "vectors"), tmp_path / "empty.png")
+    empty = length_figure([], (1, 20), "vectors")
+    assert not empty.axes
+    assert "no tests yet" in words(empty)
+    save_figure(empty, tmp_path / "empty.png")
     save_figure(length_figure([length_row(1, 1e-12, 1)], (1, 1), "vectors"), tmp_path / "one.png")
     length_figure([length_row(10 + k, 0.1, k) for k in range(20)], (1, 20), "vectors")
     for rows, trained in (([length_row(0, 0.0)], (1, 20)), ([], (0, 20)), ([], (20, 1))):

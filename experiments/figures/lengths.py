@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from experiments.figures.style import (
     SHADE,
     SKY,
     VERMILION,
+    WIDTH,
     Measure,
     Rows,
     add_axes,
@@ -31,12 +33,16 @@ from experiments.figures.style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
 ERRORS = (
     Measure("exact_share", "Sequences exactly right, %", "", percent=True),
-    Measure("bit_error_rate", "Wrong bits, share of scored bits", ""),
+    Measure("bit_error_rate", "Wrong bits, share of scored bits", "", chance=0.5),
     Measure("wrong_bits_per_sequence", "Wrong bits per sequence", ""),
 )
+# Of the key: a line's height in pixels.
+_COLUMNS, _ROW = 3, 26
 # Not the colours of the models that are most often compared.
 LINES = ((INK, "o"), (ORANGE, "s"), (PURPLE, "^"), (SKY, "D"), (GREY, "v"), (BLUE, "P"), (GREEN, "X"))
 
@@ -48,60 +54,70 @@ def length_figure(
 
     rows:          one a test, with "length", the errors by their names, "sequences", and "num_slots", absent or
                    None for a model without memory. Each number of slots is a line of its own. "baseline_" and the
-                   name of an error, where there, is what needs no learning, drawn as a dotted line.
+                   name of an error, where there, is what needs no learning, drawn as a dotted line, as is chance.
     trained_range: shortest and longest length in training, shaded.
     unit:          what a length counts, such as "vectors".
-    errors:        a panel each.
+    errors:        a panel each, where it says something: not where no test has it, nor where all are zero and there
+                   is no line to compare with.
 
-    A test without an error is a hollow mark at 0, with the number of sequences in the key. A value
-    that is missing or not finite is a cross at the upper edge. ValueError for lengths below 1.
+    Errors begin at zero; a test without an error is a hollow mark there. The key tells the number of sequences of a
+    point. A value that is None or not finite is a cross at the upper edge. ValueError for lengths below 1.
     """
     lengths = sorted({float(row["length"]) for row in rows})
     if not 1 <= trained_range[0] <= trained_range[1] or any(length < 1 for length in lengths):
         raise ValueError(f"lengths must be at least 1, not {trained_range} in training and {lengths} in tests")
     slots: list[int | None] = sorted({row.get("num_slots") for row in rows}, key=lambda count: count or 0)
     lines = {count: LINES[k % len(LINES)] for k, count in enumerate(slots)}
+    telling = [error for error in errors if _tells(rows, error)]
     with styled():
-        figure = new_figure(530, title, 80)
-        pitch = 1164 // len(errors)
-        for k, error in enumerate(errors):
+        ends = " to ".join(dict.fromkeys(map(str, trained_range)))
+        marks = _marks(rows, lines, f"{ends} {unit}", telling)
+        figure = new_figure(488 + _ROW * -(-len(marks) // _COLUMNS), title, 80)
+        key: dict[str, Any] = {"bbox_to_anchor": (70 / WIDTH, 0), "ncols": _COLUMNS, "columnspacing": 1.6}
+        figure.legend(handles=marks, loc="lower left", **key)
+        pitch = 1164 // max(len(telling), 1)
+        for k, error in enumerate(telling):
             axes = add_axes(figure, 80 + pitch * k, 94, pitch - 78, 310)
             axes.set_title(error.words)
             axes.grid(True, axis="y")
             for count, (colour, marker) in lines.items():
                 _draw_errors(axes, [row for row in rows if row.get("num_slots") == count], error, colour, marker)
             baseline = _baseline(rows, error)
-            if baseline[0]:
-                axes.plot(*baseline, color=INK, linewidth=1, linestyle=":", marker="_")
+            axes.plot(*baseline, color=INK, linewidth=1, linestyle=":", marker="_")
             if error.percent:
-                axes.set_ylim(-4, 104)
+                axes.set_ylim(0, 102)
             else:
-                values = [_number(row, error.name) for row in rows]
-                error_scale(axes, np.array([*values, *baseline[1]]), finest=-9)
+                values = [_number(row, error.name) for row in rows if error.name in row]
+                error_scale(axes, np.array([*values, *baseline[1]]), finest=-9, from_zero=True)
             axes.set_xlabel(f"test length, {unit}")
             _length_scale(axes, lengths, trained_range)
-        if not rows:
+        if not telling:
             figure.text(0.5, 0.5, "no tests yet", ha="center", color=GREY)
-        ends = " to ".join(dict.fromkeys(map(str, trained_range)))
-        _length_key(figure, rows, lines, f"{ends} {unit}", errors)
     return figure
 
 
+def _tells(rows: Rows, error: Measure) -> bool:
+    """Whether a panel of the error would not be empty."""
+    values = [_number(row, error.name) for row in rows if error.name in row]
+    return any(values) or bool(values and (error.percent or _baseline(rows, error)[0]))
+
+
 def _number(row: Mapping[str, Any], key: str) -> float:
-    value = row.get(key)
+    value = row[key]
     return math.nan if value is None else float(value)
 
 
 def _baseline(rows: Rows, error: Measure) -> tuple[list[float], list[float]]:
     """Lengths, and what needs no learning at each."""
     name = f"baseline_{error.name}"
-    known = sorted({(float(row["length"]), float(row[name])) for row in rows if name in row})
+    chance = {} if error.chance is None else {name: error.chance}
+    known = sorted({(float(row["length"]), float(one[name])) for row in rows if name in (one := {**chance, **row})})
     return [length for length, _ in known], [value for _, value in known]
 
 
 def _draw_errors(axes: Axes, rows: Rows, measure: Measure, colour: str, marker: str) -> None:
     """One error of the tests with one number of slots; zeros hollow, what is not finite at the upper edge."""
-    ordered = sorted(rows, key=lambda row: float(row["length"]))
+    ordered = sorted((row for row in rows if measure.name in row), key=lambda row: float(row["length"]))
     length = np.array([float(row["length"]) for row in ordered])
     error = np.array([_number(row, measure.name) for row in ordered])
     look: dict[str, Any] = {"color": colour, "marker": marker, "clip_on": False}
@@ -122,30 +138,34 @@ def _length_scale(axes: Axes, lengths: Sequence[float], trained: tuple[int, int]
     axes.axvspan(start, stop, color=SHADE, alpha=0.5, linewidth=0, zorder=0.5)
 
 
-def _length_key(
-    figure: Figure,
-    rows: Rows,
-    lines: Mapping[int | None, tuple[str, str]],
-    trained: str,
-    errors: Sequence[Measure],
-) -> None:
+def _marks(
+    rows: Rows, lines: Mapping[int | None, tuple[str, str]], trained: str, errors: Sequence[Measure]
+) -> list[Line2D | Patch]:
+    """What stands in the key."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     marks: list[Line2D | Patch] = []
     for count, (colour, marker) in lines.items():
         words = "no memory" if count is None else f"{count:,} slots"
+        words += _sizes([row for row in rows if row.get("num_slots") == count])
         marks.append(Line2D([], [], color=colour, marker=marker, markersize=4.5, linewidth=1.4, label=words))
     marks.append(Patch(color=SHADE, alpha=0.5, linewidth=0, label=f"trained at {trained}"))
     if any(_baseline(rows, error)[0] for error in errors):
         marks.append(Line2D([], [], color=INK, linewidth=1, linestyle=":", label="without learning"))
-    perfect = [row for row in rows if any(row.get(error.name) == 0 for error in errors if not error.percent)]
-    if perfect:
-        counts = sorted(row["sequences"] for row in perfect if row.get("sequences"))
-        words = " to ".join(dict.fromkeys(f"{count:,}" for count in counts[:1] + counts[-1:]))
-        words = f"no error in {words} sequences" if words else "no error"
+    if any(row.get(error.name) == 0 for row in rows for error in errors if not error.percent):
         look: dict[str, Any] = {"color": INK, "marker": "o", "markerfacecolor": "white", "markersize": 6}
-        marks.append(Line2D([], [], linestyle="", label=words, **look))
-    if any(not math.isfinite(_number(row, error.name)) for row in rows for error in errors):
+        marks.append(Line2D([], [], linestyle="", label="no error", **look))
+    if any(not math.isfinite(_number(row, error.name)) for error in errors for row in rows if error.name in row):
         marks.append(Line2D([], [], linestyle="", color=VERMILION, marker="x", markersize=5, label="not finite"))
-    figure.legend(handles=marks, loc="lower center", bbox_to_anchor=(0.5, 0.0), ncols=5, columnspacing=1.6)
+    return marks
+
+
+def _sizes(rows: Rows) -> str:
+    """How many sequences a point stands for: ", n = 1,000", and where some have others ", n = 1,000 (10 at 300)"."""
+    counts = [(int(row["length"]), int(row["sequences"])) for row in rows if row.get("sequences")]
+    if not counts:
+        return ""
+    usual, _ = Counter(count for _, count in counts).most_common(1)[0]
+    others = [f"{count:,} at {length:,}" for length, count in sorted(set(counts)) if count != usual]
+    return f", n = {usual:,}" + (f" ({', '.join(others)})" if others else "")

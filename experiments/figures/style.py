@@ -39,12 +39,14 @@ class Measure(NamedTuple):
 
     name: the key in a test, and in metrics after "train/" or "valid/".
     words: on an axis or over a panel. unit: after a value. percent: whether a share is shown in percent.
+    chance: what guessing has, where that is one number.
     """
 
     name: str
     words: str
     unit: str
     percent: bool = False
+    chance: float | None = None
 
 
 # Colours that readers with any colour vision tell apart (Okabe and Ito).
@@ -147,11 +149,11 @@ def mark_lost(axes: Axes, x: Array, label: str = "") -> None:
     axes.plot(x, np.full(len(x), 0.98), "x", color=VERMILION, transform=where, label=label, markersize=5)
 
 
-def error_scale(axes: Axes, values: Array, finest: int = -5) -> None:
+def error_scale(axes: Axes, values: Array, finest: int = -5, from_zero: bool = False) -> None:
     """A vertical scale on which all finite values, zero included, can be read.
 
     Logarithmic, with a piece down to 0 below the power of ten (10**finest at least) under the
-    smallest value; linear when all values lie within a factor of ten.
+    smallest value; linear when all values lie within a factor of ten. from_zero: it begins at 0 whatever the values.
     """
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
@@ -162,9 +164,9 @@ def error_scale(axes: Axes, values: Array, finest: int = -5) -> None:
         axes.set_yticks([0])
         return
     low, high = float(positive.min()), float(positive.max())
-    if len(positive) == len(finite) and high < 10 * low:
+    if high < 10 * low and (from_zero or len(positive) == len(finite)):
         room = 0.08 * (high - low) or 0.5 * high
-        axes.set_ylim(max(low - room, 0), high + room)
+        axes.set_ylim(0 if from_zero else max(low - room, 0), high + room)
         return
     least = max(math.floor(math.log10(low) + 1e-9), finest)
     most = max(math.ceil(math.log10(high) - 1e-9), least + 1)
@@ -175,7 +177,7 @@ def error_scale(axes: Axes, values: Array, finest: int = -5) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: decade(value)))
     axes.yaxis.set_minor_locator(NullLocator())
     below = len(positive) < len(finite) or low < start
-    axes.set_ylim(-0.15 * start if below else start, 1.4 * end)
+    axes.set_ylim(0 if from_zero else -0.15 * start if below else start, 1.4 * end)
 
 
 def numbered_log_scale(axes: Axes, values: Sequence[float], ends: tuple[float, float]) -> None:
