@@ -159,9 +159,9 @@ def head_panels(trace: NTMTrace, steps: int | None = None) -> list[list[Panel]]:
                 title = f"{kind} weighting{f' of head {head + 1}' if most > 1 else ''}, slots over time"
                 rows[-1].append(Panel(title, weights[:, head].T.cpu().numpy(), height=_TALL.get(most, _LOW)))
     memory = trace.state.memory[0].T
-    high = float(memory.abs().nan_to_num(0).max()) or 1.0
-    title = f"memory at the end, from {-high:.2g} (blue) to {high:.2g} (red), slots from left to right"
-    return [[Panel(title, memory.cpu().numpy(), -high, high, "red-blue", _FLAT)], *rows]
+    # What is added is between -1 and 1; one scale for all looks of a training.
+    title = f"memory at the end, from -1 (blue) to 1 (red), at most {float(memory.abs().nan_to_num(0).max()):.2g}"
+    return [[Panel(title, memory.cpu().numpy(), -1.0, 1.0, "red-blue", _FLAT)], *rows]
 
 
 def _verdict(questions: Questions, row: int, logits: Tensor, vocabulary: Vocabulary) -> str:

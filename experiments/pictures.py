@@ -41,8 +41,9 @@ def draw_run(
     rows = read_metrics(folder.metrics) if folder.metrics.exists() else []
     folder.figures.mkdir(exist_ok=True)
     files: list[Path] = []
-    for length in dict.fromkeys(lengths or (trained[1], max(task.test_lengths))):
-        figure = memory_figure(watch(model, task, length), f"{name}: length {length}")
+    seen = {length: watch(model, task, length) for length in lengths or (trained[1], max(task.test_lengths))}
+    for length, episode in seen.items():
+        figure = memory_figure(episode, f"{name}: length {length}", list(seen.values()))
         files.append(folder.figures / f"memory-{length}.png")
         save_figure(figure, files[-1])
     # Tests at a chosen number of repeats are another axis than length.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,18 +28,36 @@ def draw_story_run(
     made if it is not there.
     """
     files = []
-    for row in range(len(batch.story)):
-        drawn = story_figure(model, vocabulary, batch.rows(torch.tensor([row])), title)
+    seen = [_see(model, vocabulary, batch.rows(torch.tensor([row]))) for row in range(len(batch.story))]
+    for number, one in enumerate(seen, start=1):
+        drawn = _figure(one, model, vocabulary, title, seen)
         if drawn is not None:
             name, figure = drawn
             folder.mkdir(parents=True, exist_ok=True)
-            files.append(folder / f"{name}-{row + 1}.png")
+            files.append(folder / f"{name}-{number}.png")
             save_figure(figure, files[-1])
     return files
 
 
 def story_figure(model: StoryModel, vocabulary: Vocabulary, one: StoryBatch, title: str) -> tuple[str, Figure] | None:
     """What was looked at for a batch of one question: the kind of figure and the figure, if there is one."""
+    return _figure(_see(model, vocabulary, one), model, vocabulary, title)
+
+
+class _Seen(NamedTuple):
+    """What a model did with one question. right: the number of its answer."""
+
+    asked: AskedStory
+    trace: Any
+    right: Tensor
+
+    @property
+    def episode(self) -> Episode:
+        """Of an NTM."""
+        return _episode(self.trace.words[0], self.trace.sequence, self.right)
+
+
+def _see(model: StoryModel, vocabulary: Vocabulary, one: StoryBatch) -> _Seen:
     one = one.to(next(model.parameters()).device)
     told = int(one.story_lengths)
     watch: Any = model.trace
@@ -52,6 +71,13 @@ def story_figure(model: StoryModel, vocabulary: Vocabulary, one: StoryBatch, tit
         answer=vocabulary.words[int(one.answer)],
         predicted=vocabulary.words[int(logits.argmax())],
     )
+    return _Seen(asked, trace, one.answer)
+
+
+def _figure(
+    one: _Seen, model: StoryModel, vocabulary: Vocabulary, title: str, beside: Sequence[_Seen] = ()
+) -> tuple[str, Figure] | None:
+    asked, trace, _ = one
     if isinstance(trace, MemN2NTrace | KeyValueTrace):
         return "attention", attention_figure(asked, trace.attention[0].cpu().numpy(), title)
     if isinstance(trace, EntNetTrace):
@@ -61,7 +87,8 @@ def story_figure(model: StoryModel, vocabulary: Vocabulary, one: StoryBatch, tit
         verdict = f"{asked.question} {asked.predicted}"
         if asked.predicted != asked.answer:
             verdict += f" (wrong, it is {asked.answer})"
-        return "memory", memory_figure(_episode(trace.words[0], trace.sequence, one.answer), f"{title}: {verdict}")
+        compared = [other.episode for other in beside]
+        return "memory", memory_figure(one.episode, f"{title}: {verdict}", compared)
     return None
 
 

@@ -161,6 +161,23 @@ def test_a_diffuse_weighting_shows_all_slots_on_a_scale_of_its_own() -> None:
     assert axes.images[0].get_clim() == (0, 0.008)
 
 
+def test_episodes_of_one_run_have_the_same_scales() -> None:
+    spread = Episode(*3 * [np.ones((3, 2))], np.ones(3), write_weights=np.full((3, 1, 20), 0.1))
+    one, other = episode(), episode(length=3, seed=1)
+    one.add, one.inputs = 3 * one.add, -2 * one.inputs
+    apart, together = (
+        [panels(memory_figure(each, beside=beside)) for each in (one, other, spread)]
+        for beside in ((), (one, other, spread))
+    )
+    for title in ("Inputs", "Targets", "Outputs", "Added vectors", "Read vectors", "Write weighting", "Read weighting"):
+        scales = [
+            {named[title].images[0].get_clim() for named in figures if title in named} for figures in (apart, together)
+        ]
+        assert len(scales[1]) == 1
+        assert scales[0] >= scales[1]
+    assert together[2]["Write weighting"].images[0].get_clim() == (0, 1)
+
+
 def test_single_cells_of_a_huge_weighting_survive() -> None:
     steps, slots = 2001, 2048
     weights = np.zeros((steps, 1, slots))

@@ -19,10 +19,10 @@ def largest_magnitude(values: Array) -> float:
     return float(np.abs(values).max(initial=0, where=np.isfinite(values)))
 
 
-def colour_span(values: Array) -> tuple[float, float]:
-    """Ends of a colour scale: from 0 to 1 or more, from minus to plus as far if a value is negative."""
-    high = max(largest_magnitude(values), 1)
-    return (-high if np.any(values < 0) else 0), high
+def colour_span(arrays: Sequence[Array]) -> tuple[float, float]:
+    """Ends of one colour scale for all: from 0 to 1 or more, from minus to plus as far if a value is negative."""
+    high = max([1.0, *map(largest_magnitude, arrays)])
+    return (-high if any(np.any(values < 0) for values in arrays) else 0), high
 
 
 def used_slots(weights: Sequence[Array]) -> tuple[int, int]:

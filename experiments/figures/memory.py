@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -93,7 +93,7 @@ class Episode:
         return f"{self.wrong.sum():,} of {count:,} scored {self.answer} wrong"
 
 
-def memory_figure(episode: Episode, title: str = "") -> Figure:
+def memory_figure(episode: Episode, title: str = "", beside: Sequence[Episode] = ()) -> Figure:
     """One episode over time, like figure 6 of Graves et al. 2014: what is written and what is read.
 
     On the left inputs, added vectors and write weightings, on the right targets, outputs, read
@@ -101,9 +101,12 @@ def memory_figure(episode: Episode, title: str = "") -> Figure:
     large memory only the stretch of slots with a weight of 0.01 or more at some step is shown; where
     the heads walk over the end of the memory, slot 0 follows the last. Where cells are smaller than
     pixels, weightings show the largest of the cells that share a pixel, the other panels their mean.
+
+    beside: episodes whose figures are to be compared with this one, such as others of the same run: a colour is the
+            same value in all of them.
     """
     with styled():
-        page = _MemoryPage(episode, title)
+        page = _MemoryPage(episode, title, [episode, *beside])
         page.draw_bits()
         page.draw_vectors()
         page.draw_weightings()
@@ -121,8 +124,8 @@ class _MemoryPage:
     # The least height of a panel with room for the words beside it.
     LEAST = 64
 
-    def __init__(self, episode: Episode, title: str) -> None:
-        self.episode = episode
+    def __init__(self, episode: Episode, title: str, compared: Sequence[Episode]) -> None:
+        self.episode, self.compared = episode, compared
         self.steps = len(episode.inputs)
         self.slots_shown = ""
         self.wrong_mark = "x"
@@ -150,14 +153,14 @@ class _MemoryPage:
     def draw_bits(self) -> None:
         """Inputs, targets and outputs, with what is wrong and what is not scored."""
         episode = self.episode
-        low, high = colour_span(episode.inputs)
+        low, high = colour_span([one.inputs for one in self.compared])
         axes = self.panel(0, self.bits_top, self.input_height, "Inputs", "channel")
         # Both maps are white at 0 and black at 1; below 0 is red.
         drawn = self.image(axes, episode.inputs, "RdGy" if low < 0 else "Greys", low, high)
         if (low, high) != (0, 1):
             self.bar(drawn, 0, self.bits_top, self.input_height)
         axes = self.panel(1, self.bits_top, self.output_height, "Targets", "channel")
-        answers = np.concatenate([episode.targets, episode.outputs])
+        answers = [array for one in self.compared for array in (one.targets, one.outputs)]
         ends = (0.0, 1.0) if episode.answer != "numbers" else colour_span(answers)
         self.image(axes, episode.targets, "Greys", *ends)
         self.shade_unscored(axes)
@@ -187,7 +190,7 @@ class _MemoryPage:
     def draw_vectors(self) -> None:
         """Added and read vectors on one scale, so that what comes back can be compared with what was stored."""
         added, read = self.episode.add, self.episode.reads
-        high = max((largest_magnitude(array) for array in _present(added, read)), default=0) or 1.0
+        _, high = colour_span([array for one in self.compared for array in _present(one.add, one.reads)])
         panels = self.heads(
             self.vectors_top, self.vector_height, "element", {"Added vectors": added, "Read vectors": read}
         )
@@ -211,7 +214,8 @@ class _MemoryPage:
             stretch = f"{shown[0]} to {shown[-1]}" if first >= 0 else f"{shown[0]} to {slots - 1} and 0 to {shown[-1]}"
             self.slots_shown = f"Shown are slots {stretch} of {slots};\nthe others stay below a weight of {USED:g}."
         # Weights that are spread over many slots have a scale of their own.
-        peak = max(largest_magnitude(array) for array in arrays)
+        every = [array for one in self.compared for array in _present(one.write_weights, one.read_weights)]
+        peak = max(largest_magnitude(array) for array in every)
         high = peak if 0 < peak < 0.5 else 1.0
         panels = self.heads(
             self.weights_top, self.weight_height, "slot", {"Write weighting": written, "Read weighting": read}

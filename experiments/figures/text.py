@@ -64,11 +64,14 @@ def text_curve_figure(rows: Rows, title: str = "", *, entropy_rate: float | None
     return figure
 
 
-def coloured_text_figure(text: str, units: Sequence[tuple[str, Array]], title: str = "") -> Figure:
+def coloured_text_figure(
+    text: str, units: Sequence[tuple[str, Array]], title: str = "", notes: Sequence[str] = ()
+) -> Figure:
     """A text once for each unit, every character on the colour of what the unit is after reading it.
 
     units: words for a unit, and its values (character,): white where it is at its mean, and bluest or reddest from
            two standard deviations below or above on.
+    notes: lines at the end.
     Line breaks and tabs are shown as signs, and characters that the font does not have as a box.
     """
     from matplotlib.font_manager import FontProperties, findfont, get_font
@@ -80,7 +83,11 @@ def coloured_text_figure(text: str, units: Sequence[tuple[str, Array]], title: s
     lines = -(-len(text) // COLUMNS)
     block = _TITLE + lines * _LINE
     with styled():
-        figure = new_figure(2 * _MARGIN + len(units) * block, title, _MARGIN)
+        height = 2 * _MARGIN + len(units) * block + len(notes) * _LINE
+        figure = new_figure(height, title, _MARGIN)
+        for number, note in enumerate(notes):
+            place = 1 - (_MARGIN + len(units) * block + (number + 1) * _LINE) / height
+            figure.text(_MARGIN / WIDTH, place, note, fontsize=8, color=GREY, va="center")
         for number, (words, values) in enumerate(units):
             top = _MARGIN + number * block + _TITLE
             axes = add_axes(figure, _MARGIN, top, WIDTH - 2 * _MARGIN, lines * _LINE - 4)

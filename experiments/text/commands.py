@@ -158,7 +158,7 @@ def _draw(
     title = f"{config.label} on {known.text}, seed {config.seed}"
     layers = activations(model, numbers[:_READ])
     text = known.alphabet.decode(numbers[:_READ])
-    units = named_units(layers, cells) if cells else choose_units(layers, text)
+    units, without = (named_units(layers, cells), []) if cells else choose_units(layers, text)
     rows = read_metrics(folder.metrics) if folder.metrics.exists() else []
     folder.figures.mkdir(exist_ok=True)
     curve, coloured = folder.figures / "learning-curve.png", folder.figures / "units.png"
@@ -169,9 +169,8 @@ def _draw(
         (f"layer {unit.layer}, unit {unit.number}{f': {unit.why}' if unit.why else ''}", unit.values[:_DRAWN])
         for unit in units
     ]
-    save_figure(
-        coloured_text_figure(text[:_DRAWN], named, f"{title}: units below (blue) and above (red) their mean"), coloured
-    )
+    title += ": units below (blue) and above (red) their mean"
+    save_figure(coloured_text_figure(text[:_DRAWN], named, title, without), coloured)
     return [curve, coloured]
 
 

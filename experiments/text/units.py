@@ -1,5 +1,6 @@
 """What single units of a model do along a text, and which of them people can read something into."""
 
+import math
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -19,6 +20,8 @@ Values = NDArray[np.float64]
 
 # Units that are drawn where nothing is known to look for.
 _LIVELIEST = 4
+# How often at most any feature may seem to be followed by chance.
+_CHANCE = 0.05
 
 
 class Unit(NamedTuple):
@@ -70,26 +73,58 @@ def features(text: str) -> dict[str, Values]:
     return {name: values for name, values in found.items() if values.std() > 0}
 
 
-def choose_units(layers: Sequence[Values], text: str) -> list[Unit]:
-    """For each feature of the text the unit with the largest correlation with it; without features the liveliest.
+def choose_units(layers: Sequence[Values], text: str) -> tuple[list[Unit], list[str]]:
+    """For each feature of the text the unit that follows it best, and in words the features that no unit follows.
 
-    Correlation is Pearson's r over the text, of which the sign does not count; lively is a large standard deviation.
+    Without a unit that follows something, the liveliest, which have the largest standard deviation. A unit follows a
+    feature where its correlation over the text, Pearson's r, of which the sign does not count, is above what chance
+    gives, see `chance_bound`.
     """
     named = [(layer, number) for layer, values in enumerate(layers) for number in range(values.shape[1])]
     if not named:
-        return []
+        return [], []
     values = np.concatenate(layers, 1)
-    deviation = values.std(0)
-    chosen = []
-    for name, feature in features(text).items():
-        together = ((values - values.mean(0)) * (feature - feature.mean())[:, None]).mean(0)
-        correlation = np.where(deviation > 1e-9, together / (np.maximum(deviation, 1e-9) * feature.std()), 0.0)
-        best = int(np.abs(correlation).argmax())
-        chosen.append((best, f"{name}, r = {correlation[best]:.2f}"))
+    wanted = features(text)
+    chosen, without = [], []
+    for name, feature in wanted.items():
+        correlations = correlations_by_shift(values, feature)
+        best = int(np.abs(correlations[0]).argmax())
+        bound = chance_bound(correlations, _CHANCE / len(wanted))
+        told = f"r = {correlations[0, best]:.2f}"
+        if abs(correlations[0, best]) > bound:
+            chosen.append((best, f"{name}, {told} (by chance at most {bound:.2f})"))
+        else:
+            without.append(f"no unit follows '{name}': at best {told}, by chance up to {bound:.2f}")
     if not chosen:
+        deviation = values.std(0)
         liveliest = np.argsort(-deviation)[:_LIVELIEST].tolist()
         chosen = [(unit, f"deviation {deviation[unit]:.2f}") for unit in liveliest]
-    return [Unit(named[unit][0] + 1, named[unit][1] + 1, why, values[:, unit]) for unit, why in chosen]
+    return [Unit(named[unit][0] + 1, named[unit][1] + 1, why, values[:, unit]) for unit, why in chosen], without
+
+
+def correlations_by_shift(values: Values, feature: Values) -> Values:
+    """Pearson's r of every unit with a feature that is moved on by 0, 1, 2, ... characters round the text.
+
+    values: (character, unit). feature: (character,). Returns (shift, unit); 0 for a unit that does not change.
+    """
+    count = len(feature)
+    moved = values - values.mean(0)
+    spread = np.maximum(moved.std(0), 1e-9) * feature.std()
+    spectrum = np.fft.rfft(moved, axis=0) * np.fft.rfft(feature - feature.mean()).conj()[:, None]
+    together = np.fft.irfft(spectrum, count, axis=0) / count
+    return np.where(moved.std(0) > 1e-9, together / spread, 0.0)
+
+
+def chance_bound(correlations: Values, level: float) -> float:
+    """The magnitude of r that the best of all units stays below by chance, but for a share `level` of cases.
+
+    Chance is the feature at a wrong place of the text: moved on round its end it has kept its own course, but has
+    nothing to do with the units any more. So the bound knows how many units were looked at, how long the text is and
+    how slowly both change. A text too short for that share gives the largest r at any wrong place.
+    correlations: (shift, unit), as from `correlations_by_shift`.
+    """
+    wrong = np.abs(correlations[1:]).max(1, initial=0)
+    return float(np.quantile(wrong, 1 - level, method="higher")) if len(wrong) else math.inf
 
 
 def named_units(layers: Sequence[Values], cells: Sequence[str]) -> list[Unit]:
