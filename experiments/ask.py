@@ -16,6 +16,7 @@ from experiments.command_line import parse
 from experiments.names import beginning, unknown_words
 from experiments.stories.loading import load_story_run
 from experiments.story_pictures import slot_names
+from experiments.terminal import wrapped
 from memnet import EntNetTrace, KeyValueTrace, MemN2NTrace, NTMTrace, StoryModel
 from tasks.babi import TASK_NAMES, Fact, Vocabulary, stream, words_of
 from tasks.babi.encoding import pad
@@ -56,7 +57,7 @@ def ask(args: Sequence[str]) -> int:
         # Gives arrow keys and history to input().
         with contextlib.suppress(ImportError):
             import readline  # noqa: F401
-        print(greeting(vocabulary), COMMANDS, sep="\n")
+        print(wrapped(f"{greeting(vocabulary)}\n{COMMANDS}"))
         conversation.run(_typed(conversation))
         return 0
     return 2 if conversation.run(lines_of(sys.stdin)) else 0
@@ -253,4 +254,4 @@ def _under(name: str, lines: Sequence[str]) -> Iterator[str]:
 
 
 def _console(stream: TextIO) -> Console:
-    return Console(file=stream, soft_wrap=True, markup=False, highlight=False, emoji=False)
+    return Console(file=stream, soft_wrap=not stream.isatty(), markup=False, highlight=False, emoji=False)

@@ -21,6 +21,7 @@ from experiments.run_folder import RunFolder
 from experiments.stories.config import StoryConfig
 from experiments.stories.data import settled
 from experiments.stories.recipes import story_recipe
+from experiments.terminal import Kept, show_help
 from experiments.text.config import TextConfig
 from experiments.translation.config import TranslateConfig
 
@@ -35,9 +36,9 @@ def parse(
     name:  the command, as in `python -m experiments NAME`.
     flags: whether options that are true or false are switched on by their name alone, or given True or False.
     """
-    complaint = io.StringIO()
+    complaint, told = io.StringIO(), Kept()
     try:
-        with contextlib.redirect_stderr(complaint):
+        with contextlib.redirect_stderr(complaint), contextlib.redirect_stdout(told):
             options = tyro.cli(
                 kind,
                 prog=f"python -m experiments {name}",
@@ -47,6 +48,7 @@ def parse(
             )
     except SystemExit as end:
         if not end.code:
+            show_help(told.getvalue())
             raise
         raise UserError(_one_line(complaint.getvalue(), name, kind)) from None
     check_values(options)

@@ -7,6 +7,7 @@ import torch
 
 from experiments.files import UserError
 from experiments.seeds import generator_for
+from experiments.terminal import columns
 from memnet import NTM, SequenceModule
 from tasks import Batch, DynamicNGrams, RepeatCopy, Task
 
@@ -117,16 +118,15 @@ def table(task: Task, rows: Iterable[dict[str, Any]]) -> str:
     """The test table as text: the task's scores, each with its baseline where there is one."""
     rows = list(rows)
     # heading, name in a row, format
-    columns = [("length", "length", ""), ("repeats", "repeats", ""), ("slots", "num_slots", "")]
-    columns += [("sequences", "sequences", "")]
+    known = [("length", "length", ""), ("repeats", "repeats", ""), ("slots", "num_slots", "")]
+    known += [("sequences", "sequences", "")]
     for score in task.scores:
-        columns += [(score.heading, score.name, score.format), ("baseline", f"baseline_{score.name}", score.format)]
-    columns += [("optimal bits/seq", "optimal_bits_per_sequence", ".3g")]
-    shown = [one for one in columns if any(row.get(one[1]) is not None for row in rows)]
+        known += [(score.heading, score.name, score.format), ("baseline", f"baseline_{score.name}", score.format)]
+    known += [("optimal bits/seq", "optimal_bits_per_sequence", ".3g")]
+    shown = [one for one in known if any(row.get(one[1]) is not None for row in rows)]
     cells = [[heading for heading, _, _ in shown]]
     cells += [[f"{row[name]:{form}}" if name in row else "-" for _, name, form in shown] for row in rows]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(shown))]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
+    return columns(cells, left=0)
 
 
 def same_test(row: dict[str, Any]) -> tuple[int, ...]:

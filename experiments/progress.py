@@ -107,7 +107,7 @@ class Progress:
     def message(self, text: str) -> None:
         """Print a line of its own, above the bar if there is one."""
         if self._live is not None:
-            self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self._live.console.print(text, markup=False, highlight=False)
         else:
             self._print(text)
 

@@ -24,6 +24,7 @@ from experiments.config import TrainConfig
 from experiments.files import UserError
 from experiments.models import make_model, make_task
 from experiments.names import nearest
+from experiments.terminal import columns
 from tasks import TASKS
 
 # heads, hidden size, layers, learning rate, parameters
@@ -164,15 +165,15 @@ def table() -> str:
     ours differ a little. Its LSTMs have this form exactly, on the inputs and outputs that its counts imply. The other
     papers tell no counts.
     """
-    lines = [f"{'recipe':<44}{'parameters':>12}{'paper':>12}"]
+    lines = [("recipe", "parameters", "paper")]
     counts = {name: f"{published:,}" for name, (*_, published) in _PAPER.items()}
     for name, published in (counts | dict.fromkeys(_LONG, "-")).items():
         config = recipe(f"paper/{name}", task_of(f"paper/{name}"))
         with torch.device("meta"):
             model = make_model(config, make_task(config.task))
         count = sum(parameter.numel() for parameter in model.parameters())
-        lines.append(f"{'paper/' + name:<44}{count:>12,}{published:>12}")
-    return "\n".join(lines)
+        lines.append((f"paper/{name}", f"{count:,}", published))
+    return columns(lines)
 
 
 def _paper(name: str, heads: int, hidden_size: int, num_layers: int, learning_rate: float) -> dict[str, Any]:

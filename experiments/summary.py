@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import statistics
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from experiments.report.statistics import deviation
 from experiments.run_folder import RunFolder, versions
 from experiments.stories.config import StoryConfig
 from experiments.stories.summary import summarize_stories
+from experiments.terminal import page
 from tasks import Score, Task
 
 
@@ -40,7 +42,7 @@ class SummarizeOptions:
 
 
 def summarize(args: Sequence[str]) -> int:
-    """Write a result and print its text."""
+    """Write a result, print its text, and say where the files are."""
     options = parse(SummarizeOptions, "summarize", args)
     if not options.runs:
         raise UserError("summarize needs at least one run folder")
@@ -60,7 +62,8 @@ def summarize(args: Sequence[str]) -> int:
     else:
         own = (*NOT_SETTING, "seeds")
         text = summarize_plain(folders, configs, own, out=options.out, made_by=options.made_by)
-    print(text, end="")
+    print(page(text), end="")
+    print(f"{options.out}.md\n{options.out}.json", file=sys.stderr)
     return 0
 
 

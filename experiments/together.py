@@ -33,6 +33,7 @@ from experiments.running import prepare, stop_at_once
 from experiments.stacked import gain, train_stacked
 from experiments.stories.config import StoryConfig
 from experiments.summary import seeds_text
+from experiments.terminal import page
 
 Way = Literal["stacked", "processes"]
 RECORD = "group.json"
@@ -234,7 +235,7 @@ def _tell(group: Group, failed: set[int]) -> None:
     ended = [RunFolder(group.folder(seed)) for seed in group.seeds if group.finished(seed)]
     configs: list[Any] = [folder.read_config() for folder in ended]
     if ended and isinstance(configs[0], TrainConfig):
-        print(seeds_text(ended, configs), end="\n\n")
+        print(page(seeds_text(ended, configs)), end="\n\n")
     print(f"runs     {group.path / 's*'}")
     if failed:
         print(f"failed   {_list(sorted(failed))}; see {group.path / 'logs'}")

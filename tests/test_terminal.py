@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from experiments.__main__ import HELP, main
+from experiments import terminal
+from experiments.__main__ import main
 from experiments.files import write_whole
+from tests.made_up_runs import copy_run, story_run
 from tests.running import ROOT, in_terminal
 
 PROGRAM = """
@@ -44,8 +46,78 @@ def test_errors_are_plain_lines_and_the_time_left_is_never_cut_off(columns: int)
     assert any(re.search(r"a-long.*….*s7 .* seq/s  \d+s left", line) for line in drawn), drawn
 
 
-def test_help_fits_80_columns() -> None:
-    assert max(map(len, HELP.splitlines())) <= 80
+COMMANDS = """
+import contextlib, sys
+from experiments.__main__ import main
+from tasks.__main__ import main as tasks
+helps = ["train copy", "train babi", "train text", "train translate", "train captions", "evaluate", "ask", "sample"]
+helps += ["translate", "describe", "show", "summarize", "report", "benchmark", "suite", "sync", "gradients"]
+helps += ["dashboard", "dashboard push", "inspect"]
+runs = sys.argv[1]
+tables = ["recipes", f"report {runs}", f"summarize {runs}/s0 --out {runs}/one"]
+tables += [f"suite quick --shard 19/20 --list --out {runs}/quick"]
+tables += ["benchmark lstm --length 2 --seconds 0.01 --backend eager"]
+for command in ["", *(f"{help} --help" for help in helps), *tables]:
+    with contextlib.suppress(SystemExit):
+        assert main(command.split()) != 2 or not command, command
+for command in ("--help", "list --help", "show --help", "write --help", "list", "show babi --task 5"):
+    with contextlib.suppress(SystemExit):
+        tasks(command.split())
+"""
+
+
+def plain(shown: str) -> list[str]:
+    """The lines of what a terminal shows, without colours."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown).replace("\r\n", "\n").splitlines()
+
+
+def test_helps_tables_and_sentences_fit_80_columns(tmp_path: Path) -> None:
+    for seed in range(2):
+        copy_run(tmp_path / f"s{seed}", seed)
+    story_run(tmp_path / "q1", 1)
+    shown, _, code = in_terminal(COMMANDS, str(tmp_path), columns=80)
+    lines = plain(shown)
+    assert code == 0, lines[-30:]
+    paths = [line for line in lines if str(tmp_path) in line]
+    assert [line for line in lines if len(line) > 80 and line not in paths] == []
+    for words in (
+        "usage: python -m experiments inspect",
+        "sequences to solve",
+        "quartiles",
+        "memn2n-joint-10k",
+        "NAME",
+    ):
+        assert any(words in line for line in lines), words
+    assert any(line.endswith("/report.md") for line in paths)
+
+
+TABLE = [
+    ["network", "sequences exactly right", "mean ± sd of all restarts", "baseline"],
+    ["a-long-name-of-a-run", "100 %", "12.5 ± 0.25", "1"],
+    ["lstm", "-", "0.1", "1234567"],
+]
+
+
+@pytest.mark.parametrize("width", [None, 200, 60, 45, 30, 12])
+def test_tables_fit_by_breaking_words_first(width: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal, "room", lambda: width)
+    text = terminal.columns(TABLE)
+    lines = text.splitlines()
+    if width is None or width >= 80:
+        assert lines[1] == "a-long-name-of-a-run                    100 %                12.5 ± 0.25         1"
+        assert len(lines) == 3
+        return
+    assert max(map(len, lines)) <= width
+    assert ("(no room for" in text) == (width < 45)
+    kept = [cell for row in TABLE for cell in row[: {12: 1, 30: 2}.get(width, 4)]]
+    assert all(word in text for cell in kept for word in re.split(r"(?<=-)| (?![%±])(?<!± )", cell))
+
+
+def test_markdown_is_shown_as_columns_in_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "### One\n\n| a | b\\|c |\n|---|---|\n| x &lt; y | - |\n\nSome words.\n"
+    assert terminal.page(text) == text
+    monkeypatch.setattr(terminal, "room", lambda: 8)
+    assert terminal.page(text) == "### One\n\na    b|c\nx <    -\ny\n\nSome\nwords.\n"
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from experiments.figures import growth_figure, save_figure
 from experiments.files import UserError
 from experiments.run_folder import command, versions
 from experiments.running import prepare
+from experiments.terminal import wrapped
 
 
 def benchmark(args: Sequence[str]) -> int:
@@ -45,7 +46,7 @@ def benchmark(args: Sequence[str]) -> int:
         print(json.dumps(head | {"cases": rows}, indent=1))
     else:
         text = memory_text if options.memory else time_text
-        print(text(rows, f"{name}, torch {torch.__version__}, threads: {options.threads}"))
+        print(wrapped(text(rows, f"{name}, torch {torch.__version__}, threads: {options.threads}")))
     if options.plot is not None:
         value = "peak memory, MiB" if options.memory else "median time, ms"
         figure = growth_figure(growth_panels(found), value, f"{value.split(',')[0].capitalize()}, {name}")

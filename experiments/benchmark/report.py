@@ -13,7 +13,7 @@ import torch
 
 from experiments.benchmark.cases import SIZES, Case
 from experiments.figures import GrowthPanel
-from experiments.stories.tables import columns
+from experiments.terminal import columns
 
 Row: TypeAlias = dict[str, Any]
 MIB = 1 << 20

@@ -11,7 +11,7 @@ from torch.nn import functional
 from experiments.captions.models import World
 from experiments.looks import at_rest
 from experiments.seeds import generator_for
-from experiments.stories.tables import columns
+from experiments.terminal import columns
 from memnet import Captioner, greedy, sampled
 from tasks.captions import CaptionBatch, Verdict
 from tasks.captions.language import Fault

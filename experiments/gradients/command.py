@@ -23,6 +23,7 @@ from experiments.gradients.trained import compare_runs
 from experiments.report.tables import Table
 from experiments.run_folder import RUNS, versions
 from experiments.running import prepare
+from experiments.terminal import page
 
 _LONGEST = 2000
 Curves = Mapping[str, NDArray[np.float64]]
@@ -74,7 +75,7 @@ def gradients(args: Sequence[str]) -> int:
     made_by = shlex.join(["python", "-m", "experiments", "gradients", *args])
     if options.runs:
         text, data = compare_runs(options.runs, out, made_by)
-        return _tell(data if options.json else text, out / "trained-gradients")
+        return _tell(data if options.json else page(text), out / "trained-gradients")
     prepare("cpu", 1)
     terms, clipped = _measured(options)
     lags = lags_of(options.steps)
@@ -84,7 +85,7 @@ def gradients(args: Sequence[str]) -> int:
     write_whole(out / "gradients.md", text)
     write_whole(out / "gradients.json", data)
     save_figure(_figure(options, lags, terms, clipped), out / "gradients.png")
-    return _tell(data if options.json else text, out / "gradients")
+    return _tell(data if options.json else page(text), out / "gradients")
 
 
 def _tell(text: str, files: Path) -> int:

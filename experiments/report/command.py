@@ -22,6 +22,7 @@ from experiments.report.tables import Table, marked, printable
 from experiments.run_folder import RUNS
 from experiments.stories.config import StoryConfig
 from experiments.suite.folder import SuiteFolder
+from experiments.terminal import page
 from experiments.web.document import finite
 
 
@@ -36,7 +37,7 @@ class ReportOptions:
 
 
 def report(args: Sequence[str]) -> int:
-    """Write OUT.md, OUT.tex and OUT.json, and print the Markdown."""
+    """Write OUT.md, OUT.tex and OUT.json, print the tables, and say where the files are."""
     options = parse(ReportOptions, "report", args)
     folder = Path(options.folder)
     if not folder.is_dir() and (RUNS / folder).is_dir():
@@ -61,7 +62,7 @@ def report(args: Sequence[str]) -> int:
     write_whole(f"{out}.tex", _latex(tables, names, left, made_by))
     data = finite(_data(tables, runs, names, made_by))
     write_whole(f"{out}.json", json.dumps(data, allow_nan=False, indent=1) + "\n")
-    print(text, end="")
+    print(page("\n\n".join(table.markdown() for table in tables)))
     for ending in ("md", "tex", "json"):
         print(f"{out}.{ending}", file=sys.stderr)
     return 0

@@ -9,6 +9,7 @@ from typing import Any
 from experiments.files import UserError
 from experiments.names import nearest
 from experiments.stories.config import StoryConfig
+from experiments.terminal import columns
 
 _MEMN2N: dict[str, Any] = {"model": "memn2n", "restarts": 10}
 _MEMN2N_JOINT = _MEMN2N | {
@@ -135,4 +136,4 @@ def story_recipe(name: str, task: str, model: str | None) -> StoryConfig:
 
 def story_table() -> str:
     """Every paper's recipe with what it is."""
-    return "\n".join(f"{'paper/' + name:<44}{about}" for name, (_, about) in _PAPER.items())
+    return columns([(f"paper/{name}", about) for name, (_, about) in _PAPER.items()], left=2)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from experiments.stories.published import Column
+from experiments.terminal import columns
 from tasks.babi import TASK_NAMES
 
 # A task with a higher error, in percent, counts as failed.
@@ -51,15 +52,3 @@ def spread(values: Sequence[float]) -> str:
     """Mean and standard deviation, the latter where there are several values."""
     after = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
     return f"{statistics.fmean(values):.1f}{after}"
-
-
-def columns(lines: Sequence[Sequence[str]]) -> str:
-    """Lines of cells under one another, the first column to the left, the others to the right."""
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )

@@ -129,7 +129,7 @@ class Board:
     def tell(self, line: str) -> None:
         """Print a line, above the display if there is one."""
         if self._live is not None:
-            self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._live.console.print(line, markup=False, highlight=False)
         else:
             print(line, file=self._console.file if self._console else sys.stderr, flush=True)
 

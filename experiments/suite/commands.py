@@ -25,6 +25,7 @@ from experiments.suite.outcome import read_outcome, table
 from experiments.suite.queue import SuiteQueue
 from experiments.suite.reading import Plan, find_suite, read_parts, read_yaml
 from experiments.suite.sweep import read_sweep
+from experiments.terminal import wrapped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +138,8 @@ def _list(plan: Plan, folder: SuiteFolder, jobs: Sequence[SuiteJob], at_once: in
         print(line, file=sys.stderr, flush=True)
 
     lines = listing(folder, jobs, at_once, tell)
-    print(f"{plan.name}: {plan.about}" if plan.about else plan.name, f"in {folder.path}", "", *lines, sep="\n")
+    about = wrapped(f"{plan.name}: {plan.about}" if plan.about else plan.name)
+    print(about, f"in {folder.path}", "", *lines, sep="\n")
 
 
 def _run(folder: SuiteFolder, jobs: Sequence[SuiteJob], options: SuiteOptions, engine: Engine) -> int:

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import math
+import shlex
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -21,6 +22,7 @@ from experiments.stories.config import StoryConfig
 from experiments.suite.board import Follower
 from experiments.suite.folder import SuiteFolder
 from experiments.suite.jobs import SuiteJob
+from experiments.terminal import columns, wrapped
 from experiments.training import Trainer
 
 # Seconds of training for a setting, and for all of them together, besides the first step and a validation of each.
@@ -37,22 +39,21 @@ def listing(
     tell:    gets a line for every setting that is measured.
     """
     seconds = _measured([job for job in jobs if not folder.done(job)], tell)
-    width = max((len(job.name) for job in jobs), default=0)
-    lines, left = [], 0.0
+    lines, left = list[tuple[str, ...]](), 0.0
     for job in jobs:
         share = _share(folder, job)
         cost = seconds.get(job.group, 0.0)
         left += cost * (1 - share)
         state = "done" if folder.done(job) else f"{share:.0%} done" if folder.begun(job) else "new"
         told = "" if folder.done(job) else f"{_at_most(job.config)}{_time(cost)}"
-        lines.append(f"{job.name:<{width}}  {state:<9} {told:<16} train {' '.join(job.args)}")
+        lines.append((job.name, state, told, f"train {shlex.join(job.args)}"))
     done = sum(folder.done(job) for job in jobs)
     most = "at most " if any(_at_most(job.config) for job in jobs if not folder.done(job)) else ""
     told = f"{len(jobs)} jobs, {done} done; left: {most}{_time(left)} of one core"
     if at_once is not None and left:
         longest = max(seconds.values())
         told += f", {most}{_time(max(left / at_once, longest))} here with {at_once} at once"
-    return [*lines, "", told + "; tests, figures and starting are not counted"]
+    return [columns(lines, left=4), "", wrapped(f"{told}; tests, figures and starting are not counted")]
 
 
 def _measured(jobs: Sequence[SuiteJob], tell: Callable[[str], None]) -> Mapping[str, float]:

@@ -11,6 +11,7 @@ from experiments.run_folder import RunFolder
 from experiments.stories.tables import FAILED
 from experiments.suite.folder import SuiteFolder
 from experiments.suite.jobs import SuiteJob
+from experiments.terminal import columns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,13 +61,7 @@ def table(folder: SuiteFolder, jobs: Sequence[SuiteJob], failed: Mapping[str, st
         groups.setdefault(job.group, []).append(job)
     rows: list[tuple[str, ...]] = [("setting", "done", "solved", "sequences to solve", "test error", "training")]
     rows += [_row(folder, name, members) for name, members in groups.items()]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
-    ]
+    lines = [columns(rows)]
     if failed:
         lines += [
             "",

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from experiments.looks import at_rest
+from experiments.terminal import columns
 from experiments.text.data import Chunk, Streams
 from memnet import LanguageModel
 from tasks.markov_text import MarkovSource
@@ -74,7 +75,7 @@ def same_test(row: Row) -> tuple[str, ...]:
 
 def table(rows: Sequence[Row]) -> str:
     """The test table as text."""
-    columns: list[tuple[str, str, str]] = [
+    known: list[tuple[str, str, str]] = [
         ("text", "text", "s"),
         ("part", "part", "s"),
         ("characters", "characters", ",d"),
@@ -83,8 +84,7 @@ def table(rows: Sequence[Row]) -> str:
         ("true entropy", "entropy_rate", ".4f"),
         ("source's bits/char", "source_bits_per_character", ".4f"),
     ]
-    shown = [column for column in columns if any(column[1] in row for row in rows)]
+    shown = [column for column in known if any(column[1] in row for row in rows)]
     cells = [[title for title, _, _ in shown]]
     cells += [[format(row[key], form) if key in row else "-" for _, key, form in shown] for row in rows]
-    widths = [max(len(line[place]) for line in cells) for place in range(len(shown))]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
+    return columns(cells, left=0)

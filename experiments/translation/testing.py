@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from experiments.looks import at_rest
 from experiments.ragged import Ragged, like_lengths
-from experiments.stories.tables import columns
+from experiments.terminal import columns
 from experiments.translation.data import MOST, UNKNOWN_NUMBER, Sentences, Words
 from memnet import EncoderDecoder, beam_search, greedy
 from memnet.decoding import Normalization
