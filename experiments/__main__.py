@@ -120,6 +120,19 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
     return known[name]
 
 
+def run(args: Sequence[str] | None = None) -> int:
+    """Run the command that this process was started for, see `main`, whoever reads what it says."""
+    from experiments.stopping import Stopped, outlive_readers
+
+    outlive_readers()
+    try:
+        code = main(args)
+        print(end="", flush=True)
+    except Stopped as stop:
+        return stop.exit_code
+    return code
+
+
 if __name__ == "__main__":
     # sys.exit and no raise SystemExit: the tracker reads the exit code there.
-    sys.exit(main())
+    sys.exit(run())

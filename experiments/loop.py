@@ -1,13 +1,9 @@
 """What every training is: updates, rows of metrics and checkpoints; stopping and going on bit for bit."""
 
 import math
-import signal
-import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -23,64 +19,12 @@ from experiments.parallel import ranks
 from experiments.progress import Progress
 from experiments.run_folder import RunFolder
 from experiments.seeds import generator_for
+from experiments.stopping import STOPPING, Stopped, deferred_signals
 from experiments.tracking import TRAINING_PICTURES, Tracker
 from memnet import gradient_norms
 
 Settings = TypeVar("Settings", bound=Config)
 Model = TypeVar("Model", bound=nn.Module)
-
-_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@contextmanager
-def handling_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Give Ctrl-C, SIGTERM and a closed terminal to a handler, and back to the one before.
-
-    Where a closed terminal is ignored, as under nohup, it stays so. Outside the main thread, which alone gets signals,
-    they stay its business.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-    numbers = [number for number in _STOPPING if not (ignored and number == signal.SIGHUP)]
-    before = {number: signal.signal(number, handler) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, earlier in before.items():
-            signal.signal(number, earlier)
-
-
-class Stopped(BaseException):
-    """Ctrl-C, SIGTERM or a closed terminal. Like KeyboardInterrupt no Exception, so that no library swallows it.
-
-    exit_code: as a shell would give it.
-    """
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.exit_code = 128 + number
-
-
-class Request:
-    """Whether Ctrl-C, SIGTERM or SIGHUP came, and which."""
-
-    number: int | None = None
-
-
-@contextmanager
-def deferred_signals(*, always: bool = False) -> Iterator[Request]:
-    """Let Ctrl-C, SIGTERM and SIGHUP wait for the end of a step; a second one does not wait unless they always do."""
-    request = Request()
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if request.number is not None and not always:
-            raise Stopped(number)
-        request.number = number
-
-    with handling_signals(note):
-        yield request
 
 
 class NotFinite(Exception):
@@ -218,8 +162,8 @@ class TrainingLoop(ABC, Generic[Settings, Model]):
         """The signal to stop after, which all processes of a training do after the same step."""
         if self.ranks.count == 1:
             return number
-        heard = self.ranks.sums([float(number == one) for one in _STOPPING], self.device)
-        return next((one for one, count in zip(_STOPPING, heard, strict=True) if count), None)
+        heard = self.ranks.sums([float(number == one) for one in STOPPING], self.device)
+        return next((one for one, count in zip(STOPPING, heard, strict=True) if count), None)
 
     def measure(self, seconds: float, progress: Progress) -> float:
         """Seconds that all steps and validations would take, found by some steps, of about so many seconds, and one

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import NamedTuple, Protocol
 
 from experiments import tied
-from experiments.loop import Stopped, handling_signals
+from experiments.stopping import Stopped, handling_signals
 
 # Of one command: seeds, or trainings of a suite.
 MOST_TRAININGS = 10_000

@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any, TypeVar
 
 import torch
@@ -17,11 +16,12 @@ import torch
 from experiments.config import Config, to_yaml
 from experiments.files import UserError, write_whole
 from experiments.handover import names_for_tracker, replay_history, replay_outcome
-from experiments.loop import NotFinite, Stopped, TrainingLoop, handling_signals
+from experiments.loop import NotFinite, TrainingLoop
 from experiments.metrics import MetricsFile, cut, read_metrics
 from experiments.parallel import Ranks, choose_device, joined, ranks
 from experiments.progress import SHOWN, Progress
 from experiments.run_folder import RunFolder, versions
+from experiments.stopping import Stopped, handling_signals, stop_at_once
 from experiments.tracking import Tracker, import_wandb, legal_id, resolve_mode, start_tracker
 
 AnyLoop = TypeVar("AnyLoop", bound=TrainingLoop[Any, Any])
@@ -166,8 +166,3 @@ def take_up(folder: RunFolder, trainer: TrainingLoop[Any, Any]) -> list[dict[str
             path.unlink()
     write_whole(folder.config, to_yaml(trainer.config))
     return [row for row in earlier if row["step"] <= trainer.step]
-
-
-def stop_at_once(number: int, frame: FrameType | None) -> None:
-    """Turn a signal into Stopped, wherever the program is."""
-    raise Stopped(number)

@@ -17,13 +17,14 @@ from torch.func import functional_call
 
 from experiments.config import TrainConfig
 from experiments.curriculum import Curriculum
-from experiments.loop import NotFinite, Stopped, deferred_signals
+from experiments.loop import NotFinite
 from experiments.metrics import MetricsFile
 from experiments.models import make_model, make_task, training_lengths
 from experiments.progress import Progress
 from experiments.run_folder import RunFolder
 from experiments.running import new_run_id, take_up
 from experiments.seeds import generator_for
+from experiments.stopping import Stopped, deferred_signals
 from experiments.tracking import Tracker
 from experiments.training import Trainer
 from memnet import SequenceModule

@@ -23,14 +23,14 @@ import torch
 from experiments.command_line import parse_train
 from experiments.config import Config, TrainConfig
 from experiments.files import UserError, remove_parts, write_whole
-from experiments.loop import Stopped, handling_signals
 from experiments.models import make_model, make_task
 from experiments.parallel import ranks
 from experiments.processes import MOST_TRAININGS, Job, experiments_command, last_line, room_for, run_jobs
 from experiments.reading import expect, read_json
 from experiments.run_folder import RUNS, RunFolder, claim
-from experiments.running import prepare, stop_at_once
+from experiments.running import prepare
 from experiments.stacked import gain, train_stacked
+from experiments.stopping import Stopped, handling_signals, stop_at_once
 from experiments.stories.config import StoryConfig
 from experiments.summary import seeds_text
 from experiments.terminal import page

@@ -2,7 +2,7 @@
 
 import sys
 
-from experiments.__main__ import main
+from experiments.__main__ import run
 from experiments.config import to_yaml
 from experiments.suite import cluster
 from experiments.suite.jobs import SuiteJob
@@ -13,11 +13,11 @@ SECONDS = sys.argv.pop(1)
 
 
 def light(queue: SuiteQueue, job: SuiteJob) -> list[str]:
-    run = queue.folder.train_args(job, queue.place)[-1]
-    return [sys.executable, "-I", "-S", str(light_worker.__file__), run, to_yaml(job.config), SECONDS]
+    place = queue.folder.train_args(job, queue.place)[-1]
+    return [sys.executable, "-I", "-S", str(light_worker.__file__), place, to_yaml(job.config), SECONDS]
 
 
 if __name__ == "__main__":
     SuiteQueue.command = light  # type: ignore[method-assign]
     cluster.SEND_EVERY = 0.3
-    sys.exit(main(["suite", *sys.argv[1:]]))
+    sys.exit(run(["suite", *sys.argv[1:]]))

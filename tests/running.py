@@ -68,6 +68,23 @@ def start(*args: object) -> subprocess.Popen[str]:
     )
 
 
+def start_in_terminal(module: str, *args: object) -> tuple[subprocess.Popen[bytes], int]:
+    """Start `python -m module ...` in a terminal of its own, of which this end is returned too: closed, it is gone."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *map(str, args)],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "TERM": "xterm-256color"},
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(theirs)
+    return process, ours
+
+
 def in_terminal(program: str, *args: str, columns: int, piped: bool = False) -> tuple[str, str, int]:
     """What a Python program shows in a terminal of so many columns, what it writes to a pipe, and its exit code.
 

@@ -1,6 +1,9 @@
 """A process may die at any moment: what it leaves is begun again or gone on with, and nothing else is touched."""
 
 import os
+import select
+import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,11 +13,13 @@ from typing import Any
 import pytest
 
 from experiments.__main__ import main
+from experiments.checkpoint import read_progress
 from experiments.files import write_whole
 from experiments.loop import TrainingLoop
-from experiments.run_folder import RunFolder
+from experiments.metrics import read_metrics
+from experiments.run_folder import RunFolder, is_locked
 from tests import story_runs, test_training
-from tests.running import TINY
+from tests.running import ROOT, TINY, start_in_terminal
 
 Capture = pytest.CaptureFixture[str]
 KINDS = {"copy": test_training.train, "babi": story_runs.train}
@@ -142,3 +147,59 @@ def test_halves_of_files_go_when_their_writer_is_dead(tmp_path: Path, monkeypatc
     (tmp_path / ".c.01234567.part").write_text("half")
     write_whole(tmp_path / "c", "whole")
     assert not list(tmp_path.glob(".*.part"))
+
+
+LONG = [*TINY, "--steps", "100000", "--log-every", "1", "--checkpoint-every", "100000"]
+
+
+def trained(run: Path) -> int:
+    """Steps of which there are metrics."""
+    path = run / "metrics.jsonl"
+    return len(read_metrics(path)) if path.exists() else 0
+
+
+def closed_when(ready: Callable[[], bool], process: subprocess.Popen[bytes], terminal: int) -> int:
+    """The exit code of a process whose terminal is closed in time."""
+    shown = b""
+    while not ready():
+        assert process.poll() is None, shown.decode()
+        if select.select([terminal], [], [], 0.05)[0]:
+            shown += os.read(terminal, 65536)
+    os.close(terminal)
+    return process.wait(60)
+
+
+def test_a_closed_terminal_leaves_a_checkpoint(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    process, terminal = start_in_terminal("experiments", "train", "copy", *LONG, "--out", run)
+    assert closed_when(lambda: trained(run) >= 5, process, terminal) == 128 + signal.SIGHUP
+    assert read_progress(run / "checkpoint.safetensors")["step"] == trained(run)
+
+
+def test_a_closed_terminal_stops_a_suite_and_its_jobs(tmp_path: Path) -> None:
+    suite = tmp_path / "tiny.yaml"
+    suite.write_text("parts:\n  - {task: copy, model: gru}\n")
+    out = tmp_path / "out"
+    process, terminal = start_in_terminal("tests.light_suite", 100, suite, "--out", out)
+    begun = out / "copy-gru-s0" / "starts"
+    assert closed_when(begun.exists, process, terminal) == 128 + signal.SIGHUP
+    assert not is_locked(out / "copy-gru-s0")
+
+
+def test_a_pipe_whose_reader_has_gone_is_a_closed_terminal(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train = [sys.executable, "-m", "experiments", "train", "copy", *LONG, "--out", str(run)]
+    with (tmp_path / "errors").open("w") as errors:
+        process = subprocess.Popen(train, cwd=ROOT, stdout=errors, stderr=subprocess.PIPE)
+        short = subprocess.Popen(
+            [sys.executable, "-m", "experiments", "recipes"], cwd=ROOT, stdout=subprocess.PIPE, stderr=errors
+        )
+        assert short.stdout is not None
+        short.stdout.close()
+        assert process.stderr is not None
+        process.stderr.readline()
+        process.stderr.close()
+        assert process.wait(60) == 128 + signal.SIGHUP
+        assert short.wait(60) == 128 + signal.SIGPIPE
+    assert (tmp_path / "errors").read_text() == ""
+    assert read_progress(run / "checkpoint.safetensors")["step"] == trained(run)

@@ -21,7 +21,6 @@ from experiments.__main__ import main
 from experiments.command_line import parse_train
 from experiments.config import TrainConfig
 from experiments.files import UserError
-from experiments.loop import Stopped
 from experiments.metrics import MetricsFile, read_metrics
 from experiments.models import make_model, make_task
 from experiments.processes import Job, experiments_command, run_jobs
@@ -29,6 +28,7 @@ from experiments.progress import Progress
 from experiments.run_folder import RunFolder
 from experiments.running import take_up
 from experiments.stacked import Stack, gain, train_stacked
+from experiments.stopping import Stopped
 from experiments.stories.config import StoryConfig
 from experiments.together import choose_way
 from experiments.tracking import Tracker

@@ -23,9 +23,9 @@ import experiments
 import memnet
 import tasks
 from experiments.files import UserError, write_whole
-from experiments.loop import Stopped, handling_signals
 from experiments.processes import GRACE, Job, kill, start
 from experiments.run_folder import COMMIT, versions
+from experiments.stopping import Stopped, handling_signals
 from experiments.suite.queue import SuiteQueue
 
 # Seconds between two lots of files from a job, between two looks at all, and for a cluster to answer.

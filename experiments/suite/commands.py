@@ -14,9 +14,9 @@ import tyro
 from experiments.command_line import parse
 from experiments.fields import check_least, check_positive
 from experiments.files import UserError
-from experiments.loop import Stopped
 from experiments.processes import room_for, run_queue
 from experiments.run_folder import RUNS
+from experiments.stopping import Stopped
 from experiments.suite.board import Board
 from experiments.suite.cost import listing
 from experiments.suite.folder import SuiteFolder
