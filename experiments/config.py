@@ -26,6 +26,7 @@ CHANGEABLE = (
     *("steps", "tracker", "wandb_mode", "threads", "picture_every", "gradient_flow_every"),
     *("test_sequences", "epochs", "test_questions", "babi_data", "text"),
     *("source", "target", "parallel", "test_sentences", "beam", "beam_normalization", "test_scenes"),
+    "test_characters",
 )
 # What runs of one setting may differ in.
 NOT_SETTING = (

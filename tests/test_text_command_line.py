@@ -136,6 +136,8 @@ def test_evaluate_and_show(run: Path, texts: Path, capsys: Capture) -> None:
     own = (run / "evaluation.json").read_text()
     assert main(["evaluate", str(run)]) == 0
     assert json.loads((run / "evaluation.json").read_text()) == json.loads(own)
+    assert main(["evaluate", str(run), "--characters", "100"]) == 0
+    assert re.search(r"the first of .*\n.*validation +99 +149 ", capsys.readouterr().out)
     assert main(["evaluate", str(run), "--text", "known.txt"]) == 0
     assert re.search(r"known.txt\s+all\s+399\s", capsys.readouterr().out)
     assert "known.txt" in (run / "evaluation.json").read_text()

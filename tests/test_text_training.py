@@ -10,10 +10,11 @@ from safetensors.torch import load_file
 from torch.nn import functional
 
 from experiments.__main__ import main
+from experiments.files import UserError
 from experiments.metrics import read_metrics
 from experiments.progress import Progress
 from experiments.run_folder import RunFolder
-from experiments.text.data import Streams
+from experiments.text.data import Alphabet, Streams
 from experiments.text.sampling import write
 from experiments.text.testing import bits_per_character, perplexity
 from experiments.text.units import activations, chance_bound, choose_units, correlations_by_shift, features
@@ -59,6 +60,38 @@ def test_streams_score_every_character_once(length: int, count: int, chunk_lengt
         if stream and warm_up == 30:
             before = torch.cat([chunk.scored[stream] for chunk in chunks]).nonzero()[0]
             assert int(before) == warm_up
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"), [("abcä語🙂" * 30, torch.uint8), ("".join(map(chr, range(300))), torch.int16)]
+)
+def test_characters_are_numbers_and_back(text: str, kind: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("experiments.text.data._BLOCK", 7)
+    alphabet, left_out = Alphabet.of(text, 1000)
+    assert (alphabet.characters, left_out) == ("".join(sorted(set(text))), 0)
+    numbers = alphabet.encode(text, "text")
+    assert numbers.dtype == kind
+    assert numbers.tolist() == [sorted(set(text)).index(one) for one in text]
+    assert alphabet.decode(numbers) == text
+
+
+def test_the_rarest_of_too_many_characters_are_one() -> None:
+    alphabet, left_out = Alphabet.of("aaabbbccd", 3)
+    assert (alphabet.characters, left_out) == ("ab\ufffd", 3)
+    assert alphabet.decode(alphabet.encode("adbe", "text")) == "a\ufffdb\ufffd"
+    with pytest.raises(UserError, match="text has characters that the model does not know: 'e'"):
+        Alphabet("abcd").encode("ae", "text")
+
+
+def test_many_characters_are_tested_in_fewer_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, numbers = small(), torch.randint(4, (4001,))
+    together = bits_per_character(model, numbers)
+    monkeypatch.setattr("experiments.text.testing._MOST_SCORES", 200 * 4)
+    alone = bits_per_character(model, numbers)
+    with torch.no_grad():
+        logits, _ = model(numbers[None, :-1])
+    assert alone == pytest.approx(float(functional.cross_entropy(logits[0], numbers[1:])) / math.log(2))
+    assert alone == pytest.approx(together, abs=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru", "rnn", "ntm"])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,12 +39,15 @@ def train(config: TextConfig) -> int:
     if ranks().count > 1:
         raise UserError("a model of text is trained by one process: leave torchrun out")
     data = possible_data(config)
+    if data.others:
+        told = f"the text has more different characters than --most-symbols {config.most_symbols:,}"
+        print(f"{told}: {data.others:,} of all, the rarest, are read as U+FFFD", file=sys.stderr)
 
     def make(folder: RunFolder, run_id: str) -> TextTrainer:
         write_known(folder, data)
         return TextTrainer(config, data, folder, run_id)
 
-    title = f"{config.label}, {data.name}, {len(data.train):,} characters to train on"
+    title = f"{config.label}, {data.name}, {len(data.train):,} characters to train on, {len(data.alphabet):,} different"
     if data.entropy_rate is not None:
         title += f", true entropy {data.entropy_rate:.4f} bits per character"
     return run_training(config, make, _finish, stories=data.name, title=title, shown=SHOWN)
@@ -79,6 +83,8 @@ class EvaluateTextOptions:
     """The run's folder."""
     text: str | None = None
     """A text file, all of which is tested on; None for the validation and test part of the run's own text."""
+    characters: int | None = None
+    """Characters of a test at the most; None for all of --text, of the run's own parts as many as in training."""
     device: str = "cpu"
     """Where to compute: cpu or cuda."""
     backend: Backend = "auto"
@@ -91,6 +97,7 @@ def evaluate(args: Sequence[str]) -> int:
     """Test a run and print the table."""
     options = parse(EvaluateTextOptions, "evaluate", args)
     check_least(options, 1, "threads")
+    check_least(options, 2, "characters")
     prepare(options.device, options.threads)
     folder = RunFolder(options.run)
     with folder.locked(shared=True):
@@ -100,12 +107,13 @@ def evaluate(args: Sequence[str]) -> int:
         except ValueError as error:
             raise UserError(f"--backend {options.backend}: {error}") from None
         if options.text is None:
-            rows = _tests(model, _own_text(folder, config, known))
+            rows = _tests(model, _own_text(folder, config, known), options.characters or config.test_characters)
         else:
             text = read_text(options.text)
             if len(text) < 2:
                 raise UserError(f"{options.text} holds one character; a test needs at least two")
-            rows = [_test(model, known.alphabet.encode(text, options.text), options.text, "all")]
+            numbers = known.alphabet.encode(text[: options.characters], options.text)
+            rows = [_test(model, numbers, options.text, "all", len(text))]
         print(table(rows))
         folder.keep_tests(rows, same_test, "characters")
     return 0
@@ -174,28 +182,33 @@ def _draw(
     return [curve, coloured]
 
 
-def _tests(model: LanguageModel, data: TextData) -> list[Row]:
-    """The rows of validation and test part."""
+def _tests(model: LanguageModel, data: TextData, most: int | None) -> list[Row]:
+    """The rows of validation and test part, of each at most so many characters."""
     rows = []
-    for part, numbers in (("validation", data.valid), ("test", data.test)):
-        row = _test(model, numbers, data.name, part)
+    # What a source knows begins after the letters that each depends on.
+    least = 2 if data.source is None else data.source.order + 1
+    for part, whole in (("validation", data.valid), ("test", data.test)):
+        numbers = whole if most is None else whole[: max(most, least)]
+        row = _test(model, numbers, data.name, part, len(whole))
         if data.source is not None:
             row |= known_bits(data.source, data.alphabet.decode(numbers))
         rows.append(row)
     return rows
 
 
-def _test(model: LanguageModel, numbers: Tensor, name: str, part: str) -> Row:
+def _test(model: LanguageModel, numbers: Tensor, name: str, part: str, whole: int) -> Row:
+    """The row of the beginning of a part; whole: characters of the part."""
     # The first character is not scored.
     with Progress(-(-(len(numbers) - 1) // CHUNK), title=f"testing on {name}", shown={}) as progress:
-        return test_row(model, numbers, name, part, lambda done: progress.update({}, -(-done // CHUNK)))
+        row = test_row(model, numbers, name, part, lambda done: progress.update({}, -(-done // CHUNK)))
+    return row if whole == len(numbers) else row | {"first_of": whole - 1}
 
 
 def _finish(trainer: TextTrainer, folder: RunFolder, notice: str) -> str:
     """Test and draw; returns what is told at the end."""
     config, data, model = trainer.config, trainer.data, trainer.model
     save_weights(folder.weights, model)
-    rows = _tests(model, data)
+    rows = _tests(model, data, config.test_characters)
     folder.keep_tests(rows, same_test, "characters")
     backend_used = model.sequence.backend_used
     known = Known(data.name, data.digest, data.alphabet, data.entropy_rate)

@@ -31,6 +31,8 @@ class TextConfig:
     """A text file (UTF-8); or "invented", of our own making; or "markov", whose true entropy is known."""
     characters: int = 400_000
     """Texts made here: how many characters."""
+    most_symbols: int = 10_000
+    """Of more different characters than this the rarest are all one, U+FFFD; how many is told."""
     data_seed: int = 0
     """Texts made here: their seed. It is not that of the run, so that seeds compare on the same text."""
     markov_order: int = 2
@@ -92,6 +94,8 @@ class TextConfig:
     """Steps between validations."""
     valid_characters: int = 10_000
     """Characters of a validation at the most, from the beginning of the part."""
+    test_characters: int | None = 200_000
+    """Characters of the tests at the most, from the beginning of validation and test part each; None for all."""
     log_every: int = 20
     """Steps between lines of metrics."""
     checkpoint_every: int = 200
@@ -147,7 +151,7 @@ class TextConfig:
         """UserError for a value that no run can have (sizes of models are checked where models are built)."""
         check_least(self, 1, "characters", "markov_order", "steps", "batch_size", "chunk_length", "seeds", "threads")
         check_least(self, 1, "valid_every", "valid_characters", "log_every", "checkpoint_every", "picture_every")
-        check_least(self, 2, "markov_symbols")
+        check_least(self, 2, "markov_symbols", "most_symbols", "test_characters")
         check_least(self, 0, "seed", "data_seed", "cooldown_steps")
         check_positive(self, "learning_rate", "clip_norm", "valid_share", "test_share")
         if self.learning_rate > 1000:

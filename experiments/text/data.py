@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from experiments.files import UserError
@@ -15,35 +16,75 @@ from tasks import reading
 from tasks.invented_text import InventedLanguage
 from tasks.markov_text import MarkovSource
 
-# Unknown characters that an error names.
-_NAMED = 10
+# Stands for characters that a model does not tell apart.
+OTHERS = "\ufffd"
+# Code points there are, characters that are numbered at once, and unknown ones that an error names.
+_CODES, _BLOCK, _NAMED = 0x110000, 1 << 20, 10
 
 
 class Alphabet:
     """The characters that a model knows, numbered in their order.
 
-    characters: each once.
+    characters: each once. With U+FFFD among them, that stands for all others.
     """
 
     def __init__(self, characters: str) -> None:
         self.characters = characters
-        self._numbers = {character: number for number, character in enumerate(characters)}
+        self._numbers = np.full(_CODES, characters.find(OTHERS), dtype=np.int32)
+        self._numbers[_codes(characters)] = np.arange(len(characters), dtype=np.int32)
+
+    @classmethod
+    def of(cls, text: str, most: int) -> tuple["Alphabet", int]:
+        """The characters of a text, in the order of their code points, and how many of the text are left out.
+
+        most: where there are more, the others, which are rarest, are U+FFFD.
+        """
+        counts = np.zeros(_CODES, dtype=np.int64)
+        for block in _blocks(text):
+            counts += np.bincount(_codes(block), minlength=_CODES)
+        known, left_out = counts.nonzero()[0], 0
+        if len(known) > most:
+            counts[ord(OTHERS)] = len(text)
+            known = np.sort(np.argsort(-counts, kind="stable")[:most])
+            left_out = 2 * len(text) - int(counts[known].sum())
+        return cls("".join(map(chr, known))), left_out
 
     def __len__(self) -> int:
         return len(self.characters)
 
     def encode(self, text: str, what: str) -> Tensor:
-        """A text as numbers (character,) int64; UserError that names what is unknown in it, and `what` the text is."""
-        unknown = sorted(set(text) - self._numbers.keys())
-        if unknown:
-            named = ", ".join(f"{one!r} (U+{ord(one):04X})" for one in unknown[:_NAMED])
-            more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
-            raise UserError(f"{what} has characters that the model does not know: {named}{more}")
-        return torch.tensor([self._numbers[one] for one in text], dtype=torch.int64)
+        """A text as numbers (character,), of as few bytes as hold them.
+
+        UserError that names what is unknown in the text, and `what` it is.
+        """
+        kind = np.uint8 if len(self) <= 1 << 8 else np.int16 if len(self) <= 1 << 15 else np.int32
+        numbers = np.empty(len(text), dtype=kind)
+        for number, block in enumerate(_blocks(text)):
+            found = self._numbers[_codes(block)]
+            if found.min() < 0:
+                self._refuse(text, what)
+            numbers[number * _BLOCK :][: len(block)] = found
+        return torch.from_numpy(numbers)
 
     def decode(self, numbers: Tensor) -> str:
         """The inverse of `encode`."""
         return "".join(self.characters[number] for number in numbers.tolist())
+
+    def _refuse(self, text: str, what: str) -> None:
+        unknown = sorted(set(text) - set(self.characters))
+        named = ", ".join(f"{one!r} (U+{ord(one):04X})" for one in unknown[:_NAMED])
+        more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
+        raise UserError(f"{what} has characters that the model does not know: {named}{more}")
+
+
+def _blocks(text: str) -> Iterator[str]:
+    """A text piece by piece, so that little is held beside it."""
+    return (text[first : first + _BLOCK] for first in range(0, len(text), _BLOCK))
+
+
+def _codes(text: str) -> NDArray[np.int32]:
+    """The code points of a text."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.int32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +92,7 @@ class TextData:
     """A text to train on.
 
     name:     what it is called. digest: tells it from other texts.
-    alphabet: the characters of the whole text.
+    alphabet: the characters of the whole text. others: of how many of it U+FFFD stands for.
     train, valid, test: its parts by position, as numbers (character,).
     source:   of a Markov text, where it is from.
     """
@@ -59,6 +100,7 @@ class TextData:
     name: str
     digest: str
     alphabet: Alphabet
+    others: int
     train: Tensor
     valid: Tensor
     test: Tensor
@@ -95,7 +137,7 @@ def load_text(config: TextConfig) -> TextData:
         text = InventedLanguage(generator).write(config.characters, generator)
     else:
         text = read_text(config.text)
-    alphabet = Alphabet("".join(sorted(set(text))))
+    alphabet, others = Alphabet.of(text, config.most_symbols)
     numbers = alphabet.encode(text, config.text)
     tested, validated = (int(share * len(text)) for share in (config.test_share, config.valid_share))
     sizes = [len(text) - validated - tested, validated, tested]
@@ -114,7 +156,7 @@ def load_text(config: TextConfig) -> TextData:
         )
     train, valid, test = numbers.split(sizes)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    return TextData(config.text_name, digest, alphabet, train, valid, test, source)
+    return TextData(config.text_name, digest, alphabet, others, train, valid, test, source)
 
 
 def _markov(config: TextConfig) -> tuple[MarkovSource, str]:
@@ -174,7 +216,7 @@ class Streams:
         own = columns >= self._warm_up
         scored = real & (own | (torch.arange(len(self._begin)) == 0).unsqueeze(1))
         lengths = None if bool(real.all()) else real.sum(1)
-        return Chunk(self._numbers[index], self._numbers[index + 1], scored, lengths)
+        return Chunk(self._numbers[index].long(), self._numbers[index + 1].long(), scored, lengths)
 
     def chunks(self) -> Iterator[Chunk]:
         """All chunks in order."""

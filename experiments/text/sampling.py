@@ -52,7 +52,7 @@ def sample(args: Sequence[str]) -> int:
         prompt = known.alphabet.encode(normalized(options.prompt), "--prompt")
     else:
         prompt = _beginning(known.alphabet, generator)
-    written = write(model, prompt.unsqueeze(0), options.length, options.temperature, generator)
+    written = write(model, prompt.long().unsqueeze(0), options.length, options.temperature, generator)
     text = known.alphabet.decode(torch.cat([prompt, written[0]])).removeprefix("" if options.prompt else "\n")
     sys.stdout.write(text + "\n")
     return 0

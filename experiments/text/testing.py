@@ -18,7 +18,8 @@ Row = dict[str, Any]
 
 # Characters that are read at once. Every stream of a test reads so many before its own, and has five times as many.
 CHUNK = 200
-_MOST_STREAMS = 64
+# Streams of a test at the most, and scores of characters that are held at once.
+_MOST_STREAMS, _MOST_SCORES = 64, 1 << 24
 
 
 def losses_of(logits: Tensor, chunk: Chunk) -> Tensor:
@@ -33,9 +34,11 @@ def bits_per_character(model: LanguageModel, numbers: Tensor, tell: Callable[[in
 
     numbers: (character,) at least two. tell: called with the number of characters done.
     """
-    count = max(1, min(_MOST_STREAMS, len(numbers) // (5 * CHUNK)))
+    readout = model.sequence.readout.weight
+    room = _MOST_SCORES // (CHUNK * len(readout))
+    count = max(1, min(_MOST_STREAMS, len(numbers) // (5 * CHUNK), room))
     streams = Streams(numbers, count, CHUNK, warm_up=CHUNK if count > 1 else 0)
-    device = model.sequence.readout.weight.device
+    device = readout.device
     state, nats, done = None, 0.0, 0
     with at_rest(model):
         for chunk in streams.chunks():
@@ -51,7 +54,10 @@ def bits_per_character(model: LanguageModel, numbers: Tensor, tell: Callable[[in
 def test_row(
     model: LanguageModel, numbers: Tensor, name: str, part: str, tell: Callable[[int], None] | None = None
 ) -> Row:
-    """One row of the test table: text, part, characters (scored), bits_per_character and perplexity."""
+    """One row of the test table: text, part, characters (scored), bits_per_character and perplexity.
+
+    Where only the beginning of a part is tested, first_of tells how many characters it has.
+    """
     bits = bits_per_character(model, numbers, tell)
     row = {"text": name, "part": part, "characters": len(numbers) - 1}
     return row | {"bits_per_character": bits, "perplexity": perplexity(bits)}
@@ -79,6 +85,7 @@ def table(rows: Sequence[Row]) -> str:
         ("text", "text", "s"),
         ("part", "part", "s"),
         ("characters", "characters", ",d"),
+        ("the first of", "first_of", ",d"),
         ("bits/char", "bits_per_character", ".4f"),
         ("perplexity", "perplexity", ".3f"),
         ("true entropy", "entropy_rate", ".4f"),

@@ -127,7 +127,7 @@ class TextTrainer(TrainingLoop[TextConfig, LanguageModel]):
     def _look(self) -> Look:
         """The probability of every character along the beginning of the validation part; heads and memory of an NTM."""
         model = self.model
-        symbols = self.data.valid[: _WATCHED + 1].to(self.device)
+        symbols = self.data.valid[: _WATCHED + 1].long().to(self.device)
         with at_rest(model):
             input = model.embed(symbols[:-1].unsqueeze(0))
             trace = model.sequence.trace(input) if isinstance(model.sequence, NTM) else None

@@ -38,12 +38,12 @@ def activations(model: LanguageModel, symbols: Tensor) -> list[Values]:
 
     Of an LSTM it is the memory cell, of other networks the hidden state; of an NTM its controller's. Layers without a
     state have none.
-    symbols: (character,) int64.
+    symbols: (character,) integers.
     """
     layers: list[list[Tensor]] = []
     with at_rest(model):
         state = None
-        for symbol in symbols.view(-1, 1, 1).to(model.sequence.readout.weight.device).unbind():
+        for symbol in symbols.view(-1, 1, 1).long().to(model.sequence.readout.weight.device).unbind():
             _, state = model(symbol, state)
             layers.append([one[0].double().cpu() for one in _units(state)])
     return [torch.stack(steps).numpy() for steps in zip(*layers, strict=True)]
