@@ -5,6 +5,8 @@ import http.client
 import json
 import shutil
 import signal
+import socket
+import struct
 import threading
 import zlib
 from collections.abc import Iterator
@@ -19,6 +21,8 @@ from experiments.__main__ import main
 from experiments.files import UserError
 from experiments.inspector.arrays import pack
 from experiments.inspector.command import open_runs
+from experiments.inspector.inspector import Choice
+from experiments.inspector.sequences import SequenceInspector
 from experiments.inspector.serve import InspectorServer
 from experiments.loading import load_run
 from experiments.seeds import generator_for
@@ -247,7 +251,7 @@ def test_a_run_that_has_not_ended_is_looked_into_as_far_as_it_got(tmp_path: Path
         (["ntm", "--length", "0"], "--length must be at least 1, not 0"),
         (["ntm", "--seed", "-1"], "--seed must be at least 0, not -1"),
         (["recall", "--length", "1"], "associative-recall: length must be"),
-        (["ntm", "--length", "10000000000"], "take a smaller --length or --num-slots"),
+        (["ntm", "--length", "10000000000"], "10,000,000,000 steps, the inspector shows at most 20,000; take a"),
         (["ntm", "--length", "1000", "--num-slots", "5000"], "--length 1000: 60,030,000 numbers of memory"),
         (["world", "--length", "3"], "world model: length must be"),
         (["world", "--length", "100000000"], "take a smaller --length"),
@@ -308,12 +312,41 @@ def test_the_server_computes_what_is_asked_for(connection: http.client.HTTPConne
         ("length=3&seed=x&slots=", "seed must be a whole number from 0"),
         ("length=3&seed=0&slots=2", "at least 3 slots"),
         ("length=999999999999&seed=0&slots=", "take a smaller --length"),
+        ("length=30000&seed=0&slots=3", "30,000 steps, the inspector shows at most 20,000; take a smaller --length"),
     ):
         status, content = ask(connection, f"/view.json?{query}")
         assert status == 503
         assert message in content
     assert ask(connection, "/config.yaml")[0] == 404
     assert ask(connection, "/", Host="evil.example")[0] == 403
+
+
+def test_a_long_view_blocks_no_other_and_ends_with_its_reader(
+    connection: http.client.HTTPConnection, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = threading.Event()
+    view = SequenceInspector.view
+
+    def watched(self: SequenceInspector, choice: Choice) -> dict[str, Any]:
+        try:
+            return view(self, choice)
+        except ConnectionError:
+            ended.set()
+            raise
+
+    monkeypatch.setattr(SequenceInspector, "view", watched)
+    impatient = http.client.HTTPConnection(connection.host, connection.port, timeout=10)
+    impatient.request("GET", "/view.json?length=9000&seed=0&slots=")
+    status, content = ask(connection, "/view.json?length=2&seed=0&slots=")
+    assert (status, len(json.loads(content)["panels"])) == (200, 1)
+    assert not ended.is_set()
+    impatient.close()
+    assert ended.wait(20)
+    with socket.create_connection((connection.host, connection.port)) as rude:
+        rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # it hangs up amid its request
+        rude.sendall(b"GET / HTTP/1.1\r\nHost: 127")
+    assert ask(connection, "/")[0] == 200
+    assert capfd.readouterr().err == ""
 
 
 def test_serving_from_the_command_line_until_ctrl_c(runs: Path) -> None:

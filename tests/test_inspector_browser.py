@@ -294,9 +294,14 @@ def test_a_served_page_shows_any_choice(browser: Browser, runs: Path) -> None:
                 until(page, "document.getElementById('status').textContent === '' && keyOf() === '4/9/11'")
                 page.locator("#slider").fill("7")
                 check_step(page, runs, 7, 4, 9, 11)
+                for length in ("3000", "5"):  # the second ends the first
+                    page.fill("#length", length)
+                    page.press("#length", "Enter")
+                until(page, "document.getElementById('status').textContent === '' && keyOf() === '5/9/11'")
+                assert page.evaluate("[...views.keys()].filter((key) => key.startsWith('3000'))") == []
                 page.fill("#length", "")
                 page.press("#length", "Enter")
-                assert page.evaluate("state.length") == 4
+                assert page.evaluate("state.length") == 5
         finally:
             server.shutdown()
             thread.join()

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from experiments.files import UserError
 
+# Steps of a sequence: a few seconds, and a tenth of a gigabyte beside the memory.
+MOST_STEPS = 20_000
 # Numbers of one model's memory over time: 0.7 GB while they are computed, 0.2 GB in the browser.
 MOST_NUMBERS = 1 << 25
 # Three digits after the point, unless the largest number would then not fit.
@@ -34,9 +36,11 @@ def pack(values: Tensor | NDArray[Any]) -> dict[str, Any]:
     return {"shape": list(array.shape), "scale": scale, "data": data}
 
 
-def check_room(what: str, *sizes: int) -> None:
-    """UserError where so many numbers, the product of the sizes, are more than a page can show."""
-    count = 1
+def check_room(what: str, steps: int, *sizes: int) -> None:
+    """UserError where so many steps, or numbers, the product of all sizes, are more than a page can show."""
+    if steps > MOST_STEPS:
+        raise UserError(f"{what}: {steps:,} steps, the inspector shows at most {MOST_STEPS:,}; take a smaller --length")
+    count = steps
     for size in sizes:
         count *= size
     if count > MOST_NUMBERS:

@@ -33,7 +33,8 @@ class InspectOptions:
     out: str | None = None
     """The file to write; by default inspect.html in the run's folder, of two inspect-SECOND.html in the first's."""
     length: tuple[int, ...] = ()
-    """Lengths of the sequences, or of the world model's stories; none for the trained one and twice it."""
+    """Lengths of the sequences, or of the world model's stories; none for the trained one and twice it.
+    At most 20,000 steps are shown."""
     seed: tuple[int, ...] = ()
     """Seeds of the sequences, or of the choice among the test questions; none for 0 and 1."""
     num_slots: tuple[int, ...] = ()

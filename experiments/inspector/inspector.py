@@ -1,10 +1,10 @@
 """What the page needs to know about runs, whatever they learned."""
 
+import copy
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from torch import nn
 
@@ -14,6 +14,8 @@ from experiments.dashboard.look import MODELS, model_of
 from experiments.files import UserError
 from experiments.run_folder import RunFolder
 from memnet import NTM
+
+AnyModel = TypeVar("AnyModel", bound=nn.Module)
 
 # Where none were asked for.
 SEEDS = (0, 1)
@@ -91,18 +93,16 @@ class Inspector(ABC):
         }
 
 
-@contextmanager
-def slots_set(model: nn.Module, slots: int | None) -> Iterator[None]:
-    """The model with so many slots, where it is an NTM and the number is given; UserError where it cannot have them."""
-    if slots is None or not isinstance(model, NTM):
-        yield
-        return
-    trained = model.num_slots
+def with_slots(model: AnyModel, slots: int | None) -> AnyModel:
+    """The model, or where the number is given and it has an NTM a copy with so many slots, so that several can be
+    looked at at once; UserError where it cannot have them."""
+    if slots is None or not any(isinstance(part, NTM) for part in model.modules()):
+        return model
+    changed = copy.deepcopy(model)
     try:
-        model.num_slots = slots
+        for part in changed.modules():
+            if isinstance(part, NTM):
+                part.num_slots = slots
     except ValueError as error:
         raise UserError(f"--num-slots {slots}: {error}") from None
-    try:
-        yield
-    finally:
-        model.num_slots = trained
+    return changed

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from experiments.files import UserError
 from experiments.inspector.arrays import check_room, pack
-from experiments.inspector.inspector import SEEDS, Choice, Choices, Inspector, slots_set
+from experiments.inspector.inspector import SEEDS, Choice, Choices, Inspector, with_slots
 from experiments.inspector.watch import Panel, show_trace, width_of
 from experiments.run_folder import RunFolder
 from experiments.seeds import generator_for
@@ -78,25 +78,26 @@ class StoryInspector(Inspector):
         return Choices(lengths or usual, seeds or SEEDS, slots or [None])
 
     def view(self, choice: Choice) -> dict[str, Any]:
+        readers = [one._replace(model=with_slots(one.model, choice.slots)) for one in self.readers]
         try:
             return {
                 "questions": [
-                    self._question(asked, row, choice)
+                    self._question(asked, row, readers)
                     for asked in self._asked(choice)
-                    for row in self._chosen(asked.batches, choice)
+                    for row in self._chosen(asked.batches, readers)
                 ]
             }
         except ValueError as error:
             raise UserError(f"a model cannot read these stories: {error}") from None
 
-    def _question(self, asked: Asked, row: int, choice: Choice) -> dict[str, Any]:
-        batch, words = asked.batches[0], self.readers[0].vocabulary
-        pairs = zip(self.readers, asked.batches, strict=True)
+    def _question(self, asked: Asked, row: int, readers: Sequence[Reader]) -> dict[str, Any]:
+        batch, words = asked.batches[0], readers[0].vocabulary
+        pairs = zip(readers, asked.batches, strict=True)
         return {
             "about": asked.about,
             "question": sentence_text(batch.question[row], words) + "?",
             "answer": words.words[int(batch.answer[row])],
-            "panels": [self._panel(reader, of_run.rows(torch.tensor([row])), choice) for reader, of_run in pairs],
+            "panels": [self._panel(reader, of_run.rows(torch.tensor([row]))) for reader, of_run in pairs],
         }
 
     def _slots_change(self) -> bool:
@@ -121,11 +122,11 @@ class StoryInspector(Inspector):
             found.append(Asked(f"task {task}, {TASK_NAMES[task]}", batches))
         return found
 
-    def _chosen(self, batches: Sequence[StoryBatch], choice: Choice) -> list[int]:
+    def _chosen(self, batches: Sequence[StoryBatch], readers: Sequence[Reader]) -> list[int]:
         """Questions of which up to half were answered wrong by some model, as far as there are any."""
         right = torch.ones(len(batches[0].answer), dtype=torch.bool)
-        for reader, batch in zip(self.readers, batches, strict=True):
-            with _slots_of(reader.model, choice.slots), torch.inference_mode():
+        for reader, batch in zip(readers, batches, strict=True):
+            with torch.inference_mode():
                 logits = reader.model(batch.story, batch.question, story_lengths=batch.story_lengths)
             right &= _chances(logits, reader).argmax(-1) + 1 == batch.answer
         count = _SHOWN if self.config.task == "world-model" else max(_SHOWN // len(self.examples), _LEAST)
@@ -133,12 +134,12 @@ class StoryInspector(Inspector):
         half = (count + 1) // 2
         return sorted([*wrong[:half], *good, *wrong[half:]][:count])
 
-    def _panel(self, reader: Reader, batch: StoryBatch, choice: Choice) -> Panel:
+    def _panel(self, reader: Reader, batch: StoryBatch) -> Panel:
         """One question: the story, the answers, and what was looked at."""
         told = int(batch.story_lengths)
         story = batch.story[:, :told]
         watch: Any = reader.model.trace
-        with _slots_of(reader.model, choice.slots), torch.inference_mode():
+        with torch.inference_mode():
             if isinstance(reader.model, StoryReader):
                 heard = reader.model.stream(story, batch.question)[0].size(1)
                 check_room(f"a story of {heard} words", heard, width_of(reader.model.sequence))
@@ -174,10 +175,6 @@ def _looked(trace: Any, best: Tensor, reader: Reader) -> Panel:
 def _chances(logits: Tensor, reader: Reader) -> Tensor:
     """(..., word) probabilities of words from 1 on; nil is no answer, and time words are none either."""
     return logits.softmax(-1)[..., 1 : len(reader.vocabulary)]
-
-
-def _slots_of(model: StoryModel, slots: int | None) -> Any:
-    return slots_set(model.sequence if isinstance(model, StoryReader) else model, slots)
 
 
 def _shared_tasks(configs: Sequence[StoryConfig]) -> str:

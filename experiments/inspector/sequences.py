@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from experiments.config import TrainConfig
 from experiments.files import UserError
 from experiments.inspector.arrays import check_room, pack
-from experiments.inspector.inspector import SEEDS, Choice, Choices, Inspector, slots_set
+from experiments.inspector.inspector import SEEDS, Choice, Choices, Inspector, with_slots
 from experiments.inspector.watch import Panel, show_trace, width_of
 from experiments.loading import load_run
 from experiments.models import training_lengths
@@ -50,34 +50,34 @@ class SequenceInspector(Inspector):
         return Choices(lengths or (self.trained, 2 * self.trained), seeds or SEEDS, slots or usual)
 
     def view(self, choice: Choice) -> dict[str, Any]:
-        batch = self._sample(choice)
+        models = [with_slots(model, choice.slots) for model in self.models]
+        batch = self._sample(choice, models)
         return {
             "input": pack(batch.input[0]),
             "target": pack(batch.target[0]),
             "mask": pack(batch.mask[0]),
-            "panels": [self._panel(model, batch, choice) for model in self.models],
+            "panels": [self._panel(model, batch, choice) for model in models],
         }
 
     def _memories(self) -> list[int]:
         """Slots of the models that have any."""
         return [model.num_slots for model in self.models if isinstance(model, NTM)]
 
-    def _sample(self, choice: Choice) -> Batch:
+    def _sample(self, choice: Choice, models: Sequence[Any]) -> Batch:
         """One of the sequences that `show` draws, with seed 0; UserError for a length that there cannot be."""
         length = choice.length
         assert length is not None
         # No task's sequences have fewer steps than their length less one.
-        for model in self.models:
-            with slots_set(model, choice.slots):
-                check_room(f"--length {length}", length, width_of(model))
+        for model in models:
+            check_room(f"--length {length}", length, width_of(model))
         try:
             return self.task.sample(1, length=length, generator=generator_for("test", choice.seed, length))
         except ValueError as error:
             raise UserError(f"{self.task.name}: {error}") from None
 
     def _panel(self, model: Any, batch: Batch, choice: Choice) -> Panel:
-        with slots_set(model, choice.slots), torch.inference_mode():
-            check_room(f"--length {choice.length}", batch.input.size(1), width_of(model))
+        check_room(f"--length {choice.length}", batch.input.size(1), width_of(model))
+        with torch.inference_mode():
             trace = model.trace(batch.input)
         wrong, output = self.task.wrong(trace.output, batch), self.task.predict(trace.output[0])
         # Of several channels of one answer, the mistake is where the answer was given.

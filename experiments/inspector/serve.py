@@ -2,14 +2,24 @@
 
 import re
 import threading
+import time
+from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import parse_qs
+
+from torch.overrides import TorchFunctionMode
 
 from experiments.files import UserError
 from experiments.inspector.inspector import Choice, Choices, Inspector
 from experiments.inspector.page import page
 from experiments.web.document import to_json
 from experiments.web.server import LocalHandler, LocalServer
+
+# Views that are computed at the same time, so that a long one blocks no short one, and memory has a bound.
+_AT_ONCE = 4
+# Seconds between two looks whether the reader of a view is still there.
+_LOOK_EVERY = 0.2
 
 
 class InspectorServer(LocalServer):
@@ -21,8 +31,7 @@ class InspectorServer(LocalServer):
     def __init__(self, inspector: Inspector, choices: Choices, port: int) -> None:
         self.inspector = inspector
         self.first = page(inspector.page_data(choices, live=True)).encode()
-        # The slots of a model are set for one view at a time.
-        self.computing = threading.Lock()
+        self.room = threading.Semaphore(_AT_ONCE)
         super().__init__(port, _Handler)
 
 
@@ -33,11 +42,31 @@ class _Handler(LocalHandler):
         if place == "/":
             self.send(HTTPStatus.OK, "text/html", self.server.first)
         elif place == "/view.json":
-            with self.server.computing:
-                view = self.server.inspector.view(_choice(query, self.server.inspector))
+            choice = _choice(query, self.server.inspector)
+            while not self.server.room.acquire(timeout=_LOOK_EVERY):
+                self.check_wanted()
+            try:
+                with _Watched(self.check_wanted):
+                    view = self.server.inspector.view(choice)
+            finally:
+                self.server.room.release()
             self.send(HTTPStatus.OK, "application/json", to_json(view).encode())
         else:
             self.send(HTTPStatus.NOT_FOUND, "text/plain", b"no such page\n")
+
+
+class _Watched(TorchFunctionMode):
+    """Within it every operation of this thread may be the last one: `check` raises where nobody wants the result."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        super().__init__()
+        self._check, self._checked = check, time.monotonic()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if (now := time.monotonic()) - self._checked > _LOOK_EVERY:
+            self._checked = now
+            self._check()
+        return func(*args, **(kwargs or {}))
 
 
 def _choice(query: str, inspector: Inspector) -> Choice:

@@ -1,8 +1,11 @@
 """Serving a page to this machine alone."""
 
+import select
+import socket
 import sys
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from experiments.files import UserError
@@ -28,6 +31,11 @@ class LocalServer(ThreadingHTTPServer):
         except OSError as error:
             raise UserError(f"--port {port} cannot be used: {error.strerror}; --port 0 takes a free one") from None
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing where the reader has gone."""
+        if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
+
     def run(self, shown: str) -> None:
         """Tell where the page is and what it shows, and serve it until Ctrl-C."""
         try:
@@ -38,11 +46,22 @@ class LocalServer(ThreadingHTTPServer):
 
 
 class LocalHandler(BaseHTTPRequestHandler):
-    """Answers to GET by `answer`; a UserError there is told with status 503."""
+    """Answers to GET by `answer`; a UserError there is told with status 503.
+
+    timeout: seconds that a reader may say and take nothing.
+    """
+
+    timeout = 30
 
     def answer(self, place: str, query: str) -> None:
         """Send what is at a place, as it stands in the address before and after the question mark."""
         raise NotImplementedError
+
+    def check_wanted(self) -> None:
+        """ConnectionAbortedError where the reader has gone, who says nothing more as long as he waits."""
+        said = select.select([self.connection], [], [], 0)[0]
+        if said and not self.connection.recv(1, socket.MSG_PEEK):
+            raise ConnectionAbortedError
 
     def do_GET(self) -> None:
         # A page of another site may not read this one through a name that it points here.

@@ -8,22 +8,26 @@ const views = new Map();
 // What is on the page now: the view, and of every panel that has steps how it shows one.
 let shown = { view: null, panels: [], steps: 0 };
 let asked = 0;
+// The question that the server is working on, and what ends it.
+let working = { key: null, stop: new AbortController() };
 
 const keyOf = () => Object.keys(NAMES).map((name) => state[name] ?? "").join("/");
 
-/** What is chosen, from the page or from the server; kept once it is there. */
+/** What is chosen, from the page or from the server, which leaves off what was asked before; kept once it is there. */
 function viewOf(key) {
+  if (working.key !== key) working.stop.abort();
   if (!views.has(key)) {
-    const loaded = data.views[key] ? unpack(data.views[key]) : fromServer().then(unpack);
+    const loaded = data.views[key] ? unpack(data.views[key]) : fromServer(key).then(unpack);
     views.set(key, loaded);
     loaded.catch(() => views.delete(key));
   }
   return views.get(key);
 }
 
-async function fromServer() {
+async function fromServer(key) {
+  working = { key, stop: new AbortController() };
   const query = new URLSearchParams(Object.keys(NAMES).map((name) => [name, state[name] ?? ""]));
-  const answer = await fetch(`view.json?${query}`, { cache: "no-store" });
+  const answer = await fetch(`view.json?${query}`, { cache: "no-store", signal: working.stop.signal });
   if (!answer.ok) throw new Error((await answer.text()).trim());
   return answer.json();
 }
