@@ -9,6 +9,7 @@ from experiments.config import Config
 from experiments.files import UserError, write_whole
 from experiments.handover import outcome
 from experiments.report.statistics import deviation
+from experiments.report.tables import marked
 from experiments.run_folder import RunFolder, versions
 
 _HEAD = ("test", "mean ± sd", "lowest", "highest", "by seed")
@@ -89,7 +90,7 @@ def _text(result: Mapping[str, Any], config: Config) -> str:
     lines = [f"# {config.label}, {count}", "", "Made by", "", "```", *commands, result["summarized_by"], "```", ""]
     lines += [
         f"torch {made_with['torch']}, Python {made_with['python']}, commits {', '.join(commits)}.",
-        f"Trained on {seeds[0]['trained_on']} for {steps} steps; there is no published number on these data.",
+        f"Trained on {marked(seeds[0]['trained_on'])} for {steps} steps; there is no published number on these data.",
         "",
     ]
     table = [list(_HEAD), ["---"] * len(_HEAD), *(_line(name, test) for name, test in result["tests"].items())]

@@ -52,12 +52,17 @@ def page(markdown: str) -> str:
     parts = []
     for table, lines in groupby(markdown.split("\n"), lambda line: line.startswith("|")):
         if not table:
-            parts += [wrapped(line) for line in lines]
+            parts += [wrapped(_shown(line)) for line in lines]
             continue
         cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
-        plain = [[html.unescape(cell).replace("\\|", "|").strip("*`") for cell in row] for row in cells]
+        plain = [[_shown(cell).strip("*`") for cell in row] for row in cells]
         parts.append(columns([row for row in plain if set("".join(row)) != {"-"}]))
     return "\n".join(parts)
+
+
+def _shown(markdown: str) -> str:
+    """Markdown without what keeps signs from being markup."""
+    return html.unescape(re.sub(r"\\([\\`*~|_\]])", r"\1", markdown))
 
 
 def show_help(text: str) -> None:

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from markdown_it import MarkdownIt
 
 from experiments.__main__ import main
 from experiments.report.statistics import bootstrap, medians, quantile, success_interval
-from experiments.report.tables import escaped
+from experiments.report.tables import Cell, Table, coded, escaped, marked
 from tests.made_up_runs import copy_run, length_test, story_run, suite, world_run
 
 Capture = pytest.CaptureFixture[str]
@@ -188,6 +189,21 @@ def test_markdown_latex_and_json_say_the_same(tmp_path: Path, capsys: Capture) -
     assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == len(report["tables"])
     body = re.sub(r"(?m)^%.*$|\\[%&_#$]|\\\\$", "", latex)
     assert not re.search(r"[#_±%]", body)
+
+
+HOSTILE = r"""a|b a_b _c_ **d** ~~e~~ `f` ``g`` [h](i) [j][k] <b>l</b> &amp; \m \| \` 'n' # o"""
+
+
+@pytest.mark.parametrize("text", [HOSTILE, "`", "``a`b", "x*" * 3])
+def test_nothing_in_a_text_is_markup(text: str) -> None:
+    reader = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    table = Table(text, [text, text], [[Cell(text), Cell(coded(text))]], [f"Note {text}"]).markdown()
+    table = table.replace(marked(coded(text)), coded(text))
+    found = [token for token in reader.parse(table) if token.type == "inline"]
+    assert [one.content for one in reader.parse(table) if one.type == "heading_open"] == [""]
+    read = [[(part.type, part.content) for part in one.children or []] for one in found]
+    plain = [("text", text)]
+    assert read == [plain, plain, plain, plain, [("code_inline", text)], [("text", f"Note {text}")]]
 
 
 def test_latex_escapes_what_it_would_read_as_commands() -> None:

@@ -20,7 +20,7 @@ from experiments.gradients.measuring import Clipped, clipping, lags_of, propagat
 from experiments.gradients.networks import ABOUT, AT_REST, DRIVEN, GATED, NETWORKS, Network
 from experiments.gradients.tables import clipping_table, plain, propagation_table
 from experiments.gradients.trained import compare_runs
-from experiments.report.tables import Table
+from experiments.report.tables import Table, coded
 from experiments.run_folder import RUNS, versions
 from experiments.running import prepare
 from experiments.terminal import page
@@ -112,7 +112,7 @@ def _markdown(tables: Sequence[Table], options: GradientsOptions, made_by: str) 
     last = options.seed + options.seeds - 1
     seeds = f"seeds {options.seed} to {last}" if options.seeds > 1 else f"seed {last}"
     lines = [
-        f"Made by `{made_by}`; {', '.join(f'{name} {value}' for name, value in versions().items())}.",
+        f"Made by {coded(made_by)}; {', '.join(f'{name} {value}' for name, value in versions().items())}.",
         f"Untrained networks, {seeds}, float64: {ABOUT}. Measured after {options.before} steps; "
         "how far the start matters shows `--before 0`.",
         "",

@@ -10,7 +10,7 @@ from experiments.files import UserError, write_whole
 from experiments.metrics import read_metrics
 from experiments.models import label, make_task, training_lengths
 from experiments.pictures import measure_of
-from experiments.report.tables import Cell, Table
+from experiments.report.tables import Cell, Table, coded
 from experiments.run_folder import RunFolder, versions
 
 _HEAD = (
@@ -36,7 +36,7 @@ def compare_runs(runs: Sequence[str], out: Path, made_by: str) -> tuple[str, str
     table = Table("Learning and gradients", list(_HEAD), rows, [_NOTE])
     content = {"command": made_by, "versions": versions(), "table": table.data(runs)}
     picture = "![learning curves beside gradient norms by steps back](trained-gradients.png)"
-    text = f"Made by `{made_by}`.\n\n{picture}\n\n{table.markdown()}\n"
+    text = f"Made by {coded(made_by)}.\n\n{picture}\n\n{table.markdown()}\n"
     write_whole(out / "trained-gradients.md", text)
     data = json.dumps(content, indent=1) + "\n"
     write_whole(out / "trained-gradients.json", data)

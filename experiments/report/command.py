@@ -18,7 +18,7 @@ from experiments.dashboard.runs import Run, read_run
 from experiments.files import UserError, write_whole
 from experiments.report.sequences import sequence_tables
 from experiments.report.stories import story_tables
-from experiments.report.tables import Table, marked, printable
+from experiments.report.tables import Table, coded, marked, printable
 from experiments.run_folder import RUNS
 from experiments.stories.config import StoryConfig
 from experiments.suite.folder import SuiteFolder
@@ -85,7 +85,7 @@ def _sorted_out(runs: Sequence[Run], names: Sequence[str]) -> tuple[list[int], l
 
 
 def _markdown(tables: Sequence[Table], origins: Sequence[Sequence[str]], left: Sequence[str], made_by: str) -> str:
-    lines = [f"Made by `{made_by}`.", ""]
+    lines = [f"Made by {coded(made_by)}.", ""]
     for table in tables:
         lines += [table.markdown(), ""]
     lines += ["### Runs", "", "| run | seed | made by | torch | commit |", "|---|---|---|---|---|"]
@@ -113,11 +113,10 @@ def _origin(run: Run, name: str) -> list[str]:
     assert run.config is not None
     told = run.result.get("versions")
     versions = told if isinstance(told, dict) else {}
-    command = printable(str(run.result.get("command", "unknown"))).replace("|", "\\|")
     return [
         marked(name),
         str(run.config.seed),
-        f"`{command}`",
+        coded(str(run.result.get("command", "unknown"))),
         str(versions.get("torch", "-")),
         str(versions.get("commit", "-"))[:12],
     ]

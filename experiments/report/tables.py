@@ -40,7 +40,8 @@ class Table:
         """The table as Markdown, under a heading."""
         lines = [self.head, ["---"] * len(self.head), *([cell.text for cell in row] for row in self.rows)]
         grid = ["| " + " | ".join(map(marked, line)) + " |" for line in lines]
-        return "\n".join([f"### {self.title}", "", *grid, *(part for note in self.notes for part in ("", note))])
+        notes = (part for note in self.notes for part in ("", marked(note)))
+        return "\n".join([f"### {marked(self.title)}", "", *grid, *notes])
 
     def latex(self, names: Sequence[str]) -> str:
         """The table as LaTeX (needs booktabs), with the runs of every row in comments.
@@ -85,8 +86,16 @@ def printable(text: str) -> str:
 
 
 def marked(text: str) -> str:
-    """Text as Markdown shows it, also in a table."""
-    return html.escape(text, quote=False).replace("|", "\\|")
+    """Text on one line as Markdown shows it, in a heading, a sentence or a table: nothing in it is markup."""
+    signs = re.sub(r"[\\`*~|]|(?<!\w)_|_(?!\w)|\](?=[(\[])", r"\\\g<0>", printable(text))
+    return html.escape(signs, quote=False)
+
+
+def coded(text: str) -> str:
+    """Text on one line as Markdown shows it in the letters of a program, also in a table."""
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    space = " " if "`" in text else ""
+    return f"{fence}{space}{printable(text)}{space}{fence}".replace("|", "\\|")
 
 
 def escaped(text: str) -> str:

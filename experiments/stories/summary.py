@@ -7,6 +7,7 @@ from typing import Any
 
 from experiments.figures import save_figure, task_error_figure
 from experiments.files import UserError, write_whole
+from experiments.report.tables import marked
 from experiments.run_folder import RunFolder, versions
 from experiments.stories.config import StoryConfig
 from experiments.stories.published import Column, published_for, shortcuts
@@ -194,7 +195,8 @@ def _table_text(table: dict[str, Any], config: StoryConfig) -> list[str]:
         grid.append([f"**mean of {len(rows)}**", "", *total(table["means"], ".1f")])
         grid.append([f"**failed (> {FAILED:.0f} %)**", "", *total(table["failed"], "d")])
     lines = [
-        f"Trained on {table['trained_on']}, tested on {table['tested_on']}, {rows[0]['questions']} questions each:"
+        f"Trained on {marked(table['trained_on'])}, tested on {marked(table['tested_on'])}, "
+        f"{rows[0]['questions']} questions each:"
     ]
     lines += ["", *("| " + " | ".join(line) + " |" for line in grid)]
     if published:
