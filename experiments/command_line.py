@@ -5,7 +5,7 @@ import contextlib
 import dataclasses
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ from experiments.config import ALL_TASKS, CHANGEABLE, STORY_TASKS, Config, Train
 from experiments.fields import check_values, option
 from experiments.files import UserError
 from experiments.names import nearest
-from experiments.recipes import recipe
+from experiments.recipes import CHOICES, recipe
 from experiments.run_folder import RunFolder
 from experiments.stories.config import StoryConfig
 from experiments.stories.data import settled
@@ -61,8 +61,8 @@ def parse_train(args: Sequence[str]) -> Config:
     With --resume only the options are read; the rest is the run's own.
     """
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    for name in ("--recipe", "--config", "--resume", "--model"):
-        early.add_argument(name)
+    for name in ("recipe", "config", "resume", *CHOICES):
+        early.add_argument(f"--{name}")
     try:
         given, _ = early.parse_known_args(args)
     except argparse.ArgumentError as error:
@@ -76,7 +76,8 @@ def parse_train(args: Sequence[str]) -> Config:
         start = _from_file(Path(given.config), task)
     elif task is not None:
         _check_task(task)
-        start = start_of(task, given.recipe, given.model)
+        chosen = {name: getattr(given, name) for name in CHOICES if getattr(given, name) is not None}
+        start = start_of(task, given.recipe, chosen)
     elif {"-h", "--help"} & set(args):
         start = TrainConfig(task="copy")
     else:
@@ -86,16 +87,16 @@ def parse_train(args: Sequence[str]) -> Config:
     return _checked(parse(type(start), "train", args, start))
 
 
-def start_of(task: str, name: str | None, model: str | None) -> Config:
-    """The configuration that options change: of a recipe, the default one for None, and where it is asked, a model.
+def start_of(task: str, name: str | None, chosen: Mapping[str, str]) -> Config:
+    """The configuration that options change: of a recipe, the default one for None, and of what is chosen of CHOICES.
 
     UserError for a recipe that there is not, or a default model without one.
     """
     kind = kind_of(task)
     if kind is TrainConfig:
-        return recipe(name or "default", task)
+        return recipe(name or "default", task, chosen)
     if kind is StoryConfig:
-        return story_recipe(name or "default", task, model)
+        return story_recipe(name or "default", task, chosen.get("model"))
     if kind is CaptionConfig:
         return CaptionConfig.of(task)  # type: ignore[arg-type]
     return kind(task)  # type: ignore[arg-type]

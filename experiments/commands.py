@@ -225,7 +225,7 @@ def _closing(trainer: Trainer, folder: RunFolder, notice: str, rows: list[dict[s
         table(task, rows),
         "",
         f"run      {folder.path}",
-        *_model_line(trainer),
+        _model_line(trainer),
         *(f"figure   {path}" for path in sorted(folder.figures.glob("*.png"))),
     ]
     if notice:
@@ -244,10 +244,9 @@ def _closing(trainer: Trainer, folder: RunFolder, notice: str, rows: list[dict[s
     return "\n".join(lines)
 
 
-def _model_line(trainer: Trainer) -> list[str]:
-    """What was trained, where its name alone would not tell: how an NTM finds its slots, noise on its weights."""
+def _model_line(trainer: Trainer) -> str:
+    """What was trained: how an NTM finds its slots, or that there is no memory, and noise on the weights."""
     config = trainer.config
-    if not isinstance(trainer.model, NTM):
-        return []
+    by = f"addressing by {config.addressing.replace('-', ' ')}" if isinstance(trainer.model, NTM) else "no memory"
     noise = f", noise of {config.weight_noise} on the weights while training" if config.weight_noise else ""
-    return [f"model    {label(config)}, addressing by {config.addressing.replace('-', ' ')}{noise}"]
+    return f"model    {label(config)}, {by}{noise}"

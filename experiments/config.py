@@ -47,7 +47,8 @@ class TrainConfig:
     """What to learn: copy, repeat-copy, associative-recall, dynamic-ngrams, priority-sort, adding, copy-memory,
     temporal-order or agreement."""
     recipe: str = "default"
-    """Named settings to start from: "default" is our own for the task, paper/TASK-MODEL those of the paper."""
+    """Named settings to start from: "default" is our own for the task (of copy, for the controller and the addressing,
+    too), paper/TASK-MODEL those of the paper."""
     config: str | None = None
     """A config.yaml of another run to start from."""
     resume: str | None = None

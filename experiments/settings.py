@@ -9,6 +9,7 @@ from experiments.command_line import start_of
 from experiments.config import NOT_SETTING, Config, TrainConfig
 from experiments.files import UserError
 from experiments.models import lacking
+from experiments.recipes import CHOICES
 from experiments.stories.config import GENERATED, StoryConfig
 from experiments.stories.summary import NOT_SETTING as STORY_OWN
 
@@ -40,10 +41,11 @@ def differences(config: Config) -> str:
 
 def _of_recipe(config: Config) -> Config:
     """The configuration of the same recipe and model without any option; the default recipe's for one that is gone."""
+    chosen = {name: str(getattr(config, name)) for name in CHOICES if hasattr(config, name)}
     try:
-        start = start_of(config.task, config.recipe, config.model)
+        start = start_of(config.task, config.recipe, chosen)
     except UserError:
-        start = start_of(config.task, None, config.model)
+        start = start_of(config.task, None, chosen)
     same: dict[str, Any] = {name: getattr(config, name) for name in ("recipe", "model", "controller")}
     if isinstance(config, StoryConfig) and config.task == "babi":
         same["babi_data"] = GENERATED if config.recipe == "default" else "released"

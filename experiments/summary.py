@@ -260,7 +260,7 @@ def _test_line(test: dict[str, Any], scores: Sequence[Score]) -> str:
     shares = test["exact_share"]["by_seed"].values()
     length = f"{test['length']}" + (f" x {test['repeats']}" if test["repeats"] else "")
     perfect = f"{sum(share == 1 for share in shares)} of {len(shares)}"
-    cells = [length, str(test["num_slots"] or "-"), str(test["sequences"]), spread("exact_share", True)]
+    cells = [length, str(test["num_slots"] or "no memory"), str(test["sequences"]), spread("exact_share", True)]
     cells += [f"{100 * test['exact_share']['best']:.4g} %", perfect]
     for score in scores:
         baseline = test.get(f"baseline_{score.name}")

@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ import yaml
 from safetensors.torch import save_file
 
 from experiments.__main__ import main
+from experiments.command_line import parse_train
 from experiments.config import TrainConfig, from_yaml, to_yaml
 from experiments.models import make_model, make_task
 from experiments.recipes import recipe, recipe_names, task_of
@@ -253,6 +255,24 @@ def test_every_paper_recipe_builds_and_reads_back(name: str, tmp_path: Path) -> 
     assert isinstance(model, NTM) == ("-ntm-" in name)
     (tmp_path / "config.yaml").write_text(to_yaml(config))
     assert from_yaml(tmp_path / "config.yaml") == config
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        ("", {"optimizer": "adam", "num_layers": 3, "weight_noise": 0.02, "num_slots": 128}),
+        ("--controller rnn-tanh", {"optimizer": "adam", "num_layers": 3, "weight_noise": 0.02}),
+        ("--controller lstm", {"optimizer": "rmsprop", "clip_norm": 1.0, "forget_bias": 0.0, "weight_noise": 0.0}),
+        ("--controller=gru", {"optimizer": "rmsprop", "clip_norm": 1.0, "forget_bias": 1.0, "learning_rate": 1e-3}),
+        ("--controller gru --clip-norm 3", {"optimizer": "rmsprop", "clip_norm": 3.0}),
+        ("--addressing content-and-location", {"optimizer": "rmsprop", "num_slots": 256, "learning_rate": 3e-4}),
+        ("--addressing content-and-location --controller gru", {"num_slots": 256, "clip_norm": 10.0}),
+        ("--recipe paper/copy-ntm-lstm --controller gru", {"batch_size": 1, "controller": "gru"}),
+    ],
+)
+def test_the_default_of_copy_is_that_of_what_is_chosen(args: str, expected: dict[str, Any]) -> None:
+    config = parse_train(["copy", *args.split()])
+    assert {name: getattr(config, name) for name in expected} == expected
 
 
 def test_a_whole_number_in_a_file_serves_as_a_float(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ STARTS = [
 @pytest.mark.parametrize(("task", "name", "stories"), STARTS)
 def test_a_recipe_does_not_differ_from_itself(task: str, name: str, stories: str | None) -> None:
     more = {"babi_data": stories} if task == "babi" else {}
-    config: Any = start_of(task, name, None)
+    config: Any = start_of(task, name, {})
     assert differences(dataclasses.replace(config, seed=3, threads=2, log_every=7, **more)) == ""
 
 
@@ -37,6 +37,10 @@ def test_a_recipe_does_not_differ_from_itself(task: str, name: str, stories: str
         ("copy --clip-norm None --learning-rate 1e-5", "learning rate 1e-05, clip norm not set"),
         ("copy --model lstm --num-slots 8 --addressing content", ""),
         ("copy --controller lstm --num-slots 8", "num slots 8"),
+        ("copy --controller gru", ""),
+        ("copy --controller lstm --weight-noise 0.02", "weight noise 0.02"),
+        ("copy --addressing content-and-location", "addressing content-and-location"),
+        ("copy --addressing content-and-location --num-slots 128", "num slots 128, addressing content-and-location"),
         ("copy --recipe paper/copy-lstm --skip False", "skip off"),
         ("babi --task 1,2 --babi-data /data/b", "joint 1-2, stories released"),
         ("babi --recipe paper/memn2n-1k --babi-data generated", "stories generated"),
