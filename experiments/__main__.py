@@ -69,6 +69,13 @@ def main(args: Sequence[str] | None = None) -> int:
             raise
         print(f"error: {error.name} is not installed; pip install -e '.[experiments]' brings it", file=sys.stderr)
         return 2
+    except (MemoryError, OverflowError, RuntimeError) as error:
+        from experiments.memory import shortage
+
+        if (told := shortage(error)) is None:
+            raise
+        print(f"error: {told}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130

@@ -67,6 +67,9 @@ def parse_train(args: Sequence[str]) -> Config:
         given, _ = early.parse_known_args(args)
     except argparse.ArgumentError as error:
         raise UserError(f"train: {error}") from None
+    for name, value in vars(given).items():
+        if value == "":
+            raise UserError(f"--{name} must not be empty")
     task = args[0] if args and not args[0].startswith("-") else None
     if given.resume is not None:
         return _resumed(given.resume, args)

@@ -9,6 +9,9 @@ from experiments.files import UserError
 
 WHERE_FROM = ("out", "config", "resume", "seeds", "together")
 
+# Parts that are built one after another, and threads: what is beyond these is a mistake, and would never be done.
+_MOST = {"num_layers": 1000, "num_hops": 1000, "restarts": 1000, "threads": 1024}
+
 # Where the command line does not say what the field is called.
 _SPELLED = {"numbers": "task"}
 
@@ -39,7 +42,12 @@ def from_fields(kind: type[Configuration], content: dict[str, Any], source: str)
         if not _accepts(accepted, value):
             raise UserError(f"{source}: {name} cannot be {value!r}")
         values[name] = value
-    return kind(**values)
+    config = kind(**values)
+    try:
+        check_values(config)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
+    return config
 
 
 def absolute_paths(config: Configuration, *names: str) -> Configuration:
@@ -65,7 +73,7 @@ def check_positive(config: Any, *names: str) -> None:
 
 
 def check_values(config: Any) -> None:
-    """UserError for what no option takes: an empty text, or a number that is infinite, none at all, or beyond 64 bits.
+    """UserError for what no option takes: an empty text, or a number that is infinite, none at all, or too large.
 
     An empty text is what "$UNSET" gives; only an option that is empty by default takes one.
     """
@@ -78,6 +86,8 @@ def check_values(config: Any) -> None:
                 raise UserError(f"{option(field.name)} must be a finite number, not {one}")
             if isinstance(one, int) and not -(2**63) <= one < 2**63:
                 raise UserError(f"{option(field.name)} must be a whole number of at most 64 bits, not {one}")
+            if isinstance(one, int) and one > (most := _MOST.get(field.name, one)):
+                raise UserError(f"{option(field.name)} must be at most {most:,}, not {one:,}")
 
 
 def _accepts(kind: Any, value: Any) -> bool:

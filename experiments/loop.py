@@ -143,6 +143,7 @@ class TrainingLoop(ABC, Generic[Settings, Model]):
         with deferred_signals(always=self.ranks.count > 1) as stop:
             started = time.monotonic() - self.seconds
             while self.step < self.last_step:
+                progress.begin(self.step + 1, self.sequences)
                 try:
                     self._train_step(progress)
                 except NotFinite as trouble:

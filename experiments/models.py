@@ -7,6 +7,7 @@ import torch
 
 from experiments.config import ModelName, TrainConfig
 from experiments.files import UserError
+from experiments.memory import no_model
 from experiments.names import nearest
 from memnet import GRU, LSTM, NTM, RNN, SequenceModule
 from tasks import TASKS, Task
@@ -27,7 +28,7 @@ def make_model(config: TrainConfig, task: Task) -> SequenceModule:
     try:
         return _make_ntm(config, task) if config.model == "ntm" else _make_recurrent(config, task)
     except (ValueError, RuntimeError) as error:
-        raise UserError(f"no such model: {str(error).splitlines()[0]}") from None
+        raise UserError(no_model(error)) from None
 
 
 def check_model(config: TrainConfig, task: Task) -> None:

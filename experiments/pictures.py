@@ -18,12 +18,14 @@ from experiments.figures import (
 from experiments.metrics import read_metrics
 from experiments.models import label, training_lengths
 from experiments.papers import paper_curve
+from experiments.progress import working
 from experiments.run_folder import RunFolder
 from experiments.seeds import generator_for
 from memnet import NTM, SequenceModule
 from tasks import Batch, Score, Task
 
 
+@working("drawing")
 def draw_run(
     folder: RunFolder,
     model: SequenceModule,

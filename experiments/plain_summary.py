@@ -8,6 +8,7 @@ from typing import Any
 from experiments.config import Config
 from experiments.files import UserError, write_whole
 from experiments.handover import outcome
+from experiments.progress import working
 from experiments.report.statistics import deviation
 from experiments.report.tables import marked
 from experiments.run_folder import RunFolder, versions
@@ -15,6 +16,7 @@ from experiments.run_folder import RunFolder, versions
 _HEAD = ("test", "mean ± sd", "lowest", "highest", "by seed")
 
 
+@working("putting the runs together")
 def summarize_plain(
     folders: Sequence[RunFolder], configs: Sequence[Config], own: Sequence[str], *, out: str, made_by: str
 ) -> str:

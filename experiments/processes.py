@@ -70,12 +70,16 @@ def experiments_command(*args: str) -> list[str]:
     return [sys.executable, "-m", "experiments", *args]
 
 
-def run_jobs(jobs: Sequence[Job], at_once: int, tell: Callable[[Job, int], None]) -> None:
-    """Run all jobs, at most so many at once; `tell` gets each that has ended, and its exit code.
+def run_jobs(
+    jobs: Sequence[Job], at_once: int, tell: Callable[[Job, int], None], look: Callable[[Sequence[Job]], None]
+) -> None:
+    """Run all jobs, at most so many at once.
+
+    tell: gets each that has ended, and its exit code. look: gets those that run, many times a second.
 
     Raises Stopped as `run_queue` does.
     """
-    run_queue(_List(jobs, tell), at_once)
+    run_queue(_List(jobs, tell, look), at_once)
 
 
 class _Process:
@@ -173,10 +177,12 @@ def last_line(log: Path) -> str:
 class _List:
     """A queue of jobs that are run once each."""
 
-    def __init__(self, jobs: Sequence[Job], tell: Callable[[Job, int], None]) -> None:
+    def __init__(
+        self, jobs: Sequence[Job], tell: Callable[[Job, int], None], look: Callable[[Sequence[Job]], None]
+    ) -> None:
         self._waiting = list(jobs)
         self._stopped = False
-        self.ended = tell
+        self.ended, self.look = tell, look
 
     @property
     def left(self) -> bool:
@@ -187,6 +193,3 @@ class _List:
 
     def stop(self) -> None:
         self._stopped = True
-
-    def look(self, running: Sequence[Job]) -> None:
-        pass

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import os
 import sys
+import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -21,6 +23,9 @@ BAR_WIDTH = 16
 # Seconds between two drawings of the bar, and between two plain lines.
 BAR_EVERY = 0.25
 LINE_EVERY = 1.0
+# Seconds after which something is said though nothing has happened, and after which a terminal shows what is going on.
+SILENT = 4.0
+PATIENCE = 2.0
 # The rate is that of the last so many seconds, so that a slow start is soon forgotten.
 RATE_OVER = 30.0
 
@@ -43,7 +48,7 @@ class Progress:
 
     total_sequences may be set anew when the end comes nearer. An update costs a microsecond: the bar is
     drawn at most every BAR_EVERY seconds, a line is printed at most every LINE_EVERY seconds, and the
-    last state is always shown on leaving.
+    last state is always shown on leaving. A step that takes long is told, too, every SILENT seconds: "step 7, 12s".
     """
 
     def __init__(
@@ -67,17 +72,23 @@ class Progress:
         self._drawn = -math.inf
         self._pending = False
         self._live: Live | None = None
+        self._under_way = ""
+        self._since = self._quiet_since = math.inf
+        self._lock = threading.RLock()
+        self._pulse = Pulse(self._beat)
 
     def __enter__(self) -> Progress:
-        self._pace.append((time.monotonic(), self._sequences))
-        stream = self._console.file if self._console else sys.stderr
-        if stream.isatty() and os.environ.get("TERM") != "dumb":
-            self._live = self._open_live()
+        self._since = self._quiet_since = time.monotonic()
+        self._pace.append((self._since, self._sequences))
+        if is_live(self._console.file if self._console else sys.stderr):
+            self._live = open_live(self._picture(), self._console)
+        self._pulse.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._pulse.stop()
         try:
             if self._pending:
                 self._draw(time.monotonic())
@@ -93,16 +104,31 @@ class Progress:
         sequences: training sequences seen so far.
         state: a few words that stay until others come, like "best 0.02" or "solved".
         """
-        self._values.update(row)
-        self._sequences = sequences
-        if row.get("step") and sequences:
-            # Batches are all of one size.
-            self._step = f"step {row['step']}/{round(self.total_sequences * row['step'] / sequences)}"
-        self._state = state or self._state
-        self._pending = True
-        now = time.monotonic()
-        if now - self._drawn >= (BAR_EVERY if self._live else LINE_EVERY):
-            self._draw(now)
+        with self._lock:
+            self._values.update(row)
+            self._sequences = sequences
+            if row.get("step") and sequences:
+                # Batches are all of one size.
+                self._step = f"step {row['step']}/{round(self.total_sequences * row['step'] / sequences)}"
+            self._state = state or self._state
+            self._pending = True
+            now = self._since = time.monotonic()
+            if now - self._drawn >= (BAR_EVERY if self._live else LINE_EVERY):
+                self._draw(now)
+
+    def begin(self, step: int, sequences: int) -> None:
+        """A step begins, after so many training sequences; said when it takes long, or when no row tells of it."""
+        with self._lock:
+            self._under_way, self._sequences, self._since = f"step {step}, ", sequences, time.monotonic()
+            if self._since - max(self._drawn, self._quiet_since) >= (BAR_EVERY if self._live else SILENT):
+                self._draw(self._since)
+
+    def _beat(self) -> None:
+        """Say that it is still alive, if it is time to."""
+        with self._lock:
+            now = time.monotonic()
+            if now - max(self._drawn, self._quiet_since) >= (1.0 if self._live else SILENT):
+                self._draw(now)
 
     def message(self, text: str) -> None:
         """Print a line of its own, above the bar if there is one."""
@@ -126,6 +152,8 @@ class Progress:
     def _scores(self) -> list[str]:
         known = [(label, self._values[key]) for key, label in self._shown.items() if key in self._values]
         parts = [self._step, *(f"{label} {value:.3g}" for label, value in known), self._state]
+        if (taken := time.monotonic() - self._since) >= PATIENCE:
+            parts.append(f"{self._under_way}{duration(taken)}")
         return [part for part in parts if part]
 
     def _speed(self) -> list[str]:
@@ -140,22 +168,6 @@ class Progress:
     def _print(self, text: str) -> None:
         print(text, file=self._console.file if self._console else sys.stderr, flush=True)
 
-    def _open_live(self) -> Live:
-        from rich.console import Console
-        from rich.live import Live
-
-        self._console = self._console or Console(stderr=True)
-        live = Live(
-            self._picture(),
-            console=self._console,
-            # Drawn by `update`, so that no thread of its own competes with the training.
-            auto_refresh=False,
-            # Results that go to a file must not be sent to the terminal.
-            redirect_stdout=sys.stdout.isatty(),
-        )
-        live.start(refresh=True)
-        return live
-
     def _picture(self) -> RenderableType:
         from rich.console import Group
         from rich.progress_bar import ProgressBar
@@ -169,14 +181,89 @@ class Progress:
         room = (console.width if console is not None else 80) - len(words) - BAR_WIDTH - 2
         first = Table.grid(padding=(0, 1))
         first.add_row(
-            Text(shortened(self._title, max(room, 8)), style="bold"),
+            Text(abridged(self._title, max(room, 8)), style="bold"),
             ProgressBar(total=1.0, completed=done, width=BAR_WIDTH),
             Text(words, no_wrap=True, overflow="ellipsis"),
         )
         return Group(first, Text("  ".join(self._scores()), no_wrap=True, overflow="ellipsis"))
 
 
-def shortened(text: str, room: int) -> str:
+class Pulse:
+    """Calls a function every second, in a thread of its own, from `start` until `stop` has returned."""
+
+    def __init__(self, beat: Callable[[], None]) -> None:
+        self._beat, self._ended = beat, threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ended.wait(1.0):
+            self._beat()
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Say what is being done, and for how long already, where it takes longer than a moment."""
+    started, told = time.monotonic(), -math.inf
+    live: Live | None = None
+
+    def beat() -> None:
+        nonlocal live, told
+        now = time.monotonic()
+        line = f"{what} ... {duration(now - started)}"
+        if not is_live(sys.stderr):
+            if now - max(started, told) >= SILENT:
+                told = now
+                print(line, file=sys.stderr, flush=True)
+        elif now - started < PATIENCE:
+            return
+        elif live is None:
+            live = open_live(line, transient=True)
+        else:
+            live.update(line, refresh=True)
+
+    pulse = Pulse(beat)
+    pulse.start()
+    try:
+        yield
+    finally:
+        pulse.stop()
+        if live is not None:
+            live.stop()
+
+
+def is_live(stream: IO[str]) -> bool:
+    """Whether a stream is a terminal on which something can be drawn again."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def open_live(picture: RenderableType, console: Console | None = None, *, transient: bool = False) -> Live:
+    """A display in a terminal that is drawn where it is told to, so that no thread competes with the training.
+
+    console: where, stderr by default. transient: whether it goes at its end.
+    """
+    from rich.console import Console
+    from rich.live import Live
+
+    live = Live(
+        picture,
+        console=console or Console(stderr=True, highlight=False),
+        auto_refresh=False,
+        transient=transient,
+        # Results that go to a file must not be sent to the terminal.
+        redirect_stdout=sys.stdout.isatty(),
+    )
+    live.start(refresh=True)
+    return live
+
+
+def abridged(text: str, room: int) -> str:
     """Text in so many characters at the most: of a longer one its beginning and its end, which tells runs apart."""
     if len(text) <= room:
         return text

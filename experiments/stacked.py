@@ -20,7 +20,7 @@ from experiments.curriculum import Curriculum
 from experiments.loop import NotFinite
 from experiments.metrics import MetricsFile
 from experiments.models import make_model, make_task, training_lengths
-from experiments.progress import Progress
+from experiments.progress import Progress, working
 from experiments.run_folder import RunFolder
 from experiments.running import new_run_id, take_up
 from experiments.seeds import generator_for
@@ -97,6 +97,7 @@ def train_stacked(configs: Sequence[TrainConfig], title: str) -> set[int]:
         return _Together(trainers, files, progress).train()
 
 
+@working("measuring what is faster")
 def gain(config: TrainConfig, seeds: int) -> float:
     """How many times as fast the gradients of so many seeds are stacked as one after another, measured here."""
     task = make_task(config.task)
@@ -162,6 +163,7 @@ class _Together:
 
     def _step(self, trainers: list[Trainer], stack: Stack) -> list[Trainer]:
         """One update of each; returns those that go on."""
+        self._progress.begin(trainers[0].step + 1, sum(trainer.sequences for trainer in self._trainers))
         batches = [trainer.begin_step() for trainer in trainers]
         with ExitStack() as noise:
             for trainer in trainers:

@@ -21,6 +21,7 @@ from experiments.paper_curves import Curve, columns, curve_of_rows
 from experiments.papers import paper_curve, paper_statement, paper_tests
 from experiments.pictures import measure_of
 from experiments.plain_summary import summarize_plain
+from experiments.progress import working
 from experiments.report.statistics import deviation
 from experiments.run_folder import RunFolder, versions
 from experiments.stories.config import StoryConfig
@@ -74,6 +75,7 @@ def seeds_text(folders: Sequence[RunFolder], configs: Sequence[TrainConfig]) -> 
     return "\n".join([*_solving(seeds, configs[0], task), "", *_test_lines(_tests(folders, configs, task), task)])
 
 
+@working("putting the runs together")
 def _summarize_sequences(
     folders: Sequence[RunFolder], configs: Sequence[TrainConfig], options: SummarizeOptions
 ) -> str:

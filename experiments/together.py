@@ -20,6 +20,7 @@ from typing import Any, Literal, TypedDict
 
 import torch
 
+from experiments.board import Board
 from experiments.command_line import parse_train
 from experiments.config import Config, TrainConfig
 from experiments.files import UserError, remove_parts, write_whole
@@ -110,7 +111,7 @@ def train_seeds(config: Config, args: Sequence[str]) -> int:
 def find_group(args: Sequence[str]) -> Group | None:
     """The group that --resume names, None where it names a run or nothing."""
     (resume,), _ = _split(args, "--resume")
-    if resume is None or not (Path(resume) / RECORD).is_file():
+    if not resume or not (Path(resume) / RECORD).is_file():
         return None
     path = Path(resume) / RECORD
     content = read_json(path)
@@ -148,7 +149,7 @@ def _train(
             if way[0] == "stacked":
                 with handling_signals(stop_at_once):
                     failed = _train_stacked(group, seeds, more)
-            failed |= _run_processes(group, [seed for seed in seeds if seed not in failed], config.threads, more)
+            failed |= _run_processes(group, [seed for seed in seeds if seed not in failed], config, more)
     except Stopped as stop:
         print(f"stopped; go on with: python -m experiments train --resume {group.path}", file=sys.stderr)
         return stop.exit_code
@@ -205,7 +206,7 @@ def _train_stacked(group: Group, seeds: Sequence[int], more: Sequence[str]) -> s
     return train_stacked([one for one in configs if isinstance(one, TrainConfig)], title=group.path.name)
 
 
-def _run_processes(group: Group, seeds: Sequence[int], threads: int, more: Sequence[str]) -> set[int]:
+def _run_processes(group: Group, seeds: Sequence[int], config: Config, more: Sequence[str]) -> set[int]:
     """Train seeds, each in its process, to the end with tests and figures; returns those that failed."""
     names = {f"s{seed}": seed for seed in seeds}
     jobs = [
@@ -224,9 +225,11 @@ def _run_processes(group: Group, seeds: Sequence[int], threads: int, more: Seque
         else:
             failed.add(seed)
             words = "stopped" if code in _STOPPED else f"failed with exit code {code}: {last_line(job.log)}"
-        print(f"seed {seed}: {words} ({done} of {len(jobs)})", file=sys.stderr, flush=True)
+        board.tell(f"seed {seed}: {words} ({done} of {len(jobs)})")
 
-    run_jobs(jobs, room_for(threads), tell)
+    at_once = room_for(config.threads)
+    with Board({name: (group.folder(seed), config) for name, seed in names.items()}, at_once, "seeds") as board:
+        run_jobs(jobs, at_once, tell, lambda running: board.show([job.name for job in running]))
     return failed
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -38,6 +39,12 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("must not be empty")
+    return Path(text)
 
 
 def show(parser: Parser, chosen: argparse.Namespace) -> str:
@@ -90,6 +97,10 @@ def listing() -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that has no such letter, or a name of a file that is none: escaped, never an error.
+            stream.reconfigure(errors="backslashreplace")
     parser = Parser(prog="python -m tasks", description="Look at the tasks.", allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("list", help="name every task, its sizes and its lengths", allow_abbrev=False)
@@ -103,7 +114,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     writer = commands.add_parser("write", help="write generated bAbI stories as files", allow_abbrev=False)
     writer.add_argument("name", choices=[BABI], metavar=BABI, help="the only tasks that are files")
-    writer.add_argument("out", type=Path, metavar="OUT", help="folder for the files, made if it is not there")
+    writer.add_argument("out", type=folder, metavar="OUT", help="folder for the files, made if it is not there")
     for one, default in ((shower, None), (writer, [*TASK_NAMES])):
         one.add_argument("--task", type=babi.task_numbers, default=default, metavar="N", help="bAbI task, such as 7")
         one.add_argument(

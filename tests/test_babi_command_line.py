@@ -67,6 +67,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path, capsys: Capture, monkey
     (tmp_path / "file").write_text("")
     assert "file" in refused(capsys, "write", "babi", tmp_path / "file")
     assert "Not a directory" in refused(capsys, "write", "babi", "--task", "1", tmp_path / "file" / "out")
+    assert "OUT: must not be empty" in refused(capsys, "write", "babi", "")
 
 
 def test_show(capsys: Capture) -> None:

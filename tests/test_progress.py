@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
-from experiments.progress import Progress
+from experiments.progress import Progress, working
 from tests.running import in_terminal
 
 PROGRAM = """
@@ -55,6 +56,20 @@ def test_the_rate_of_a_resumed_training_is_its_own(
         clock = 10.0
         progress.update({}, 1_000_500)
     assert capsys.readouterr().err == "1.0M sequences  50 seq/s  33m10s left\n"
+
+
+def test_a_long_step_and_long_work_are_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SILENT", "PATIENCE"):
+        monkeypatch.setattr(f"experiments.progress.{name}", 0.5)
+    with working("nothing"):
+        pass
+    with working("drawing"), Progress(160, title="r", start=96) as progress:
+        progress.begin(7, 96)
+        time.sleep(1.5)
+    told = capsys.readouterr().err.splitlines()
+    assert sorted(told) == ["drawing ... 1s", "r  step 7, 1s  96 sequences"]
 
 
 def test_a_terminal_gets_a_bar_and_its_cursor_back() -> None:

@@ -150,7 +150,9 @@ def without_processes(monkeypatch: pytest.MonkeyPatch, failing: Sequence[int] = 
     ran: list[int] = []
     monkeypatch.setattr(commands, "draw_run", lambda *_: [])
 
-    def run_jobs(jobs: Sequence[Job], at_once: int, tell: Callable[[Job, int], None]) -> None:
+    def run_jobs(
+        jobs: Sequence[Job], at_once: int, tell: Callable[[Job, int], None], look: Callable[[Sequence[Job]], None]
+    ) -> None:
         for job in jobs:
             seed = int(job.name.removeprefix("s"))
             ran.append(seed)
@@ -220,7 +222,7 @@ def test_jobs_end_with_their_exit_codes(tmp_path: Path) -> None:
     ended: dict[str, int] = {}
     commands = {"s0": ["recipes"], "s1": ["train", "cpoy"]}
     jobs = [Job(name, experiments_command(*args), tmp_path / f"{name}.log") for name, args in commands.items()]
-    run_jobs(jobs, 1, lambda job, code: ended.update({job.name: code}))
+    run_jobs(jobs, 1, lambda job, code: ended.update({job.name: code}), lambda running: None)
     assert ended == {"s0": 0, "s1": 2}
     assert "paper/copy-lstm" in (tmp_path / "s0.log").read_text()
     assert "did you mean 'copy'" in (tmp_path / "s1.log").read_text()

@@ -19,11 +19,11 @@ import yaml
 from rich.console import Console
 
 from experiments.__main__ import main
-from experiments.config import to_yaml
+from experiments.board import Board, Follower
+from experiments.config import Config, to_yaml
 from experiments.metrics import MetricsFile, read_metrics
 from experiments.processes import Job
 from experiments.run_folder import is_locked
-from experiments.suite.board import Board, Follower
 from experiments.suite.commands import read_plan
 from experiments.suite.folder import SuiteFolder
 from experiments.suite.jobs import SuiteJob, make_jobs
@@ -374,13 +374,17 @@ class Terminal(io.StringIO):
         return True
 
 
+def runs_of(folder: SuiteFolder, jobs: list[SuiteJob]) -> dict[str, tuple[Path, Config]]:
+    return {job.name: (folder.run(job), job.config) for job in jobs}
+
+
 def test_the_board_in_a_terminal(tmp_path: Path) -> None:
     shown, jobs = Terminal(), jobs_of(tmp_path, 2)
     folder = SuiteFolder(tmp_path / "out")
     folder.run(jobs[0]).mkdir(parents=True)
     row = {"step": 3000, "perf/seconds": 60.0, "perf/sequences_per_second": 800.0, "train/loss": 0.5}
     (folder.run(jobs[0]) / "metrics.jsonl").write_text(json.dumps(row) + "\n")
-    with Board(folder, jobs, 1, Console(file=shown, force_terminal=True, width=120)) as board:
+    with Board(runs_of(folder, jobs), 1, console=Console(file=shown, force_terminal=True, width=120)) as board:
         board.tell("hello")
         time.sleep(0.6)
         board.show([jobs[0].name])
@@ -396,7 +400,7 @@ def test_the_board_shows_a_run_whose_first_loss_is_no_number(tmp_path: Path) -> 
     folder.run(jobs[0]).mkdir(parents=True)
     with MetricsFile(folder.run(jobs[0]) / "metrics.jsonl") as metrics:
         metrics.append({"step": 1, "sequences": 16, "train/loss": float("nan")})
-    with Board(folder, jobs, 1, Console(file=shown, force_terminal=True, width=120)) as board:
+    with Board(runs_of(folder, jobs), 1, console=Console(file=shown, force_terminal=True, width=120)) as board:
         time.sleep(0.6)
         board.show([jobs[0].name])
     assert "loss nan" in shown.getvalue()

@@ -1,5 +1,6 @@
 """What a person sees in a real terminal of 80 or 120 columns, and in one that has few letters."""
 
+import io
 import os
 import re
 import subprocess
@@ -11,12 +12,14 @@ import pytest
 from experiments import terminal
 from experiments.__main__ import main
 from experiments.files import write_whole
+from tasks.__main__ import main as tasks
 from tests.made_up_runs import copy_run, story_run
 from tests.running import ROOT, in_terminal
 
 PROGRAM = """
 import time
 from experiments.__main__ import main
+from experiments import progress as shown
 from experiments.progress import Progress
 for args in (["train", "copy", "--sede", "1"], ["train", "copy", "--model", "lst"], ["train", "copy", "--seed", "x"]):
     assert main(args) == 2
@@ -25,6 +28,9 @@ with Progress(1600, title="a-long-name-of-a-run-" * 6 + "s7") as progress:
     for step in range(1, 21):
         progress.update({"step": step, "train/loss": 1 / step}, 16 * step)
         time.sleep(0.03)
+shown.PATIENCE = 0.5
+with shown.working("drawing"):
+    time.sleep(1.2)
 """
 
 
@@ -43,6 +49,7 @@ def test_errors_are_plain_lines_and_the_time_left_is_never_cut_off(columns: int)
     assert not re.search("[\x1b│╭╮╰╯]", errors)
     drawn = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", progress))
     assert max(map(len, drawn)) <= columns
+    assert "drawing ... 1s" in drawn
     assert any(re.search(r"a-long.*….*s7 .* seq/s  \d+s left", line) for line in drawn), drawn
 
 
@@ -129,6 +136,9 @@ def test_markdown_is_shown_as_columns_in_a_terminal_alone(monkeypatch: pytest.Mo
         ("--clip-norm", "inf"),
         ("--weight-noise", "-inf"),
         ("--num-slots", "9" * 5000),
+        ("--num-layers", "1" + 12 * "0"),
+        ("--resume", ""),
+        ("--config", ""),
     ],
 )
 def test_a_number_that_cannot_be_is_one_line(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,6 +146,39 @@ def test_a_number_that_cannot_be_is_one_line(option: str, value: str, capsys: py
     printed = capsys.readouterr()
     assert len(printed.err.splitlines()) == 1
     assert option in printed.err
+
+
+def test_a_model_that_no_memory_holds_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "copy", "--hidden-size", "1" + 12 * "0"]) == 2
+    told = capsys.readouterr().err
+    assert re.fullmatch(r"error: no such model: not enough memory(: .* were asked for at once)?; .* need less\n", told)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("clip_norm: .nan", "--clip-norm must be a finite number, not nan"),
+        ("learning_rate: .inf", "--learning-rate must be a finite number, not inf"),
+        ("num_layers: 1000000000000", "--num-layers must be at most 1,000"),
+        ("device: ''", "--device must not be empty"),
+    ],
+)
+def test_numbers_in_files_are_checked_as_options_are(
+    line: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"task: copy\n{line}\n")
+    assert main(["train", "--config", str(path)]) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"error: {path}: {told}")
+    assert printed.count("\n") == 1
+
+
+def test_tasks_escape_letters_that_a_terminal_has_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="ascii", write_through=True))
+    tasks(["write", "babi", "--task", "1", "--questions", "1", str(tmp_path / "ü")])
+    assert shown.getvalue().endswith(b"\\xfc\n")
 
 
 def test_names_and_terminals_without_letters_are_escaped(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from experiments.benchmark.variants import Refused, Variant, Way, make_variant, 
 from experiments.command_line import parse
 from experiments.figures import growth_figure, save_figure
 from experiments.files import UserError
+from experiments.progress import working
 from experiments.run_folder import command, versions
 from experiments.running import prepare
 from experiments.terminal import wrapped
@@ -69,7 +70,8 @@ def _time(cases: Sequence[Case], options: BenchmarkOptions) -> Iterator[Row]:
     what = str(cases[0]) if len(cases) == 1 else f"{len(cases)} cases of {cases[0].name}"
     print(f"timing {what}: {', '.join(ways)} ...", file=sys.stderr, flush=True)
     works = {key: variant.work for key, variant in variants.items()}
-    timings, peak = time_side_by_side(works, options.seconds * len(cases), options.dtype, options.device)
+    with working("timing"):
+        timings, peak = time_side_by_side(works, options.seconds * len(cases), options.dtype, options.device)
     for case in cases:
         floor = flops[case].total / peak
         found = []
@@ -114,9 +116,9 @@ def _measure_memory(cases: Sequence[Case], options: BenchmarkOptions) -> Iterato
                 found.append({"name": way, "gradient": gradient, "peak_mib": taken / MIB})
 
     for case in cases:
-        print(f"measuring the memory of {case} ...", file=sys.stderr, flush=True)
         found: list[Row] = []
-        left_out = _try_ways(case, options, partial(measure, case, found))
+        with working(f"measuring the memory of {case}"):
+            left_out = _try_ways(case, options, partial(measure, case, found))
         yield {**_told(case), "variants": found, "left_out": left_out}
 
 

@@ -19,7 +19,7 @@ from experiments.figures import Card, captions_figure, save_figure, story_curve_
 from experiments.files import UserError, write_whole
 from experiments.metrics import read_metrics, write_rows
 from experiments.parallel import ranks
-from experiments.progress import Progress
+from experiments.progress import Progress, working
 from experiments.run_folder import RunFolder, command, versions
 from experiments.running import prepare, run_training
 from memnet import Captioner
@@ -123,6 +123,7 @@ def _tests(model: Captioner, world: World, scenes: int, seed: int = 0) -> tuple[
         return judge_tests(model, world, scenes, seed, lambda done: progress.update({}, done))
 
 
+@working("drawing")
 def _draw(folder: RunFolder, config: CaptionConfig, world: World, described: Sequence[Described]) -> list[Path]:
     """The learning curve, the first scenes, and the first wrong ones where there are any."""
     title = f"{config.label}, seed {config.seed}"

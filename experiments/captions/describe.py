@@ -17,6 +17,7 @@ from experiments.command_line import parse
 from experiments.fields import check_least
 from experiments.figures import Card, captions_figure, save_figure
 from experiments.files import UserError
+from experiments.progress import working
 from experiments.running import prepare
 from experiments.seeds import generator_for
 from memnet import Captioner
@@ -66,6 +67,7 @@ def describe(args: Sequence[str]) -> int:
     return 0
 
 
+@working("describing")
 def _scenes(options: DescribeOptions, world: World, model: Captioner) -> list[Card]:
     count = options.scenes or (PICTURES if world.max_frames == 1 else FILMS)
     scenes, batch = world.sample(count, part="test", seed=("describe", options.seed))
@@ -73,6 +75,7 @@ def _scenes(options: DescribeOptions, world: World, model: Captioner) -> list[Ca
     return cards_of(describe_scenes(model, world, scenes, batch, chance, options.temperature))
 
 
+@working("describing")
 def _own(options: DescribeOptions, world: World, model: Captioner) -> list[Card]:
     if model.film:
         raise UserError(f"{options.run} describes films, and {options.images[0]} is a picture")

@@ -8,6 +8,7 @@ import torch
 from experiments.captions.config import CaptionConfig
 from experiments.checkpoint import load_weights
 from experiments.files import UserError
+from experiments.memory import no_model
 from experiments.run_folder import RunFolder
 from experiments.seeds import generator_for
 from memnet import Captioner
@@ -42,8 +43,8 @@ def make_model(config: CaptionConfig) -> Captioner:
                 num_layers=config.num_layers,
                 forget_bias=config.forget_bias,
             )
-        except ValueError as error:
-            raise UserError(f"no such model: {error}") from None
+        except (ValueError, RuntimeError) as error:
+            raise UserError(no_model(error)) from None
 
 
 def load_caption_run(run: str | Path, device: str = "cpu") -> tuple[CaptionConfig, World, Captioner]:

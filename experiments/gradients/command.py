@@ -20,6 +20,7 @@ from experiments.gradients.measuring import Clipped, clipping, lags_of, propagat
 from experiments.gradients.networks import ABOUT, AT_REST, DRIVEN, GATED, NETWORKS, Network
 from experiments.gradients.tables import clipping_table, plain, propagation_table
 from experiments.gradients.trained import compare_runs
+from experiments.progress import working
 from experiments.report.tables import Table, coded
 from experiments.run_folder import RUNS, versions
 from experiments.running import prepare
@@ -100,11 +101,11 @@ def _measured(options: GradientsOptions) -> tuple[Curves, dict[str, Clipped]]:
     seeds = range(options.seed, options.seed + options.seeds)
     terms, clipped = {}, {}
     for network in NETWORKS:
-        print(f"measuring {network.name} ...", file=sys.stderr, flush=True)
-        terms[network.name] = propagated(network, seeds, options.steps, options.before)
+        with working(f"measuring {network.name}"):
+            terms[network.name] = propagated(network, seeds, options.steps, options.before)
     for network in AT_REST:
-        print(f"clipping {network.name} ...", file=sys.stderr, flush=True)
-        clipped[network.name] = clipping(network, seeds, options.steps, options.before, options.clip_norm)
+        with working(f"clipping {network.name}"):
+            clipped[network.name] = clipping(network, seeds, options.steps, options.before, options.clip_norm)
     return terms, clipped
 
 

@@ -14,6 +14,7 @@ from experiments.fields import check_least
 from experiments.figures import save_figure, story_curve_figure
 from experiments.files import UserError, write_whole
 from experiments.metrics import read_metrics, write_rows
+from experiments.progress import working
 from experiments.run_folder import RunFolder, command, versions
 from experiments.running import prepare, run_training
 from experiments.stories.answers import answer_rows
@@ -148,6 +149,7 @@ def show(args: Sequence[str]) -> int:
     return 0
 
 
+@working("drawing")
 def _draw(
     folder: RunFolder, config: StoryConfig, vocabulary: Vocabulary, model: StoryModel, questions: int = _PICTURES
 ) -> list[Path]:

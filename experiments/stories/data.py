@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from experiments.files import UserError
+from experiments.progress import working
 from experiments.seeds import generator_for
 from experiments.stories.config import GENERATED, StoryConfig
 from experiments.stories.released import is_released
@@ -114,11 +115,13 @@ def settled(config: StoryConfig) -> StoryConfig:
     return dataclasses.replace(config, babi_data=path, numbers=spelled(config.task_numbers))
 
 
+@working("reading the stories")
 def load_data(config: StoryConfig) -> StoryData:
     """The stories of a configuration. UserError for a release, or a file of it, that is missing or cannot be read."""
     return _world_model(config) if config.task == "world-model" else _babi(config)
 
 
+@working("reading the test stories")
 def load_tests(config: StoryConfig, vocabulary: Vocabulary, lengths: Sequence[int] = ()) -> tuple[str, Tests]:
     """Name and test questions of a configuration alone, for a model that has its vocabulary already.
 

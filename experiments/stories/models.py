@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from experiments.files import UserError
+from experiments.memory import no_model
 from experiments.seeds import generator_for
 from experiments.stories.config import READERS, StoryConfig
 from experiments.stories.data import Sizes
@@ -39,7 +40,7 @@ def make_model(config: StoryConfig, sizes: Sizes) -> StoryModel:
             model = _make_entnet(config, sizes)
         model.backend = config.backend
     except (ValueError, RuntimeError) as error:
-        raise UserError(f"no such model: {str(error).splitlines()[0]}") from None
+        raise UserError(no_model(error)) from None
     return model
 
 

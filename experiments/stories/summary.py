@@ -7,6 +7,7 @@ from typing import Any
 
 from experiments.figures import save_figure, task_error_figure
 from experiments.files import UserError, write_whole
+from experiments.progress import working
 from experiments.report.tables import marked
 from experiments.run_folder import RunFolder, versions
 from experiments.stories.config import StoryConfig
@@ -22,6 +23,7 @@ NOT_SETTING = (
 _NUMBERS = ("error", "mean", "best", "published", "question_only", "last_fact")
 
 
+@working("putting the runs together")
 def summarize_stories(folders: Sequence[RunFolder], configs: Sequence[StoryConfig], *, out: str, made_by: str) -> str:
     """Write OUT.json, OUT.md and, for bAbI, OUT.png; returns the text.
 

@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional
 
 from experiments.files import UserError
+from experiments.progress import working
 from experiments.stories.config import StoryConfig
 from experiments.stories.data import Questions, StoryData, Tests
 from experiments.stories.restarts import test_logits
@@ -51,6 +52,7 @@ def losses_of(logits: torch.Tensor, batch: Questions) -> torch.Tensor:
     return losses.view(logits.shape[:2]).sum(1)
 
 
+@working("choosing among the restarts")
 def score_restarts(stacked: StoryModel, config: StoryConfig, data: StoryData) -> list[Row]:
     """What each restart can be chosen by: error and loss on the training questions and on those for validation."""
     scores: list[Row] = [{"restart": restart} for restart in range(config.restarts)]
@@ -75,6 +77,7 @@ def choose(scores: Sequence[Row], select: Literal["train", "valid"]) -> int:
     return min(range(len(scores)), key=rank)
 
 
+@working("testing")
 def test_rows(stacked: StoryModel, config: StoryConfig, trained_on: str, tested_on: str, tests: Tests) -> list[Row]:
     """One row for each task, or for each length of the world model: the error of every restart in percent."""
     kind = "length" if config.task == "world-model" else "task"

@@ -11,13 +11,13 @@ from typing import Literal
 
 import tyro
 
+from experiments.board import Board
 from experiments.command_line import parse
 from experiments.fields import check_least, check_positive
 from experiments.files import UserError
 from experiments.processes import room_for, run_queue
 from experiments.run_folder import RUNS
 from experiments.stopping import Stopped
-from experiments.suite.board import Board
 from experiments.suite.cost import listing
 from experiments.suite.folder import SuiteFolder
 from experiments.suite.jobs import SuiteJob, make_jobs
@@ -144,7 +144,7 @@ def _list(plan: Plan, folder: SuiteFolder, jobs: Sequence[SuiteJob], at_once: in
 
 def _run(folder: SuiteFolder, jobs: Sequence[SuiteJob], options: SuiteOptions, engine: Engine) -> int:
     """Run what is not done, and tell how all went."""
-    with Board(folder, jobs, engine.at_once) as board:
+    with Board({job.name: (folder.run(job), job.config) for job in jobs}, engine.at_once) as board:
         queue = SuiteQueue(folder, jobs, retries=options.retries, tell=board.tell, show=board.show, place=engine.place)
         try:
             engine.run(queue)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from experiments.board import Follower
 from experiments.config import Config, JudgedConfig, TrainConfig
 from experiments.kinds import KINDS
 from experiments.loop import NotFinite, TrainingLoop
@@ -19,7 +20,6 @@ from experiments.progress import Progress, duration
 from experiments.run_folder import RunFolder
 from experiments.running import prepare
 from experiments.stories.config import StoryConfig
-from experiments.suite.board import Follower
 from experiments.suite.folder import SuiteFolder
 from experiments.suite.jobs import SuiteJob
 from experiments.terminal import columns, wrapped

@@ -18,7 +18,7 @@ from experiments.figures.text import coloured_text_figure, text_curve_figure
 from experiments.files import UserError, write_whole
 from experiments.metrics import read_metrics
 from experiments.parallel import ranks
-from experiments.progress import Progress
+from experiments.progress import Progress, working
 from experiments.run_folder import RunFolder, command, versions
 from experiments.running import prepare, run_training
 from experiments.text.config import TextConfig
@@ -154,6 +154,7 @@ def _own_text(folder: RunFolder, config: TextConfig, known: Known) -> TextData:
     return data
 
 
+@working("drawing")
 def _draw(
     folder: RunFolder,
     config: TextConfig,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from experiments.files import UserError
+from experiments.progress import working
 from experiments.text.config import INVENTED, MARKOV, TextConfig
 from tasks import reading
 from tasks.invented_text import InventedLanguage
@@ -127,6 +128,7 @@ def read_text(path: str) -> str:
     return text
 
 
+@working("reading the text")
 def load_text(config: TextConfig) -> TextData:
     """The text of a configuration. UserError where there is none, or it is too short for the streams."""
     source = None

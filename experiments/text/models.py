@@ -9,6 +9,7 @@ import torch
 
 from experiments.checkpoint import load_weights
 from experiments.files import UserError, write_whole
+from experiments.memory import no_model
 from experiments.run_folder import RunFolder
 from experiments.seeds import generator_for
 from experiments.text.config import TextConfig
@@ -38,7 +39,7 @@ def make_model(config: TextConfig, symbols: int) -> LanguageModel:
             model = LanguageModel(_make_sequence(config, input_size, symbols), embedding=config.embedding)
         model.backend = config.backend
     except (ValueError, RuntimeError) as error:
-        raise UserError(f"no such model: {str(error).splitlines()[0]}") from None
+        raise UserError(no_model(error)) from None
     return model
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from experiments.command_line import parse
 from experiments.fields import check_least
 from experiments.files import UserError
+from experiments.progress import working
 from experiments.running import prepare
 from experiments.seeds import generator_for
 from experiments.text.data import Alphabet
@@ -58,6 +59,7 @@ def sample(args: Sequence[str]) -> int:
     return 0
 
 
+@working("writing")
 def write(model: LanguageModel, prompt: Tensor, length: int, temperature: float, generator: torch.Generator) -> Tensor:
     """Draw symbol after symbol, each from what the model foretells after all before it.
 

@@ -15,6 +15,7 @@ from experiments.fields import check_least
 from experiments.figures import alignment_figure, save_figure, story_curve_figure
 from experiments.files import UserError, write_whole
 from experiments.metrics import read_metrics, write_rows
+from experiments.progress import working
 from experiments.ragged import Ragged
 from experiments.run_folder import RunFolder, command, versions
 from experiments.running import prepare, run_training
@@ -138,6 +139,7 @@ def show(args: Sequence[str]) -> int:
     return 0
 
 
+@working("translating the test sentences")
 def _tests(
     model: EncoderDecoder, sentences: Sentences, words: Words, config: TranslateConfig, name: str
 ) -> tuple[list[Row], list[Row]]:
@@ -148,6 +150,7 @@ def _tests(
     return test_rows(sentences.pairs, given, beamed, facts), answer_rows(sentences.pairs, given, beamed)
 
 
+@working("drawing")
 def _draw(
     folder: RunFolder,
     config: TranslateConfig,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from experiments.files import UserError
+from experiments.progress import working
 from experiments.ragged import Ragged, like_lengths
 from experiments.translation.config import TranslateConfig
 from tasks.babi import NIL, UNKNOWN, Vocabulary
@@ -101,6 +102,7 @@ class TranslationData:
         return hashlib.sha256("\n".join("\t".join(pair) for pair in self.train.pairs).encode()).hexdigest()[:16]
 
 
+@working("reading the sentences")
 def load_data(config: TranslateConfig) -> TranslationData:
     """The sentences of a configuration. UserError for files that cannot be used, or more sentences than there are."""
     try:
@@ -112,6 +114,7 @@ def load_data(config: TranslateConfig) -> TranslationData:
     return TranslationData(config.data_name, words, *parts)
 
 
+@working("drawing new sentences")
 def more_tests(config: TranslateConfig, data: TranslationData, lengths: Sequence[int], count: int) -> Sentences:
     """So many new sentences of the invented languages of each length, none of them in the run's own data."""
     known = {pair.source for part in (data.train, data.valid, data.test) for pair in part.pairs}

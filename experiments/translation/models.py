@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from experiments.files import UserError
+from experiments.memory import no_model
 from experiments.seeds import generator_for
 from experiments.translation.config import TranslateConfig
 from experiments.translation.data import Words
@@ -27,5 +28,5 @@ def make_model(config: TranslateConfig, words: Words) -> EncoderDecoder:
             if config.model == "attention":
                 return AttentionEncoderDecoder(*sizes, controller=config.controller, scores=config.scores, **common)
             return EncoderDecoder(*sizes, controller=config.controller, context=config.context, **common)
-        except ValueError as error:
-            raise UserError(str(error)) from None
+        except (ValueError, RuntimeError) as error:
+            raise UserError(no_model(error)) from None

@@ -1,4 +1,4 @@
-"""One live display over all jobs of a suite, read from their files: metrics.jsonl tells how far each is."""
+"""One live display over many runs at once, read from their files: metrics.jsonl tells how far each is."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.config import Config, JudgedConfig
 from experiments.metrics import from_line
-from experiments.progress import BAR_WIDTH, duration, short, shortened
+from experiments.progress import BAR_WIDTH, abridged, duration, is_live, open_live, short
 from experiments.stories.config import StoryConfig
-from experiments.suite.folder import SuiteFolder
-from experiments.suite.jobs import SuiteJob
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
 # Seconds between two drawings in a terminal, and between two lines elsewhere.
 BOARD_EVERY = 0.5
 LINE_EVERY = 60.0
-# Letters of a job's name that are shown, so that its bar and the time left fit beside it.
+# Letters of a run's name that are shown, so that its bar and the time left fit beside it.
 _NAME = 24
 _SHOWN = {
     "train/loss": "loss",
@@ -95,27 +93,27 @@ class Follower:
 
 
 class Board:
-    """A context manager that shows the jobs of a suite: in a terminal a line for all, with a bar, and one for each
-    that runs; elsewhere what happens, and every minute a line for all.
+    """A context manager that shows many runs: in a terminal a line for all, with a bar, and one for each that is at
+    work; elsewhere what happens, and every minute a line for all.
 
-    folder, jobs: the suite's.
-    at_once:      how many jobs run at the same time.
-    console:      where to draw, stderr by default.
+    runs:    the folder and configuration of each, by name.
+    at_once: how many are at work at the same time.
+    kind:    what they are called.
+    console: where to draw, stderr by default.
     """
 
     def __init__(
-        self, folder: SuiteFolder, jobs: Sequence[SuiteJob], at_once: int, console: Console | None = None
+        self, runs: Mapping[str, tuple[Path, Config]], at_once: int, kind: str = "jobs", console: Console | None = None
     ) -> None:
-        self._folder, self._at_once, self._console = folder, at_once, console
-        self._runs = {job.name: Follower(folder.run(job) / "metrics.jsonl", job.config) for job in jobs}
-        self._jobs = {job.name: job for job in jobs}
+        self._at_once, self._kind, self._console = at_once, kind, console
+        self._runs = {name: Follower(path / "metrics.jsonl", config) for name, (path, config) in runs.items()}
+        self._results = {name: path / "result.json" for name, (path, _) in runs.items()}
         self._drawn = -math.inf
         self._live: Live | None = None
 
     def __enter__(self) -> Board:
-        stream = self._console.file if self._console else sys.stderr
-        if stream.isatty() and os.environ.get("TERM") != "dumb":
-            self._live = self._open_live()
+        if is_live(self._console.file if self._console else sys.stderr):
+            self._live = open_live(self._picture([]), self._console)
         self._drawn = time.monotonic()
         return self
 
@@ -148,38 +146,25 @@ class Board:
             self.tell("  ".join([*self._whole(running), *each]))
 
     def _whole(self, running: Sequence[str]) -> list[str]:
-        """How far the suite is."""
-        done = [name for name, job in self._jobs.items() if self._folder.done(job)]
+        """How far all of them are."""
+        done = [name for name, result in self._results.items() if result.exists()]
         for name in done:
             self._runs[name].look()
-        parts = [f"{len(done)} of {len(self._jobs)} jobs done", f"{len(running)} running"]
+        parts = [f"{len(done)} of {len(self._runs)} {self._kind} done", f"{len(running)} running"]
         if (left := self._left(done, running)) is not None:
             parts.append(f"about {duration(left)} left")
         return parts
 
     def _left(self, done: Sequence[str], running: Sequence[str]) -> float | None:
-        """Seconds until all is done: jobs that wait are taken to be like those that are known."""
+        """Seconds until all is done: runs that wait are taken to be like those that are known."""
         known = {name: left for name in running if (left := self._runs[name].left) is not None}
         whole = [self._runs[name].seconds + left for name, left in known.items()]
         whole += [self._runs[name].seconds for name in done if self._runs[name].seconds]
         if not whole:
             return None
-        unknown = len(self._jobs) - len(done) - len(known)
+        unknown = len(self._runs) - len(done) - len(known)
         total = sum(known.values()) + unknown * statistics.fmean(whole)
         return max(total / self._at_once, *known.values(), 0.0)
-
-    def _open_live(self) -> Live:
-        from rich.console import Console
-        from rich.live import Live
-
-        live = Live(
-            self._picture([]),
-            console=self._console or Console(stderr=True),
-            auto_refresh=False,
-            redirect_stdout=sys.stdout.isatty(),
-        )
-        live.start(refresh=True)
-        return live
 
     def _picture(self, running: Sequence[str]) -> RenderableType:
         from rich.console import Group
@@ -192,7 +177,7 @@ class Board:
             run = self._runs[name]
             words = Text("  ".join(_words(run)), no_wrap=True, overflow="ellipsis")
             grid.add_row(
-                Text(shortened(name, _NAME), no_wrap=True),
+                Text(abridged(name, _NAME), no_wrap=True),
                 ProgressBar(1.0, run.share, BAR_WIDTH),
                 Text(f"{run.share:4.0%}"),
                 words,
