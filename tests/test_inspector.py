@@ -24,6 +24,7 @@ from experiments.inspector.command import open_runs
 from experiments.inspector.inspector import Choice
 from experiments.inspector.sequences import SequenceInspector
 from experiments.inspector.serve import InspectorServer
+from experiments.inspector.watch import shared_slots
 from experiments.loading import load_run
 from experiments.seeds import generator_for
 from experiments.stories.loading import load_story_run
@@ -106,7 +107,7 @@ def test_a_view_of_an_ntm_holds_its_trace(runs: Path) -> None:
     assert panel["wrong"] == int(task.metrics(trace.output, batch)["wrong_bits"])
     assert panel["scored"] == 32
     assert close(panel["memory"], trace.memory[0].detach())
-    assert panel["slots"] == {"total": 9, "shown": list(range(9))}
+    assert panel["slots"] == {"total": 9, "shown": list(range(9)), "row": 0, "rows": 9}
     assert [head["name"] for head in panel["heads"]] == ["read head 1", "read head 2", "write head"]
     weights = torch.cat([trace.read_weights, trace.write_weights], 2)[0]
     for number, head in enumerate(panel["heads"]):
@@ -121,6 +122,33 @@ def test_a_view_of_an_ntm_holds_its_trace(runs: Path) -> None:
     assert close(states["forget gate, layer 2"], watched.gates[1].forget[0].detach())
     # The next view has the slots it was trained with again.
     assert inspector.view(choice._replace(slots=None))["panels"][0]["slots"]["total"] == 16
+
+
+@pytest.mark.parametrize(
+    ("used", "shown"),
+    [
+        # Of (slots, first used, last used) by model: (first shown, how many, in which row), and rows of all.
+        ([(128, 60, 79), (128, 90, 99)], ([(58, 44, 0), (58, 44, 0)], 44)),
+        # The shortest stretch of both goes over the end of the ring, though neither's own does.
+        ([(128, 100, 109), (128, 5, 14)], ([(98, 47, 0)] * 2, 47)),
+        ([(128, 60, 79), (16, 2, 5)], ([(0, 82, 0), (0, 16, 0)], 82)),
+        ([(128, 120, 139), (256, 4, 9)], ([(118, 24, 0), (246, 24, 0)], 24)),
+        ([(16, 2, 5), (256, 250, 259)], ([(0, 16, 8), (248, 24, 0)], 24)),
+    ],
+)
+def test_two_memories_are_shown_over_the_same_slots(used: Any, shown: Any) -> None:
+    memories = []
+    for slots, first, last in used:
+        weights = np.zeros((5, 2, slots), dtype=np.float32)
+        weights[:, :, np.arange(first, last + 1) % slots] = 0.5
+        memories.append(weights)
+    stretches = shared_slots(memories)
+    found = [(one["shown"][0], len(one["shown"]), one["row"]) for one in stretches]
+    assert (found, stretches[0]["rows"]) == shown
+    assert all(one["rows"] == stretches[0]["rows"] for one in stretches)
+    for weights, one in zip(memories, stretches, strict=True):
+        assert one["total"] == weights.shape[2]
+        assert set(np.flatnonzero(weights.any((0, 1)))) <= set(one["shown"])
 
 
 def test_of_a_large_memory_the_used_slots_are_shown(runs: Path) -> None:

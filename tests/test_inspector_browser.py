@@ -17,7 +17,7 @@ from experiments.inspector.serve import InspectorServer
 from experiments.loading import load_run
 from experiments.seeds import generator_for
 from experiments.stories.loading import load_story_run
-from tests.browser import PHONE, chromium, needs_chromium, opened, texts, until
+from tests.browser import PHONE, check_width, chromium, needs_chromium, opened, texts, until
 from tests.inspected_runs import NTM, sequence_run, story_run
 from tests.test_inspector import story_tensors
 
@@ -35,6 +35,7 @@ NEAR = 0.00051
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     sequence_run(folder / "ntm")
+    sequence_run(folder / "other", "--num-slots", "40", "--controller", "feedforward")
     sequence_run(folder / "lstm", "--model", "lstm", "--num-layers", "2")
     sequence_run(folder / "sort", *NTM, "--min-length", "2", task="priority-sort")
     for name in ("memn2n", "entnet", "gru"):
@@ -191,10 +192,10 @@ def test_the_keyboard_steps_and_plays(page: Page) -> None:
     page.reload()
     page.wait_for_selector(DRAWN)
     reached = []
-    for _ in range(9):
+    for _ in range(10):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.id || document.activeElement.className"))
-    assert reached == ["skip", "theme", "length", "seed", "slots", "back", "play", "on", "slider"]
+    assert reached == ["skip", "theme", "length", "seed", "slots", "wrong", "back", "play", "on", "slider"]
     page.keyboard.press("ArrowRight")
     assert texts(page, "#step") == ["1 of 6"]
 
@@ -251,6 +252,14 @@ def test_a_question_shows_what_was_looked_at(browser: Browser, runs: Path) -> No
             ]
             assert len(texts(page, ".hops .support")) == len(view["panels"][0]["supports"]) >= 1
         assert page.locator("#time").is_hidden()
+        wrong = page.evaluate("shown.view.questions.map((one) => one.panels.some((panel) => !panel.right))")
+        assert texts(page, "#filter") == [f"Wrong answers only ({sum(wrong)})"]
+        page.check("#wrong")
+        assert page.locator(".question").count() == sum(wrong) == page.locator(".question:has(.wrong)").count()
+        page.locator(".question").first.click()
+        for number in np.flatnonzero(wrong)[1:].tolist():
+            page.keyboard.press("ArrowDown")
+            assert page.evaluate("state.question") == number
 
 
 def test_readers_are_stepped_through_word_by_word(browser: Browser, runs: Path) -> None:
@@ -273,10 +282,105 @@ def test_readers_are_stepped_through_word_by_word(browser: Browser, runs: Path) 
 
 
 @pytest.mark.parametrize("name", ["sort", "entities"])
-def test_on_a_phone_only_tables_scroll_sideways(browser: Browser, runs: Path, name: str) -> None:
+def test_on_a_phone_only_the_gates_of_many_slots_scroll_sideways(browser: Browser, runs: Path, name: str) -> None:
     with opened(browser, page_of(runs, name), DRAWN, **PHONE) as page:
-        assert page.evaluate("document.documentElement.scrollWidth") == 360
-        assert page.locator(".scroll").first.evaluate("(box) => box.scrollWidth > box.clientWidth")
+        check_width(page, 390, {"sort": ".run, .scroll, .plot, .words, .heads td", "entities": ".run"}[name])
+        if name == "entities":
+            assert page.locator(".scroll").first.evaluate("(box) => box.scrollWidth > box.clientWidth")
+
+
+def test_two_memories_share_slots_rows_and_scales(browser: Browser, runs: Path) -> None:
+    with opened(browser, page_of(runs, "ntm", "other", "--length", "3", "--num-slots", "16"), DRAWN) as page:
+        panels = [f"#panels article:nth-child({number})" for number in (1, 2)]
+        rows = [dict(drawn_rows(page, f"{panel} .over .plot")) for panel in panels]
+        alike = ("Input", "Target", "Output", "Write head: weights over the slots", "Shift: slots onward", "Sharpening")
+        for title in alike:
+            assert rows[0][title] == rows[1][title]
+        first, second = "Read head 1: weights over the slots", "Read head: weights over the slots"
+        assert rows[0][first] == rows[1][second]
+        assert rows[0][first]["ends"] == [15.5, -0.5]
+        # Beside what one model alone has there is nothing.
+        assert set(rows[0]) - set(rows[1]) >= {"Read head 2: weights over the slots", "Key strength"}
+        steps = [page.locator(f"{panel} .step").bounding_box() for panel in panels]
+        assert steps[0]["y"] == steps[1]["y"]  # type: ignore[index]
+        one, other = (plotted(page, f"{panel} .step .plot", "data").pop(1)["zmax"] for panel in panels)
+        assert one == other
+        check_width(page, 390, ".run, .plot, .words, .heads td, .annotation-text")
+
+
+def drawn_rows(page: Page, chart: str) -> list[tuple[str, dict[str, Any]]]:
+    """The title of every row of a chart over time, with its place on the page in pixels and its scales."""
+    axes = page.evaluate(
+        f"""(() => {{
+            const chart = document.querySelector('{chart}');
+            const top = chart.getBoundingClientRect().top;
+            const heats = chart.data.filter((one) => one.type === "heatmap");
+            return chart.layout.annotations.map(({{ text: title }}, k) => {{
+                const name = "yaxis" + (k ? k + 1 : "");
+                const axis = chart._fullLayout[name];
+                const heat = heats.find((one) => (one.yaxis ?? "y").replace("y", "yaxis") === name);
+                const place = [Math.round(top + axis._offset), Math.round(axis._length)];
+                return [title, {{ place, ends: axis.range, colours: heat ? [heat.zmin, heat.zmax] : null }}];
+            }});
+        }})()"""
+    )
+    return [(title, told) for title, told in axes]
+
+
+def test_the_end_of_the_ring_is_marked(page: Page) -> None:
+    def turned(shown: list[int], moves: list[int]) -> str:
+        """A view of the first model alone whose write head was at these slots, one after the other."""
+        weights = [[float(slot == move) for slot in shown] for move in moves]
+        return f"""(() => {{
+            const view = structuredClone(shown.view);
+            const [panel] = view.panels;
+            const slots = {{ shown: {shown}, total: 16, row: 0, rows: {len(shown)} }};
+            const weights = {{ shape: [{len(moves)}, {len(shown)}], values: Float32Array.from({weights}.flat()) }};
+            const head = {{ ...panel.heads.at(-1), weights }};
+            const memory = {{ shape: [...weights.shape, 1], values: weights.values }};
+            view.panels = [{{ ...panel, slots, heads: [head], memory }}];
+            layOut(view);
+        }})()"""
+
+    page.evaluate(turned(list(range(16)), [13, 14, 15, 0, 1, 0, 15]))
+    lines = [one for one in plotted(page, ".over .plot", "layout.shapes") if one["type"] == "line"]
+    assert lines == []
+    marks = [one for one in plotted(page, ".over .plot", "data") if one.get("name") == "end of the ring"]
+    assert [(one["x"], one["y"], one["marker"]["symbol"]) for one in marks] == [
+        ([2, 3], [15, 0], "triangle-down"),
+        ([5, 6], [0, 15], "triangle-up"),
+    ]
+    page.locator("#slider").fill("3")
+    assert "at slot 0 (1.00), 1 slot on, over the end of the ring" in page.locator(".words").first.inner_text()
+    page.evaluate(turned([13, 14, 15, 0, 1, 2], [13, 14, 15, 0, 1, 0, 15]))
+    for chart in (".over .plot", ".step .plot"):
+        lines = [one for one in plotted(page, chart, "layout.shapes") if one["type"] == "line"]
+        assert [(one["y0"], one["y1"]) for one in lines] == [(2.5, 2.5)]
+    assert not [one for one in plotted(page, ".over .plot", "data") if one.get("name") == "end of the ring"]
+    page.reload()
+    page.wait_for_selector(DRAWN)
+
+
+def test_only_wrong_steps_can_be_chosen(page: Page, runs: Path) -> None:
+    wrong: set[int] = set()
+    for name in ("ntm", "lstm"):
+        batch, trace = trace_of(runs, name, 3)
+        wrong |= set(load_run(runs / name)[1].wrong(trace.output, batch)[0].any(-1).nonzero().flatten().tolist())
+    assert texts(page, "#filter") == [f"Wrong steps only ({len(wrong)})"]
+    assert texts(page, "#seed option")[0] == "0 ✗"
+    page.check("#wrong")
+    page.locator("#panels").focus()
+    page.keyboard.press("Home")
+    reached = []
+    for _ in range(len(wrong) + 1):
+        reached.append(int(texts(page, "#step")[0].split()[0]))
+        page.keyboard.press("ArrowRight")
+    assert reached == [*sorted(wrong), max(wrong)]
+    page.locator("#slider").fill("0")
+    assert texts(page, "#step") == [f"{min(wrong)} of 6"]
+    page.uncheck("#wrong")
+    page.click("#back")
+    assert texts(page, "#step") == [f"{min(wrong) - 1} of 6"]
 
 
 def test_a_served_page_shows_any_choice(browser: Browser, runs: Path) -> None:

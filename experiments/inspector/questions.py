@@ -11,14 +11,14 @@ from torch import Tensor
 from experiments.files import UserError
 from experiments.inspector.arrays import check_room, pack
 from experiments.inspector.inspector import SEEDS, Choice, Choices, Inspector, with_slots
-from experiments.inspector.watch import Panel, show_trace, width_of
+from experiments.inspector.watch import Panel, show_traces, width_of
 from experiments.run_folder import RunFolder
 from experiments.seeds import generator_for
 from experiments.stories.config import GENERATED, StoryConfig
 from experiments.stories.data import spelled, test_examples
 from experiments.stories.loading import load_story_run
 from experiments.story_pictures import sentence_text, slot_names
-from memnet import EntNetTrace, KeyValueTrace, MemN2NTrace, StoryModel, StoryReader
+from memnet import EntNetTrace, KeyValueTrace, MemN2NTrace, StoryModel, StoryReader, StoryReaderTrace
 from tasks.babi import TASK_NAMES, Example, StoryBatch, Vocabulary, WorldModel, encode
 
 # Questions shown, questions among which they are chosen, of each task at least so many, and answers listed.
@@ -92,12 +92,19 @@ class StoryInspector(Inspector):
 
     def _question(self, asked: Asked, row: int, readers: Sequence[Reader]) -> dict[str, Any]:
         batch, words = asked.batches[0], readers[0].vocabulary
-        pairs = zip(readers, asked.batches, strict=True)
+        panels, sequences = [], []
+        for reader, of_run in zip(readers, asked.batches, strict=True):
+            panel, trace = self._panel(reader, of_run.rows(torch.tensor([row])))
+            panels.append(panel)
+            if isinstance(trace, StoryReaderTrace):
+                sequences.append((panel, trace.sequence))
+        for (panel, _), shown in zip(sequences, show_traces([trace for _, trace in sequences]), strict=True):
+            panel.update(shown)
         return {
             "about": asked.about,
             "question": sentence_text(batch.question[row], words) + "?",
             "answer": words.words[int(batch.answer[row])],
-            "panels": [self._panel(reader, of_run.rows(torch.tensor([row]))) for reader, of_run in pairs],
+            "panels": panels,
         }
 
     def _slots_change(self) -> bool:
@@ -134,8 +141,8 @@ class StoryInspector(Inspector):
         half = (count + 1) // 2
         return sorted([*wrong[:half], *good, *wrong[half:]][:count])
 
-    def _panel(self, reader: Reader, batch: StoryBatch) -> Panel:
-        """One question: the story, the answers, and what was looked at."""
+    def _panel(self, reader: Reader, batch: StoryBatch) -> tuple[Panel, Any]:
+        """One question: the story, the answers, and what was looked at; and the trace itself."""
         told = int(batch.story_lengths)
         story = batch.story[:, :told]
         watch: Any = reader.model.trace
@@ -147,7 +154,7 @@ class StoryInspector(Inspector):
         chances = _chances(trace.logits, reader)[0]
         best = chances.topk(min(_ANSWERS, len(chances))).indices + 1
         words = [reader.vocabulary.words[number] for number in best.tolist()]
-        return {
+        panel = {
             "sentences": [sentence_text(sentence, reader.vocabulary) for sentence in story[0]],
             "supports": batch.supports[0, :told].nonzero().flatten().tolist(),
             "right": int(best[0]) == int(batch.answer),
@@ -155,21 +162,18 @@ class StoryInspector(Inspector):
             "chances": pack(chances[best - 1]),
             **_looked(trace, best, reader),
         }
+        return panel, trace
 
 
 def _looked(trace: Any, best: Tensor, reader: Reader) -> Panel:
-    """Attention by hop, gates by slot, or word by word the memory or the state of what reads words."""
+    """Attention by hop, gates by slot, or the words with the answer as it would be given at each."""
     if isinstance(trace, MemN2NTrace | KeyValueTrace):
         return {"attention": pack(trace.attention[0])}
     if isinstance(trace, EntNetTrace):
         names = slot_names(reader.model, reader.vocabulary) or list(map(str, range(trace.gates.size(2))))
         return {"gates": pack(trace.gates[0]), "look": pack(trace.attention[0]), "slots_named": names}
     words = [reader.vocabulary.words[word] if word else "?" for word in trace.words[0].tolist()]
-    return {
-        "words": words,
-        "output": pack(_chances(trace.sequence.output[0], reader)[:, best - 1]),
-        **show_trace(trace.sequence),
-    }
+    return {"words": words, "output": pack(_chances(trace.sequence.output[0], reader)[:, best - 1])}
 
 
 def _chances(logits: Tensor, reader: Reader) -> Tensor:

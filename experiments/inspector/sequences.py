@@ -10,7 +10,7 @@ from experiments.config import TrainConfig
 from experiments.files import UserError
 from experiments.inspector.arrays import check_room, pack
 from experiments.inspector.inspector import SEEDS, Choice, Choices, Inspector, with_slots
-from experiments.inspector.watch import Panel, show_trace, width_of
+from experiments.inspector.watch import Panel, show_traces, width_of
 from experiments.loading import load_run
 from experiments.models import training_lengths
 from experiments.run_folder import RunFolder
@@ -52,11 +52,13 @@ class SequenceInspector(Inspector):
     def view(self, choice: Choice) -> dict[str, Any]:
         models = [with_slots(model, choice.slots) for model in self.models]
         batch = self._sample(choice, models)
+        traces = [self._trace(model, batch, choice) for model in models]
+        told = [self._told(trace, batch) for trace in traces]
         return {
             "input": pack(batch.input[0]),
             "target": pack(batch.target[0]),
             "mask": pack(batch.mask[0]),
-            "panels": [self._panel(model, batch, choice) for model in models],
+            "panels": [one | shown for one, shown in zip(told, show_traces(traces), strict=True)],
         }
 
     def _memories(self) -> list[int]:
@@ -75,10 +77,13 @@ class SequenceInspector(Inspector):
         except ValueError as error:
             raise UserError(f"{self.task.name}: {error}") from None
 
-    def _panel(self, model: Any, batch: Batch, choice: Choice) -> Panel:
+    def _trace(self, model: Any, batch: Batch, choice: Choice) -> Any:
         check_room(f"--length {choice.length}", batch.input.size(1), width_of(model))
         with torch.inference_mode():
-            trace = model.trace(batch.input)
+            return model.trace(batch.input)
+
+    def _told(self, trace: Any, batch: Batch) -> Panel:
+        """What a model answered, and where it was wrong."""
         wrong, output = self.task.wrong(trace.output, batch), self.task.predict(trace.output[0])
         # Of several channels of one answer, the mistake is where the answer was given.
         given = torch.ones_like(output) if wrong.size(-1) > 1 else F.one_hot(output.argmax(-1), output.size(-1))
@@ -88,5 +93,4 @@ class SequenceInspector(Inspector):
             # Not left to the page, whose outputs are rounded.
             "wrong_at": (wrong[0] & given.bool()).nonzero().tolist(),
             "scored": int(batch.mask.sum()) * wrong.size(-1),
-            **show_trace(trace),
         }

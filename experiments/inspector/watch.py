@@ -1,11 +1,13 @@
 """What a sequence model did at every step, as the page shows it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from experiments.figures.arrays import used_slots
+from experiments.figures.style import Array
 from experiments.inspector.arrays import pack
 from memnet import NTM, RecurrentTrace, SequenceModule
 from memnet.ntm import NTMTrace
@@ -14,9 +16,17 @@ from memnet.sequence import state_tensors
 Panel = dict[str, Any]
 
 
-def show_trace(trace: NTMTrace | RecurrentTrace) -> Panel:
-    """The memory and the heads of an NTM, or the states and gates of a recurrent network; a batch of one."""
-    return _memory(trace) if isinstance(trace, NTMTrace) else {"states": _states(trace)}
+def show_traces(traces: Sequence[NTMTrace | RecurrentTrace]) -> list[Panel]:
+    """For each model the memory and the heads of an NTM, or the states and gates of a recurrent network.
+
+    traces: of batches of one. Memories side by side are shown over the same stretch of slots.
+    """
+    memories = [trace for trace in traces if isinstance(trace, NTMTrace)]
+    stretches = iter(shared_slots([_weights(trace) for trace in memories]))
+    return [
+        _memory(trace, next(stretches)) if isinstance(trace, NTMTrace) else {"states": _states(trace)}
+        for trace in traces
+    ]
 
 
 def width_of(model: SequenceModule) -> int:
@@ -26,12 +36,34 @@ def width_of(model: SequenceModule) -> int:
     return sum(tensor.numel() for tensor in state_tensors(model.initial_state(1)))
 
 
-def _memory(trace: NTMTrace) -> Panel:
-    """Of a large memory the stretch of slots that are used, as in the figures; round the end where heads go there."""
-    weights = torch.cat([trace.read_weights, trace.write_weights], 2)[0].numpy()
-    total, reads = weights.shape[2], trace.read_weights.size(2)
-    first, size = used_slots([weights])
-    shown = np.arange(first, first + size) % total
+def _weights(trace: NTMTrace) -> Array:
+    """Of all heads, those that read before those that write, (time, head, slot)."""
+    weights: Array = torch.cat([trace.read_weights, trace.write_weights], 2)[0].numpy()
+    return weights
+
+
+def shared_slots(weights: Sequence[Array]) -> list[Panel]:
+    """For each memory which slots are shown, in which of the rows that all share.
+
+    Of a large memory it is the stretch of slots that are used, as in the figures; round the end where heads go there.
+    A memory smaller than what others use begins at the row of its own first slot that is used.
+    """
+    sizes = {array.shape[2] for array in weights}
+    # As one ring where they are as large, so that the stretch is the shortest one.
+    used = [used_slots(weights)] * len(weights) if len(sizes) == 1 else [used_slots([array]) for array in weights]
+    start = min((first for first, _ in used), default=0)
+    stop = max((first + count for first, count in used), default=0)
+    stretches = []
+    for array, (first, _) in zip(weights, used, strict=True):
+        total = array.shape[2]
+        begin = start if stop - start <= total else min(first, stop - total)
+        shown = np.arange(begin, min(begin + total, stop)) % total
+        stretches.append({"total": total, "shown": shown.tolist(), "row": begin - start, "rows": stop - start})
+    return stretches
+
+
+def _memory(trace: NTMTrace, slots: Panel) -> Panel:
+    weights, reads, shown = _weights(trace), trace.read_weights.size(2), slots["shown"]
     heads = []
     for number in range(weights.shape[1]):
         if number < reads:
@@ -46,11 +78,7 @@ def _memory(trace: NTMTrace) -> Panel:
             if values.size(-1):
                 head[part] = pack(values)
         heads.append(head)
-    return {
-        "heads": heads,
-        "memory": pack(trace.memory[0, :, torch.from_numpy(shown)]),
-        "slots": {"total": total, "shown": shown.tolist()},
-    }
+    return {"heads": heads, "memory": pack(trace.memory[0, :, shown]), "slots": slots}
 
 
 def _states(trace: RecurrentTrace) -> list[Panel]:

@@ -93,11 +93,11 @@ function drawSettings() {
   fillTable("settings", rows);
 }
 
-/** Fill a section's table; every cell bears its column's name, for where rows are cards. */
+/** Fill the table of a section. */
 function fillTable(id, rows) {
-  const heads = Array.from(byId(id).querySelectorAll("thead th"), (head) => head.textContent);
-  for (const row of rows) Array.from(row.cells).forEach((cell, column) => cell.setAttribute("data-head", heads[column]));
-  byId(id).querySelector("tbody").replaceChildren(...(rows.length ? rows : [emptyRow(heads.length)]));
+  const table = byId(id).querySelector("table");
+  table.tBodies[0].replaceChildren(...(rows.length ? rows : [emptyRow(table.tHead.rows[0].cells.length)]));
+  nameCells(table);
 }
 
 const emptyRow = (width) => make("tr", {}, make("td", { class: "empty", colspan: width }, "No run passes the filter."));

@@ -1,17 +1,18 @@
 // What is chosen, the step in time, and the panels of the runs.
 
 // Of a story that is read word by word the question mark is shown at first.
-const state = { question: 0, step: data.kind === "stories" ? Infinity : 0, playing: null };
+const state = { question: 0, step: data.kind === "stories" ? Infinity : 0, wrongOnly: false, playing: null };
 const NAMES = { length: "Length", seed: "Seed", slots: "Slots" };
 const SECONDS_A_STEP = 0.35;
 const views = new Map();
-// What is on the page now: the view, and of every panel that has steps how it shows one.
-let shown = { view: null, panels: [], steps: 0 };
+// What is on the page now: the view, the questions in the list, of every panel that has steps how it shows one, the
+// steps at which one can be, and the largest number in any memory.
+let shown = { view: null, questions: [], panels: [], steps: 0, stops: [], most: 1 };
 let asked = 0;
 // The question that the server is working on, and what ends it.
 let working = { key: null, stop: new AbortController() };
 
-const keyOf = () => Object.keys(NAMES).map((name) => state[name] ?? "").join("/");
+const keyOf = (one = state) => Object.keys(NAMES).map((name) => one[name] ?? "").join("/");
 
 /** What is chosen, from the page or from the server, which leaves off what was asked before; kept once it is there. */
 function viewOf(key) {
@@ -51,20 +52,51 @@ async function show() {
 
 /** Draw all panels anew for a view, at the step where one is as far as there is one. */
 function layOut(view) {
+  const wrong = wrongIn(view);
+  const only = filter(wrong.length, view.questions ? "answers" : "steps");
+  const all = (count) => Array.from({ length: count }, (_, k) => k);
+  const questions = !view.questions ? [] : only ? wrong : all(view.questions.length);
   if (view.questions) {
-    state.question = Math.min(state.question, view.questions.length - 1);
-    byId("questions").replaceChildren(...questionList(view.questions, state.question, chooseQuestion));
-  }
+    if (!questions.includes(state.question)) state.question = questions[0];
+    byId("questions").replaceChildren(...questionList(view.questions, questions, state.question, chooseQuestion));
+  } else markChoices();
   const about = view.questions ? view.questions[state.question] : view;
   const panels = about.panels.map((panel, number) => ({ panel, ...layPanel(number, view, about, panel) }));
   byId("panels").replaceChildren(...panels.map((one) => one.article));
+  byId("panels").toggleAttribute("data-alike", new Set(panels.map(({ panel }) => Boolean(panel.heads))).size === 1);
   const moving = panels.filter((one) => one.parts);
   const steps = Math.max(0, ...moving.map((one) => one.panel.output.shape[0]));
-  shown = { view, panels: moving, steps };
+  const most = largest([0, ...moving.map((one) => (one.panel.memory ? peak(one.panel.memory.values) : 0))]) || 1;
+  shown = { view, questions, panels: moving, steps, stops: only && !view.questions ? wrong : all(steps), most };
   byId("time").hidden = byId("hint").hidden = !steps;
   byId("slider").max = Math.max(steps - 1, 0);
-  for (const { panel, parts } of moving) drawTime(parts.over, view, panel, goTo);
-  if (steps) goTo(state.step);
+  if (!steps) return;
+  const rows = rowsOfAll(view, moving.map((one) => one.panel));
+  moving.forEach(({ panel, parts }, number) => drawTime(parts.over, rows[number], panel, goTo));
+  goTo(state.step);
+}
+
+/** The questions that some model answered wrong, or the steps at which one did. */
+function wrongIn(view) {
+  if (view.questions) return view.questions.map((_, k) => k).filter((k) => view.questions[k].panels.some((panel) => !panel.right));
+  const steps = new Set(view.panels.flatMap((panel) => panel.wrong_at.map(([step]) => step)));
+  return [...steps].sort((a, b) => a - b);
+}
+
+/** Tell how many wrong ones there are; whether only they are shown. */
+function filter(count, what) {
+  byId("wrong").disabled = !count;
+  byId("wrong").nextElementSibling.textContent = `Wrong ${what} only (${count})`;
+  return state.wrongOnly && count > 0;
+}
+
+/** A cross at every length, seed and number of slots at which some model answers wrong, as far as they are in the page. */
+function markChoices() {
+  for (const option of document.querySelectorAll("#choices option")) {
+    const name = option.parentElement.id;
+    const view = data.views[keyOf({ ...state, [name]: option.value || null })];
+    option.textContent = inWordsOf(option.value) + (view?.panels.some((panel) => panel.wrong) ? " ✗" : "");
+  }
 }
 
 /** The empty places of one run's panel; `parts` only where there are steps. */
@@ -101,18 +133,21 @@ function layPanel(number, view, about, panel) {
 const verdict = (panel) => make("p", { class: panel.wrong ? "wrong" : "right" },
   panel.wrong ? `✗ ${digits(panel.wrong)} of ${digits(panel.scored)} answered ${data.answers} wrong` : `✓ all ${digits(panel.scored)} answered ${data.answers} right`);
 
-/** Show a step, in all panels. */
+/** Show a step, in all panels; the nearest one that can be shown. */
 function goTo(step) {
-  state.step = Math.max(0, Math.min(step, shown.steps - 1));
+  state.step = shown.stops.reduce((best, one) => (Math.abs(one - step) < Math.abs(best - step) ? one : best), shown.stops.at(-1));
   byId("slider").value = state.step;
   byId("step").textContent = `${state.step} of ${shown.steps - 1}`;
   for (const { panel, parts } of shown.panels) {
     const steps = panel.output.shape[0];
     const own = Math.min(state.step, steps - 1);
     parts.cursor.style.cssText = `--step: ${own}; --steps: ${steps}`;
-    drawStep(parts, shown.view, panel, own);
+    drawStep(parts, shown.view, panel, own, shown.most);
   }
 }
+
+/** So many steps on of those that are shown. */
+const move = (by) => goTo(shown.stops[shown.stops.indexOf(state.step) + by] ?? state.step);
 
 function chooseQuestion(number) {
   play(false);
@@ -126,19 +161,20 @@ function play(on = state.playing === null) {
   clearInterval(state.playing);
   state.playing = null;
   if (on) {
-    if (state.step === shown.steps - 1) goTo(0);
+    if (state.step === shown.stops.at(-1)) goTo(0);
     state.playing = setInterval(() => {
-      goTo(state.step + 1);
-      if (state.step === shown.steps - 1) play(false);
+      move(1);
+      if (state.step === shown.stops.at(-1)) play(false);
     }, 1000 * SECONDS_A_STEP);
   }
   byId("play").textContent = on ? "Pause" : "Play";
 }
 
+const inWordsOf = (value) => (value === null || value === "" ? "as trained" : String(value));
+
 /** A list of what is in the page, or, with a server behind it, any number. */
 function control(name) {
   const values = data.choices[name];
-  const words = (value) => (value === null ? "as trained" : String(value));
   const change = ({ target }) => {
     if (!target.reportValidity()) return;
     play(false);
@@ -146,8 +182,8 @@ function control(name) {
     show();
   };
   const field = data.live
-    ? make("input", { type: "number", id: name, min: name === "seed" ? 0 : 1, step: 1, required: name !== "slots", placeholder: words(null), value: values[0] ?? "", onchange: change })
-    : make("select", { id: name, onchange: change }, ...values.map((value) => make("option", { value: value ?? "" }, words(value))));
+    ? make("input", { type: "number", id: name, min: name === "seed" ? 0 : 1, step: 1, required: name !== "slots", placeholder: inWordsOf(null), value: values[0] ?? "", onchange: change })
+    : make("select", { id: name, onchange: change }, ...values.map((value) => make("option", { value: value ?? "" }, inWordsOf(value))));
   const unit = name === "length" && data.unit ? ` (${data.unit})` : "";
   return make("label", {}, NAMES[name] + unit, field);
 }
@@ -159,7 +195,7 @@ function makeControls() {
   }
 }
 
-const STEPS = { ArrowLeft: () => state.step - 1, ArrowRight: () => state.step + 1, Home: () => 0, End: () => shown.steps - 1 };
+const STEPS = { ArrowLeft: () => move(-1), ArrowRight: () => move(1), Home: () => goTo(0), End: () => goTo(shown.steps - 1) };
 
 /** Arrow keys step in time, up and down from question to question; fields and scrolled tables keep theirs. */
 function onKey(event) {
@@ -167,12 +203,12 @@ function onKey(event) {
   const question = { ArrowUp: -1, ArrowDown: 1 }[event.key];
   if (STEPS[event.key] && shown.steps) {
     play(false);
-    goTo(STEPS[event.key]());
+    STEPS[event.key]();
   } else if (event.key === " " && shown.steps && !event.target.closest("button, a")) {
     play();
   } else if (question && shown.view?.questions) {
-    const next = state.question + question;
-    if (shown.view.questions[next]) chooseQuestion(next);
+    const next = shown.questions[shown.questions.indexOf(state.question) + question];
+    if (next !== undefined) chooseQuestion(next);
   } else {
     return;
   }
@@ -186,8 +222,13 @@ function listen() {
     goTo(Number(target.value));
   });
   byId("play").addEventListener("click", () => play());
-  byId("back").addEventListener("click", () => goTo(state.step - 1));
-  byId("on").addEventListener("click", () => goTo(state.step + 1));
+  byId("back").addEventListener("click", () => move(-1));
+  byId("on").addEventListener("click", () => move(1));
+  byId("wrong").addEventListener("change", ({ target }) => {
+    play(false);
+    state.wrongOnly = target.checked;
+    if (shown.view) layOut(shown.view);
+  });
 }
 
 document.body.dataset.kind = data.kind;

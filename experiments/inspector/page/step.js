@@ -1,7 +1,7 @@
 // One step: the memory itself, or the state, the numbers of the heads, and what happens in words.
 
-/** Draw what there is at this step of a panel's trace. */
-function drawStep(parts, view, panel, step) {
+/** Draw what there is at this step of a panel's trace; most: the largest number in any panel's memory. */
+function drawStep(parts, view, panel, step, most) {
   parts.words.replaceChildren(...inWords(view, panel, step).map((line) => make("p", {}, ...line)));
   if (panel.words) markWord(parts.tokens, step);
   else parts.bits.replaceChildren(bitTable(view, panel, step));
@@ -10,7 +10,7 @@ function drawStep(parts, view, panel, step) {
     return;
   }
   parts.heads.replaceChildren(headTable(panel, step));
-  drawMemory(parts.now, panel, step);
+  drawMemory(parts.now, panel, step, most);
 }
 
 const fixed = (value, count = 2) => value.toFixed(count).replace("-", "−");
@@ -32,26 +32,31 @@ function bitTable(view, panel, step) {
 }
 
 function headTable(panel, step) {
-  const columns = [["gate", "gate"], ["strength", "key strength"], ["sharpening", "sharpening"]].filter(([name]) => panel.heads[0][name]);
+  const columns = [["gate", "gate"], ["strength", "strength"], ["sharpening", "sharpening"]].filter(([name]) => panel.heads[0][name]);
   const rows = inOrder(panel.heads).map((head) => {
     const weights = atStep(head.weights, step);
     const best = argmax(weights);
     return make("tr", {}, make("th", { scope: "row", class: head.kind }, head.name),
       make("td", { class: "number" }, String(panel.slots.shown[best]), make("span", { class: "unit" }, ` ${fixed(weights[best])}`)),
       ...columns.map(([name]) => make("td", { class: "number" }, fixed(atStep(head[name], step)[0]))),
-      head.shift ? make("td", {}, shiftBars(atStep(head.shift, step), head.kind)) : null);
+      head.shift ? make("td", {}, shiftBars(head, step)) : null);
   });
-  const heads = ["head", "slot, weight", ...columns.map(([, words]) => words), ...(panel.heads[0].shift ? ["shift by slots"] : [])];
-  return make("table", { class: "heads" }, make("thead", {}, make("tr", {}, ...heads.map((words, k) => make("th", { scope: "col", class: k && k <= columns.length + 1 ? "number" : null }, words)))),
+  const heads = ["head", "slot, weight", ...columns.map(([, words]) => words), ...(panel.heads[0].shift ? [`shift by ${offsetsOf(panel.heads[0]).join(", ")}`] : [])];
+  const table = make("table", { class: "heads rows" }, make("thead", {}, make("tr", {}, ...heads.map((words, k) => make("th", { scope: "col", class: k && k <= columns.length + 1 ? "number" : null }, words)))),
     make("tbody", {}, ...rows));
+  nameCells(table);
+  return table;
+}
+
+/** The offsets of a head's shift in words, "−1". */
+function offsetsOf(head) {
+  const count = head.shift.shape[1];
+  return Array.from({ length: count }, (_, k) => k - (count - 1) / 2).map((by) => `${by > 0 ? "+" : ""}${by}`.replace("-", "−"));
 }
 
 /** The shares of a shift, offset by offset. */
-function shiftBars(shares, kind) {
-  const reach = (shares.length - 1) / 2;
-  return make("span", { class: `shift ${kind}` }, ...Array.from(shares, (share, k) => make("span", { title: `shift by ${k - reach}`, style: `--h: ${share}` },
-    make("b", {}, k === reach ? "0" : fixed(k - reach, 0).replace(/^(\d)/, "+$1")), ` ${fixed(share)}`)));
-}
+const shiftBars = (head, step) => make("span", { class: `shift ${head.kind}` }, ...Array.from(atStep(head.shift, step), (share, k) =>
+  make("span", { title: `shift by ${offsetsOf(head)[k]}`, style: `--h: ${share}` }, fixed(share))));
 
 /** What the heads do, in words: [[parts of a line], ...]. */
 function inWords(view, panel, step) {
@@ -80,7 +85,7 @@ function wordsOfHead(panel, head, step) {
   const weights = atStep(head.weights, step);
   const best = argmax(weights);
   const name = make("b", { class: head.kind }, head.name[0].toUpperCase() + head.name.slice(1));
-  const sharp = weights[best] >= 0.5;
+  const sharp = weights[best] >= AT;
   const at = sharp ? ` at slot ${panel.slots.shown[best]} (${fixed(weights[best])})` : ` spread over several slots, most at slot ${panel.slots.shown[best]} (${fixed(weights[best])})`;
   const line = [name, at, howItMoved(head, weights, best, step, panel.slots)];
   if (head.kind === "read" && sharp) {
@@ -95,35 +100,36 @@ function howItMoved(head, weights, best, step, slots) {
   const gate = head.gate ? atStep(head.gate, step)[0] : head.shift ? 0 : 1;
   if (gate > 0.5) return ", found by content";
   if (!step) return "";
-  const moved = best - argmax(atStep(head.weights, step - 1));
+  const before = argmax(atStep(head.weights, step - 1));
+  const moved = best - before;
   // Round the end of the memory.
   const whole = ((moved + slots.total + Math.floor(slots.total / 2)) % slots.total) - Math.floor(slots.total / 2);
-  return whole ? `, ${Math.abs(whole)} slot${Math.abs(whole) > 1 ? "s" : ""} ${whole > 0 ? "on" : "back"}` : ", where it was";
+  const past = whole * (slots.shown[best] - slots.shown[before]) < 0 ? ", over the end of the ring" : "";
+  return whole ? `, ${Math.abs(whole)} slot${Math.abs(whole) > 1 ? "s" : ""} ${whole > 0 ? "on" : "back"}${past}` : ", where it was";
 }
 
 /** The last step up to this one at which some write head had most of its weight on a slot; null for none. */
 function lastWritten(panel, slot, step) {
   const writers = panel.heads.filter((head) => head.kind === "write");
   for (let then = step; then >= 0; then -= 1) {
-    if (writers.some((head) => atStep(head.weights, then)[slot] >= 0.5)) return then;
+    if (writers.some((head) => atStep(head.weights, then)[slot] >= AT)) return then;
   }
   return null;
 }
 
 /** The memory between the weightings of those who write and those who read. */
-function drawMemory(place, panel, step) {
-  const { shown, total } = panel.slots;
+function drawMemory(place, panel, step, most) {
+  const { shown, total, row, rows } = panel.slots;
   const width = panel.memory.shape[2];
   const names = shown.map(String);
-  const height = Math.max(220, Math.min(shown.length * 12, 430));
-  const every = Math.ceil((shown.length * 13) / height);
-  const most = peak(panel.memory.values) || 1;
+  const height = Math.max(220, Math.min(rows * 12, 430));
+  const end = endOfRing(panel.slots);
   const bars = (kind, axis) => panel.heads.filter((head) => head.kind === kind).map((head) => ({
-    type: "bar", orientation: "h", x: atStep(head.weights, step), xaxis: axis, marker: { color: colour(kind) }, width: 0.9, name: head.name,
+    type: "bar", orientation: "h", x: atStep(head.weights, step), y0: row, dy: 1, xaxis: axis, marker: { color: colour(kind) }, width: 0.9, name: head.name,
     text: names, textposition: "none", hovertemplate: `${head.name}, slot %{text}: %{x:.3f}<extra></extra>`,
   }));
   const traces = [...bars("write", "x"), {
-    type: "heatmap", z: inRows(atStep(panel.memory, step), width), xaxis: "x2", colorscale: bothWays(), zmin: -most, zmax: most, showscale: false,
+    type: "heatmap", z: inRows(atStep(panel.memory, step), width), y0: row, dy: 1, xaxis: "x2", colorscale: bothWays(), zmin: -most, zmax: most, showscale: false,
     text: names.map((name) => Array(width).fill(name)), hovertemplate: "slot %{text}, element %{x}: %{z:.3f}<extra></extra>",
   }, ...bars("read", "x3")];
   const count = (kind) => panel.heads.filter((head) => head.kind === kind).length;
@@ -135,9 +141,10 @@ function drawMemory(place, panel, step) {
     xaxis: { ...side, domain: [0, 0.2], range: [count("write"), 0], title: { text: "weight" } },
     xaxis2: { ...axisLook(), domain: [0.22, 0.78], range: [-0.5, width - 0.5], title: { text: "element" }, fixedrange: true, showgrid: false },
     xaxis3: { ...side, domain: [0.8, 1], range: [0, count("read")], title: { text: "weight" } },
-    yaxis: { ...axisLook(), range: [shown.length - 0.5, -0.5], tickvals: names.map((_, k) => k).filter((k) => k % every === 0), ticktext: names.filter((_, k) => k % every === 0), tickfont: { size: 9.5 }, showgrid: false, fixedrange: true },
+    yaxis: { ...axisLook(), ...heatAxis({ z: shown, names, height, first: row, count: rows }), showgrid: false, fixedrange: true },
     annotations: [title("written", 0, "left", "write"), title(shown.length < total ? `memory, ${shown.length} of ${total} slots` : `memory, ${total} slots`, 0.5, "center", "ink"), title("read", 1, "right", "read")],
-    shapes: [{ type: "rect", xref: "paper", yref: "paper", x0: 0.22, x1: 0.78, y0: 0, y1: 1, line: { color: colour("line"), width: 1 } }],
+    shapes: [{ type: "rect", xref: "paper", yref: "paper", x0: 0.22, x1: 0.78, y0: 0, y1: 1, line: { color: colour("line"), width: 1 } },
+      ...(end === null ? [] : [endLine(end, "y")])],
   }, { displayModeBar: false, responsive: true });
   place.setAttribute("aria-label", `Memory at step ${step}, with the weightings of the heads`);
 }

@@ -3,11 +3,12 @@
 // Numbers that would be rounded to 0.00 are left out.
 const SEEN = 0.005;
 
-/** The buttons of all questions, by task. */
-function questionList(questions, chosenOne, choose) {
+/** The buttons of the questions with these numbers, by task. */
+function questionList(questions, numbers, chosenOne, choose) {
   const parts = [];
-  questions.forEach((asked, k) => {
-    if (!k || asked.about !== questions[k - 1].about) parts.push(make("h3", {}, asked.about));
+  numbers.forEach((k, place) => {
+    const asked = questions[k];
+    if (!place || asked.about !== questions[numbers[place - 1]].about) parts.push(make("h3", {}, asked.about));
     const verdicts = asked.panels.map((panel) => make("span", { class: panel.right ? "right" : "wrong" }, panel.right ? "✓" : "✗"));
     const told = asked.panels.map((panel, number) => `${data.runs[number].name}: ${panel.right ? "right" : "wrong"}`).join(", ");
     parts.push(make("button", { type: "button", class: "question", "aria-pressed": String(k === chosenOne), onclick: () => choose(k) },

@@ -24,6 +24,12 @@ function digits(value, count = 3) {
   return String(Number(value.toPrecision(count)));
 }
 
+/** Let every cell of a table bear its column's name, for where rows are cards. */
+function nameCells(table) {
+  const names = Array.from(table.tHead.rows[0].cells, (head) => head.textContent);
+  for (const row of table.tBodies[0].rows) Array.from(row.cells).forEach((cell, column) => cell.setAttribute("data-head", names[column]));
+}
+
 const largest = (values) => values.reduce((a, b) => Math.max(a, b), -Infinity);
 const smallest = (values) => values.reduce((a, b) => Math.min(a, b), Infinity);
 
