@@ -1,5 +1,6 @@
 """Bad input about stories gets one clear line and exit code 2; good input what was asked for."""
 
+import json
 import os
 import re
 import tarfile
@@ -13,7 +14,7 @@ from experiments.config import from_yaml, to_yaml
 from experiments.loading import load_run
 from experiments.run_folder import RunFolder
 from experiments.stories.config import StoryConfig
-from experiments.stories.data import Sizes
+from experiments.stories.data import Sizes, load_data
 from experiments.stories.loading import load_story_run
 from experiments.stories.models import make_model
 from experiments.stories.recipes import story_recipe, story_recipe_names
@@ -183,12 +184,39 @@ def test_a_damaged_release_is_one_line(capsys: Capture, tmp_path: Path) -> None:
     assert not out.exists()
 
 
-def test_a_word_that_the_model_never_saw_is_named(capsys: Capture, run: Path, tmp_path: Path) -> None:
+def test_what_the_model_never_saw_is_counted_and_counts_as_wrong(capsys: Capture, run: Path, tmp_path: Path) -> None:
+    story = [
+        *("1 Mary went back to the huge kitchen.", "2 Where is Mary?\tkitchen\t1", "3 Where is Bilbo?\tshire\t1"),
+        *(f"4 John went to the {'garden ' * 150}.", "5 Where is Mary?\tkitchen\t1", "6 Quo vadis?\tkitchen\t1"),
+    ]
+    (tmp_path / file_name(1, "test")).write_text("\n".join(story) + "\n")
+    before = (run / "evaluation.json").read_text()
+    assert main(["evaluate", str(run), "--babi-data", str(tmp_path)]) == 2
+    assert "at most 6 words" in capsys.readouterr().err
+    (tmp_path / file_name(1, "test")).write_text("\n".join(story).replace("garden " * 150, "garden") + "\n")
+    assert main(["evaluate", str(run), "--babi-data", str(tmp_path)]) == 0
+    assert (
+        "5 words that training never saw ('huge', 'bilbo', 'shire', 'quo', 'vadis') are left out of 4 of 4 questions "
+        "with their stories; 2 that cannot be asked or answered without them count as wrong\n"
+    ) in capsys.readouterr().err
+    row = next(row for row in json.loads((run / "evaluation.json").read_text()) if row["tested_on"] == "files 1k")
+    assert row["questions"] == 4
+    assert all(error in (50, 75, 100) for error in row["errors"])
+    (run / "evaluation.json").write_text(before)
+    (tmp_path / file_name(1, "test")).write_text("1 Bilbo sings.\n2 Quo vadis?\tshire\t1\n")
+    assert "the model knows too few words for any question" in refused(capsys, "evaluate", run, "--babi-data", tmp_path)
+
+
+def test_long_sentences_of_files_are_cut_and_cost_their_own(capsys: Capture, tmp_path: Path) -> None:
+    story = "1 Mary went home.\n2 Where is Mary?\thome\t1\n" * 20 + f"1 {'so ' * 300}it was.\n2 What?\tso\t1\n"
     for split in ("train", "test"):
-        (tmp_path / file_name(1, split)).write_text(
-            "1 Bilbo went back to the kitchen.\n2 Where is Bilbo?\tkitchen\t1\n"
-        )
-    assert "'bilbo'" in refused(capsys, "evaluate", run, "--babi-data", tmp_path)
+        (tmp_path / file_name(1, split)).write_text(story)
+    config = parse_train(["babi", "--babi-data", str(tmp_path), "--out", str(tmp_path / "run")])
+    assert isinstance(config, StoryConfig)
+    data = load_data(config)
+    assert "task 1, test: 1 sentences of more than --most-words 100 are cut" in capsys.readouterr().err
+    assert data.tests[1].rows(slice(20, 21)).story.shape == (1, 1, 100)
+    assert data.tests[1].rows(slice(20)).story.shape == (20, 1, 3)
 
 
 @pytest.mark.parametrize("name", ["vocabulary.json", "config.yaml", "checkpoint.safetensors"])

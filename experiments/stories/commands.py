@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -117,13 +118,15 @@ def evaluate(args: Sequence[str]) -> int:
         trained.check()
         vocabulary, sizes, trained_on = read_vocabulary(folder)
         config = _tested(trained, options)
-        tested_on, tests = load_tests(config, vocabulary, options.length)
+        tested_on, tests, unknown = load_tests(config, vocabulary, options.length)
         stacked = load_stacked(folder, trained, sizes).to(options.device)
         selection = folder.read_result().get("selection")
         if selection is None:
             selection = _select(score_restarts(stacked, trained, load_data(trained)), trained)
-        rows = test_rows(stacked, config, trained_on, tested_on, tests)
+        rows = test_rows(stacked, config, trained_on, tested_on, tests, unknown.unasked)
         print(_told(rows, selection, trained))
+        if told := unknown.told():
+            print(told, file=sys.stderr)
         folder.keep_tests(rows, same_test, "questions")
     return 0
 

@@ -42,6 +42,8 @@ class StoryConfig:
     """Generated stories: test questions of a task, or of each length of the world model."""
     data_seed: int = 0
     """Generated stories: their seed. It is not that of the run, so that seeds compare on the same stories."""
+    most_words: int = 100
+    """bAbI from files: longer sentences are cut after so many words; how many is told."""
     min_length: int = 5
     """World model: fewest sentences of a training story."""
     max_length: int = 20
@@ -185,7 +187,9 @@ class StoryConfig:
 
     def check(self) -> None:
         """UserError for a value that no run can have (sizes of models are checked where models are built)."""
-        check_least(self, 1, "questions", "test_questions", "max_sentences", "restarts", "batch_size", "epochs")
+        check_least(
+            self, 1, "questions", "test_questions", "most_words", "max_sentences", "restarts", "batch_size", "epochs"
+        )
         check_least(self, 1, "length_groups", "seeds", "halve_every", "epoch_updates", "threads")
         check_least(self, 1, "log_every", "valid_every", "checkpoint_every", "picture_every")
         check_least(self, 0, "seed", "data_seed", "linear_start_epochs")

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -15,6 +16,7 @@ from experiments.progress import working
 from experiments.seeds import generator_for
 from experiments.stories.config import GENERATED, StoryConfig
 from experiments.stories.released import is_released
+from experiments.stories.unknown import Unknown
 from tasks.babi import (
     BabiData,
     BabiError,
@@ -48,10 +50,10 @@ class Questions(NamedTuple):
     answer: Tensor
 
     def rows(self, index: Tensor | slice) -> "Questions":
-        """Some of them, ready for a model and no longer than the longest story among them."""
+        """Some of them, ready for a model and no longer than the longest story and sentence among them."""
         lengths = self.lengths[index]
-        story = self.story[index, : int(lengths.max())]
-        return Questions(story.long(), lengths, self.question[index].long(), self.answer[index])
+        story, question = self.story[index, : int(lengths.max())], self.question[index]
+        return Questions(_cut(story).long(), lengths, _cut(question).long(), self.answer[index])
 
     def to(self, device: torch.device | str) -> "Questions":
         """The same on another device."""
@@ -122,17 +124,22 @@ def load_data(config: StoryConfig) -> StoryData:
 
 
 @working("reading the test stories")
-def load_tests(config: StoryConfig, vocabulary: Vocabulary, lengths: Sequence[int] = ()) -> tuple[str, Tests]:
+def load_tests(config: StoryConfig, vocabulary: Vocabulary, lengths: Sequence[int] = ()) -> tuple[str, Tests, Unknown]:
     """Name and test questions of a configuration alone, for a model that has its vocabulary already.
 
     lengths: of the world model's stories; none for the usual ones.
+    Returns  also what of the questions the vocabulary lacks, which is left out.
     """
+    unknown = Unknown(vocabulary)
     if config.task == "world-model":
         world = _world_model(config, lengths)
-        return world.name, world.tests
+        return world.name, world.tests, unknown
     examples = test_examples(config)
-    tests = {task: _encoded(one, vocabulary, config, f"task {task}") for task, one in examples.items()}
-    return _name(config, {("test", task): one for task, one in examples.items()}), tests
+    tests = {
+        task: _encoded(unknown.answerable(task, one), vocabulary, config, f"task {task}")
+        for task, one in examples.items()
+    }
+    return _name(config, {("test", task): one for task, one in examples.items()}), tests, unknown
 
 
 def test_examples(config: StoryConfig) -> dict[int, list[Example]]:
@@ -270,9 +277,21 @@ def _examples(config: StoryConfig, release: BabiData | None, task: int, split: s
         count = config.test_questions if split == "test" else config.questions or _SIZES[config.size]
         return examples_of(generate(task, count, seed=config.data_seed, split=split))
     try:
-        return examples_of(release.read(task, size=config.size, split=split))
+        examples = examples_of(release.read(task, size=config.size, split=split))
     except BabiError as error:
         raise UserError(str(error)) from None
+    return _short(examples, config.most_words, f"{config.babi_data}, task {task}, {split}")
+
+
+def _short(examples: list[Example], most: int, where: str) -> list[Example]:
+    """The questions with sentences of at most so many words; says how many were longer."""
+    long = {one for example in examples for one in (*example.facts, example.question) if len(one) > most}
+    if not long:
+        return examples
+    print(f"{where}: {len(long):,} sentences of more than --most-words {most} are cut", file=sys.stderr)
+    return [
+        one._replace(facts=tuple(fact[:most] for fact in one.facts), question=one.question[:most]) for one in examples
+    ]
 
 
 def _encoded(examples: list[Example], vocabulary: Vocabulary, config: StoryConfig, what: str) -> Questions:
@@ -282,6 +301,11 @@ def _encoded(examples: list[Example], vocabulary: Vocabulary, config: StoryConfi
         raise UserError(f"{what}: {error}") from None
     short = torch.int16 if len(vocabulary) <= torch.iinfo(torch.int16).max else torch.int64
     return Questions(batch.story.to(short), batch.story_lengths, batch.question.to(short), batch.answer)
+
+
+def _cut(words: Tensor) -> Tensor:
+    """Without the last columns, as far as no sentence (..., word) has words there."""
+    return words[..., : int(words.count_nonzero(-1).max())]
 
 
 def joined(parts: list[Questions]) -> Questions:

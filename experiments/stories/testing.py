@@ -1,7 +1,7 @@
 """How many questions each restart answers wrong, and which restart is chosen by what it learned from."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -78,19 +78,28 @@ def choose(scores: Sequence[Row], select: Literal["train", "valid"]) -> int:
 
 
 @working("testing")
-def test_rows(stacked: StoryModel, config: StoryConfig, trained_on: str, tested_on: str, tests: Tests) -> list[Row]:
-    """One row for each task, or for each length of the world model: the error of every restart in percent."""
+def test_rows(
+    stacked: StoryModel,
+    config: StoryConfig,
+    trained_on: str,
+    tested_on: str,
+    tests: Tests,
+    unasked: Mapping[int, int] | None = None,
+) -> list[Row]:
+    """One row for each task, or for each length of the world model: the error of every restart in percent.
+
+    unasked: by task, questions that count as wrong beside those of the tests; None for none.
+    """
     kind = "length" if config.task == "world-model" else "task"
-    return [
-        {
-            "trained_on": trained_on,
-            "tested_on": tested_on,
-            kind: number,
-            "questions": len(questions.answer),
-            "errors": measure(stacked, config.restarts, questions)[0],
-        }
-        for number, questions in tests.items()
-    ]
+    rows = []
+    for number, questions in tests.items():
+        asked, wrong = len(questions.answer), (unasked or {}).get(number, 0)
+        errors = measure(stacked, config.restarts, questions)[0]
+        if wrong:
+            errors = [(error * asked + 100 * wrong) / (asked + wrong) for error in errors]
+        row = {"trained_on": trained_on, "tested_on": tested_on, kind: number, "questions": asked + wrong}
+        rows.append(row | {"errors": errors})
+    return rows
 
 
 def same_test(row: Row) -> tuple[str, int]:
