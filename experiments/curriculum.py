@@ -1,10 +1,19 @@
 """Which length each training batch has."""
 
+from typing import TypedDict
+
 import torch
 
 from experiments.config import TrainConfig
 
 _WINDOW = 20
+
+
+class CurriculumState(TypedDict):
+    """Plain data for a checkpoint."""
+
+    limit: int
+    recent: list[float]
 
 
 class Curriculum:
@@ -44,11 +53,14 @@ class Curriculum:
             self.limit += 1
             self._recent = []
 
-    def state(self) -> dict[str, object]:
+    def state(self) -> CurriculumState:
         """Plain data for a checkpoint."""
         return {"limit": self.limit, "recent": self._recent}
 
-    def restore(self, state: dict[str, object]) -> None:
+    def fits(self, state: CurriculumState) -> bool:
+        """Whether `state` is one that this curriculum comes to."""
+        return self._low <= state["limit"] <= self._high and len(state["recent"]) <= _WINDOW
+
+    def restore(self, state: CurriculumState) -> None:
         """Continue from `state`."""
-        self.limit = state["limit"]  # type: ignore[assignment]
-        self._recent = list(state["recent"])  # type: ignore[call-overload]
+        self.limit, self._recent = state["limit"], list(state["recent"])

@@ -4,12 +4,12 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from experiments.checkpoint import load_checkpoint, read_progress, save_checkpoint
+from experiments.checkpoint import Kept, read_checkpoint, save_checkpoint
 from experiments.config import CHANGEABLE, Config
 from experiments.figures.snapshot import snapshot
 from experiments.files import UserError, write_whole
@@ -17,6 +17,7 @@ from experiments.looks import Look
 from experiments.metrics import MetricsFile
 from experiments.parallel import ranks
 from experiments.progress import Progress
+from experiments.reading import expect
 from experiments.run_folder import RunFolder
 from experiments.seeds import generator_for
 from experiments.stopping import STOPPING, Stopped, deferred_signals
@@ -43,7 +44,10 @@ class TrainingLoop(ABC, Generic[Settings, Model]):
 
     config, folder, run_id: what to train, where it is kept, and what the tracker calls it.
     model, optimizer:       what an update changes; the generator draws whatever training draws.
+    kept:                   the form of a checkpoint's progress.
     """
+
+    kept: ClassVar[type[Kept]] = Kept
 
     def __init__(
         self, config: Settings, folder: RunFolder, run_id: str, model: Model, optimizer: torch.optim.Optimizer
@@ -63,6 +67,11 @@ class TrainingLoop(ABC, Generic[Settings, Model]):
         return self.step * self.config.batch_size
 
     @property
+    def restarts(self) -> int:
+        """Models of which the model is a stack; 1 for a plain one."""
+        return 1
+
+    @property
     def parameters(self) -> int:
         """Numbers that are trained."""
         return sum(parameter.numel() for parameter in self.model.parameters())
@@ -76,6 +85,10 @@ class TrainingLoop(ABC, Generic[Settings, Model]):
     def changing(self) -> dict[str, Any]:
         """Plain data for the checkpoint: whatever else changes in training."""
 
+    def refusal(self, progress: dict[str, Any]) -> str | None:
+        """Why progress of the right form is none of this training, None where it is. Nothing is changed."""
+        return None
+
     @abstractmethod
     def put_back(self, progress: dict[str, Any]) -> None:
         """The inverse of `changing`."""
@@ -83,6 +96,13 @@ class TrainingLoop(ABC, Generic[Settings, Model]):
     def carried(self) -> Sequence[Tensor]:
         """Tensors for the checkpoint: the state that a step hands to the next."""
         return ()
+
+    def carried_forms(self) -> Sequence[Tensor]:
+        """Tensors of the shapes and types of those carried after any step."""
+        return ()
+
+    def carry_on(self, carried: Sequence[Tensor]) -> None:
+        """The inverse of `carried`; nothing where there are none."""
 
     @abstractmethod
     def _train_step(self, progress: Progress) -> None:
@@ -126,16 +146,22 @@ class TrainingLoop(ABC, Generic[Settings, Model]):
         save_checkpoint(self.folder.checkpoint, *parts, progress, self.carried())
 
     def restore(self) -> None:
-        """Continue from the folder's checkpoint. UserError where it cannot be used."""
-        expected = self.config.saved()
-        for name, value in read_progress(self.folder.checkpoint)["config"].items():
+        """Continue from the folder's checkpoint. UserError where it cannot be used, and then nothing has changed."""
+        saved, expected = read_checkpoint(self.folder.checkpoint), self.config.saved()
+        progress = saved.progress
+        for name, value in progress["config"].items():
             if name not in CHANGEABLE and value != expected.get(name):
                 raise UserError(
                     f"{self.folder.checkpoint} is of another model: its {name} is {value!r}, not {expected.get(name)!r}"
                 )
-        progress = load_checkpoint(self.folder.checkpoint, self.model, self.optimizer, self.generator)
+        expect(progress, self.kept, saved.path)
+        if trouble := self.refusal(progress):
+            raise UserError(f"{saved.path} {trouble}")
+        saved.check(self.model, self.optimizer, self.carried_forms(), self.restarts)
+        saved.put_back(self.model, self.optimizer, self.generator)
         self.step, self.seconds, self.run_id = progress["step"], progress["seconds"], progress["run_id"]
         self.put_back(progress)
+        self.carry_on(saved.carried)
 
     def train(self, metrics: MetricsFile, tracker: Tracker, progress: Progress) -> None:
         """Run to the end. Raises Stopped after Ctrl-C, SIGTERM or SIGHUP, NotFinite for a loss that is no number."""

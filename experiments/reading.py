@@ -50,10 +50,9 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
         os.close(file)
         raise UserError(f"cannot read {path}: expected a file, not a folder, pipe or device")
     with os.fdopen(file, "rb") as stream:
-        content = stream.read(most + 1)
-    if len(content) > most:
-        raise UserError(f"cannot read {path}: expected at most {most >> 10:,} KiB")
-    return content
+        if os.fstat(file).st_size > most:
+            raise UserError(f"cannot read {path}: expected at most {most >> 10:,} KiB")
+        return stream.read()
 
 
 def read_json(path: Path) -> Any:

@@ -1,9 +1,10 @@
 """A training that says when it has solved what it learns, and cools down from there."""
 
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 
+from experiments.checkpoint import Kept
 from experiments.config import JudgedConfig
 from experiments.loop import Model, TrainingLoop
 from experiments.progress import Progress
@@ -12,8 +13,17 @@ from experiments.run_folder import RunFolder
 Judged = TypeVar("Judged", bound=JudgedConfig)
 
 
+class SolvingKept(Kept):
+    """When it was solved."""
+
+    solved_step: int | None
+    seconds_to_solve: float | None
+
+
 class SolvingLoop(TrainingLoop[Judged, Model]):
     """A training whose learning rate falls to zero from the step at which a validation is under config.solved_at."""
+
+    kept: ClassVar[type[SolvingKept]] = SolvingKept
 
     def __init__(
         self, config: Judged, folder: RunFolder, run_id: str, model: Model, optimizer: torch.optim.Optimizer

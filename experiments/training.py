@@ -3,14 +3,14 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NotRequired
 
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_norm
 
 from experiments.config import TrainConfig
-from experiments.curriculum import Curriculum
+from experiments.curriculum import Curriculum, CurriculumState
 from experiments.evaluation import evaluate, validation_batches
 from experiments.gradients.training import gradient_row
 from experiments.looks import Look, look_at_sequence
@@ -21,10 +21,20 @@ from experiments.pictures import pictured_sequence
 from experiments.progress import Progress
 from experiments.run_folder import RunFolder
 from experiments.seeds import generator_for
-from experiments.solving import SolvingLoop
+from experiments.solving import SolvingKept, SolvingLoop
 from memnet import SequenceModule
 from memnet.sequence import detach_state
 from tasks import Batch, Task
+
+
+class TrainerKept(SolvingKept):
+    """The curriculum, and scores since the last row."""
+
+    curriculum: CurriculumState
+    losses: list[float]
+    # Checkpoints of earlier versions have none: all tasks were scored in bits.
+    scores: NotRequired[list[float]]
+    norms: list[float]
 
 
 class Trainer(SolvingLoop[TrainConfig, SequenceModule]):
@@ -32,6 +42,8 @@ class Trainer(SolvingLoop[TrainConfig, SequenceModule]):
 
     config, task, folder: what to train, and where it is kept.
     """
+
+    kept = TrainerKept
 
     def __init__(self, config: TrainConfig, task: Task, folder: RunFolder, run_id: str) -> None:
         """UserError for sizes that cannot be, or a device that is not there."""
@@ -61,11 +73,15 @@ class Trainer(SolvingLoop[TrainConfig, SequenceModule]):
             "norms": self._norms,
         }
 
+    def refusal(self, progress: dict[str, Any]) -> str | None:
+        if self.curriculum.fits(progress["curriculum"]):
+            return None
+        return f"is of another training: its curriculum is at length {progress['curriculum']['limit']}"
+
     def put_back(self, progress: dict[str, Any]) -> None:
         super().put_back(progress)
         self.curriculum.restore(progress["curriculum"])
         self._losses, self._norms = progress["losses"], progress["norms"]
-        # Checkpoints of earlier versions have none: all tasks were scored in bits.
         self._scores = progress.get("scores", [loss / math.log(2) for loss in self._losses])
 
     def _train_step(self, progress: Progress) -> None:

@@ -9,6 +9,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from experiments.captions.config import CaptionConfig
 from experiments.captions.models import make_model, make_world
 from experiments.captions.testing import caption_losses, captions_of, measure, seen
+from experiments.checkpoint import Kept
 from experiments.figures.snapshot import Panel
 from experiments.looks import Look, at_rest
 from experiments.loop import TrainingLoop
@@ -22,11 +23,20 @@ SHOWN = {"train/loss": "loss", "valid/loss": "valid loss", "valid/error_percent"
 _WATCHED = 2
 
 
+class CaptionKept(Kept):
+    """Scores since the last row."""
+
+    losses: list[float]
+    norms: list[float]
+
+
 class CaptionTrainer(TrainingLoop[CaptionConfig, Captioner]):
     """One run's training of a model of captions. The scenes of a step are told by the seed and the step's number.
 
     config, folder: what to train, and where it is kept.
     """
+
+    kept = CaptionKept
 
     def __init__(self, config: CaptionConfig, folder: RunFolder, run_id: str) -> None:
         """UserError for sizes that cannot be."""

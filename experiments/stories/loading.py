@@ -4,7 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from experiments.checkpoint import load_weights
+from experiments.checkpoint import finite_restarts, load_weights
 from experiments.files import UserError, write_whole
 from experiments.run_folder import RunFolder
 from experiments.stories.config import StoryConfig
@@ -18,8 +18,8 @@ from tasks.babi import Vocabulary
 def load_story_run(run: str | Path) -> tuple[StoryConfig, Vocabulary, StoryModel]:
     """The configuration, words and model of a run on stories; of its restarts the chosen one.
 
-    Where training has not ended, the model is the first restart of the latest checkpoint. UserError if there is no
-    run on stories, or its files cannot be used.
+    Where training has not ended, the model is the first restart of the latest checkpoint that is finite. UserError if
+    there is no run on stories, or its files cannot be used.
     """
     folder = RunFolder(run)
     config = read_story_config(folder)
@@ -28,13 +28,15 @@ def load_story_run(run: str | Path) -> tuple[StoryConfig, Vocabulary, StoryModel
         model = make_model(config, sizes)
         load_weights(folder.weights, model)
         return config, vocabulary, model.eval()
-    return config, vocabulary, unstack(load_stacked(folder, config, sizes), config.restarts, 0).eval()
+    stacked = load_stacked(folder, config, sizes)
+    first = finite_restarts(stacked, stacked.state_dict(), config.restarts)[0]
+    return config, vocabulary, unstack(stacked, config.restarts, first).eval()
 
 
 def load_stacked(folder: RunFolder, config: StoryConfig, sizes: Sizes) -> StoryModel:
     """All restarts of the latest checkpoint as one stacked model; UserError as above."""
     stacked = stack(make_models(config, sizes))
-    load_weights(folder.checkpoint, stacked)
+    load_weights(folder.checkpoint, stacked, config.restarts)
     return stacked
 
 

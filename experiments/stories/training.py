@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from experiments.checkpoint import Kept
 from experiments.files import UserError
 from experiments.looks import Look, look_at_questions
 from experiments.loop import TrainingLoop
@@ -36,11 +37,24 @@ def epoch_updates(config: StoryConfig, data: StoryData) -> int:
     return data.epoch // config.batch_size
 
 
+class StoryKept(Kept):
+    """The digest of the stories, sums since the last row over the restarts, and when it was solved."""
+
+    stories: str
+    updates: int
+    losses: list[float]
+    wrong: list[int]
+    norms: list[float]
+    solved_at: int | None
+
+
 class StoryTrainer(TrainingLoop[StoryConfig, StoryModel]):
     """One run's training of the restarts of a model of stories; the model is a stacked one, see restarts.py.
 
     config, data, folder: what to train, on what, and where it is kept.
     """
+
+    kept = StoryKept
 
     def __init__(self, config: StoryConfig, data: StoryData, folder: RunFolder, run_id: str) -> None:
         """UserError for sizes that cannot be."""
@@ -64,6 +78,10 @@ class StoryTrainer(TrainingLoop[StoryConfig, StoryModel]):
         if self._solved_at is not None:
             return self._solved_at
         return (self.config.linear_start_epochs + self.config.epochs) * self.epoch_updates
+
+    @property
+    def restarts(self) -> int:
+        return self.config.restarts
 
     @property
     def linear_start(self) -> bool:
@@ -91,9 +109,14 @@ class StoryTrainer(TrainingLoop[StoryConfig, StoryModel]):
             "solved_at": self._solved_at,
         }
 
-    def put_back(self, progress: dict[str, Any]) -> None:
+    def refusal(self, progress: dict[str, Any]) -> str | None:
         if progress["stories"] != self._digest:
-            raise UserError(f"{self.folder.checkpoint} was trained on other stories than {self.config.babi_data} holds")
+            return f"was trained on other stories than {self.config.babi_data} holds"
+        if {len(progress[name]) for name in ("losses", "wrong", "norms")} != {self.restarts}:
+            return f"is of another training: its sums are not those of {self.restarts} restarts"
+        return None
+
+    def put_back(self, progress: dict[str, Any]) -> None:
         self._updates = progress["updates"]
         self._losses, self._wrong, self._norms = progress["losses"], progress["wrong"], progress["norms"]
         self._solved_at = progress["solved_at"]

@@ -1,14 +1,14 @@
 """Training on text: chunk after chunk of every stream, the state carried on and its gradient cut between them."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from experiments.checkpoint import read_carried
+from experiments.checkpoint import Kept
 from experiments.figures.snapshot import Panel
-from experiments.files import UserError
 from experiments.looks import Look, at_rest, head_numbers, head_panels
 from experiments.loop import TrainingLoop
 from experiments.progress import Progress
@@ -27,11 +27,21 @@ SHOWN = {"train/bits_per_character": "bits/char", "valid/bits_per_character": "v
 _WATCHED = 100
 
 
+class TextKept(Kept):
+    """The digest of the text, and scores since the last row."""
+
+    text: str
+    losses: list[float]
+    norms: list[float]
+
+
 class TextTrainer(TrainingLoop[TextConfig, LanguageModel]):
     """One run's training of a model of text. A sequence is a chunk of one stream; each pass begins all streams anew.
 
     config, data, folder: what to train, on what, and where it is kept.
     """
+
+    kept = TextKept
 
     def __init__(self, config: TextConfig, data: TextData, folder: RunFolder, run_id: str) -> None:
         """UserError for sizes that cannot be."""
@@ -67,17 +77,21 @@ class TextTrainer(TrainingLoop[TextConfig, LanguageModel]):
     def carried(self) -> list[torch.Tensor]:
         return [] if self._state is None else state_tensors(self._state)
 
-    def put_back(self, progress: dict[str, Any]) -> None:
+    def refusal(self, progress: dict[str, Any]) -> str | None:
         if progress["text"] != self.data.digest:
-            raise UserError(f"{self.folder.checkpoint} was trained on another text than {self.config.text} holds")
+            return f"was trained on another text than {self.config.text} holds"
+        return None
+
+    def put_back(self, progress: dict[str, Any]) -> None:
         self._losses, self._norms = progress["losses"], progress["norms"]
-        carried = read_carried(self.folder.checkpoint)
-        if not carried:
-            self._state = None
-            return
+
+    def carried_forms(self) -> list[torch.Tensor]:
+        return state_tensors(self.model.sequence.initial_state(self.config.batch_size))
+
+    def carry_on(self, carried: Sequence[torch.Tensor]) -> None:
         rest = iter(carried)
         start = self.model.sequence.initial_state(self.config.batch_size)
-        self._state = map_state(lambda _: next(rest).to(self.device, copy=True), start)
+        self._state = map_state(lambda _: next(rest).to(self.device, copy=True), start) if carried else None
 
     def _train_step(self, progress: Progress) -> None:
         place = self.step % len(self.streams)

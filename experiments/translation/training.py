@@ -8,12 +8,11 @@ from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from experiments.figures.snapshot import Panel
-from experiments.files import UserError
 from experiments.looks import Look
 from experiments.parallel import ranks
 from experiments.progress import Progress
 from experiments.run_folder import RunFolder
-from experiments.solving import SolvingLoop
+from experiments.solving import SolvingKept, SolvingLoop
 from experiments.translation.config import TranslateConfig
 from experiments.translation.data import TranslationData
 from experiments.translation.models import make_model
@@ -26,11 +25,21 @@ SHOWN = {"train/loss": "loss", "train/error_percent": "train error %", "valid/er
 _WATCHED, _DRAWN, _LINES = 32, 2, 60
 
 
+class TranslationKept(SolvingKept):
+    """The digest of the sentences, and sums since the last row: loss, words, wrong sentences; norms one by one."""
+
+    sentences: str
+    sums: list[float]
+    norms: list[float]
+
+
 class TranslationTrainer(SolvingLoop[TranslateConfig, EncoderDecoder]):
     """One run's training of a model that translates.
 
     config, data, folder: what to train, on what, and where it is kept.
     """
+
+    kept = TranslationKept
 
     def __init__(self, config: TranslateConfig, data: TranslationData, folder: RunFolder, run_id: str) -> None:
         """UserError for sizes that cannot be."""
@@ -48,9 +57,12 @@ class TranslationTrainer(SolvingLoop[TranslateConfig, EncoderDecoder]):
             "norms": self._norms,
         }
 
-    def put_back(self, progress: dict[str, Any]) -> None:
+    def refusal(self, progress: dict[str, Any]) -> str | None:
         if progress["sentences"] != self._digest:
-            raise UserError(f"{self.folder.checkpoint} was trained on other sentences than {self.data.name} now holds")
+            return f"was trained on other sentences than {self.data.name} now holds"
+        return None if len(progress["sums"]) == len(self._sums) else "is of another training: its sums are not three"
+
+    def put_back(self, progress: dict[str, Any]) -> None:
         super().put_back(progress)
         self._sums, self._norms = progress["sums"], progress["norms"]
 
