@@ -31,7 +31,7 @@ import torch
 
 from experiments.config import Config, from_yaml, to_yaml
 from experiments.files import UserError, is_part, remove_parts, write_whole
-from experiments.reading import read_json
+from experiments.reading import expect, read_json
 from experiments.run_files import check_result, check_tests
 
 RUNS = Path("runs")
@@ -162,6 +162,14 @@ class RunFolder:
         tests: list[dict[str, Any]] = self.read_json(self.evaluation, [])
         check_tests(tests, config, self.evaluation)
         return tests
+
+    def read_vocabulary(self, kind: Any) -> dict[str, Any]:
+        """vocabulary.json of a form, see `expect`; UserError where it is missing or damaged."""
+        content: dict[str, Any] | None = self.read_json(self.vocabulary, None)
+        if content is None:
+            raise UserError(f"{self.vocabulary} is missing")
+        expect(content, kind, self.vocabulary)
+        return content
 
     def keep_tests(
         self, rows: Sequence[dict[str, Any]], same_test: Callable[[dict[str, Any]], tuple[Any, ...]], count: str

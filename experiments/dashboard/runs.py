@@ -12,6 +12,7 @@ from experiments.metrics import read_metrics
 from experiments.models import make_task
 from experiments.paper_curves import Curve, curve_of_rows, first_below
 from experiments.reading import read_json
+from experiments.run_files import check_result
 from experiments.run_folder import RunFolder, is_locked
 
 Status = Literal["done", "running", "stopped", "diverged", "damaged"]
@@ -49,10 +50,18 @@ class Run:
 
 def read_run(path: Path) -> Run:
     """Read a run's folder without changing anything in it; what cannot be read is told in `troubles`."""
+    try:
+        return _read(path)
+    except Exception as error:
+        # Whatever is wrong with one run, those beside it are shown.
+        return Run(path, "damaged", troubles=(f"cannot read {path}: {type(error).__name__} {error}",))
+
+
+def _read(path: Path) -> Run:
     troubles: list[str] = []
     config = _config(path, troubles)
     rows = _rows(path, troubles)
-    result = _json(path, "result.json", dict, troubles)
+    result = _result(path, troubles)
     tests = [row for row in _json(path, "evaluation.json", list, troubles) if isinstance(row, dict)]
     files = tuple(name for name in FILES if (path / name).is_file())
     facts: dict[str, Any] = {
@@ -125,6 +134,17 @@ def _json(path: Path, name: str, kind: type[Any], troubles: list[str]) -> Any:
         troubles.append(f"{path / name} is not what a run leaves: expected a JSON {kind.__name__}")
         return kind()
     return content
+
+
+def _result(path: Path, troubles: list[str]) -> Row:
+    """What the run says of its end, nothing where it is absent or damaged."""
+    result: Row = _json(path, "result.json", dict, troubles)
+    try:
+        check_result(result, path / "result.json")
+    except UserError as error:
+        troubles.append(str(error))
+        return {}
+    return result
 
 
 def _learning(config: Config, rows: list[Row], result: Row) -> dict[str, Any]:

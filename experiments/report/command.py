@@ -74,7 +74,7 @@ def _sorted_out(runs: Sequence[Run], names: Sequence[str]) -> tuple[list[int], l
     ended, left = [], []
     for place, run in enumerate(runs):
         if run.status != "done" or run.config is None:
-            left.append(f"{names[place]} ({run.status})")
+            left.append(f"{names[place]} ({': '.join([run.status, *map(printable, run.troubles[:1])])})")
         elif not isinstance(run.config, TrainConfig | StoryConfig):
             left.append(f"{names[place]} (on {run.config.kind}, of which there are no tables)")
         elif place in copies:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import TypedDict
 
 from experiments.checkpoint import finite_restarts, load_weights
 from experiments.files import UserError, write_whole
@@ -13,6 +14,14 @@ from experiments.stories.models import make_model, make_models
 from experiments.stories.restarts import stack, unstack
 from memnet.story import StoryModel
 from tasks.babi import Vocabulary
+
+
+class _Vocabulary(TypedDict):
+    stories: str
+    vocab_size: int
+    max_words: int
+    max_sentences: int
+    words: list[str]
 
 
 def load_story_run(run: str | Path) -> tuple[StoryConfig, Vocabulary, StoryModel]:
@@ -56,10 +65,11 @@ def write_vocabulary(folder: RunFolder, data: StoryData) -> None:
 
 def read_vocabulary(folder: RunFolder) -> tuple[Vocabulary, Sizes, str]:
     """What `write_vocabulary` kept: words, sizes, where from; UserError where the file is missing or damaged."""
-    content = folder.read_json(folder.vocabulary, None)
+    content = folder.read_vocabulary(_Vocabulary)
+    sizes = Sizes(**{field.name: content[field.name] for field in dataclasses.fields(Sizes)})
+    if sizes.vocab_size != len(content["words"]):
+        raise UserError(f"{folder.vocabulary}: expected {sizes.vocab_size} words, not {len(content['words'])}")
     try:
-        sizes = Sizes(**{field.name: int(content[field.name]) for field in dataclasses.fields(Sizes)})
-        return Vocabulary.from_list(content["words"]), sizes, str(content["stories"])
-    except (KeyError, TypeError, ValueError):
-        problem = "is missing" if content is None else "holds no words and sizes of a run"
-        raise UserError(f"{folder.vocabulary} {problem}") from None
+        return Vocabulary.from_list(content["words"]), sizes, content["stories"]
+    except ValueError as error:
+        raise UserError(f"{folder.vocabulary}: {error}") from None

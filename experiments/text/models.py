@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 import torch
 
@@ -28,6 +28,13 @@ class Known:
     digest: str
     alphabet: Alphabet
     entropy_rate: float | None
+
+
+class _Vocabulary(TypedDict):
+    text: str
+    digest: str
+    entropy_rate: float | None
+    characters: str
 
 
 def make_model(config: TextConfig, symbols: int) -> LanguageModel:
@@ -71,13 +78,11 @@ def write_known(folder: RunFolder, data: TextData) -> None:
 
 def read_known(folder: RunFolder) -> Known:
     """What `write_known` kept; UserError where the file is missing or damaged."""
-    content = folder.read_json(folder.vocabulary, None)
-    try:
-        alphabet = Alphabet(content["characters"])
-        return Known(content["text"], content["digest"], alphabet, content["entropy_rate"])
-    except (KeyError, TypeError):
-        problem = "is missing" if content is None else "holds no characters of a text"
-        raise UserError(f"{folder.vocabulary} {problem}") from None
+    content = folder.read_vocabulary(_Vocabulary)
+    characters = content["characters"]
+    if not characters or len(set(characters)) < len(characters):
+        raise UserError(f"{folder.vocabulary}: expected characters, each once")
+    return Known(content["text"], content["digest"], Alphabet(characters), content["entropy_rate"])
 
 
 def _make_sequence(config: TextConfig, input_size: int, symbols: int) -> SequenceModule:

@@ -1,7 +1,9 @@
 """Getting a model that translates back from its run's folder."""
 
 import json
+import math
 from pathlib import Path
+from typing import NotRequired, TypedDict
 
 from experiments.checkpoint import load_weights
 from experiments.files import UserError, write_whole
@@ -11,6 +13,14 @@ from experiments.translation.data import TranslationData, Words
 from experiments.translation.models import make_model
 from memnet import EncoderDecoder
 from tasks.babi import Vocabulary
+
+
+class _Vocabulary(TypedDict):
+    sentences: str
+    source: list[str]
+    target: list[str]
+    growth: NotRequired[float]
+    max_words: NotRequired[int]
 
 
 def load_translation_run(run: str | Path) -> tuple[TranslateConfig, Words, EncoderDecoder]:
@@ -42,12 +52,13 @@ def keep_words(folder: RunFolder, data: TranslationData) -> None:
 
 def read_words(folder: RunFolder) -> tuple[Words, str]:
     """What `keep_words` kept; UserError where the file is missing or damaged."""
-    content = folder.read_json(folder.vocabulary, None)
+    content = folder.read_vocabulary(_Vocabulary)
+    # Runs of earlier versions have one limit for all.
+    growth = content.get("growth", content.get("max_words"))
+    if growth is None or not 0 < growth < math.inf:
+        raise UserError(f"{folder.vocabulary}: expected a finite growth above 0, not {growth}")
     try:
         source, target = (Vocabulary.from_list(content[side]) for side in ("source", "target"))
-        # Runs of earlier versions have one limit for all.
-        growth = content["growth"] if "growth" in content else content["max_words"]
-        return Words(source, target, float(growth)), str(content["sentences"])
-    except (KeyError, TypeError, ValueError):
-        problem = "is missing" if content is None else "holds no words of a run on translation"
-        raise UserError(f"{folder.vocabulary} {problem}") from None
+    except ValueError as error:
+        raise UserError(f"{folder.vocabulary}: {error}") from None
+    return Words(source, target, float(growth)), content["sentences"]
