@@ -7,13 +7,13 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import tyro
 
 from experiments.captions.config import CaptionConfig
 from experiments.config import ALL_TASKS, CHANGEABLE, STORY_TASKS, Config, TrainConfig, from_yaml, kind_of
-from experiments.fields import check_values, option
+from experiments.fields import check_values, fields_of, option
 from experiments.files import UserError
 from experiments.names import nearest
 from experiments.recipes import CHOICES, recipe
@@ -53,6 +53,36 @@ def parse(
         raise UserError(_one_line(complaint.getvalue(), name, kind)) from None
     check_values(options)
     return options
+
+
+def spelled_out(args: Sequence[str]) -> list[str]:
+    """Arguments of `train` in the usual spelling, of which agents of W&B have others.
+
+    hidden_size=20 is --hidden_size=20, --skip alone is --skip=True, and a task may be given as --task=copy.
+    """
+    words: list[str] = []
+    for word in args:
+        awaited = bool(words) and re.fullmatch(r"--[\w-]+", words[-1]) is not None
+        words.append(f"--{word}" if not awaited and re.match(r"[A-Za-z][\w-]*=", word) else word)
+    if words and words[0].startswith("-"):
+        words = _task_first(words)
+    options = fields_of(kind_of(words[0] if words else ""))
+    flags = {option(one.name) for one in options if bool in (one.type, *get_args(one.type))}
+    ends = [*(after.startswith("-") for after in words[1:]), True]
+    return [
+        f"{word}=True" if end and word.replace("_", "-") in flags else word
+        for word, end in zip(words, ends, strict=bool(words))
+    ]
+
+
+def _task_first(words: list[str]) -> list[str]:
+    """With the first --task=NAME of a task, or --task NAME, as NAME in front; of stories another tells the numbers."""
+    for place, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        given = [value] if equals else words[place + 1 : place + 2]
+        if name == "--task" and given and given[0] in ALL_TASKS:
+            return [*given, *words[:place], *words[place + (1 if equals else 2) :]]
+    return words
 
 
 def parse_train(args: Sequence[str]) -> Config:
@@ -163,7 +193,7 @@ def _one_line(box: str, name: str, kind: type) -> str:
             break
     text = " ".join(part for part in body if part)
     if unknown := re.search(r"Unrecognized options?: (--[\w-]+)", text):
-        options = [option(field.name) for field in dataclasses.fields(kind)]
+        options = [option(field.name) for field in fields_of(kind)]
         return f"{name}: no option is called {unknown[1]}{nearest(unknown[1], options)}"
     if choice := re.search(r"invalid choice '([^']*)' for argument '([^']*)'.*one of \(([^)]*)\)", text):
         value, wrong, known = choice.groups()

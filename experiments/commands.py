@@ -10,7 +10,7 @@ from typing import Any
 import tyro
 
 from experiments.checkpoint import save_weights
-from experiments.command_line import kind_of_run, parse, parse_train
+from experiments.command_line import kind_of_run, parse, parse_train, spelled_out
 from experiments.config import Config, TrainConfig
 from experiments.evaluation import same_test, table, test_at
 from experiments.failures import Failures
@@ -33,6 +33,7 @@ from tasks import Task
 
 def train(args: Sequence[str]) -> int:
     """Train, test and draw. Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped."""
+    args = spelled_out(args)
     if (group := find_group(args)) is not None:
         return resume_seeds(group, args)
     config = parse_train(args)

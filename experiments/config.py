@@ -9,7 +9,16 @@ import tyro
 import yaml
 
 from experiments.captions.config import CaptionConfig, CaptionTask
-from experiments.fields import check_least, check_positive, check_values, from_fields, saved_fields
+from experiments.fields import (
+    TRACKING,
+    WANDB,
+    WandbOptions,
+    check_least,
+    check_positive,
+    check_values,
+    from_fields,
+    saved_fields,
+)
 from experiments.files import UserError
 from experiments.reading import expect, read_yaml
 from experiments.stories.config import StoryConfig, StoryTask
@@ -23,14 +32,14 @@ from tasks import TASKS, BitTask
 ModelName = Literal["ntm", "rnn-tanh", "rnn-relu", "lstm", "gru"]
 # What a resumed run may have other than the run it continues.
 CHANGEABLE = (
-    *("steps", "tracker", "wandb_mode", "threads", "picture_every", "gradient_flow_every"),
+    *("steps", "tracker", "wandb", "threads", "picture_every", "gradient_flow_every"),
     *("test_sequences", "epochs", "test_questions", "babi_data", "text"),
     *("source", "target", "parallel", "test_sentences", "beam", "beam_normalization", "test_scenes"),
     "test_characters",
 )
 # What runs of one setting may differ in.
 NOT_SETTING = (
-    *("seed", "device", "threads", "backend", "tracker", "wandb_mode"),
+    *("seed", "device", "threads", "backend", *TRACKING),
     *("log_every", "checkpoint_every", "picture_every", "gradient_flow_every"),
 )
 STORY_TASKS: tuple[str, ...] = get_args(StoryTask)
@@ -157,8 +166,7 @@ class TrainConfig:
     """Steps between looks at the heads and the memory on one sequence: numbers and a picture; None for none."""
     tracker: Literal["wandb", "none"] = "wandb"
     """Where metrics go beside the run's own file."""
-    wandb_mode: Literal["offline", "online", "disabled"] | None = None
-    """Weights & Biases mode; None for WANDB_MODE, else offline."""
+    wandb: tyro.conf.OmitArgPrefixes[WandbOptions] = WANDB
     device: str = "cpu"
     """Where to compute: cpu or cuda."""
     backend: Backend = "auto"

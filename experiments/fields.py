@@ -1,4 +1,4 @@
-"""What the configurations of all kinds of runs share: strict reading, and the checks of single fields."""
+"""What the configurations of all kinds of runs share: strict reading, the checks of single fields, options of W&B."""
 
 import dataclasses
 import math
@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 from experiments.files import UserError
 
-WHERE_FROM = ("out", "config", "resume", "seeds", "together")
+WHERE_FROM = ("out", "config", "resume", "seeds", "together", "wandb_prefix")
 
 # Parts that are built one after another, and threads: what is beyond these is a mistake, and would never be done.
 _MOST = {"num_layers": 1000, "num_hops": 1000, "restarts": 1000, "threads": 1024}
@@ -18,6 +18,33 @@ _SPELLED = {"numbers": "task"}
 Configuration = TypeVar("Configuration")
 
 
+@dataclasses.dataclass(frozen=True)
+class WandbOptions:
+    """With --tracker wandb. W&B's own variables, WANDB_PROJECT and so on, win over all but --wandb-mode."""
+
+    wandb_mode: Literal["offline", "online", "disabled"] | None = None
+    """Offline, online or disabled; None for WANDB_MODE, else offline, or online for an agent of a sweep."""
+    wandb_project: str | None = None
+    """Project; None for memnet."""
+    wandb_entity: str | None = None
+    """User or team; None for the key's own."""
+    wandb_group: str | None = None
+    """Group; None for one of all runs with this setting, seeds alone apart."""
+    wandb_tags: str | None = None
+    """Tags, separated by commas, besides task and model."""
+    wandb_notes: str | None = None
+    """What is to be noted of the run."""
+    wandb_name: str | None = None
+    """What the run is called; None for the name of its folder."""
+    wandb_prefix: str | None = None
+    """In a script with a W&B run open: log into it, as PREFIX/train/loss and so on; None for a run of its own."""
+
+
+WANDB = WandbOptions()
+# How a run is followed, which changes nothing of it.
+TRACKING = ("tracker", *(field.name for field in dataclasses.fields(WandbOptions)))
+
+
 def option(name: str) -> str:
     """The command line's spelling of a field."""
     return "--" + _SPELLED.get(name, name).replace("_", "-")
@@ -25,12 +52,24 @@ def option(name: str) -> str:
 
 def saved_fields(config: Any) -> dict[str, Any]:
     """Plain data for config.yaml and the tracker: everything but where this run came from and went."""
-    return {key: value for key, value in dataclasses.asdict(config).items() if key not in WHERE_FROM}
+    saved: dict[str, Any] = {}
+    for key, value in dataclasses.asdict(config).items():
+        saved |= value if isinstance(value, dict) else {key: value}
+    return {key: value for key, value in saved.items() if key not in WHERE_FROM}
+
+
+def fields_of(kind: Any) -> list[dataclasses.Field[Any]]:
+    """The fields of a configuration, each of them an option, those of its parts among them."""
+    return [
+        one
+        for field in dataclasses.fields(kind)
+        for one in (fields_of(field.default) if dataclasses.is_dataclass(field.default) else [field])
+    ]
 
 
 def from_fields(kind: type[Configuration], content: dict[str, Any], source: str) -> Configuration:
     """A configuration from plain data, checked field by field; `source` names it in a UserError."""
-    fields = {field.name: field for field in dataclasses.fields(kind) if field.name not in WHERE_FROM}  # type: ignore[arg-type]
+    fields = {field.name: field for field in fields_of(kind) if field.name not in WHERE_FROM}
     values: dict[str, Any] = {}
     for name, value in content.items():
         if name not in fields:
@@ -42,6 +81,10 @@ def from_fields(kind: type[Configuration], content: dict[str, Any], source: str)
         if not _accepts(accepted, value):
             raise UserError(f"{source}: {name} cannot be {value!r}")
         values[name] = value
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        if dataclasses.is_dataclass(part := field.default):
+            own = {one.name: values.pop(one.name) for one in dataclasses.fields(part) if one.name in values}
+            values[field.name] = dataclasses.replace(part, **own)  # type: ignore[type-var]
     config = kind(**values)
     try:
         check_values(config)
@@ -79,6 +122,8 @@ def check_values(config: Any) -> None:
     """
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            check_values(value)
         for one in value if isinstance(value, tuple | list) else (value,):
             if one == "" and field.default != "":
                 raise UserError(f"{option(field.name)} must not be empty")

@@ -13,10 +13,12 @@ from experiments.config import Config, JudgedConfig, TrainConfig
 from experiments.metrics import read_rows
 from experiments.models import label, make_task
 from experiments.run_folder import RunFolder
+from experiments.settings import setting_name
 from experiments.stories.config import StoryConfig
 from experiments.stories.tables import FAILED
+from experiments.suite.record import in_suite
 from experiments.text.config import TextConfig
-from experiments.tracking import TRAINING_PICTURES, Picture, Tracker
+from experiments.tracking import TRAINING_PICTURES, Names, Picture, Tracker
 from experiments.translation.config import TranslateConfig
 
 Row = dict[str, Any]
@@ -24,12 +26,36 @@ Row = dict[str, Any]
 _TRANSLATION_SCORES = ("exact_share", "beam_exact_share", "bleu", "beam_bleu")
 
 
-def names_for_tracker(config: Config, stories: str = "") -> tuple[str, list[str]]:
-    """The group and the tags of a run. stories: what those that it is trained on are called."""
+def told_to_tracker(folder: RunFolder, config: Config, stories: str = "") -> tuple[Names, Row]:
+    """How the tracker is to show a run, and its configuration.
+
+    A group is one setting on one task. Of a job of a suite the group, the tags and the configuration tell the suite,
+    and the tags its values of what is varied. "setting" in the configuration is the same on every task.
+
+    stories: what those that the run is trained on are called.
+    """
+    setting, asked, job = setting_name(config), config.wandb, in_suite(folder.path)
     if isinstance(config, TrainConfig):
-        kind = label(config)
-        return f"{config.task}-{kind}", [config.task, kind]
-    return config.label, [config.task, config.model, stories]
+        what, tags = config.task, [config.task, label(config)]
+    else:
+        what, tags = config.label.removesuffix(f"-{config.model}"), [config.task, config.model, stories]
+    group, facts = f"{what}-{setting}", {"setting": setting}
+    if job is not None:
+        group, facts = f"{job.suite}/{job.group}-{setting.rpartition('-')[2]}", facts | {"suite": job.suite}
+        tags += [job.suite, *(f"{name}={value}" for name, value in job.values.items())]
+    tags += [tag.strip() for tag in (asked.wandb_tags or "").split(",") if tag.strip()]
+    name, last = asked.wandb_name, folder.path.resolve().name
+    if name is not None and (job is not None or folder.name != last):  # one of several that are called so
+        name = f"{name}-{last}"
+    names = Names(
+        name=name or folder.name,
+        group=asked.wandb_group or group,
+        tags=[tag for tag in tags if tag],
+        notes=asked.wandb_notes,
+        project=asked.wandb_project,
+        entity=asked.wandb_entity,
+    )
+    return names, config.saved() | facts
 
 
 def replay_history(tracker: Tracker, folder: RunFolder, config: Config, rows: Sequence[Row]) -> None:

@@ -15,14 +15,15 @@ import torch
 
 from experiments.config import Config, to_yaml
 from experiments.files import UserError, write_whole
-from experiments.handover import names_for_tracker, replay_history, replay_outcome
+from experiments.handover import replay_history, replay_outcome, told_to_tracker
 from experiments.loop import NotFinite, TrainingLoop
 from experiments.metrics import MetricsFile, cut, read_metrics
 from experiments.parallel import Ranks, choose_device, joined, ranks
 from experiments.progress import SHOWN, Progress
 from experiments.run_folder import RunFolder, versions
 from experiments.stopping import Stopped, handling_signals, stop_at_once
-from experiments.tracking import Tracker, import_wandb, legal_id, resolve_mode, start_tracker
+from experiments.tracking import Tracker, check_joined, start_tracker
+from experiments.wandb_environment import given_run_id, import_wandb, legal_id, resolve_mode
 
 AnyLoop = TypeVar("AnyLoop", bound=TrainingLoop[Any, Any])
 
@@ -45,11 +46,7 @@ def run_training(
     shown:  see Progress.
     Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped.
     """
-    mode = resolve_mode(config.wandb_mode, os.environ) if config.tracker == "wandb" else "disabled"
-    if mode != "disabled":
-        import_wandb()
-
-    group, tags = names_for_tracker(config, stories)
+    mode = _mode(config)
 
     def work(folder: RunFolder, processes: Ranks) -> int:
         trainer = make(folder, new_run_id(folder))
@@ -59,16 +56,15 @@ def run_training(
         tracker = Tracker(trainer.run_id)
         exit_code, closing = 1, ""
         try:
+            names, told = told_to_tracker(folder, config, stories)
             tracker = start_tracker(
                 config.tracker,
                 run_folder=folder.path.resolve(),
                 run_id=trainer.run_id,
-                name=folder.name,
-                group=group,
-                job_type="train",
-                tags=tags,
-                config={**config.saved(), "parameters": trainer.parameters, "versions": versions()},
+                names=names,
+                config={**told, "parameters": trainer.parameters, "versions": versions()},
                 mode=mode,
+                prefix=config.wandb.wandb_prefix,
             )
             replay_history(tracker, folder, config, earlier)
             _train(trainer, folder, tracker, shown)
@@ -102,6 +98,19 @@ def run_training(
         return stop.exit_code
 
 
+def _mode(config: Config) -> str:
+    """How the tracker works; UserError where it cannot."""
+    if config.tracker == "none":
+        return "disabled"
+    if (prefix := config.wandb.wandb_prefix) is not None:
+        check_joined(prefix)
+        return "joined"
+    mode = resolve_mode(config.wandb.wandb_mode, os.environ)
+    if mode != "disabled":
+        import_wandb()
+    return mode
+
+
 def _help(config: Config, make: Callable[[RunFolder, str], AnyLoop], processes: Ranks) -> int:
     """Train beside the first process, in a folder that is thrown away, and say nothing."""
     silence = contextlib.redirect_stderr(io.StringIO())
@@ -120,8 +129,8 @@ def _help(config: Config, make: Callable[[RunFolder, str], AnyLoop], processes: 
 
 
 def new_run_id(folder: RunFolder) -> str:
-    """What the tracker calls a run: its name, made unique."""
-    return f"{legal_id(folder.name)}-{secrets.token_hex(2)}"
+    """What the tracker calls a run: as the environment says, else by its name, made unique."""
+    return given_run_id() or f"{legal_id(folder.name)}-{secrets.token_hex(2)}"
 
 
 def prepare(device: str, threads: int) -> None:

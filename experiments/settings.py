@@ -1,6 +1,8 @@
 """What a run's setting is, how it differs from its recipe, and which runs are copies of others."""
 
 import dataclasses
+import hashlib
+import json
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +10,7 @@ from typing import Any
 from experiments.command_line import start_of
 from experiments.config import NOT_SETTING, Config, TrainConfig
 from experiments.files import UserError
-from experiments.models import lacking
+from experiments.models import label, lacking
 from experiments.recipes import CHOICES
 from experiments.stories.config import GENERATED, StoryConfig
 from experiments.stories.summary import NOT_SETTING as STORY_OWN
@@ -27,6 +29,13 @@ def setting_of(config: Config) -> Setting:
         return own | {"joint": joint, "stories": GENERATED if config.babi_data == GENERATED else "released"}
     left_out = (*NOT_SETTING, *(lacking(config.model) if isinstance(config, TrainConfig) else ()))
     return {key: value for key, value in config.saved().items() if key not in left_out}
+
+
+def setting_name(config: Config) -> str:
+    """The model, and a digest that all runs of one setting have and no others: ntm-lstm-1f3a9c2e."""
+    model = label(config) if isinstance(config, TrainConfig) else config.model
+    text = json.dumps(setting_of(config), sort_keys=True)
+    return f"{model}-{hashlib.sha256(text.encode(errors='surrogateescape')).hexdigest()[:8]}"
 
 
 def differences(config: Config) -> str:

@@ -1,5 +1,6 @@
 """python -m experiments sync: any run from its folder as one clean run of W&B."""
 
+import contextlib
 import dataclasses
 import os
 import sys
@@ -16,20 +17,21 @@ from experiments.command_line import parse
 from experiments.config import Config, TrainConfig
 from experiments.dashboard.collect import find_runs
 from experiments.files import UserError
-from experiments.handover import names_for_tracker, replay_history, replay_outcome
+from experiments.handover import replay_history, replay_outcome, told_to_tracker
 from experiments.kinds import KINDS
 from experiments.metrics import read_metrics
 from experiments.models import make_model, make_task
 from experiments.run_folder import RunFolder
-from experiments.tracking import import_wandb, legal_id, resolve_mode, start_tracker
+from experiments.tracking import Tracker, start_tracker, sync_command
+from experiments.wandb_environment import import_wandb, legal_id, resolve_mode, several_runs
 
 
 @dataclasses.dataclass(frozen=True)
 class SyncOptions:
     """Give W&B any run from its folder, anew and whole: one curve, whatever crashed, was resumed or was not tracked.
 
-    Offline it is written into the wandb directory beside the run, where pieces of the run from before stay. Online it
-    replaces the run of the same id.
+    Offline it is written into the wandb directory beside the run, where pieces of the run from before stay; what is
+    printed sends the new ones alone. Online it replaces the run of the same id.
     """
 
     runs: tyro.conf.Positional[tuple[str, ...]]
@@ -39,7 +41,10 @@ class SyncOptions:
 
 
 def sync(args: Sequence[str]) -> int:
-    """Replay runs to W&B and print where each is. Returns the exit code: 1 where one could not be."""
+    """Replay runs to W&B and print their addresses, offline the command that sends them.
+
+    Returns the exit code: 1 where one could not be.
+    """
     options = parse(SyncOptions, "sync", args)
     if not options.runs:
         raise UserError("sync needs run folders, or folders that hold them, as in `python -m experiments sync runs`")
@@ -48,38 +53,47 @@ def sync(args: Sequence[str]) -> int:
     if mode == "disabled":
         raise UserError("W&B is disabled (WANDB_MODE or WANDB_DISABLED): give --wandb-mode offline or online")
     import_wandb()
-    failed = 0
-    for path in folders:
-        try:
-            where = sync_run(RunFolder(path), mode)
-        except UserError as error:
-            if len(folders) == 1:
-                raise
-            where, failed = "", failed + 1
-            print(f"left out: {error}", file=sys.stderr)
-        if where:
-            print(f"{path}: {where}", flush=True)
+    kept, failed, first = list[Path](), 0, dict[str, Path]()
+    with several_runs() if len(folders) > 1 else contextlib.nullcontext():
+        for path in folders:
+            try:
+                folder = RunFolder(path)
+                same = first.setdefault(run_id_of(folder), path)
+                if same != path:
+                    print(f"left out: {path} is a copy of {same}", file=sys.stderr)
+                    continue
+                tracker = sync_run(folder, mode)
+            except UserError as error:
+                if len(folders) == 1:
+                    raise
+                failed += 1
+                print(f"left out: {error}", file=sys.stderr)
+                continue
+            print(f"{path}: {tracker.url or tracker.folder}", file=sys.stderr, flush=True)
+            if tracker.url is not None:
+                print(tracker.url, flush=True)
+            elif tracker.folder is not None:
+                kept.append(tracker.folder)
+    if kept:
+        print(sync_command(kept))
     return 1 if failed else 0
 
 
-def sync_run(folder: RunFolder, mode: str) -> str:
-    """Replay one run; returns where to look. UserError where it is in use, damaged or cannot be given to W&B."""
+def sync_run(folder: RunFolder, mode: str) -> Tracker:
+    """Replay one run; returns its ended tracker. UserError where it is in use, damaged or W&B does not take it."""
     with folder.locked():
         config = folder.read_config()
         rows = read_metrics(folder.metrics) if folder.metrics.exists() else []
         stories = "" if isinstance(config, TrainConfig) else KINDS[type(config)].trained_on(folder)
         result = folder.read_result()
-        group, tags = names_for_tracker(config, stories)
+        names, told = told_to_tracker(folder, config, stories)
         facts = {"parameters": _parameters(folder, config)} | {key: result[key] for key in {"versions"} & result.keys()}
         tracker = start_tracker(
             "wandb",
             run_folder=folder.path.resolve(),
             run_id=run_id_of(folder),
-            name=folder.name,
-            group=group,
-            job_type="train",
-            tags=tags,
-            config={**config.saved(), **facts},
+            names=names,
+            config=told | facts,
             mode=mode,
         )
         replay_history(tracker, folder, config, rows)
@@ -88,7 +102,7 @@ def sync_run(folder: RunFolder, mode: str) -> str:
         tracker.finish(0 if result else 1)
     if not tracker.notice:
         raise UserError(f"{folder.path}: W&B could not begin a run")
-    return tracker.notice
+    return tracker
 
 
 def run_id_of(folder: RunFolder) -> str:

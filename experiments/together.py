@@ -35,6 +35,7 @@ from experiments.stopping import Stopped, handling_signals, stop_at_once
 from experiments.stories.config import StoryConfig
 from experiments.summary import seeds_text
 from experiments.terminal import page
+from experiments.wandb_environment import several_runs
 
 Way = Literal["stacked", "processes"]
 RECORD = "group.json"
@@ -91,6 +92,8 @@ def train_seeds(config: Config, args: Sequence[str]) -> int:
     assert config.seeds is not None
     if config.resume is not None:
         raise UserError(f"--resume {config.resume} goes on with one run; --seeds begins new ones")
+    if config.wandb.wandb_prefix is not None:
+        raise UserError(f"--wandb-prefix {config.wandb.wandb_prefix} is for one run, not for several --seeds")
     if ranks().count > 1:
         raise UserError("--seeds starts processes of its own: leave torchrun out, or train one seed with it")
     # What cannot be is refused before there is a folder.
@@ -146,10 +149,11 @@ def _train(
     try:
         if way is not None:
             print(f"seeds {_list(seeds)} in {group.path}: {way[0]} ({way[1]})", file=sys.stderr)
-            if way[0] == "stacked":
-                with handling_signals(stop_at_once):
-                    failed = _train_stacked(group, seeds, more)
-            failed |= _run_processes(group, [seed for seed in seeds if seed not in failed], config, more)
+            with several_runs():
+                if way[0] == "stacked":
+                    with handling_signals(stop_at_once):
+                        failed = _train_stacked(group, seeds, more)
+                failed |= _run_processes(group, [seed for seed in seeds if seed not in failed], config, more)
     except Stopped as stop:
         print(f"stopped; go on with: python -m experiments train --resume {group.path}", file=sys.stderr)
         return stop.exit_code

@@ -8,38 +8,35 @@ this program would choose. A tracker that breaks, hangs or loses the network cos
 from __future__ import annotations
 
 import contextlib
-import difflib
-import hashlib
 import os
 import queue
-import re
+import shlex
 import shutil
-import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from experiments.files import UserError
+from experiments.wandb_environment import (
+    LONGEST_NAME,
+    LONGEST_TAG,
+    PROJECT,
+    RUN_ID,
+    given_run_id,
+    import_wandb,
+    in_one_line,
+    open_run,
+    shortened,
+    tear_down,
+    variable,
+    variable_set,
+    warn,
+)
 
 # What pictures drawn in training are called, all of them, so that one can slide through the steps.
 TRAINING_PICTURES = "figures/training"
-PROJECT = "memnet"
-MODES = ("offline", "online", "shared", "disabled")
-# What W&B called them earlier.
-_OLD_MODES = {"dryrun": "offline", "run": "online"}
-INSTALL = "pip install 'wandb>=0.31', or run with --tracker none"
-
-# Those not simply WANDB_ and the setting's name.
-VARIABLES = {
-    "root_dir": "WANDB_DIR",
-    "run_name": "WANDB_NAME",
-    "run_job_type": "WANDB_JOB_TYPE",
-    "run_tags": "WANDB_TAGS",
-}
-# What W&B takes of names and of tags; of an identifier the name of a table's artifact holds more than itself.
-_LONGEST_NAME, _LONGEST_TAG, _LONGEST_ID = 128, 64, 64
 FLUSH_SETTING = "x_transaction_log_flush_interval"
 
 # Seconds: between two writes to the disk, for the server to answer, for the last upload.
@@ -58,6 +55,18 @@ class Picture(NamedTuple):
     key: str
     path: Path
     sequences: int
+
+
+class Names(NamedTuple):
+    """How W&B is to show a run. Its own variables win; None leaves the choice to W&B, or PROJECT."""
+
+    name: str
+    group: str
+    tags: Sequence[str]
+    job_type: str = "train"
+    notes: str | None = None
+    project: str | None = None
+    entity: str | None = None
 
 
 class Tracker:
@@ -106,9 +115,8 @@ class WandbTracker(Tracker):
         super().__init__(run.id)
         self.folder = Path(run.settings.sync_dir)
         self.url = None if run.offline else run.url
-        self.notice = self.url or (
-            f"W&B offline in {self.folder}; view: wandb leet {self.folder.parent}; send: wandb sync {self.folder}"
-        )
+        look, send = shlex.join(["wandb", "leet", str(self.folder.parent)]), sync_command([self.folder])
+        self.notice = self.url or f"W&B offline in {self.folder}; view: {look}; send: {send}"
         self._wandb = wandb
         self._service = service
         self._run = run
@@ -120,11 +128,10 @@ class WandbTracker(Tracker):
         self._worker.start()
 
     def log(self, row: Mapping[str, object]) -> None:
-        values = dict(row)
-        self._submit(lambda: self._run.log(values))
+        self._submit(partial(self._log, dict(row)))
 
     def replay(self, rows: Sequence[Mapping[str, Any]], pictures: Sequence[Picture] = ()) -> None:
-        events = [(row["sequences"], partial(self._run.log, dict(row))) for row in rows]
+        events = [(row["sequences"], partial(self._log, dict(row))) for row in rows]
         events += [(picture.sequences, partial(self._log_image, picture)) for picture in pictures]
         events.sort(key=lambda event: event[0])
 
@@ -144,13 +151,13 @@ class WandbTracker(Tracker):
 
         def log() -> None:
             # A table is an artifact, too, whose files would wait in the home directory.
-            with _environment("WANDB_DATA_DIR", str(self.folder)):
-                self._run.log({key: self._wandb.Table(columns=columns, data=data), "sequences": sequences})
+            with variable_set("WANDB_DATA_DIR", str(self.folder)):
+                self._log({key: self._wandb.Table(columns=columns, data=data), "sequences": sequences})
 
         self._submit(log)
 
     def summary(self, values: Mapping[str, object]) -> None:
-        chosen = dict(values)
+        chosen = self._named(values)
         self._submit(lambda: self._run.summary.update(chosen))
 
     def finish(self, exit_code: int) -> None:
@@ -164,11 +171,26 @@ class WandbTracker(Tracker):
                 return
             self._warn("wandb-core does not answer and was stopped")
             self._gone = True
-            with contextlib.suppress(AttributeError):
-                self._service._connection._proc._process.kill()
+            self._give_up()
+
+    def _named(self, values: Mapping[str, object]) -> dict[str, object]:
+        """Values under the names that they have in the run."""
+        return dict(values)
+
+    def _log(self, values: Mapping[str, object]) -> None:
+        self._run.log(self._named(values))
 
     def _log_image(self, picture: Picture) -> None:
-        self._run.log({picture.key: self._wandb.Image(str(picture.path)), "sequences": picture.sequences})
+        self._log({picture.key: self._wandb.Image(str(picture.path)), "sequences": picture.sequences})
+
+    def _end(self) -> None:
+        self._try(lambda: self._run.finish(exit_code=self._exit_code))
+        # Only this waits until the file is written out: finish alone returns before.
+        self._try(lambda: tear_down(self._wandb))
+
+    def _give_up(self) -> None:
+        with contextlib.suppress(AttributeError):
+            self._service._connection._proc._process.kill()
 
     def _submit(self, call: Callable[[], object]) -> None:
         try:
@@ -180,15 +202,13 @@ class WandbTracker(Tracker):
         while (call := self._calls.get()) is not None:
             if not self._gone:
                 self._try(call)
-        self._try(lambda: self._run.finish(exit_code=self._exit_code))
-        # Only this waits until the file is written out: finish alone returns before.
-        self._try(lambda: _tear_down(self._wandb))
+        self._end()
 
     def _try(self, call: Callable[[], object]) -> None:
         try:
             call()
         except TimeoutError:
-            warn(f"not everything was sent in time; send it later: wandb sync {self.folder}")
+            warn(f"not everything was sent in time; send it later: {sync_command([self.folder])}")
         except (Exception, SystemExit) as error:
             # SystemExit: how teardown reports that wandb-core failed.
             self._gone = self._gone or isinstance(error, ConnectionError)
@@ -200,45 +220,28 @@ class WandbTracker(Tracker):
             warn(f"{reason}; the training goes on and metrics.jsonl has every row")
 
 
-def warn(text: str) -> None:
-    """Print a one-line warning about the tracker to stderr."""
-    print(f"warning: W&B: {text}", file=sys.stderr, flush=True)
+class JoinedTracker(WandbTracker):
+    """A part of a run of W&B that others have begun and will end: all that it logs is named PREFIX/..."""
+
+    def __init__(self, wandb: Any, run: Any, run_id: str, prefix: str) -> None:
+        self._prefix = prefix
+        super().__init__(wandb, None, run)
+        self.run_id = run_id
+        self.notice = f"W&B run {self.url or self.folder}, under {prefix}/"
+
+    def _named(self, values: Mapping[str, object]) -> dict[str, object]:
+        return {f"{self._prefix}/{key}": value for key, value in values.items()}
+
+    def _end(self) -> None:
+        """The run goes on without us."""
+
+    def _give_up(self) -> None:
+        """The service is not ours."""
 
 
-def resolve_mode(asked: str | None, environment: Mapping[str, str]) -> str:
-    """Return one of MODES: what was asked, else the environment's, else offline, or online for an agent of a sweep.
-
-    In `environment`, WANDB_DISABLED=true (which W&B itself no longer heeds) counts before
-    WANDB_MODE. An unknown mode is a UserError, and so is a server without a key: W&B would ask for
-    one in a terminal and wait for ever.
-    """
-    if asked is not None:
-        mode = asked
-    elif environment.get("WANDB_DISABLED", "").lower() in ("1", "true", "yes"):
-        mode = "disabled"
-    else:
-        mode = environment.get("WANDB_MODE") or ("online" if environment.get("WANDB_SWEEP_ID") else "offline")
-    mode = _OLD_MODES.get(mode, mode)
-    if mode not in MODES:
-        near = difflib.get_close_matches(mode, MODES, n=1)
-        hint = f", did you mean {near[0]!r}?" if near else ""
-        raise UserError(f"no W&B mode {mode!r}{hint} (there are {', '.join(MODES)})")
-    if mode in ("online", "shared"):
-        _check_key()
-    return mode
-
-
-def legal_id(name: str) -> str:
-    """The beginning of a run's identifier for a name, since W&B refuses long ones and many signs in them."""
-    return shortened(re.sub(r"[^\w.]+", "-", name), _LONGEST_ID)
-
-
-def shortened(name: str, most: int) -> str:
-    """A name of at most so many characters; what is cut off is told apart by a digest."""
-    if len(name) <= most:
-        return name
-    digest = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:8]
-    return f"{name[: most - 9]}-{digest}"
+def sync_command(folders: Sequence[Path | None]) -> str:
+    """What sends runs that were kept on this machine."""
+    return shlex.join(["wandb", "sync", *map(str, folders)])
 
 
 def start_tracker(
@@ -246,17 +249,16 @@ def start_tracker(
     *,
     run_folder: Path,
     run_id: str,
-    name: str,
-    group: str,
-    job_type: str,
-    tags: Sequence[str],
+    names: Names,
     config: Mapping[str, Any],
     mode: str,
+    prefix: str | None = None,
 ) -> Tracker:
     """Start a run and return what to log to; `mode` comes from `resolve_mode`.
 
     run_id: unique in its project, also the end of the folder's name, so readable: "copy-ntm-s0".
     config: the full nested configuration, without dots in its keys.
+    prefix: of all that is logged, into the run that is open in this process; None for a run of our own.
 
     Resume: W&B cannot append to an offline run, and online it silently drops rows that go back
     behind the last one. So a resumed training cuts metrics.jsonl to its checkpoint, starts a run
@@ -270,12 +272,17 @@ def start_tracker(
     if kind == "none" or mode == "disabled":
         return Tracker(run_id)
     wandb = import_wandb()
+    if prefix is not None:
+        return _join(wandb, run_id, config, prefix)
     chosen = {
         "run_id": run_id,
-        "run_name": shortened(name, _LONGEST_NAME),
-        "run_group": shortened(group, _LONGEST_NAME),
-        "run_job_type": job_type,
-        "run_tags": tuple(shortened(tag, _LONGEST_TAG) for tag in tags),
+        "run_name": shortened(names.name, LONGEST_NAME),
+        "run_group": shortened(names.group, LONGEST_NAME),
+        "run_job_type": names.job_type,
+        "run_tags": tuple(shortened(tag, LONGEST_TAG) for tag in dict.fromkeys(names.tags)),
+        "run_notes": names.notes,
+        "project": names.project or PROJECT,
+        "entity": names.entity,
         "root_dir": str(run_folder.parent),
     }
     for attempt in dict.fromkeys((mode, "offline")):
@@ -284,12 +291,33 @@ def start_tracker(
             return _start_wandb(wandb, chosen, config, attempt)
         except Exception as error:
             then = "going on offline" if attempt != "offline" else "nothing is tracked but in metrics.jsonl"
-            warn(f"{_in_one_line(error)}; {then}")
+            warn(f"{in_one_line(error)}; {then}")
         with contextlib.suppress(Exception, SystemExit):
-            _tear_down(wandb)
+            tear_down(wandb)
         for empty in _folders_of(run_id, run_folder.parent) - folders:
             shutil.rmtree(empty, ignore_errors=True)
     return Tracker(run_id)
+
+
+def check_joined(prefix: str) -> None:
+    """UserError where no run is open in this process that could be logged into."""
+    if open_run() is None:
+        raise UserError(
+            f"--wandb-prefix {prefix} logs into a run of W&B that a script has open around this command, and there is "
+            "none: leave it out for a run of its own"
+        )
+
+
+def _join(wandb: Any, run_id: str, config: Mapping[str, Any], prefix: str) -> Tracker:
+    """Log into the run that is open, its steps and ours apart."""
+    try:
+        run = wandb.run
+        run.config.update({prefix: dict(config)}, allow_val_change=True)
+        run.define_metric(f"{prefix}/*", step_metric=f"{prefix}/sequences")
+        return JoinedTracker(wandb, run, run_id, prefix)
+    except Exception as error:
+        warn(f"{in_one_line(error)}; nothing is tracked but in metrics.jsonl")
+        return Tracker(run_id)
 
 
 def _start_wandb(wandb: Any, chosen: Mapping[str, object], config: Mapping[str, Any], mode: str) -> Tracker:
@@ -297,7 +325,6 @@ def _start_wandb(wandb: Any, chosen: Mapping[str, object], config: Mapping[str, 
     service = wandb.setup(wandb.Settings(mode=mode, silent=True))
     settings = {
         **chosen,
-        "project": PROJECT,
         "console": "off",
         "init_timeout": INIT_TIMEOUT,
         "finish_timeout": FINISH_TIMEOUT,
@@ -305,7 +332,10 @@ def _start_wandb(wandb: Any, chosen: Mapping[str, object], config: Mapping[str, 
     }
     if FLUSH_SETTING not in wandb.Settings.model_fields:
         del settings[FLUSH_SETTING]
-    ours = {key: value for key, value in settings.items() if _variable(key) not in os.environ}
+    theirs = {variable(key) for key in settings} & os.environ.keys()
+    if given_run_id() is None:
+        theirs -= {RUN_ID}
+    ours = {key: value for key, value in settings.items() if variable(key) not in theirs and value is not None}
     run = wandb.init(
         config=dict(config),
         settings=wandb.Settings(**ours, finish_timeout_raises=True, reinit="create_new"),
@@ -314,77 +344,7 @@ def _start_wandb(wandb: Any, chosen: Mapping[str, object], config: Mapping[str, 
     return WandbTracker(wandb, service, run)
 
 
-@contextlib.contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    """A variable of the environment for a while, unless the user has set it."""
-    if name in os.environ:
-        yield
-        return
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        del os.environ[name]
-
-
-def _variable(setting: str) -> str:
-    """The environment variable by which a user chooses this setting of W&B."""
-    return VARIABLES.get(setting, f"WANDB_{setting.upper()}")
-
-
 def _folders_of(run_id: str, parent: Path) -> set[Path]:
     folder = Path(os.environ.get("WANDB_DIR", parent)) / "wandb"
-    end = "-" + os.environ.get("WANDB_RUN_ID", run_id)
+    end = "-" + (given_run_id() or run_id)
     return {path for path in folder.glob("*run-*") if path.name.endswith(end)}
-
-
-def _in_one_line(error: Exception) -> str:
-    """The lines of W&B's own text that matter: of a wrong setting the second names it, the third gives its value."""
-    return ", ".join(line.strip() for line in str(error).splitlines()[:3])
-
-
-def _check_key() -> None:
-    if not has_key():
-        raise UserError(
-            "W&B online needs a key: run `wandb login` or set WANDB_API_KEY, or leave the mode out to stay offline"
-        )
-
-
-def has_key() -> bool:
-    """Whether there is a key for the server, which is never asked for; UserError for one that cannot be."""
-    wandb = import_wandb()
-    set_up(wandb, mode="online")
-    try:
-        return bool(wandb.login(prompt=False, verify=False))
-    except wandb.Error as error:
-        raise UserError(f"W&B: {error}") from None
-    finally:
-        _tear_down(wandb)
-
-
-def set_up(wandb: Any, **settings: str) -> None:
-    """Start W&B's service in silence; UserError where it does not start, or refuses a variable of the environment."""
-    try:
-        wandb.setup(wandb.Settings(silent=True, **settings))
-    except Exception as error:
-        raise UserError(f"W&B does not start: {_in_one_line(error)}") from None
-
-
-def _tear_down(wandb: Any) -> None:
-    """End W&B's service, unless a run that is not ours still uses it."""
-    if wandb.run is None:
-        wandb.teardown()
-
-
-def import_wandb() -> Any:
-    """wandb, or a UserError that tells how to install it or do without.
-
-    Empty variables of W&B are taken out of the environment: they choose nothing, and W&B would refuse some of them.
-    """
-    for name in [name for name, value in os.environ.items() if name.startswith("WANDB_") and not value]:
-        del os.environ[name]
-    try:
-        import wandb
-    except ImportError as error:
-        raise UserError(f"W&B cannot be imported ({error}): {INSTALL}") from None
-    return wandb

@@ -344,7 +344,8 @@ def test_more_seeds_extend_a_suite_and_fewer_keep_it(tmp_path: Path) -> None:
         folder.record("tiny", "few words", jobs)
         content = json.loads((tmp_path / "suite.json").read_text())
         assert len(content["jobs"]) == recorded
-    assert content["jobs"][3] == {"name": "copy-gru-s3", "args": ["copy", "--model=gru", "--seed", "3"]}
+    own = {"name": "copy-gru-s3", "args": ["copy", "--model=gru", "--seed", "3"], "group": "copy-gru", "values": {}}
+    assert content["jobs"][3] == own
 
 
 def test_a_run_is_followed_by_its_metrics(tmp_path: Path) -> None:

@@ -5,12 +5,13 @@ import math
 import re
 import statistics
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from experiments.__main__ import main
-from experiments.command_line import parse_train
+from experiments.command_line import parse_train, spelled_out
 from experiments.stories.config import StoryConfig
 from experiments.suite.commands import read_plan
 from experiments.suite.jobs import SuiteJob, make_jobs
@@ -120,6 +121,33 @@ def test_after_a_task_of_stories_task_means_its_numbers(tmp_path: Path) -> None:
     }
     configs = [job.config for job in jobs_of(tmp_path, sweep)]
     assert [one.numbers for one in configs if isinstance(one, StoryConfig)] == ["1", "2-3"]
+
+
+@pytest.mark.parametrize("macro", ["args", "args_no_boolean_flags", "args_no_hyphens", "args_no_equals"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"task": "copy", "model": "lstm", "skip": True, "hidden_size": 12, "clip_norm": None, "learning_rate": 1e-5},
+        {"model": "entnet", "mask_empty": True, "task": "babi", "numbers": "1-3", "babi-data": "generated"},
+    ],
+)
+def test_a_sweep_comes_to_the_same_here_and_with_an_agent(macro: str, values: dict[str, Any], tmp_path: Path) -> None:
+    from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
+
+    parameters = {name: {"value": value} for name, value in values.items()}
+    words = create_sweep_command_args({"args": parameters})[macro]
+    command = ["${env}", "${interpreter}", "-m", "experiments", "train", "--batch-size", "2", f"${{{macro}}}"]
+    (job,) = jobs_of(tmp_path, {"method": "grid", "command": command, "parameters": parameters})
+    assert parse_train(spelled_out(["--batch-size", "2", *words])) == job.config
+    assert (job.config.batch_size, job.config.task) == (2, values["task"])
+
+
+def test_a_command_may_give_the_task_and_flags_in_any_spelling(tmp_path: Path) -> None:
+    command = ["${program}", "--task=babi", "--mask-empty", "--task", "1,2", "${args_no_hyphens}"]
+    parameters = {"babi_data": {"value": "generated"}, "seed": {"values": [1, 2]}}
+    jobs = jobs_of(tmp_path, {"method": "grid", "command": command, "parameters": parameters})
+    told = [(one.numbers, one.mask_empty) for job in jobs if isinstance(one := job.config, StoryConfig)]
+    assert told == [("1-2", True)] * 2
 
 
 def drawn(tmp_path: Path, **parameters: object) -> list[dict[str, str]]:

@@ -1,6 +1,7 @@
 """Runs from their folders into W&B, and its workspaces and reports over them: what is really written."""
 
 import json
+import shlex
 import shutil
 import signal
 import socket
@@ -58,13 +59,14 @@ def keys_of(log: RunLog) -> set[str]:
 
 
 def test_a_resumed_run_is_one_curve_with_pictures_and_tables(tmp_path: Path, capsys: Capture) -> None:
-    run = tmp_path / "run"
+    run = tmp_path / "a run"
     train(run, "--cooldown-steps", 0, "--tracker", "wandb", "--steps", 8)
     assert main(["train", "--resume", str(run), "--steps", "12"]) == 0
     capsys.readouterr()
     first, second = (read_run(folder) for folder in run_folders(tmp_path))
     log = synced(run)
-    assert f"{run}: W&B offline in {tmp_path / 'wandb'}" in capsys.readouterr().out
+    # Of three folders of one id the last alone has the whole curve.
+    assert capsys.readouterr().out == f"wandb sync {shlex.quote(str(run_folders(tmp_path)[-1]))}\n"
 
     rows = read_metrics(run / "metrics.jsonl")
     assert values(log, "step") == [row["step"] for row in rows]
@@ -92,7 +94,9 @@ def test_a_resumed_run_is_one_curve_with_pictures_and_tables(tmp_path: Path, cap
         return [{key: value for key, value in row.items() if not key.startswith(left_out)} for row in log.history]
 
     assert plain(second) == plain(log)
-    assert (log.run.run_id, log.run.run_group) == (first.run.run_id, first.run.run_group)
+    assert log.run.run_id == first.run.run_id
+    assert log.run.run_group == second.run.run_group == f"copy-{log.config['setting']}"
+    assert first.run.run_group != second.run.run_group  # for fewer steps
     assert list(log.run.tags) == list(second.run.tags)
     assert {k: v for k, v in log.config.items() if k != "_wandb"} == {
         k: v for k, v in second.config.items() if k != "_wandb"
@@ -135,20 +139,37 @@ def test_a_stopped_run_ends_as_what_it_is(tmp_path: Path, number: int, code: int
         assert "outcome/solved" not in again.summary
 
 
-def test_a_folder_of_runs_and_what_cannot_be(tmp_path: Path, ended: Path, capsys: Capture) -> None:
-    for seed in (0, 1):
+def test_a_folder_of_runs_and_what_cannot_be(
+    tmp_path: Path, ended: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in (0, 1, 2):
         shutil.copytree(ended, tmp_path / "suite" / f"s{seed}")
+    (tmp_path / "suite" / "s1" / "checkpoint.safetensors").unlink()
     (tmp_path / "suite" / "half").mkdir()
     (tmp_path / "suite" / "half" / "config.yaml").write_text("task: nothing\n")
+    jobs = [
+        {"name": f"s{k}", "args": [], "group": "copy-wide", "values": {"hidden_size": "12", "num_slots": "16"}}
+        for k in (0, 1)
+    ]
+    (tmp_path / "suite" / "suite.json").write_text(json.dumps({"suite": "wide", "about": "", "jobs": jobs}))
+    monkeypatch.setenv("WANDB_RUN_ID", "mine")
     capsys.readouterr()
     assert main(["sync", str(tmp_path / "suite")]) == 1
+    monkeypatch.delenv("WANDB_RUN_ID")
     told = capsys.readouterr()
-    assert [line.partition(":")[0] for line in told.out.splitlines()] == [
-        str(tmp_path / "suite" / f"s{k}") for k in (0, 1)
-    ]
-    assert "left out" in told.err
-    assert len(told.err.splitlines()) == 1
-    assert len(run_folders(tmp_path / "suite")) == 2
+    assert told.out == shlex.join(["wandb", "sync", *map(str, run_folders(tmp_path / "suite"))]) + "\n"
+    warning, *others = told.err.splitlines()
+    assert "WANDB_RUN_ID=mine names one run" in warning
+    told_of = sorted(line.partition(":")[0] for line in others)
+    assert told_of == [*(f"{tmp_path}/suite/s{k}" for k in (0, 1)), "left out", "left out"]
+    assert f"left out: {tmp_path}/suite/s2 is a copy of {tmp_path}/suite/s0" in others
+    logs = [read_run(folder) for folder in run_folders(tmp_path / "suite")]
+    assert len({log.run.run_id for log in logs} | {"mine"}) == 3
+    # The record of a suite beside them names them.
+    tags = ["copy", "ntm-feedforward", "wide", "hidden_size=12", "num_slots=16"]
+    assert {log.run.run_group for log in logs} == {"wide/copy-wide-" + logs[0].config["setting"].rpartition("-")[2]}
+    assert [list(log.run.tags) for log in logs] == [tags, tags]
+    assert {log.config["suite"] for log in logs} == {"wide"}
 
     assert main(["sync"]) == 2
     assert "sync needs run folders" in capsys.readouterr().err

@@ -15,11 +15,13 @@ from typing import Any
 
 import pytest
 
+from experiments.__main__ import main
 from experiments.files import UserError
 from experiments.metrics import MetricsFile, cut, read_metrics
 from experiments.run_folder import RunFolder
 from experiments.running import new_run_id
-from experiments.tracking import has_key, resolve_mode, start_tracker
+from experiments.tracking import Names, start_tracker
+from experiments.wandb_environment import has_key, resolve_mode
 from tests.running import TINY
 from tests.tracked import CONFIG, KEY, PROGRAM, clean_environment, curve, python, row, run_folders, start
 from tests.wandb_log import read_run
@@ -123,6 +125,38 @@ print(codes, wandb.run)
     assert len(ours.history) > 1
 
 
+def test_a_run_of_a_script_is_joined_under_a_prefix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import wandb
+
+    joined = ["train", "copy", *TINY[:-2], "--steps", "5", "--wandb-prefix", "ours", "--out", str(tmp_path / "run")]
+    assert main(joined) == 2
+    assert "error: --wandb-prefix ours logs into a run of W&B that a script has open" in capfd.readouterr().err
+    assert main([*joined, "--seeds", "2"]) == 2
+    assert "--wandb-prefix ours is for one run" in capfd.readouterr().err
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setenv("WANDB_RUN_ID", "theirs")
+    run = wandb.init(mode="offline", dir=tmp_path, settings=wandb.Settings(silent=True))
+    wandb.log({"mine": 1})
+    assert main(joined) == 0
+    own = start(tmp_path)  # without a prefix, and theirs has taken the identifier
+    own.finish(0)
+    assert own.run_id == "copy-ntm-s0"
+    wandb.log({"mine": 2})
+    run.finish()
+    wandb.teardown()
+    assert "warning" not in capfd.readouterr().err
+    (log,) = [read_run(folder) for folder in run_folders(tmp_path) if folder != own.folder]
+    assert [row["mine"] for row in log.history if "mine" in row] == [1, 2]
+    steps = [row["step"] for row in read_metrics(tmp_path / "run" / "metrics.jsonl")]
+    assert [row["ours/step"] for row in log.history if "ours/step" in row] == steps
+    assert log.step_metrics["ours/*"] == "ours/sequences"
+    assert log.config["ours"]["hidden_size"] == 12
+    assert "ours/outcome/solved" in log.summary
+    assert log.exit_code == 0
+
+
 def test_the_variables_of_wandb_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = {
         "WANDB_PROJECT": "theirs",
@@ -188,6 +222,7 @@ def test_online_needs_a_good_key(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("mode", "told"), [(None, "fine"), ("online", "W&B online needs a key: run `wandb login`")])
 def test_no_question_in_a_terminal(tmp_path: Path, mode: str | None, told: str) -> None:
     program = f"""
+from experiments.__main__ import main
 from experiments.files import UserError
 try:
     exec({PROGRAM!r})
@@ -230,9 +265,7 @@ sys.addaudithook(lambda event, details: event == "socket.getaddrinfo" and print(
 
 @pytest.mark.parametrize(("kind", "mode"), [("none", "offline"), ("wandb", "disabled")])
 def test_no_tracker_leaves_nothing(tmp_path: Path, kind: Any, mode: str) -> None:
-    tracker = start_tracker(
-        kind, run_folder=tmp_path, run_id="id", name="", group="", job_type="", tags=(), config={}, mode=mode
-    )
+    tracker = start_tracker(kind, run_folder=tmp_path, run_id="id", names=Names("", "", ()), config={}, mode=mode)
     tracker.log(row(1))
     tracker.replay([row(1)])
     tracker.image("picture", "absent.png", 16)
@@ -250,8 +283,7 @@ from pathlib import Path
 assert "wandb" not in sys.modules
 sys.modules["wandb"] = None
 tracking.start_tracker(
-    "none", run_folder=Path("runs/x"), run_id="x", name="x", group="x", job_type="train", tags=(), config={{}},
-    mode=tracking.resolve_mode(None, {{}}),
+    "none", run_folder=Path("runs/x"), run_id="x", names=tracking.Names("x", "x", ()), config={{}}, mode="offline"
 ).finish(0)
 try:
     exec({PROGRAM!r})

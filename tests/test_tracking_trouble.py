@@ -12,7 +12,8 @@ import pytest
 
 from experiments import tracking
 from experiments.metrics import read_metrics
-from experiments.tracking import Tracker, resolve_mode
+from experiments.tracking import Tracker
+from experiments.wandb_environment import resolve_mode
 from tests.tracked import CONFIG, KEY, PROGRAM, clean_environment, curve, python, row, run_folders, start
 from tests.wandb_log import read_run
 from tests.wandb_server import WandbServer

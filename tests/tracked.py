@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from experiments.tracking import Tracker, start_tracker
+from experiments.tracking import Names, Tracker, start_tracker
 from tests.wandb_log import RunLog
 
 ROOT = Path(__file__).parents[1]
@@ -23,11 +23,12 @@ PROGRAM = """
 import os, signal, sys, time
 from pathlib import Path
 from experiments import tracking
+from experiments.wandb_environment import resolve_mode
 
 folder = Path(sys.argv[1])
 tracker = tracking.start_tracker(
-    "wandb", run_folder=folder / "run", run_id="run", name="run", group="", job_type="", tags=(), config={},
-    mode=tracking.resolve_mode(None, os.environ),
+    "wandb", run_folder=folder / "run", run_id="run", names=tracking.Names("run", "", ()), config={},
+    mode=resolve_mode(None, os.environ),
 )
 def row(step):
     return {"step": step, "sequences": 16 * step, "train/loss": 1 / (step + 1)}
@@ -51,10 +52,7 @@ def start(folder: Path, mode: str = "offline", **changed: Any) -> Tracker:
     """Start the run copy-ntm-s0 among the runs in `folder`."""
     chosen: dict[str, Any] = {
         "run_id": "copy-ntm-s0",
-        "name": "copy-ntm-s0",
-        "group": "copy-ntm",
-        "job_type": "train",
-        "tags": ["copy", "ntm"],
+        "names": Names("copy-ntm-s0", "copy-ntm", ["copy", "ntm"]),
         "config": CONFIG,
     }
     return start_tracker("wandb", run_folder=folder / "copy-ntm-s0", mode=mode, **(chosen | changed))

@@ -5,7 +5,7 @@ from typing import Any, Literal, TypeAlias
 
 import tyro
 
-from experiments.fields import check_least, check_positive, saved_fields
+from experiments.fields import WANDB, WandbOptions, check_least, check_positive, saved_fields
 from experiments.files import UserError
 from memnet.encoder_decoder import RecurrentName
 
@@ -92,8 +92,7 @@ class CaptionConfig:
     """Steps between looks at where captions of a few scenes are read from, with attention; None for none."""
     tracker: Literal["wandb", "none"] = "wandb"
     """Where metrics go beside the run's own file."""
-    wandb_mode: Literal["offline", "online", "disabled"] | None = None
-    """Weights & Biases mode; None for WANDB_MODE, else offline."""
+    wandb: tyro.conf.OmitArgPrefixes[WandbOptions] = WANDB
     device: str = "cpu"
     """Where to compute: cpu or cuda."""
     threads: int = 1

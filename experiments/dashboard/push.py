@@ -20,7 +20,7 @@ from experiments.dashboard.view import Chart, logged_keys, sections
 from experiments.files import UserError, write_whole
 from experiments.run_folder import RUNS, RunFolder
 from experiments.sync import run_id_of
-from experiments.tracking import PROJECT, has_key, import_wandb, set_up
+from experiments.wandb_environment import PROJECT, has_key, import_wandb, set_up
 
 INSTALL = "pip install -e '.[workspaces]'"
 WORKSPACE, REPORT = "wandb-workspace.json", "wandb-report.json"

@@ -25,7 +25,7 @@ class Chart:
 
     kind:     a line with a band from the lowest to the highest seed, bars, pictures, or a table.
     metrics:  what is shown.
-    by:       whose runs are put together: those of a "Group", one task and one model, or all of a "model".
+    by:       whose runs are put together: those of a "Group", one setting on one task, or of a "setting" on all.
     together: how, of lines and bars.
     x:        of lines the horizontal axis.
     """
@@ -36,7 +36,7 @@ class Chart:
     x: str = "sequences"
     log_x: bool = False
     log_y: bool = False
-    by: Literal["Group", "model"] = "Group"
+    by: Literal["Group", "setting"] = "Group"
     together: Literal["mean", "median"] = "mean"
 
 
@@ -75,7 +75,7 @@ def sections(keys: Iterable[str]) -> dict[str, list[Chart]]:
         Chart("line", "Test error by length, %", ["test/error_percent"], x="test/length", log_x=True),
     ]
     by_task = sorted((key for key in known if key.startswith("test/error_percent/task-")), key=_number)
-    babi = [Chart("bars", "Test error by bAbI task, %", by_task, by="model")]
+    babi = [Chart("bars", "Test error by bAbI task, %", by_task, by="setting")]
     pictures = [Chart("pictures", "Memory, attention or gates in training", [TRAINING_PICTURES])]
     drawn = sorted(key for key in known if key.startswith("figures/") and key != TRAINING_PICTURES)
     pictures += [Chart("pictures", key.removeprefix("figures/"), [key]) for key in drawn]

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import tyro
 
-from experiments.fields import check_least, check_positive, saved_fields
+from experiments.fields import WANDB, WandbOptions, check_least, check_positive, saved_fields
 from experiments.files import UserError
 from memnet.cells import ControllerName
 from memnet.encoding import Encoding
@@ -30,7 +30,7 @@ class StoryConfig:
 
     task: tyro.conf.Positional[StoryTask]
     """What to learn: babi, the twenty question-answering tasks, or world-model, agents on a grid."""
-    numbers: Annotated[str, tyro.conf.arg(name="task")] = "1"
+    numbers: Annotated[str, tyro.conf.arg(name="task", aliases=["--numbers"])] = "1"
     """bAbI: which tasks, as 1 or 1-20 or 1,6,16. Several numbers are one model, trained on all of them jointly."""
     babi_data: str | None = None
     """bAbI: folder or tar archive of the release, or "generated"; None for MEMNET_BABI if set, else generated."""
@@ -148,8 +148,7 @@ class StoryConfig:
     """Updates between looks at attention, gates or memory on a few questions: numbers and a picture; None for none."""
     tracker: Literal["wandb", "none"] = "wandb"
     """Where metrics go beside the run's own file."""
-    wandb_mode: Literal["offline", "online", "disabled"] | None = None
-    """Weights & Biases mode; None for WANDB_MODE, else offline."""
+    wandb: tyro.conf.OmitArgPrefixes[WandbOptions] = WANDB
     device: str = "cpu"
     """Where to compute: cpu or cuda."""
     backend: Backend = "auto"

@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from experiments.fields import TRACKING
 from experiments.figures import save_figure, task_error_figure
 from experiments.files import UserError, write_whole
 from experiments.progress import working
@@ -18,7 +19,7 @@ from experiments.stories.testing import Row, choose
 # What runs that are put together may differ in.
 NOT_SETTING = (
     *("numbers", "seed", "max_sentences", "babi_data", "test_questions", "device", "threads", "backend"),
-    *("tracker", "wandb_mode", "log_every", "valid_every", "checkpoint_every", "picture_every"),
+    *(*TRACKING, "log_every", "valid_every", "checkpoint_every", "picture_every"),
 )
 _NUMBERS = ("error", "mean", "best", "published", "question_only", "last_fact")
 

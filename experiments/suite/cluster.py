@@ -27,6 +27,7 @@ from experiments.processes import GRACE, Job, kill, start
 from experiments.run_folder import COMMIT, versions
 from experiments.stopping import Stopped, handling_signals
 from experiments.suite.queue import SuiteQueue
+from experiments.suite.record import RECORD
 
 # Seconds between two lots of files from a job, between two looks at all, and for a cluster to answer.
 SEND_EVERY = 5.0
@@ -182,10 +183,10 @@ def _order(path: str) -> tuple[int, str]:
 
 
 def _files_of(folder: Path, name: str) -> Files:
-    """What a job has so far."""
+    """What a job has so far, and the record of the suite, by which it is named for the tracker."""
     kept = [path for path in _paths(folder / name) if path.name != ".lock"]
-    log = folder / "logs" / f"{name}.log"
-    return {str(path.relative_to(folder)): path.read_bytes() for path in [*kept, *([log] if log.exists() else [])]}
+    kept += [path for path in (folder / "logs" / f"{name}.log", folder / RECORD) if path.exists()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in kept}
 
 
 def _paths(folder: Path) -> list[Path]:

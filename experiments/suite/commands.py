@@ -26,6 +26,7 @@ from experiments.suite.queue import SuiteQueue
 from experiments.suite.reading import Plan, find_suite, read_parts, read_yaml
 from experiments.suite.sweep import read_sweep
 from experiments.terminal import wrapped
+from experiments.wandb_environment import several_runs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +95,7 @@ def suite(args: Sequence[str]) -> int:
         at_once = None if options.on == "ray" else options.jobs or room_for(threads)
         _list(plan, folder, jobs, at_once)
         return 0
-    with _engine(options, threads) as engine:
+    with several_runs(), _engine(options, threads) as engine:
         folder.path.mkdir(parents=True, exist_ok=True)
         with folder.locked(shard):
             folder.record(plan.name, plan.about, every)

@@ -1,6 +1,6 @@
 """The folder of a suite.
 
-suite.json   its name and its jobs with their arguments
+suite.json   its name and its jobs: arguments, setting, and values of what is varied
 NAME-s0 ...  a run folder each; its result.json, which `train` writes last and whole, is the proof that the job is done
 logs/        what the processes said
 wandb/       one W&B directory for all
@@ -11,29 +11,16 @@ import fcntl
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypedDict
 
 from experiments.config import from_yaml
-from experiments.fields import option
+from experiments.fields import TRACKING, option
 from experiments.files import UserError, is_part, remove_parts, write_whole
-from experiments.reading import expect, read_json
 from experiments.run_folder import half_made, is_locked
 from experiments.suite.jobs import SuiteJob
-
-RECORD = "suite.json"
-
-
-class _Job(TypedDict):
-    name: str
-    args: list[str]
-
-
-class _Record(TypedDict):
-    jobs: list[_Job]
-
+from experiments.suite.record import RECORD, read_record
 
 # What a run may have other than its job says, as --resume by hand may have changed it.
-_NO_MATTER = ("tracker", "wandb_mode", "threads")
+_NO_MATTER = (*TRACKING, "threads")
 
 
 class SuiteFolder:
@@ -87,7 +74,9 @@ class SuiteFolder:
         """Keep what the suite is. Jobs that were there before and are not now, seeds beyond --seeds, stay."""
         if len(self._recorded() or {}) >= len(jobs):
             return
-        listed = [{"name": job.name, "args": list(job.args)} for job in jobs]
+        listed = [
+            {"name": job.name, "args": list(job.args), "group": job.group, "values": dict(job.values)} for job in jobs
+        ]
         content = {"suite": name, "about": about, "jobs": listed}
         write_whole(self.path / RECORD, json.dumps(content, indent=1) + "\n")
 
@@ -107,13 +96,8 @@ class SuiteFolder:
 
     def _recorded(self) -> dict[str, list[str]] | None:
         """The arguments of all jobs of the suite that the folder is of, None where it is of none."""
-        path = self.path / RECORD
-        try:
-            content = read_json(path)
-        except FileNotFoundError:
-            return None
-        expect(content, _Record, path)
-        return {job["name"]: job["args"] for job in content["jobs"]}
+        content = read_record(self.path)
+        return None if content is None else {job["name"]: job["args"] for job in content["jobs"]}
 
     def _check_record(self, name: str, recorded: dict[str, list[str]], jobs: Sequence[SuiteJob]) -> None:
         asked = {job.name: list(job.args) for job in jobs}

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 
 from experiments.command_line import parse_train
 from experiments.commands import refuse_impossible
@@ -29,12 +29,14 @@ class SuiteJob:
     group:  the name without the seed: what the jobs of one setting have in common.
     args:   of `train`, all but --out.
     config: what they come to.
+    values: of the options that vary in the suite.
     """
 
     name: str
     group: str
     args: tuple[str, ...]
     config: Config
+    values: Mapping[str, str]
 
 
 def make_jobs(plan: Plan, seeds: int | None) -> list[SuiteJob]:
@@ -51,7 +53,7 @@ def make_jobs(plan: Plan, seeds: int | None) -> list[SuiteJob]:
     check_count(f"{plan.name} with {count:,} seeds", count * len(plan.settings))
     configs = [_config(one) for one in plan.settings]
     jobs, first = [], dict[str, tuple[str, Config]]()
-    for one, config, group in zip(plan.settings, configs, _groups(plan, configs), strict=True):
+    for one, config, (group, values) in zip(plan.settings, configs, _groups(plan, configs), strict=True):
         chosen = [config.seed] if by_seed else range(plan.seed, plan.seed + count)
         for seed in chosen:
             seeded = dataclasses.replace(config, seed=seed)
@@ -63,7 +65,7 @@ def make_jobs(plan: Plan, seeds: int | None) -> list[SuiteJob]:
                 if earlier.saved() == seeded.saved():
                     raise UserError(f"{where} and {one.where} both have the job: train {' '.join(args)}")
                 continue  # only options that its model does not have are others
-            jobs.append(SuiteJob(f"{group}-s{seed}", group, args, seeded))
+            jobs.append(SuiteJob(f"{group}-s{seed}", group, args, seeded, values))
     return jobs
 
 
@@ -88,8 +90,11 @@ def _flags(one: Setting, config: Config) -> list[str]:
     return [f"{option(name)}={value}" for name, value in options.items()]
 
 
-def _groups(plan: Plan, configs: Sequence[Config]) -> list[str]:
-    """A name for every setting, seeds apart: what it learns by which model, and what tells it from others of that."""
+def _groups(plan: Plan, configs: Sequence[Config]) -> list[tuple[str, Mapping[str, str]]]:
+    """For every setting, seeds apart, a name, and its values of the options that tell it from others.
+
+    The name: what it learns by which model, and those values.
+    """
     labels = [_label(config) for config in configs]
     members = defaultdict[str, list[Setting]](list)
     for name, one in zip(labels, plan.settings, strict=True):
@@ -99,14 +104,14 @@ def _groups(plan: Plan, configs: Sequence[Config]) -> list[str]:
         one: _telling(members[one], plan.varying, _in_label(config))
         for one, config in zip(labels, configs, strict=True)
     }
-    groups: list[str] = []
+    groups: list[tuple[str, Mapping[str, str]]] = []
     owners: dict[str, tuple[str, ...]] = {}
     for name, config, one in zip(labels, configs, plan.settings, strict=True):
-        told = [_slug(option, one.options[option]) for option in telling[name] if option in one.options]
-        group = "-".join([name, *told])[:_LONGEST]
+        values = {option: one.options[option] for option in telling[name] if option in one.options}
+        group = "-".join([name, *(_slug(*told) for told in values.items())])[:_LONGEST]
         numbered = (group if number == 1 else f"{group}-{number}" for number in itertools.count(1))
         own = (one.task, *_flags(one, config))
-        groups.append(next(name for name in numbered if owners.setdefault(name, own) == own))
+        groups.append((next(name for name in numbered if owners.setdefault(name, own) == own), values))
     return groups
 
 

@@ -31,7 +31,7 @@ from typing import Any
 
 from experiments import reading
 from experiments.config import ALL_TASKS, kind_of
-from experiments.fields import WHERE_FROM
+from experiments.fields import WHERE_FROM, fields_of
 from experiments.files import UserError
 from experiments.names import nearest
 from experiments.processes import MOST_TRAININGS
@@ -144,9 +144,7 @@ def setting(where: str, options: Mapping[str, str]) -> Setting:
     task = options["task"]
     if task not in ALL_TASKS:
         raise UserError(f"{where}: no task is called {task!r}{nearest(task, ALL_TASKS)}")
-    known = [
-        one.name for one in dataclasses.fields(kind_of(task)) if one.name not in WHERE_FROM or one.name == "config"
-    ]
+    known = [one.name for one in fields_of(kind_of(task)) if one.name not in WHERE_FROM or one.name == "config"]
     check_names(where, options, known, "option of train")
     return Setting(task, {name: value for name, value in options.items() if name != "task"}, where)
 

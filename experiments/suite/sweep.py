@@ -8,7 +8,8 @@
       learning_rate: {distribution: log_uniform_values, min: 0.0001, max: 0.01}
 
 Parameters are options of `train`, written as an agent of W&B would give them to it. A `command` may say what else it
-would give, as in [${env}, python, -m, experiments, train, copy, ${args}]. Everything that cannot change what is trained
+would give, as in [${env}, python, -m, experiments, train, copy, ${args}], with ${args_no_hyphens} and its like, too; a
+false that ${args_no_boolean_flags} would leave out is told all the same. Everything that cannot change what is trained
 is passed over. A random search draws the same for the same file, so that it goes on where it stopped, and a larger
 run_cap continues it; what it has drawn before it draws again. Bayesian search and early_terminate need W&B's server.
 """
@@ -20,6 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from experiments.command_line import spelled_out
 from experiments.config import STORY_TASKS
 from experiments.files import UserError
 from experiments.names import nearest
@@ -32,6 +34,8 @@ _KNOWN = ("method", "parameters", "run_cap", "command", "early_terminate", *_NO_
 _KEYS = ("value", "values", "probabilities", "distribution", "min", "max", "q", "mu", "sigma")
 # The draws without a new setting after which a random search has found all.
 _TRIES = 1000
+# How a command may take the parameters; all come to the same options.
+_ARGS = ("args", "args_no_boolean_flags", "args_no_hyphens", "args_no_equals")
 _LARGEST = 10.0**300
 
 Draw = Callable[[random.Random], Any]
@@ -93,14 +97,12 @@ def _given(path: Path, command: Any) -> dict[str, str]:
         return {}
     words = [str(word) for word in command] if isinstance(command, list) else []
     start = next((at for at, word in enumerate(words) if word in ("train", "${program}")), None)
-    unknown = [
-        word for word in words if word.startswith("${") and word[2:-1] not in ("env", "interpreter", "program", "args")
-    ]
-    if start is None or "${args}" not in words or unknown:
+    macros = [word[2:-1] for word in words if word.startswith("${")]
+    if start is None or not set(macros) & {*_ARGS} or set(macros) - {*_ARGS, "env", "interpreter", "program"}:
         raise UserError(
             f"{path}: expected a command like [python, -m, experiments, train, copy, ${{args}}], not {shown(command)}"
         )
-    rest = [word for word in words[start + 1 :] if word != "${args}"]
+    rest = spelled_out([word for word in words[start + 1 :] if not word.startswith("${")])
     given = {"task": rest.pop(0)} if rest and not rest[0].startswith("-") else {}
     line = " ".join(rest)
     if not re.fullmatch(r"(--[\w-]+[= ](?!--)\S+ ?)*", line):

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 import tyro
 
-from experiments.fields import absolute_paths, check_least, check_positive, saved_fields
+from experiments.fields import WANDB, WandbOptions, absolute_paths, check_least, check_positive, saved_fields
 from experiments.files import UserError
 from memnet.cells import ControllerName
 from memnet.sequence import Backend
@@ -104,8 +104,7 @@ class TextConfig:
     """Steps between looks at the predictions, and an NTM's heads and memory, on one piece of text; None for none."""
     tracker: Literal["wandb", "none"] = "wandb"
     """Where metrics go beside the run's own file."""
-    wandb_mode: Literal["offline", "online", "disabled"] | None = None
-    """Weights & Biases mode; None for WANDB_MODE, else offline."""
+    wandb: tyro.conf.OmitArgPrefixes[WandbOptions] = WANDB
     device: str = "cpu"
     """Where to compute: cpu or cuda."""
     backend: Backend = "auto"

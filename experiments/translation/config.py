@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 import tyro
 
-from experiments.fields import absolute_paths, check_least, check_positive, saved_fields
+from experiments.fields import WANDB, WandbOptions, absolute_paths, check_least, check_positive, saved_fields
 from experiments.files import UserError
 from memnet.decoding import Normalization
 from memnet.encoder_decoder import Context, RecurrentName, Scores
@@ -99,8 +99,7 @@ class TranslateConfig:
     """Steps between looks at the attention on a few sentences: numbers and a picture; None for none."""
     tracker: Literal["wandb", "none"] = "wandb"
     """Where metrics go beside the run's own file."""
-    wandb_mode: Literal["offline", "online", "disabled"] | None = None
-    """Weights & Biases mode; None for WANDB_MODE, else offline."""
+    wandb: tyro.conf.OmitArgPrefixes[WandbOptions] = WANDB
     device: str = "cpu"
     """Where to compute: cpu or cuda."""
     threads: int = 1
