@@ -43,11 +43,15 @@ def evaluate(
 
 
 def validation_batches(task: Task, lengths: tuple[int, int], sequences: int, seed: int) -> list[Batch]:
-    """Batches spread evenly over the training lengths, at least one sequence each; the same for the same seed."""
+    """Batches spread evenly over the training lengths, one sequence each at least; the same for the same seed.
+
+    Of more lengths than sequences some, from the shortest to the longest.
+    """
     generator = generator_for("valid", seed)
     low, high = lengths
-    share = -(-sequences // (high - low + 1))
-    return [task.sample(share, length=length, generator=generator) for length in range(low, high + 1)]
+    count = min(high - low + 1, sequences)
+    chosen = [low + (high - low) * place // max(count - 1, 1) for place in range(count)]
+    return [task.sample(-(-sequences // count), length=length, generator=generator) for length in chosen]
 
 
 def test_at(

@@ -17,6 +17,7 @@ from experiments.command_line import parse_train
 from experiments.config import TrainConfig
 from experiments.curriculum import Curriculum
 from experiments.dashboard.runs import read_run
+from experiments.evaluation import validation_batches
 from experiments.loop import TrainingLoop
 from experiments.metrics import MetricsFile, read_metrics
 from experiments.models import make_task
@@ -427,3 +428,14 @@ def test_two_runs_at_once_get_two_folders(tmp_path: Path) -> None:
         process.communicate(timeout=60)
         assert process.returncode == 0
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["copy-ntm-s0", "copy-ntm-s0-2"]
+
+
+def test_validation_takes_some_of_very_many_lengths() -> None:
+    task = make_task("copy")
+    batches = validation_batches(task, (1, 100_000), 3, 0)
+    assert [(batch.input.size(0), (batch.input.size(1) - 1) // 2) for batch in batches] == [
+        (1, 1),
+        (1, 50_000),
+        (1, 100_000),
+    ]
+    assert [batch.input.size(0) for batch in validation_batches(task, (1, 3), 7, 0)] == [3, 3, 3]
