@@ -218,11 +218,13 @@ def test_workspace_and_report_show_what_is_logged(
     shutil.copytree(ended, suite / "copy")
     assert story_runs.train(suite / "q1", *story_runs.MODELS["entnet"], "--picture-every", 6, "--epochs", 1) == 0
     logs = [synced(run) for run in (suite / "copy", suite / "q1")]
+    shutil.copytree(suite / "copy", suite / "copy-again")
     capsys.readouterr()
     assert main(["dashboard", "push", str(suite)]) == 0
     told = capsys.readouterr()
     assert told.out.split() == [str(suite / "wandb-workspace.json"), str(suite / "wandb-report.json")]
     assert "wandb login" in told.err
+    assert f"left out: {suite / 'copy-again'} is a copy of {suite / 'copy'}" in told.err
     assert asked == []
     logged = keys_of(logs[0]) | keys_of(logs[1])
     ids = {log.run.run_id for log in logs}

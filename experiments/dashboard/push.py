@@ -16,6 +16,8 @@ import tyro
 
 from experiments.command_line import parse
 from experiments.dashboard.collect import find_runs
+from experiments.dashboard.groups import copies_of
+from experiments.dashboard.runs import read_run
 from experiments.dashboard.view import Chart, logged_keys, sections
 from experiments.files import UserError, write_whole
 from experiments.run_folder import RUNS, RunFolder
@@ -77,9 +79,14 @@ def push(args: Sequence[str]) -> int:
 
 
 def read_shown(folder: Path) -> Shown:
-    """What is to be shown; UserError where no run of the folder can be read."""
+    """What is to be shown, copies of runs left out; UserError where no run of the folder can be read."""
     ids, everything, by_task = list[str](), set[str](), dict[str, tuple[list[str], set[str]]]()
-    for path in find_runs(folder):
+    paths = find_runs(folder)
+    copies = copies_of([read_run(path) for path in paths])
+    for place, path in enumerate(paths):
+        if place in copies:
+            print(f"left out: {path} is a copy of {paths[copies[place]]}", file=sys.stderr)
+            continue
         try:
             run = RunFolder(path)
             config = run.read_config()
@@ -128,7 +135,9 @@ def make_workspace(ws: Any, wr: Any, shown: Shown, entity: str, project: str) ->
 
 def make_report(ws: Any, wr: Any, shown: Shown, entity: str, project: str) -> Any:
     """A report: for each task its charts, over its own runs."""
-    blocks: list[Any] = [wr.P(text=f"{len(shown.ids)} runs; bands go from the lowest to the highest seed.")]
+    blocks: list[Any] = [
+        wr.P(text=f"{len(shown.ids)} runs; bands go from the lowest to the highest seed of a setting.")
+    ]
     for task, (ids, keys) in shown.by_task.items():
         blocks.append(wr.H1(text=task))
         for name, charts in sections(keys).items():
