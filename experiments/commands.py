@@ -17,6 +17,7 @@ from experiments.failures import Failures
 from experiments.fields import check_least
 from experiments.files import UserError, write_whole
 from experiments.kinds import KINDS
+from experiments.lacking import idle
 from experiments.loading import load_run
 from experiments.metrics import write_rows
 from experiments.models import backend_line, check_model, label, make_task, training_lengths
@@ -38,6 +39,8 @@ def train(args: Sequence[str]) -> int:
         return resume_seeds(group, args)
     config = parse_train(args)
     prepare(config.device, config.threads)
+    if told := idle(config, args):
+        print(f"note: {told}", file=sys.stderr)
     if config.seeds is not None:
         refuse_impossible(config)
         return train_seeds(config, args)

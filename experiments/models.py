@@ -1,11 +1,10 @@
 """From a configuration to a task and a model."""
 
-from functools import cache
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import torch
 
-from experiments.config import ModelName, TrainConfig
+from experiments.config import TrainConfig
 from experiments.files import UserError
 from experiments.memory import no_model
 from experiments.names import nearest
@@ -41,6 +40,7 @@ def check_model(config: TrainConfig, task: Task) -> None:
 
 
 def _make_ntm(config: TrainConfig, task: Task) -> NTM:
+    gates: dict[str, Any] = {"forget_bias": config.forget_bias} if config.controller == "lstm" else {}
     return NTM(
         task.input_size,
         task.output_size,
@@ -58,8 +58,8 @@ def _make_ntm(config: TrainConfig, task: Task) -> NTM:
         trainable_memory=config.trainable_memory,
         weights_init=config.weights_init,
         learned_initial_state=config.learned_initial_state,
-        forget_bias=config.forget_bias,
         norm_floor=config.norm_floor,
+        **gates,
     )
 
 
@@ -78,32 +78,6 @@ def _make_recurrent(config: TrainConfig, task: Task) -> SequenceModule:
         return GRU(*sizes, **common)
     nonlinearity = cast(Any, config.model.removeprefix("rnn-"))
     return RNN(*sizes, nonlinearity=nonlinearity, recurrent_init=config.recurrent_init, **common)
-
-
-class _Noting:
-    """A configuration that notes which of its fields are asked for."""
-
-    def __init__(self, config: TrainConfig) -> None:
-        self._config, self.asked = config, set[str]()
-
-    def __getattr__(self, name: str) -> Any:
-        self.asked.add(name)
-        return getattr(self._config, name)
-
-
-@cache
-def _options(name: ModelName) -> frozenset[str]:
-    """The fields of a configuration that a model is built from."""
-    noting = _Noting(TrainConfig("copy", model=name))
-    with torch.random.fork_rng(devices=[]):
-        make_model(cast(Any, noting), make_task("copy"))
-    return frozenset(noting.asked)
-
-
-def lacking(name: ModelName) -> set[str]:
-    """The options of other models that a model does not have."""
-    every = frozenset[str]().union(*map(_options, get_args(ModelName)))
-    return set(every - _options(name))
 
 
 def label(config: TrainConfig) -> str:

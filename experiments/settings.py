@@ -10,7 +10,8 @@ from typing import Any
 from experiments.command_line import start_of
 from experiments.config import NOT_SETTING, Config, TrainConfig
 from experiments.files import UserError
-from experiments.models import label, lacking
+from experiments.lacking import lacking
+from experiments.models import label
 from experiments.recipes import CHOICES
 from experiments.stories.config import GENERATED, StoryConfig
 from experiments.stories.summary import NOT_SETTING as STORY_OWN
@@ -27,7 +28,7 @@ def setting_of(config: Config) -> Setting:
         own = {key: value for key, value in config.saved().items() if key not in STORY_OWN}
         joint = config.numbers if len(config.task_numbers) > 1 else None
         return own | {"joint": joint, "stories": GENERATED if config.babi_data == GENERATED else "released"}
-    left_out = (*NOT_SETTING, *(lacking(config.model) if isinstance(config, TrainConfig) else ()))
+    left_out = (*NOT_SETTING, *(lacking(config) if isinstance(config, TrainConfig) else ()))
     return {key: value for key, value in config.saved().items() if key not in left_out}
 
 

@@ -6,8 +6,10 @@ from typing import get_args
 
 import pytest
 
+from experiments.command_line import parse_train
 from experiments.config import ALL_TASKS, Config, JudgedConfig, TrainConfig, kind_of
 from experiments.kinds import KINDS
+from experiments.lacking import idle
 from tasks import TASKS
 
 
@@ -27,3 +29,19 @@ def test_a_kind_names_its_package(kind: type[Config]) -> None:
 def test_what_may_end_early_says_when(kind: type[TrainConfig]) -> None:
     assert {"solved_at", "cooldown_steps"} <= {field.name for field in dataclasses.fields(kind)}
     assert kind(next(task for task in ALL_TASKS if kind_of(task) is kind)).solved_by.startswith("valid/")
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        ("copy --controller rnn-tanh --forget-bias 1", "ntm with the controller rnn-tanh has no --forget-bias"),
+        ("copy --controller lstm --forget-bias 1", ""),
+        ("copy --model lstm --num-slots=7 --shift-range 2", "lstm has no --num-slots, --shift-range"),
+        ("babi --model entnet --num-hops 9", "entnet has no --num-hops"),
+        ("babi --model lstm --max-sentences 9 --hidden-size 4", ""),
+        ("text --model lstm --num-slots 4", "lstm has no --num-slots"),
+    ],
+)
+def test_an_option_that_the_model_has_not_is_told(args: str, told: str) -> None:
+    config = parse_train(args.split())
+    assert idle(config, args.split()).partition(":")[0] == told

@@ -41,7 +41,7 @@ def make_model(config: CaptionConfig) -> Captioner:
                 hidden_size=config.hidden_size,
                 controller=config.writer,
                 num_layers=config.num_layers,
-                forget_bias=config.forget_bias,
+                **({"forget_bias": config.forget_bias} if config.writer == "lstm" else {}),
             )
         except (ValueError, RuntimeError) as error:
             raise UserError(no_model(error)) from None

@@ -13,7 +13,8 @@ from experiments.commands import refuse_impossible
 from experiments.config import Config, TrainConfig
 from experiments.fields import option
 from experiments.files import UserError
-from experiments.models import label, lacking
+from experiments.lacking import lacking
+from experiments.models import label
 from experiments.stories.config import StoryConfig
 from experiments.suite.reading import Plan, Setting, check_count
 
@@ -128,7 +129,7 @@ def _in_label(config: Config) -> set[str]:
 
 def _lacking(config: Config) -> set[str]:
     """The options that other models have and this one has not."""
-    return lacking(config.model) if isinstance(config, TrainConfig) else set()
+    return lacking(config) if isinstance(config, TrainConfig) else set()
 
 
 def _telling(settings: Sequence[Setting], varying: Set[str], in_label: Set[str]) -> list[str]:

@@ -88,6 +88,7 @@ def read_known(folder: RunFolder) -> Known:
 def _make_sequence(config: TextConfig, input_size: int, symbols: int) -> SequenceModule:
     sizes: dict[str, Any] = {"hidden_size": config.hidden_size, "num_layers": config.num_layers}
     if config.model == "ntm":
+        gates: dict[str, Any] = {"forget_bias": config.forget_bias} if config.controller == "lstm" else {}
         return NTM(
             input_size,
             symbols,
@@ -96,7 +97,7 @@ def _make_sequence(config: TextConfig, input_size: int, symbols: int) -> Sequenc
             slot_size=config.slot_size,
             num_reads=config.num_reads,
             num_writes=config.num_writes,
-            forget_bias=config.forget_bias,
+            **gates,
             **sizes,
         )
     if config.model == "lstm":
