@@ -87,7 +87,10 @@ def outlive_readers() -> None:
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        with contextlib.suppress(AttributeError, OSError):  # none, or one without a file behind it
+        if stream is None:  # closed from the beginning
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+            continue
+        with contextlib.suppress(OSError):  # one without a file behind it
             setattr(sys, name, _outliving(stream))
 
 
