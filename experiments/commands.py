@@ -12,6 +12,7 @@ import tyro
 from experiments.checkpoint import save_weights
 from experiments.command_line import kind_of_run, parse, parse_train, spelled_out
 from experiments.config import Config, TrainConfig
+from experiments.drawing import DrawingOptions
 from experiments.evaluation import same_test, table, test_at
 from experiments.failures import Failures
 from experiments.fields import check_least
@@ -126,7 +127,7 @@ def evaluate(args: Sequence[str]) -> int:
 
 
 @dataclasses.dataclass(frozen=True)
-class ShowOptions:
+class ShowOptions(DrawingOptions):
     """Draw a run's figures again, from its files."""
 
     run: tyro.conf.Positional[str]
@@ -151,7 +152,8 @@ def show(args: Sequence[str]) -> int:
             if not isinstance(model, NTM):
                 raise UserError(f"--num-slots {options.num_slots}: this model has no memory")
             model.num_slots = options.num_slots
-        files = draw_run(folder, model, task, config, options.length or None)
+        with options.drawn():
+            files = draw_run(folder, model, task, config, options.length or None)
     except ValueError as error:
         raise UserError(str(error)) from None
     print(*files, sep="\n")

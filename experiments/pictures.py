@@ -9,6 +9,7 @@ from experiments.config import TrainConfig
 from experiments.figures import (
     Episode,
     Measure,
+    figure_name,
     gradient_flow_figure,
     learning_curve_figure,
     length_figure,
@@ -46,7 +47,7 @@ def draw_run(
     seen = {length: watch(model, task, length) for length in lengths or (trained[1], max(task.test_lengths))}
     for length, episode in seen.items():
         figure = memory_figure(episode, f"{name}: length {length}", list(seen.values()))
-        files.append(folder.figures / f"memory-{length}.png")
+        files.append(folder.figures / figure_name(f"memory-{length}"))
         save_figure(figure, files[-1])
     # Tests at a chosen number of repeats are another axis than length.
     tests = [row for row in folder.read_tests(config) if row["repeats"] is None]
@@ -61,13 +62,13 @@ def draw_run(
         optimum=tests[0].get("optimal_bits_per_sequence") if tests else None,
         baseline=task.baselines(trained[1]).get(f"baseline_{task.curve.name}"),
     )
-    files.append(folder.figures / "learning-curve.png")
+    files.append(folder.figures / figure_name("learning-curve"))
     save_figure(curves, files[-1])
     if any("gradients/norm/lag-1" in row for row in rows):
-        files.append(folder.figures / "gradient-flow.png")
+        files.append(folder.figures / figure_name("gradient-flow"))
         save_figure(gradient_flow_figure(rows, name), files[-1])
     if tests:
-        files.append(folder.figures / "error-by-length.png")
+        files.append(folder.figures / figure_name("error-by-length"))
         errors = [measure_of(score) for score in task.panels]
         save_figure(length_figure(tests, trained, task.length_unit, name, errors), files[-1])
     return files

@@ -10,7 +10,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from experiments.figures import AskedStory, Episode, attention_figure, gates_figure, memory_figure, save_figure
+from experiments.figures import (
+    AskedStory,
+    Episode,
+    attention_figure,
+    figure_name,
+    gates_figure,
+    memory_figure,
+    save_figure,
+)
 from memnet import EntNet, EntNetTrace, KeyValueTrace, MemN2NTrace, NTMTrace, StoryModel
 from tasks.babi import StoryBatch, Vocabulary
 
@@ -34,7 +42,7 @@ def draw_story_run(
         if drawn is not None:
             name, figure = drawn
             folder.mkdir(parents=True, exist_ok=True)
-            files.append(folder / f"{name}-{number}.png")
+            files.append(folder / figure_name(f"{name}-{number}"))
             save_figure(figure, files[-1])
     return files
 

@@ -13,7 +13,8 @@ import tyro
 
 from experiments.command_line import parse
 from experiments.config import NOT_SETTING, TrainConfig
-from experiments.figures import save_figure, seeds_figure
+from experiments.drawing import DrawingOptions
+from experiments.figures import figure_name, save_figure, seeds_figure
 from experiments.files import UserError, write_whole
 from experiments.metrics import read_metrics
 from experiments.models import label, make_task, training_lengths
@@ -31,8 +32,8 @@ from tasks import Score, Task
 
 
 @dataclasses.dataclass(frozen=True)
-class SummarizeOptions:
-    """Put runs together that differ only in their seed (on stories: seed or tasks): OUT.json, OUT.md and OUT.png."""
+class SummarizeOptions(DrawingOptions):
+    """Put runs together that differ only in their seed (on stories: seed or tasks): OUT.json, OUT.md and a figure."""
 
     runs: tyro.conf.Positional[tuple[str, ...]]
     """The folders of the runs."""
@@ -57,9 +58,11 @@ def summarize(args: Sequence[str]) -> int:
     if len(kinds) > 1:
         raise UserError(f"runs on {kinds[0]} and runs on {kinds[1]} cannot be one result")
     if stories:
-        text = summarize_stories(folders, stories, out=options.out, made_by=options.made_by)
+        with options.drawn():
+            text = summarize_stories(folders, stories, out=options.out, made_by=options.made_by)
     elif sequences:
-        text = _summarize_sequences(folders, sequences, options)
+        with options.drawn():
+            text = _summarize_sequences(folders, sequences, options)
     else:
         own = (*NOT_SETTING, "seeds")
         text = summarize_plain(folders, configs, own, out=options.out, made_by=options.made_by)
@@ -115,7 +118,7 @@ def _summarize_sequences(
         target_bits=0.1 if task.answer == "bits" else None,
         baseline=task.baselines(training_lengths(configs[0], task)[1]).get(f"baseline_{task.curve.name}"),
     )
-    save_figure(figure, f"{options.out}.png")
+    save_figure(figure, figure_name(options.out))
     return text
 
 

@@ -11,6 +11,7 @@ import tyro
 from experiments.benchmark.cases import SIZES, USUAL_LENGTHS, USUAL_SLOTS, Case, Mode, ModelName, Number
 from experiments.benchmark.variants import Way
 from experiments.fields import check_least, check_positive, option
+from experiments.figures import is_figure
 from experiments.files import UserError
 from memnet.cells import ControllerName
 
@@ -56,7 +57,7 @@ class BenchmarkOptions:
     json: bool = False
     """Print JSON instead of a table."""
     plot: str | None = None
-    """A PNG file for a picture of how time, or memory, grows with the sizes that have several values."""
+    """A PNG, PDF or SVG file for a picture of how time, or memory, grows with the sizes that have several values."""
     threads: int = 1
     """CPU threads."""
     device: Literal["cpu", "cuda"] = "cpu"
@@ -96,8 +97,8 @@ class BenchmarkOptions:
             raise UserError(f"--memory is not measured for --backend {min(unfit)}")
 
     def _check_plot(self, path: Path) -> None:
-        if path.suffix.lower() != ".png":
-            raise UserError(f"--plot must name a .png file, not {path.name!r}")
+        if not is_figure(path):
+            raise UserError(f"--plot must name a .png, .pdf or .svg file, not {path.name!r}")
         if not path.absolute().parent.is_dir():
             raise UserError(f"--plot {path}: there is no folder {path.parent}")
         if all(len(set(getattr(self, name))) < 2 for name in SIZES):

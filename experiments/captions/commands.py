@@ -14,8 +14,9 @@ from experiments.captions.testing import Described, Row, answer_rows, describe_s
 from experiments.captions.training import SHOWN, CaptionTrainer
 from experiments.checkpoint import save_weights
 from experiments.command_line import parse
+from experiments.drawing import DrawingOptions
 from experiments.fields import check_least
-from experiments.figures import Card, captions_figure, save_figure, story_curve_figure
+from experiments.figures import Card, captions_figure, figure_name, save_figure, story_curve_figure
 from experiments.files import UserError, write_whole
 from experiments.metrics import read_metrics, write_rows
 from experiments.parallel import ranks
@@ -95,7 +96,7 @@ def evaluate(args: Sequence[str]) -> int:
 
 
 @dataclasses.dataclass(frozen=True)
-class ShowCaptionOptions:
+class ShowCaptionOptions(DrawingOptions):
     """Draw a run's errors over training, and test scenes with its captions; `describe` draws others."""
 
     run: tyro.conf.Positional[str]
@@ -109,7 +110,9 @@ def show(args: Sequence[str]) -> int:
     config, world, model = load_caption_run(options.run)
     scenes, batch = world.sample(PICTURES, part="test", seed="show")
     described = describe_scenes(model, world, scenes, batch)
-    print(*_draw(RunFolder(options.run), config, world, described), sep="\n")
+    with options.drawn():
+        files = _draw(RunFolder(options.run), config, world, described)
+    print(*files, sep="\n")
     return 0
 
 
@@ -129,12 +132,12 @@ def _draw(folder: RunFolder, config: CaptionConfig, world: World, described: Seq
     title = f"{config.label}, seed {config.seed}"
     rows = read_metrics(folder.metrics) if folder.metrics.exists() else []
     folder.figures.mkdir(exist_ok=True)
-    files = [folder.figures / "learning-curve.png"]
+    files = [folder.figures / figure_name("learning-curve")]
     save_figure(story_curve_figure(rows, title, seen="scenes", wrong="wrong captions"), files[0])
     first = described[: PICTURES if world.max_frames == 1 else FILMS]
     wrong = [one for one in described if not one.verdict.right][:_WRONG]
     for name, told, some in (("captions", "test scenes", first), ("wrong", "wrong captions of test scenes", wrong)):
-        path = folder.figures / f"{name}.png"
+        path = folder.figures / figure_name(name)
         path.unlink(missing_ok=True)
         if some:
             save_figure(captions_figure(cards_of(some), f"{title}: {told}"), path)

@@ -15,7 +15,7 @@ from experiments.captions.picture_files import read_picture
 from experiments.captions.testing import captions_of, describe_scenes
 from experiments.command_line import parse
 from experiments.fields import check_least
-from experiments.figures import Card, captions_figure, save_figure
+from experiments.figures import Card, captions_figure, is_figure, save_figure
 from experiments.files import UserError
 from experiments.progress import working
 from experiments.running import prepare
@@ -39,7 +39,7 @@ class DescribeOptions:
     temperature: float = 0.0
     """0 says the likeliest word each time; above it words are drawn, above 1 rather by chance."""
     out: str | None = None
-    """The figure, a .png file; None for figures/described.png in the run's folder."""
+    """The figure, a .png, .pdf or .svg file; None for figures/described.png in the run's folder."""
 
 
 def describe(args: Sequence[str]) -> int:
@@ -52,8 +52,8 @@ def describe(args: Sequence[str]) -> int:
     if options.images and options.scenes is not None:
         raise UserError("--scenes are drawn here, and picture files are yours: take one of them")
     out = Path(options.run) / "figures" / "described.png" if options.out is None else Path(options.out)
-    if out.suffix.lower() != ".png" or (options.out is not None and not out.parent.is_dir()):
-        raise UserError(f"--out {out}: expected the path of a .png file in a folder that exists")
+    if not is_figure(out) or (options.out is not None and not out.parent.is_dir()):
+        raise UserError(f"--out {out}: expected the path of a .png, .pdf or .svg file in a folder that exists")
     prepare("cpu", 1)
     config, world, model = load_caption_run(options.run)
     cards = _own(options, world, model) if options.images else _scenes(options, world, model)

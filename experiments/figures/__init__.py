@@ -1,7 +1,8 @@
 """Pictures of runs: memory over time, learning curves, errors by length and by task, what was looked at in a story
 or a sentence, growth of time and memory, and how far gradients reach.
 
-Every function returns a matplotlib Figure, 1200 pixels wide, and `save_figure` writes it as PNG.
+Every function returns a matplotlib Figure, 8 inches wide unless `drawn_as` says otherwise, and `save_figure` writes it
+as PNG, PDF or SVG.
 matplotlib is imported when the first figure is made, through its object API: there is no pyplot,
 no window and no figure that stays in memory, and the caller's matplotlib settings change nothing.
 """
@@ -21,7 +22,7 @@ from experiments.figures.lengths import length_figure
 from experiments.figures.memory import Episode, memory_figure
 from experiments.figures.stories import AskedStory, attention_figure, gates_figure, task_error_figure
 from experiments.figures.story_curves import story_curve_figure
-from experiments.figures.style import MODELS, Measure, save_figure
+from experiments.figures.style import MODELS, Format, Measure, Size, drawn_as, figure_name, is_figure, save_figure
 from experiments.figures.translation import alignment_figure
 from experiments.paper_curves import curve_of_rows, paper_curves
 
@@ -30,18 +31,23 @@ __all__ = [
     "AskedStory",
     "Card",
     "Episode",
+    "Format",
     "GrowthPanel",
     "LagPanel",
     "Learner",
     "Measure",
+    "Size",
     "alignment_figure",
     "attention_figure",
     "captions_figure",
     "curve_of_rows",
+    "drawn_as",
+    "figure_name",
     "flows_figure",
     "gates_figure",
     "gradient_flow_figure",
     "growth_figure",
+    "is_figure",
     "learning_curve_figure",
     "length_figure",
     "memory_figure",

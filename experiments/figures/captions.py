@@ -7,7 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from experiments.figures.style import DPI, GREEN, GREY, INK, VERMILION, WIDTH, Array, add_axes, new_figure, styled
+from experiments.figures.style import (
+    DPI,
+    GREEN,
+    GREY,
+    INK,
+    VERMILION,
+    Array,
+    add_axes,
+    figure_width,
+    new_figure,
+    styled,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,10 +27,11 @@ if TYPE_CHECKING:
 _LEFT, _TOP = 40, 60
 _PICTURE, _BESIDE, _FRAME = 150, 150, 104
 _LINE, _GAP = 21, 24
-# Cards beside each other, and characters of a line, by where the text is.
-_COLUMNS, _BELOW = 4, 33
-_STORY_COLUMNS, _STORY_TEXT = 2, 50
-_FILM_TEXT = 120
+# Narrower than so many pixels no caption has room.
+_LEAST = 1000
+# Cards beside each other, by where the text is, and pixels, about, of a letter.
+_COLUMNS, _STORY_COLUMNS = 4, 2
+_LETTER = 8.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,18 +75,19 @@ def captions_figure(cards: Sequence[Card], title: str = "") -> Figure:
     if cards[0].film:
         return _strips(cards, title)
     story = any(card.story for card in cards)
-    columns, width = (_STORY_COLUMNS, _STORY_TEXT) if story else (_COLUMNS, _BELOW)
+    columns = _STORY_COLUMNS if story else _COLUMNS
+    width = _letters((figure_width(_LEAST) - _LEFT) / columns - (_BESIDE + 14 if story else 0))
     rows = [cards[first : first + columns] for first in range(0, len(cards), columns)]
     heights = []
     for row in rows:
         text = _LINE * max(len(card.lines(width)) for card in row)
         heights.append(_GAP + (max(_BESIDE, text) if story else _PICTURE + text + 8))
     with styled():
-        figure = new_figure(_TOP + sum(heights), title, _LEFT)
+        figure = new_figure(_TOP + sum(heights), title, _LEFT, _LEAST)
         top = float(_TOP)
         for row, height in zip(rows, heights, strict=True):
             for place, card in enumerate(row):
-                left = _LEFT + place * (WIDTH - _LEFT) / columns
+                left = _LEFT + place * (figure_width(_LEAST) - _LEFT) / columns
                 side = _BESIDE if story else _PICTURE
                 _draw(figure, card.image, left, top, side, card.right)
                 shift = (side + 14, 0) if story else (0, side + 8)
@@ -84,16 +97,22 @@ def captions_figure(cards: Sequence[Card], title: str = "") -> Figure:
 
 
 def _strips(cards: Sequence[Card], title: str) -> Figure:
-    heights = [_GAP + _FRAME + 8 + _LINE * len(card.lines(_FILM_TEXT)) for card in cards]
+    width = _letters(figure_width(_LEAST) - 2 * _LEFT)
+    heights = [_GAP + _FRAME + 8 + _LINE * len(card.lines(width)) for card in cards]
     with styled():
-        figure = new_figure(_TOP + sum(heights), title, _LEFT)
+        figure = new_figure(_TOP + sum(heights), title, _LEFT, _LEAST)
         top = float(_TOP)
         for card, height in zip(cards, heights, strict=True):
             for number, frame in enumerate(card.image):
                 _draw(figure, frame, _LEFT + number * (_FRAME + 8), top, _FRAME, card.right)
-            _write(figure, card, card.lines(_FILM_TEXT), _LEFT, top + _FRAME + 8)
+            _write(figure, card, card.lines(width), _LEFT, top + _FRAME + 8)
             top += height
     return figure
+
+
+def _letters(room: float) -> int:
+    """How many letters of a text have room in so many pixels."""
+    return int(room / _LETTER)
 
 
 def _colour(right: bool | None) -> str:
@@ -111,7 +130,7 @@ def _draw(figure: Figure, image: Array, left: float, top: float, side: float, ri
 
 
 def _write(figure: Figure, card: Card, lines: Sequence[str], left: float, top: float) -> None:
-    height = figure.get_figheight() * DPI
+    wide, height = (inches * DPI for inches in figure.get_size_inches())
     colour = INK if card.right is None else _colour(card.right)
     for number, line in enumerate(lines):
-        figure.text(left / WIDTH, 1 - (top + number * _LINE) / height, line, va="top", fontsize=8, color=colour)
+        figure.text(left / wide, 1 - (top + number * _LINE) / height, line, va="top", fontsize=8, color=colour)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,15 +12,17 @@ from experiments.figures.style import (
     GREY,
     INK,
     MODELS,
-    WIDTH,
     Curves,
     Measure,
     Rows,
     add_axes,
     error_scale,
+    figure_width,
+    key_below,
     mark_lost,
     new_figure,
     styled,
+    written_to_fit,
 )
 from experiments.paper_curves import Curve, columns, curve_of_rows, first_below, quartiles_of_seeds, running_median
 
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+# Pixels, about, of a line and of a letter of what stands above the axes.
+_LINE, _LETTER = 20, 8.5
 BITS = Measure("bits_per_sequence", "cross-entropy, bits per sequence", "bits")
 WRONG_BITS = Measure("wrong_bits_per_sequence", "wrong bits per sequence", "wrong bits per sequence")
 
@@ -66,7 +71,12 @@ def learning_curve_figure(
         note += f", {reached[-1][1]:.3g} {criterion.unit}"
     colour = _look(model)[1]
     with styled():
-        figure, axes = _curve_axes(title, note, published, measure)
+        when = None if solved_at is None else first_below(reached, solved_at)
+        told = []
+        if when is not None:
+            solved = f"solved at {when:.3g} thousand sequences: under {solved_at:g} {criterion.unit} in validation"
+            told = wrap(solved, int((figure_width() - 156) / _LETTER))
+        figure, axes = _curve_axes(title, note, published, measure, max(1, len(told)))
         if train:
             _draw_curve(axes, train, color=colour, alpha=0.3, linewidth=0.8, label="training")
             _draw_curve(axes, running_median(train), color=colour, linewidth=1.8, label="training, running median")
@@ -75,9 +85,8 @@ def learning_curve_figure(
             axes.plot(*columns(valid), "o", label="validation", clip_on=False, zorder=4, **look)
         lines = {"best possible": optimum, "without learning": baseline}
         _finish_curves(figure, axes, [train, valid], published, measure, lines)
-        when = None if solved_at is None else first_below(reached, solved_at)
         if when is not None:
-            _mark_solved(axes, when, f"under {solved_at:g} {criterion.unit} in validation")
+            _mark_solved(axes, when, "\n".join(told))
     return figure
 
 
@@ -127,11 +136,18 @@ def _look(model: str | None) -> tuple[str, str]:
     return MODELS.get(model or "", (model or "", INK))
 
 
-def _curve_axes(title: str, note: str, published: Curves | None, measure: Measure) -> tuple[Figure, Axes]:
-    """Axes for learning curves with the published ones in the background and the note at the upper right."""
+def _curve_axes(
+    title: str, note: str, published: Curves | None, measure: Measure, lines: int = 1
+) -> tuple[Figure, Axes]:
+    """Axes for learning curves with the published ones in the background and the note at the upper right.
+
+    lines: that stand between the note and the axes.
+    """
+    wide = figure_width()
     figure = new_figure(770, title, 116)
-    axes = add_axes(figure, 116, 96, 1044, 500)
-    axes.set_title(note, loc="right", fontsize=8, color=GREY, pad=20)
+    axes = add_axes(figure, 116, 96 + _LINE * (lines - 1), wide - 156, min(500, 0.7 * wide))
+    shown, size = written_to_fit(note, 8, wide - 60)
+    axes.set_title(shown, loc="right", fontsize=size, color=GREY, pad=20 + 10 * (lines - 1))
     axes.set_xlabel("sequences seen in training, thousands")
     axes.set_ylabel(measure.words)
     axes.grid(True)
@@ -179,17 +195,16 @@ def _finish_curves(
     # One point beyond the edge, since the line to it is seen.
     seen = [y[: np.searchsorted(x, end) + 1] for x, y in ours + theirs]
     error_scale(axes, np.concatenate([*seen, [*levels.values()]]))
-    if axes.get_legend_handles_labels()[1]:
-        figure.legend(loc="lower left", bbox_to_anchor=(106 / WIDTH, 0.005), ncols=3, columnspacing=1.6)
+    key_below(figure, axes.get_legend_handles_labels()[0], 116)
 
 
-def _mark_solved(axes: Axes, when: float, reason: str) -> None:
-    """A line at `when` thousand sequences and its number above the axes."""
+def _mark_solved(axes: Axes, when: float, words: str) -> None:
+    """A line at `when` thousand sequences and words above the axes."""
     axes.axvline(when, color=GREY, linewidth=1, linestyle=(0, (2, 2)), zorder=1.5)
     left, right = axes.get_xlim()
     place = (when - left) / (right - left)
     axes.annotate(
-        f"solved at {when:.3g} thousand sequences: {reason}",
+        words,
         (when, 1),
         xycoords=axes.get_xaxis_transform(),
         xytext=(0, 4),

@@ -17,15 +17,16 @@ from experiments.figures.style import (
     PURPLE,
     SKY,
     VERMILION,
-    WIDTH,
     Array,
     Measure,
     Rows,
     add_axes,
     decade,
     error_scale,
+    figure_width,
     new_figure,
     numbered_log_scale,
+    power_of_ten,
     styled,
 )
 from experiments.paper_curves import columns, curve_of_rows
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLOURS = (BLUE, GREEN, VERMILION, PURPLE, ORANGE, SKY)
+# Narrower than so many pixels two panels have no room beside each other.
+_LEAST = 1000
 # Times the value that needs no learning that are drawn.
 _FAR = 10.0
 _TRAINING: dict[str, Any] = {"color": BLUE, "linewidth": 1, "alpha": 0.6}
@@ -65,13 +68,23 @@ def propagation_figure(panels: Sequence[LagPanel], title: str, note: str) -> Fig
 
     note: stands at the upper right.
     """
-    rows = -(-len(panels) // 2)
+    wide = figure_width()
+    across = max(1, wide // 500)
+    rows, pitch = -(-len(panels) // across), (wide - 40) // across
     with styled():
         figure = new_figure(80 + 450 * rows, title, 92)
-        figure.text(0.985, 1 - 26 / (80 + 450 * rows), note, fontsize=8, color=GREY, ha="right", va="center")
+        figure.text(
+            0.985,
+            1 - (26 if across > 1 else 54) / (80 + 450 * rows),
+            note,
+            fontsize=8,
+            color=GREY,
+            ha="right",
+            va="center",
+        )
         for index, panel in enumerate(panels):
-            row, column = divmod(index, 2)
-            _draw_panel(add_axes(figure, 92 + 580 * column, 96 + 450 * row, 475, 345), panel)
+            row, column = divmod(index, across)
+            _draw_panel(add_axes(figure, 92 + pitch * column, 96 + 450 * row, pitch - 105, 345), panel)
     return figure
 
 
@@ -98,7 +111,8 @@ def gradient_flow_figure(rows: Rows, title: str) -> Figure:
     """
     with styled():
         figure = new_figure(620, title, 100)
-        _draw_flow(add_axes(figure, 100, 96, 920, 420), add_axes(figure, 1060, 96, 18, 420), rows)
+        wide = figure_width()
+        _draw_flow(add_axes(figure, 100, 96, wide - 280, 420), add_axes(figure, wide - 140, 96, 18, 420), rows)
     return figure
 
 
@@ -109,12 +123,17 @@ def flows_figure(learners: Sequence[Learner], title: str) -> Figure:
     """
     height = 340
     with styled():
-        figure = new_figure(80 + height * len(learners), title, 92)
+        figure = new_figure(80 + height * len(learners), title, 92, _LEAST)
+        wide = figure_width(_LEAST)
         for row, one in enumerate(learners):
             top = 104 + height * row
-            figure.text(92 / WIDTH, 1 - (top - 34) / (80 + height * len(learners)), one.title, fontweight="bold")
-            _draw_learning(add_axes(figure, 92, top, 440, 200), one)
-            _draw_flow(add_axes(figure, 640, top, 420, 200), add_axes(figure, 1074, top, 14, 200), one.rows)
+            figure.text(92 / wide, 1 - (top - 34) / (80 + height * len(learners)), one.title, fontweight="bold")
+            _draw_learning(add_axes(figure, 92, top, 0.37 * wide, 200), one)
+            _draw_flow(
+                add_axes(figure, 0.37 * wide + 196, top, 0.63 * wide - 336, 200),
+                add_axes(figure, wide - 126, top, 14, 200),
+                one.rows,
+            )
     return figure
 
 
@@ -204,5 +223,5 @@ def _powers_of_ten(axes: Axes) -> None:
 
     axes.set_ylim(_LOWEST, _HIGHEST)
     axes.yaxis.set_major_locator(FixedLocator(np.arange(_LOWEST, _HIGHEST + 1, 5).tolist()))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: decade(10.0**value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(round(value)) if value else "1"))
     axes.grid(True, axis="y")

@@ -17,6 +17,8 @@ from experiments.figures.style import (
     SKY,
     VERMILION,
     add_axes,
+    figure_width,
+    key_below,
     new_figure,
     numbered_log_scale,
     styled,
@@ -59,19 +61,16 @@ def growth_figure(panels: Sequence[GrowthPanel], value: str, title: str) -> Figu
     from matplotlib.lines import Line2D
 
     names = list(dict.fromkeys(name for panel in panels for name in panel.lines))
-    columns = min(3, len(panels))
+    columns = min(3, len(panels), max(1, figure_width() // 350))
     rows = -(-len(panels) // columns)
-    pitch = 1110 // columns
+    pitch = (figure_width() - 90) // columns
     with styled():
         figure = new_figure(90 + 420 * rows, title, 80)
         for index, panel in enumerate(panels):
             row, column = divmod(index, columns)
             axes = add_axes(figure, 80 + pitch * column, 102 + 420 * row, pitch - 70, 290)
             _draw_panel(axes, panel, value if column == 0 else "")
-        marks = []
-        for name in names:
-            marks.append(Line2D([], [], label=name, **_look(name)))
-        figure.legend(handles=marks, loc="lower center", bbox_to_anchor=(0.5, 0.0), ncols=8, columnspacing=1.6)
+        key_below(figure, [Line2D([], [], label=name, **_look(name)) for name in names], 80)
     return figure
 
 

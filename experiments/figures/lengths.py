@@ -19,11 +19,12 @@ from experiments.figures.style import (
     SHADE,
     SKY,
     VERMILION,
-    WIDTH,
     Measure,
     Rows,
     add_axes,
     error_scale,
+    figure_width,
+    key_below,
     mark_lost,
     new_figure,
     numbered_log_scale,
@@ -41,8 +42,8 @@ ERRORS = (
     Measure("bit_error_rate", "Wrong bits, share of scored bits", "", chance=0.5),
     Measure("wrong_bits_per_sequence", "Wrong bits per sequence", ""),
 )
-# Of the key: a line's height in pixels.
-_COLUMNS, _ROW = 3, 26
+# Pixels from one row of panels to the next.
+_BELOW = 104
 # Not the colours of the models that are most often compared.
 LINES = ((INK, "o"), (ORANGE, "s"), (PURPLE, "^"), (SKY, "D"), (GREY, "v"), (BLUE, "P"), (GREEN, "X"))
 
@@ -72,12 +73,14 @@ def length_figure(
     with styled():
         ends = " to ".join(dict.fromkeys(map(str, trained_range)))
         marks = _marks(rows, lines, f"{ends} {unit}", telling)
-        figure = new_figure(488 + _ROW * -(-len(marks) // _COLUMNS), title, 80)
-        key: dict[str, Any] = {"bbox_to_anchor": (70 / WIDTH, 0), "ncols": _COLUMNS, "columnspacing": 1.6}
-        figure.legend(handles=marks, loc="lower left", **key)
-        pitch = 1164 // max(len(telling), 1)
+        wide = figure_width()
+        across = max(1, min(len(telling), wide // 340))
+        pitch = (wide - 36) // across
+        tall = 310 if across >= min(len(telling), 3) else 200
+        figure = new_figure(94 + (tall + _BELOW) * -(-len(telling) // across), title, 80)
         for k, error in enumerate(telling):
-            axes = add_axes(figure, 80 + pitch * k, 94, pitch - 78, 310)
+            row, column = divmod(k, across)
+            axes = add_axes(figure, 80 + pitch * column, 94 + (tall + _BELOW) * row, pitch - 78, tall)
             axes.set_title(error.words)
             axes.grid(True, axis="y")
             for count, (colour, marker) in lines.items():
@@ -91,6 +94,7 @@ def length_figure(
                 error_scale(axes, np.array([*values, *baseline[1]]), finest=-9, from_zero=True)
             axes.set_xlabel(f"test length, {unit}")
             _length_scale(axes, lengths, trained_range)
+        key_below(figure, marks, 80)
         if not telling:
             figure.text(0.5, 0.5, "no tests yet", ha="center", color=GREY)
     return figure

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from experiments.figures.arrays import USED, colour_span, largest_magnitude, pool, used_slots
-from experiments.figures.style import DPI, GREY, SHADE, VERMILION, Array, add_axes, new_figure, styled
+from experiments.figures.style import DPI, GREY, SHADE, VERMILION, Array, add_axes, figure_width, new_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.ticker import MaxNLocator
 
 NOT_FINITE = "#ffc24d"
+# Narrower than so many pixels two columns of panels have no room.
+_LEAST = 1000
 
 
 @dataclass(eq=False)
@@ -118,7 +120,7 @@ def memory_figure(episode: Episode, title: str = "", beside: Sequence[Episode] =
 class _MemoryPage:
     """A memory figure in the making; places are in pixels from the upper left corner."""
 
-    LEFT, COLUMN, GAP = 84, 450, 106
+    LEFT, GAP = 84, 106
     # The line over a panel, the space between blocks of panels, the key, and the time axis.
     HEADER, SPACE, KEY, FOOTER = 32, 12, 74, 58
     # The least height of a panel with room for the words beside it.
@@ -127,6 +129,8 @@ class _MemoryPage:
     def __init__(self, episode: Episode, title: str, compared: Sequence[Episode]) -> None:
         self.episode, self.compared = episode, compared
         self.steps = len(episode.inputs)
+        # Beside the panels their words and bars.
+        self.column = (figure_width(_LEAST) - 300) // 2
         self.slots_shown = ""
         self.wrong_mark = "x"
         self.lowest: dict[int, Axes] = {}
@@ -148,7 +152,7 @@ class _MemoryPage:
             tops.append(tops[-1] + (self.SPACE + count * (self.HEADER + height) if count else 0))
         self.bits_top, self.vectors_top, self.weights_top, bottom = tops
         self.key_top = self.bits_top + key
-        self.figure = new_figure(bottom + self.FOOTER, title, self.LEFT)
+        self.figure = new_figure(bottom + self.FOOTER, title, self.LEFT, _LEAST)
 
     def draw_bits(self) -> None:
         """Inputs, targets and outputs, with what is wrong and what is not scored."""
@@ -175,7 +179,7 @@ class _MemoryPage:
     def mark_wrong(self, axes: Axes) -> None:
         """Crosses on the wrong bits; bars along the foot of a single channel whose steps are narrower than a cross."""
         wrong = self.episode.wrong
-        wide, tall = self.COLUMN / self.steps, self.output_height / wrong.shape[1]
+        wide, tall = self.column / self.steps, self.output_height / wrong.shape[1]
         size = min(max(0.7 * min(wide, tall), 6), 11)
         if wrong.shape[1] == 1 and size > wide:
             # Crosses would run into one another and hide the only row that there is.
@@ -240,15 +244,15 @@ class _MemoryPage:
         arrays = _present(*(getattr(episode, name) for name in episode.__dataclass_fields__ if name != "answer"))
         if not all(np.isfinite(array).all() for array in arrays):
             marks.append(Patch(color=NOT_FINITE, label="not finite"))
-        axes = add_axes(self.figure, self.LEFT, self.key_top, self.COLUMN, self.KEY)
+        axes = add_axes(self.figure, self.LEFT, self.key_top, self.column, self.KEY)
         axes.set_axis_off()
         axes.legend(handles=marks, loc="upper left", borderaxespad=0, borderpad=0, ncols=3, handlelength=1.4)
         axes.text(0, 0.6 if marks else 1, self.slots_shown, fontsize=7.5, color=GREY, va="top")
 
     def panel(self, column: int, top: float, height: float, title: str, rows: str) -> Axes:
         """Empty axes in column 0 or 1, with the line of their title at `top`."""
-        left = self.LEFT + column * (self.COLUMN + self.GAP)
-        axes = add_axes(self.figure, left, top + self.HEADER, self.COLUMN, height)
+        left = self.LEFT + column * (self.column + self.GAP)
+        axes = add_axes(self.figure, left, top + self.HEADER, self.column, height)
         axes.set_title(title, pad=4)
         axes.set_ylabel(rows)
         axes.spines[:].set_visible(True)
@@ -275,7 +279,7 @@ class _MemoryPage:
         """Show values (time, row), rows numbered from `first`, made no finer than the pixels."""
         import matplotlib
 
-        pooled, wide = pool(values, 0, self.COLUMN, largest)
+        pooled, wide = pool(values, 0, self.column, largest)
         pooled, tall = pool(pooled, 1, int(axes.bbox.height), largest)
         drawn = axes.imshow(
             pooled.T,
@@ -295,7 +299,7 @@ class _MemoryPage:
 
     def bar(self, drawn: AxesImage, column: int, top: float, height: float, label: str = "") -> None:
         """A colour bar at the right of the panel with its title at `top`."""
-        left = self.LEFT + column * (self.COLUMN + self.GAP) + self.COLUMN + 9
+        left = self.LEFT + column * (self.column + self.GAP) + self.column + 9
         axes = add_axes(self.figure, left, top + self.HEADER, 9, height)
         low, high = drawn.get_clim()
         bar = self.figure.colorbar(drawn, cax=axes, ticks=[low, (low + high) / 2, high], format="%.2g")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -21,18 +19,22 @@ from experiments.figures.style import (
     INK,
     ORANGE,
     VERMILION,
-    WIDTH,
     Array,
     Rows,
     add_axes,
+    figure_width,
+    fitting,
     new_figure,
     styled,
+    text_width,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+# Narrower than so many pixels no sentence has room.
+_LEAST = 1000
 # Of longer stories the sentences that matter are shown.
 MOST_SENTENCES = 60
 # Numbers that would be rounded to 0.00 are left out.
@@ -107,8 +109,8 @@ class _StoryPage:
     """A grid of sentences and columns in the making; places are in pixels from the upper left corner."""
 
     LEFT, RIGHT, TOP, GAP, FOOTER = 40, 84, 84, 12, 52
-    # The widest sentence, and the room for a dot between it and the grid.
-    TEXT, DOT = 560, 36
+    # Of all the widest sentence, and the room for a dot between it and the grid.
+    TEXT, DOT = 0.47, 36
     SIZE = 7.5  # of labels, in points
 
     def __init__(self, asked: AskedStory, values: Array, title: str, widest: int, columns: Sequence[str]) -> None:
@@ -117,22 +119,25 @@ class _StoryPage:
         weight[list(asked.supports)] = np.inf
         self.kept: list[int] = np.sort(np.argsort(-weight, kind="stable")[:MOST_SENTENCES]).tolist()
         self.asked, self.columns = asked, columns
+        self.wide = figure_width(_LEAST)
         self.row = 26 if len(self.kept) <= 20 else 18
-        self.labels = [_numbered(k + 1, _fitting(asked.sentences[k], self.SIZE, self.TEXT)) for k in self.kept]
+        self.labels = [
+            _numbered(k + 1, fitting(asked.sentences[k], self.SIZE, self.TEXT * self.wide)) for k in self.kept
+        ]
         names = ["where the question looked", *self.labels]
-        self.grid_left = self.LEFT + max(_width(name, self.SIZE) for name in names) + self.DOT
-        self.cell = min(widest, (WIDTH - self.RIGHT - self.grid_left) / len(columns))
-        names_width = max(_width(name, self.SIZE) for name in columns)
+        self.grid_left = self.LEFT + max(text_width(name, self.SIZE) for name in names) + self.DOT
+        self.cell = min(widest, (self.wide - self.RIGHT - self.grid_left) / len(columns))
+        names_width = max(text_width(name, self.SIZE) for name in columns)
         self.upright = names_width > self.cell - 6 and not all(name.isdecimal() for name in columns)
         self.grid_top = self.TOP + (names_width + 10 if self.upright else 26)
         self.below = self.grid_top + self.row * len(self.kept)
-        self.figure = new_figure(self.below + self.GAP + self.row + self.FOOTER, "", self.LEFT)
+        self.figure = new_figure(self.below + self.GAP + self.row + self.FOOTER, "", self.LEFT, _LEAST)
         self._write_title(title)
 
     def draw(self, values: Array, colours: str, name: str) -> None:
         """The grid (sentence, column) with its colour bar, columns named above and sentences on the left."""
         axes = self._grid(self.grid_top, values[self.kept], colours, self.labels)
-        room = 16 if self.upright else max(_width(name, self.SIZE) + 4 for name in self.columns)
+        room = 16 if self.upright else max(text_width(name, self.SIZE) + 4 for name in self.columns)
         places = range(0, len(self.columns), math.ceil(room / self.cell))
         axes.set_xticks(places, [self.columns[k] for k in places], rotation=90 if self.upright else 0)
         axes.tick_params(labeltop=True, labelbottom=False)
@@ -187,13 +192,13 @@ class _StoryPage:
 
     def _write_title(self, title: str) -> None:
         asked, height = self.asked, self.figure.get_figheight() * DPI
-        question = _fitting(asked.question, 13, WIDTH - 2 * self.LEFT)
+        question = fitting(asked.question, 13, self.wide - 2 * self.LEFT)
         right = asked.answer == asked.predicted
         verdict = f"{asked.predicted}: right" if right else f"{asked.predicted}: wrong, it is {asked.answer}"
         hidden = len(asked.sentences) - len(self.kept)
         notes = [title, f"{_count(hidden, 'sentence')} with less weight not shown" if hidden else ""]
         note = "; ".join(filter(None, notes))
-        left, first, second = self.LEFT / WIDTH, 1 - 26 / height, 1 - 56 / height
+        left, first, second = self.LEFT / self.wide, 1 - 26 / height, 1 - 56 / height
         colour = GREEN if right else VERMILION
         self.figure.text(left, first, question, va="center", fontsize=11, fontweight="bold")
         self.figure.text(left, second, verdict, va="center", fontsize=10, color=colour)
@@ -217,9 +222,10 @@ def task_error_figure(rows: Rows, title: str = "", published: str = "published")
     table = {key: np.array([_percent(row, key) for row in ordered]) for key in MARKS}
     table = {key: values for key, values in table.items() if np.isfinite(values).any()}
     deviation = np.array([_percent(row, "deviation") for row in ordered])
-    left, top, width, line = 270, 116, 400, 23
+    wide = figure_width(_LEAST)
+    left, top, width, line = 270, 116, wide - 800, 23
     with styled():
-        figure = new_figure(top + line * (len(rows) + 1) + 94, title, 40)
+        figure = new_figure(top + line * (len(rows) + 1) + 94, title, 40, _LEAST)
         axes = add_axes(figure, left, top, width, line * max(len(rows), 1))
         axes.set_ylim(max(len(rows), 1) - 0.5, -0.5)
         axes.set_xlim(-2, 102)
@@ -238,7 +244,7 @@ def task_error_figure(rows: Rows, title: str = "", published: str = "published")
             axes.hlines(range(len(rows)), *ends, color=BLUE, linewidth=1.2, alpha=0.5)
         _write_table(axes, table, deviation, published, width)
         spacing = {"columnspacing": 1.2, "handletextpad": 0.2}
-        figure.legend(loc="lower left", bbox_to_anchor=(30 / WIDTH, 0), ncols=6, reverse=True, **spacing)
+        figure.legend(loc="lower left", bbox_to_anchor=(30 / wide, 0), ncols=6, reverse=True, **spacing)
     return figure
 
 
@@ -254,7 +260,7 @@ def _write_table(axes: Axes, table: Mapping[str, Array], deviation: Array, publi
             for known in np.flatnonzero(np.isfinite(deviation)):
                 texts[known] += f" ± {deviation[known]:.1f}"
         heading = wrap(MARKS[key][0] or published, 12)
-        place += (24 + max(_width(text, 7.5) for text in [*heading, *texts])) / width
+        place += (24 + max(text_width(text, 7.5) for text in [*heading, *texts])) / width
         axes.text(place, -0.8, "\n".join(heading), ha="right", **look | {"va": "bottom"})
         for row, text in enumerate(texts):
             axes.text(place, row + (0.2 if row == len(deviation) else 0), text, ha="right", **look)
@@ -274,24 +280,6 @@ def _percent(row: Mapping[str, Any], key: str) -> float:
 def _numbered(number: int, text: str) -> str:
     """A number and a text, aligned under one another."""
     return f"{number}".rjust(2, "\N{FIGURE SPACE}") + f"  {text}"
-
-
-def _width(text: str, size: float) -> float:
-    """Pixels of a text in that many points."""
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import text_to_path
-
-    width, _, _ = text_to_path.get_text_width_height_descent(text, FontProperties(size=size), ismath=False)
-    return float(width) * DPI / 72
-
-
-@lru_cache
-def _fitting(text: str, size: float, room: float) -> str:
-    """The text, its end cut off where it takes more pixels than there is room."""
-    if _width(text, size) <= room:
-        return text
-    beyond = bisect_right(range(len(text)), room, key=lambda length: _width(f"{text[:length]}…", size))
-    return f"{text[: beyond - 1].rstrip()}…"
 
 
 def _checked(name: str, values: Array, shape: tuple[int | None, int | None] | tuple[int]) -> Array:

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.figures.style import BLUE, GREY, INK, SHADE, WIDTH, Rows, add_axes, mark_lost, new_figure, styled
+from experiments.figures.style import (
+    BLUE,
+    GREY,
+    INK,
+    SHADE,
+    Rows,
+    add_axes,
+    figure_width,
+    key_below,
+    mark_lost,
+    new_figure,
+    styled,
+)
 from experiments.paper_curves import Curve, columns, curve_of_rows
 
 if TYPE_CHECKING:
@@ -30,7 +42,7 @@ def story_curve_figure(
     note = f"last validation: {valid[-1][1]:.3g} %{of}" if valid else ""
     with styled():
         figure = new_figure(560, title, 90)
-        axes = add_axes(figure, 90, 90, 1070, 340)
+        axes = add_axes(figure, 90, 90, figure_width() - 130, 340)
         axes.set_title(note, loc="right", fontsize=8, color=GREY)
         axes.set_xlabel(f"{seen} seen in training, thousands")
         axes.set_ylabel(f"{wrong}, %")
@@ -60,5 +72,4 @@ def finish_linear(figure: Figure, axes: Axes, curves: Sequence[Curve]) -> None:
         axes.text(0.5, 0.5, "no values yet", transform=axes.transAxes, ha="center", color=GREY)
     axes.set_xlim(0, 1.01 * max((x.max() for x, _ in ours), default=1))
     axes.set_ylim(bottom=0)
-    if axes.get_legend_handles_labels()[1]:
-        figure.legend(loc="lower left", bbox_to_anchor=(80 / WIDTH, 0.005), ncols=4, columnspacing=1.6)
+    key_below(figure, axes.get_legend_handles_labels()[0], 90)

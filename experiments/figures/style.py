@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 import math
 import warnings
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
@@ -17,6 +20,7 @@ from experiments.figures.letters import FONT, in_one_line, make_legible
 from experiments.files import UserError, write_whole
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -31,7 +35,14 @@ _UNDATED: dict[str, dict[str, str | None]] = {
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     "svg": {"Date": None, "Creator": None},
 }
-WIDTH, DPI = 1200, 150  # pixels, pixels an inch
+Size: TypeAlias = Literal["column", "page"]
+DPI = 150  # pixels an inch
+# In inches, of a column and a page of a paper, and of a figure for the screen.
+_INCHES: dict[Size | None, float] = {"column": 3.5, "page": 7.0, None: 8.0}
+# In points, and in pixels what is left free at the edges.
+_SMALLEST, _EDGE = 6.5, 16
+# Pixels, about: of a line of the key, of what stands before a label there, and from the axes to the key.
+_KEY_LINE, _KEY_MARK, _KEY_TOP = 26, 76, 66
 
 
 class Measure(NamedTuple):
@@ -100,19 +111,51 @@ STYLE = {
 }
 
 
+def is_figure(path: str | Path) -> bool:
+    """Whether a file has the ending of a figure that can be written."""
+    return Path(path).suffix.lower().removeprefix(".") in get_args(Format)
+
+
 def save_figure(figure: Figure, path: str | Path) -> None:
     """Write the figure as PNG, PDF or SVG, as its name ends, all of it or nothing; the folder must exist.
 
     The same figure gives the same file. ValueError for another ending, OSError where the file cannot be written.
     """
     ending = Path(path).suffix.lower().removeprefix(".")
-    if ending not in get_args(Format):
+    if not is_figure(path):
         raise ValueError(f"a figure is saved as .png, .pdf or .svg, not as {Path(path).name!r}")
     picture = io.BytesIO()
     with styled():
         make_legible(figure)
         figure.savefig(picture, format=ending, metadata=_UNDATED[ending])
     write_whole(path, picture.getvalue())
+
+
+_DRAWN: ContextVar[tuple[Format, Size | None]] = ContextVar("drawn", default=("png", None))
+
+
+@contextmanager
+def drawn_as(format: Format, size: Size | None) -> Iterator[None]:
+    """Have all figures within drawn for a column or a page of a paper, and files named by `figure_name` so.
+
+    Letters have the same size in points in every figure, so that a figure is to be put into a paper as it is.
+    """
+    token = _DRAWN.set((format, size))
+    try:
+        yield
+    finally:
+        _DRAWN.reset(token)
+
+
+def figure_name(name: str) -> str:
+    """The file name of a figure, with the ending of the format that is asked for."""
+    return f"{name}.{_DRAWN.get()[0]}"
+
+
+def figure_width(least: float = 0) -> int:
+    """Pixels across the figure that is to be drawn now; one that needs more than a column has the width of a page."""
+    asked = round(_INCHES[_DRAWN.get()[1]] * DPI)
+    return asked if asked >= least else round(_INCHES["page"] * DPI)
 
 
 @contextmanager
@@ -128,19 +171,78 @@ def styled() -> Iterator[None]:
         yield
 
 
-def new_figure(height: float, title: str, left: float) -> Figure:
-    """An empty figure `height` pixels high with a title that begins at pixel `left`."""
+def new_figure(height: float, title: str, left: float, least: float = 0) -> Figure:
+    """An empty figure `height` pixels high and `figure_width(least)` wide, with a title that begins at pixel `left`.
+
+    In a column it begins at the edge. One that would be too long is written smaller, or cut off.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI)
-    figure.text(left / WIDTH, 1 - 26 / height, in_one_line(title), fontsize=11, fontweight="bold", va="center")
+    wide = figure_width(least)
+    figure = Figure(figsize=(wide / DPI, height / DPI), dpi=DPI)
+    start = left if wide > figure_width() or wide >= round(_INCHES["page"] * DPI) else _EDGE
+    shown, size = written_to_fit(title, 11, wide - start - _EDGE, bold=True)
+    figure.text(start / wide, 1 - 26 / height, shown, fontsize=size, fontweight="bold", va="center")
     return figure
 
 
 def add_axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
     """Axes at a place given in pixels, measured from the upper left corner of the figure."""
-    down = figure.get_figheight() * DPI
-    return figure.add_axes((left / WIDTH, 1 - (top + height) / down, width / WIDTH, height / down))
+    wide, down = (inches * DPI for inches in figure.get_size_inches())
+    return figure.add_axes((left / wide, 1 - (top + height) / down, width / wide, height / down))
+
+
+def key_below(figure: Figure, handles: Sequence[Artist], left: float) -> None:
+    """Write a key under the lowest axes, from pixel `left`, in as many columns as fit, and end the figure there."""
+    wide, down = (inches * DPI for inches in figure.get_size_inches())
+    longest = max([0, *(text_width(str(handle.get_label()), 8) for handle in handles)])
+    columns = max(1, min(len(handles), int((wide - left) / (longest + _KEY_MARK))))
+    lowest = max([0, *((1 - axes.get_position().y0) * down for axes in figure.axes)])
+    height = lowest + _KEY_TOP + _KEY_LINE * -(-len(handles) // columns) + 10
+    _set_height(figure, height)
+    if handles:
+        place = ((left - 10) / wide, 4 / height)
+        figure.legend(handles=handles, loc="lower left", bbox_to_anchor=place, ncols=columns, columnspacing=1.6)
+
+
+def _set_height(figure: Figure, height: float) -> None:
+    """Cut the figure, or lengthen it, at its lower edge."""
+    share = figure.get_figheight() * DPI / height
+    figure.set_figheight(height / DPI)
+    for axes in figure.axes:
+        left, low, wide, tall = axes.get_position().bounds
+        axes.set_position((left, 1 - (1 - low) * share, wide, tall * share))
+    for text in figure.texts:
+        text.set_y(1 - (1 - text.get_position()[1]) * share)
+
+
+def text_width(text: str, size: float, bold: bool = False) -> float:
+    """Pixels of a text in that many points."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(family=FONT, size=size, weight="bold" if bold else "normal")
+    width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
+    return float(width) * DPI / 72
+
+
+def written_to_fit(text: str, size: float, room: float, bold: bool = False) -> tuple[str, float]:
+    """A text in one line and the size in points, of at most that many, in which it has room; its end may be cut off."""
+    shown = in_one_line(text)
+    # As pixels letters are a little wider than as outlines.
+    room *= 0.94
+    while text_width(shown, size, bold) > room and size > _SMALLEST:
+        size -= 0.5
+    return fitting(shown, size, room, bold), size
+
+
+@lru_cache
+def fitting(text: str, size: float, room: float, bold: bool = False) -> str:
+    """The text, its end cut off where it takes more pixels than there is room."""
+    if text_width(text, size, bold) <= room:
+        return text
+    beyond = bisect_right(range(len(text)), room, key=lambda length: text_width(f"{text[:length]}…", size, bold))
+    return f"{text[: beyond - 1].rstrip()}…"
 
 
 def mark_lost(axes: Axes, x: Array, label: str = "") -> None:
@@ -190,18 +292,27 @@ def numbered_log_scale(axes: Axes, values: Sequence[float], ends: tuple[float, f
     axes.set_xscale("log")
     axes.set_xlim(left, right)
     named: list[float] = []
+    pixels = axes.bbox.width / math.log(right / left)
     # From the highest down, since that one matters most.
     for value in sorted(values, reverse=True):
-        if not named or math.log(named[-1] / value) > 0.12 * math.log(right / left):
+        if not named or math.log(named[-1] / value) * pixels > _between(named[-1], value):
             named.append(value)
     axes.xaxis.set_major_locator(FixedLocator(named))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.xaxis.set_minor_locator(NullLocator())
 
 
+def _between(one: float, other: float) -> float:
+    """The least distance in pixels of two numbers below an axis."""
+    return sum(text_width(f"{value:,.0f}", 7.5) for value in (one, other)) / 2 + _EDGE
+
+
 def decade(value: float) -> str:
     """A power of ten or zero in digits, small and large ones as 10 to the power."""
     power = round(math.log10(value)) if value > 0 else 0
-    if not -4 < power < 7:
-        return "10" + str(power).translate(str.maketrans("-0123456789", "\N{SUPERSCRIPT MINUS}⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"{value:,.{max(0, -power)}f}"
+    return f"{value:,.{max(0, -power)}f}" if -4 < power < 7 else power_of_ten(power)
+
+
+def power_of_ten(power: int) -> str:
+    """Ten to the power, with a raised number."""
+    return "10" + str(power).translate(str.maketrans("-0123456789", "\N{SUPERSCRIPT MINUS}⁰¹²³⁴⁵⁶⁷⁸⁹"))

@@ -14,21 +14,22 @@ from experiments.figures.style import (
     GREY,
     INK,
     VERMILION,
-    WIDTH,
     Array,
     Rows,
     add_axes,
+    figure_width,
     new_figure,
     styled,
+    written_to_fit,
 )
-from experiments.paper_curves import columns, running_median
+from experiments.paper_curves import columns as columns_of
+from experiments.paper_curves import running_median
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Characters of a line of coloured text, and a line's and a title's height in pixels.
-COLUMNS = 90
-_LINE, _TITLE, _MARGIN = 22, 34, 40
+# In pixels: of a character of coloured text, of a line, of a title, and of the margin.
+_CHARACTER, _LINE, _TITLE, _MARGIN = 12.4, 22, 34, 40
 
 
 def text_curve_figure(rows: Rows, title: str = "", *, entropy_rate: float | None = None) -> Figure:
@@ -42,21 +43,21 @@ def text_curve_figure(rows: Rows, title: str = "", *, entropy_rate: float | None
     note = f"last validation: {valid[-1][1]:.4g} bits per character" if valid else ""
     with styled():
         figure = new_figure(600, title, 90)
-        axes = add_axes(figure, 90, 90, 1070, 390)
+        axes = add_axes(figure, 90, 90, figure_width() - 130, 390)
         axes.set_title(note, loc="right", fontsize=8, color=GREY)
         axes.set_xlabel("characters seen in training, thousands")
         axes.set_ylabel("bits per character")
         axes.grid(True)
         if train:
-            axes.plot(*columns(train), color=BLUE, alpha=0.3, linewidth=0.8, label="training")
+            axes.plot(*columns_of(train), color=BLUE, alpha=0.3, linewidth=0.8, label="training")
             # A line of one point would be invisible.
             alone: dict[str, Any] = {"marker": "o", "markersize": 3.0} if len(train) == 1 else {}
             axes.plot(
-                *columns(running_median(train)), color=BLUE, linewidth=1.8, label="training, running median", **alone
+                *columns_of(running_median(train)), color=BLUE, linewidth=1.8, label="training, running median", **alone
             )
         if valid:
             look: dict[str, Any] = {"color": INK, "markerfacecolor": "white", "markersize": 4.0, "clip_on": False}
-            axes.plot(*columns(valid), "o", label="validation", zorder=4, **look)
+            axes.plot(*columns_of(valid), "o", label="validation", zorder=4, **look)
         if entropy_rate is not None:
             words = f"true entropy, {entropy_rate:.4g}"
             axes.axhline(entropy_rate, color=VERMILION, linewidth=1.2, linestyle=(0, (4, 2)), label=words)
@@ -78,27 +79,31 @@ def coloured_text_figure(
 
     mono = FontProperties(family="DejaVu Sans Mono", size=7)
     font = get_font(str(Path(findfont(mono))))
-    shown = [_sign(character) for character in text]
-    shown = [sign if font.get_char_index(ord(sign)) else "□" for sign in shown]
-    lines = -(-len(text) // COLUMNS)
+    signs = [_sign(character) for character in text]
+    signs = [sign if font.get_char_index(ord(sign)) else "□" for sign in signs]
+    wide = figure_width()
+    columns = int((wide - 2 * _MARGIN) / _CHARACTER)
+    lines = -(-len(text) // columns)
     block = _TITLE + lines * _LINE
     with styled():
         height = 2 * _MARGIN + len(units) * block + len(notes) * _LINE
         figure = new_figure(height, title, _MARGIN)
         for number, note in enumerate(notes):
             place = 1 - (_MARGIN + len(units) * block + (number + 1) * _LINE) / height
-            figure.text(_MARGIN / WIDTH, place, note, fontsize=8, color=GREY, va="center")
+            shown, size = written_to_fit(note, 8, wide - 2 * _MARGIN)
+            figure.text(_MARGIN / wide, place, shown, fontsize=size, color=GREY, va="center")
         for number, (words, values) in enumerate(units):
             top = _MARGIN + number * block + _TITLE
-            axes = add_axes(figure, _MARGIN, top, WIDTH - 2 * _MARGIN, lines * _LINE - 4)
-            grid = np.full(lines * COLUMNS, np.nan)
+            axes = add_axes(figure, _MARGIN, top, wide - 2 * _MARGIN, lines * _LINE - 4)
+            grid = np.full(lines * columns, np.nan)
             grid[: len(text)] = np.clip((values - values.mean()) / max(values.std(), 1e-9), -2, 2)
-            axes.imshow(grid.reshape(lines, COLUMNS), cmap="RdBu_r", vmin=-3.2, vmax=3.2, aspect="auto")
-            axes.set_title(words, fontsize=8)
+            axes.imshow(grid.reshape(lines, columns), cmap="RdBu_r", vmin=-3.2, vmax=3.2, aspect="auto")
+            shown, size = written_to_fit(words, 8, wide - 2 * _MARGIN)
+            axes.set_title(shown, fontsize=size)
             axes.axis("off")
-            for place, sign in enumerate(shown):
+            for place, sign in enumerate(signs):
                 if sign != " ":
-                    row, column = divmod(place, COLUMNS)
+                    row, column = divmod(place, columns)
                     axes.text(column, row, sign, ha="center", va="center", parse_math=False, fontproperties=mono)
     return figure
 

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from experiments.figures.memory import NOT_FINITE
-from experiments.figures.style import DPI, GREEN, GREY, INK, VERMILION, WIDTH, Array, add_axes, new_figure, styled
+from experiments.figures.style import (
+    DPI,
+    GREEN,
+    GREY,
+    INK,
+    VERMILION,
+    Array,
+    add_axes,
+    figure_width,
+    new_figure,
+    styled,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,6 +29,8 @@ if TYPE_CHECKING:
 _ROW, _TOP = 30, 200
 # Numbers that would be rounded to 0.00 are left out.
 _SEEN = 0.005
+# Narrower than so many pixels no sentence has room.
+_LEAST = 1000
 # Of longer sentences the beginning is told, and shown.
 _CHARACTERS, _WORDS = 100, 60
 
@@ -37,14 +50,15 @@ def alignment_figure(
     if weights.shape != (len(rows), len(source)):
         raise ValueError(f"weights must be {(len(rows), len(source))} for these words, not {weights.shape}")
     rows, source, weights = rows[:_WORDS], source[:_WORDS], weights[:_WORDS, :_WORDS]
-    left, width = 190, min(WIDTH - 190 - 130, 90 * len(source))
+    wide = figure_width(_LEAST)
+    left, width = 190, min(wide - 190 - 130, 90 * len(source))
     with styled():
-        figure = new_figure(_TOP + _ROW * len(rows) + 50, title, 40)
+        figure = new_figure(_TOP + _ROW * len(rows) + 50, title, 40, _LEAST)
         height = figure.get_figheight() * DPI
         good = list(given) == list(right)
         ours, theirs = (shorten(" ".join(one), _CHARACTERS, placeholder=" …") for one in (given, right))
         verdict = f"{ours}: right" if good else f"{ours}: wrong\nit is {theirs}"
-        figure.text(40 / WIDTH, 1 - 74 / height, verdict, va="center", fontsize=8, color=GREEN if good else VERMILION)
+        figure.text(40 / wide, 1 - 74 / height, verdict, va="center", fontsize=8, color=GREEN if good else VERMILION)
         axes = add_axes(figure, left, _TOP, width, _ROW * len(rows))
         shades = matplotlib.colormaps["Purples"].with_extremes(bad=NOT_FINITE)
         image = axes.imshow(

@@ -13,8 +13,9 @@ import tyro
 from numpy.typing import NDArray
 
 from experiments.command_line import parse
+from experiments.drawing import DrawingOptions
 from experiments.fields import check_least, check_positive
-from experiments.figures import LagPanel, propagation_figure, save_figure
+from experiments.figures import LagPanel, figure_name, propagation_figure, save_figure
 from experiments.files import UserError, write_whole
 from experiments.gradients.measuring import Clipped, clipping, lags_of, propagated
 from experiments.gradients.networks import ABOUT, AT_REST, DRIVEN, GATED, NETWORKS, Network
@@ -31,11 +32,11 @@ Curves = Mapping[str, NDArray[np.float64]]
 
 
 @dataclasses.dataclass(frozen=True)
-class GradientsOptions:
+class GradientsOptions(DrawingOptions):
     """Show how far gradients reach back through time in untrained networks: plain, gated, and with a memory.
 
-    Writes OUT/gradients.md, .json and .png. With runs, that were trained with --gradient-flow-every, their learning
-    curves beside their gradients: OUT/trained-gradients.md, .json and .png, and nothing of untrained networks.
+    Writes OUT/gradients.md, .json and a figure. With runs, that were trained with --gradient-flow-every, their learning
+    curves beside their gradients: OUT/trained-gradients.md, .json and a figure, and nothing of untrained networks.
     """
 
     runs: tyro.conf.Positional[tuple[str, ...]] = ()
@@ -71,6 +72,11 @@ def gradients(args: Sequence[str]) -> int:
     """Measure, write the three files and print the tables."""
     options = parse(GradientsOptions, "gradients", args, flags=True)
     options.check()
+    with options.drawn():
+        return _measure(options, args)
+
+
+def _measure(options: GradientsOptions, args: Sequence[str]) -> int:
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
     made_by = shlex.join(["python", "-m", "experiments", "gradients", *args])
@@ -85,14 +91,15 @@ def gradients(args: Sequence[str]) -> int:
     data = json.dumps(_data(options, made_by, lags, terms, clipped), indent=1, allow_nan=False) + "\n"
     write_whole(out / "gradients.md", text)
     write_whole(out / "gradients.json", data)
-    save_figure(_figure(options, lags, terms, clipped), out / "gradients.png")
+    save_figure(_figure(options, lags, terms, clipped), out / figure_name("gradients"))
     return _tell(data if options.json else page(text), out / "gradients")
 
 
 def _tell(text: str, files: Path) -> int:
     print(text, end="")
-    for ending in ("md", "json", "png"):
+    for ending in ("md", "json"):
         print(f"{files}.{ending}", file=sys.stderr)
+    print(figure_name(str(files)), file=sys.stderr)
     return 0
 
 
@@ -117,7 +124,7 @@ def _markdown(tables: Sequence[Table], options: GradientsOptions, made_by: str) 
         f"Untrained networks, {seeds}, float64: {ABOUT}. Measured after {options.before} steps; "
         "how far the start matters shows `--before 0`.",
         "",
-        "![norms of the propagation term over the steps that a gradient goes back](gradients.png)",
+        "![norms of the propagation term over the steps that a gradient goes back]({figure_name('gradients')})",
     ]
     return "\n\n".join(["\n".join(lines), *(table.markdown() for table in tables)]) + "\n"
 

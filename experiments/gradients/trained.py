@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.config import TrainConfig
-from experiments.figures import Learner, flows_figure, norms_by_lag, save_figure
+from experiments.figures import Learner, figure_name, flows_figure, norms_by_lag, save_figure
 from experiments.files import UserError, write_whole
 from experiments.metrics import read_metrics
 from experiments.models import label, make_task, training_lengths
@@ -24,7 +24,7 @@ _NOTE = (
 
 
 def compare_runs(runs: Sequence[str], out: Path, made_by: str) -> tuple[str, str]:
-    """Write OUT/trained-gradients.md, .json and .png of runs that were trained with --gradient-flow-every.
+    """Write OUT/trained-gradients.md, .json and a figure of runs that were trained with --gradient-flow-every.
 
     Returns the Markdown and the JSON. UserError for a run that has no such rows.
     """
@@ -35,13 +35,13 @@ def compare_runs(runs: Sequence[str], out: Path, made_by: str) -> tuple[str, str
         rows.append(cells)
     table = Table("Learning and gradients", list(_HEAD), rows, [_NOTE])
     content = {"command": made_by, "versions": versions(), "table": table.data(runs)}
-    picture = "![learning curves beside gradient norms by steps back](trained-gradients.png)"
+    picture = f"![learning curves beside gradient norms by steps back]({figure_name('trained-gradients')})"
     text = f"Made by {coded(made_by)}.\n\n{picture}\n\n{table.markdown()}\n"
     write_whole(out / "trained-gradients.md", text)
     data = json.dumps(content, indent=1) + "\n"
     write_whole(out / "trained-gradients.json", data)
     figure = flows_figure(learners, "What was learned, and how far gradients reached")
-    save_figure(figure, out / "trained-gradients.png")
+    save_figure(figure, out / figure_name("trained-gradients"))
     return text, data
 
 

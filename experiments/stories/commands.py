@@ -11,8 +11,9 @@ import tyro
 
 from experiments.checkpoint import save_weights
 from experiments.command_line import parse
+from experiments.drawing import DrawingOptions
 from experiments.fields import check_least
-from experiments.figures import save_figure, story_curve_figure
+from experiments.figures import figure_name, save_figure, story_curve_figure
 from experiments.files import UserError, write_whole
 from experiments.metrics import read_metrics, write_rows
 from experiments.progress import working
@@ -132,7 +133,7 @@ def evaluate(args: Sequence[str]) -> int:
 
 
 @dataclasses.dataclass(frozen=True)
-class ShowStoryOptions:
+class ShowStoryOptions(DrawingOptions):
     """Draw a run's errors over training, and what it looks at while it answers test questions."""
 
     run: tyro.conf.Positional[str]
@@ -147,7 +148,8 @@ def show(args: Sequence[str]) -> int:
     check_least(options, 1, "questions")
     prepare("cpu", 1)
     config, vocabulary, model = load_story_run(options.run)
-    files = _draw(RunFolder(options.run), config, vocabulary, model, options.questions)
+    with options.drawn():
+        files = _draw(RunFolder(options.run), config, vocabulary, model, options.questions)
     print("\n".join(map(str, files)))
     return 0
 
@@ -160,7 +162,7 @@ def _draw(
     title = f"{config.label}, trained on {read_vocabulary(folder)[2]}, seed {config.seed}"
     rows = read_metrics(folder.metrics) if folder.metrics.exists() else []
     folder.figures.mkdir(exist_ok=True)
-    curve = folder.figures / "learning-curve.png"
+    curve = folder.figures / figure_name("learning-curve")
     save_figure(story_curve_figure(rows, title, restarts=config.restarts), curve)
     return [curve, *draw_story_run(folder.figures, model.eval(), vocabulary, batch, title)]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from experiments.fields import TRACKING
-from experiments.figures import save_figure, task_error_figure
+from experiments.figures import figure_name, save_figure, task_error_figure
 from experiments.files import UserError, write_whole
 from experiments.progress import working
 from experiments.report.tables import marked
@@ -26,7 +26,7 @@ _NUMBERS = ("error", "mean", "best", "published", "question_only", "last_fact")
 
 @working("putting the runs together")
 def summarize_stories(folders: Sequence[RunFolder], configs: Sequence[StoryConfig], *, out: str, made_by: str) -> str:
-    """Write OUT.json, OUT.md and, for bAbI, OUT.png; returns the text.
+    """Write OUT.json, OUT.md and, for bAbI, a figure; returns the text.
 
     Restarts of all runs on the same task count alike: one is chosen by what they learned from, as in each run.
     UserError for runs that differ in their setting, have not ended, or overlap.
@@ -56,7 +56,7 @@ def summarize_stories(folders: Sequence[RunFolder], configs: Sequence[StoryConfi
             f"{first.model}, recipe {first.recipe}, trained on {table['trained_on']}, tested on {table['tested_on']}"
         )
         published = table["published"]["name"] if table["published"] else "published"
-        save_figure(task_error_figure(table["rows"], title, published), f"{out}.png")
+        save_figure(task_error_figure(table["rows"], title, published), figure_name(out))
     return text
 
 

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from experiments.checkpoint import save_weights
 from experiments.command_line import parse
+from experiments.drawing import DrawingOptions
 from experiments.fields import check_least
-from experiments.figures import save_figure
+from experiments.figures import figure_name, save_figure
 from experiments.figures.text import coloured_text_figure, text_curve_figure
 from experiments.files import UserError, write_whole
 from experiments.metrics import read_metrics
@@ -120,7 +121,7 @@ def evaluate(args: Sequence[str]) -> int:
 
 
 @dataclasses.dataclass(frozen=True)
-class ShowTextOptions:
+class ShowTextOptions(DrawingOptions):
     """Draw a run's bits per character over training, and what single units do along a text."""
 
     run: tyro.conf.Positional[str]
@@ -141,7 +142,8 @@ def show(args: Sequence[str]) -> int:
         numbers = _own_text(folder, config, known).test
     else:
         numbers = known.alphabet.encode(read_text(options.text)[:_READ], options.text)
-    files = _draw(folder, config, known, model, numbers, options.cells)
+    with options.drawn():
+        files = _draw(folder, config, known, model, numbers, options.cells)
     print(*files, sep="\n")
     return 0
 
@@ -170,7 +172,7 @@ def _draw(
     units, without = (named_units(layers, cells), []) if cells else choose_units(layers, text)
     rows = read_metrics(folder.metrics) if folder.metrics.exists() else []
     folder.figures.mkdir(exist_ok=True)
-    curve, coloured = folder.figures / "learning-curve.png", folder.figures / "units.png"
+    curve, coloured = (folder.figures / figure_name(name) for name in ("learning-curve", "units"))
     save_figure(text_curve_figure(rows, title, entropy_rate=known.entropy_rate), curve)
     if not units:
         return [curve]

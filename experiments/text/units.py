@@ -92,9 +92,9 @@ def choose_units(layers: Sequence[Values], text: str) -> tuple[list[Unit], list[
         bound = chance_bound(correlations, _CHANCE / len(wanted))
         told = f"r = {correlations[0, best]:.2f}"
         if abs(correlations[0, best]) > bound:
-            chosen.append((best, f"{name}, {told} (by chance at most {bound:.2f})"))
+            chosen.append((best, f"{name}, {told} (chance: {bound:.2f})"))
         else:
-            without.append(f"no unit follows '{name}': at best {told}, by chance up to {bound:.2f}")
+            without.append(f"no unit follows '{name}': at best {told} (chance: {bound:.2f})")
     if not chosen:
         deviation = values.std(0)
         liveliest = np.argsort(-deviation)[:_LIVELIEST].tolist()

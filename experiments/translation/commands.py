@@ -11,8 +11,9 @@ import tyro
 
 from experiments.checkpoint import save_weights
 from experiments.command_line import parse
+from experiments.drawing import DrawingOptions
 from experiments.fields import check_least
-from experiments.figures import alignment_figure, save_figure, story_curve_figure
+from experiments.figures import alignment_figure, figure_name, save_figure, story_curve_figure
 from experiments.files import UserError, write_whole
 from experiments.metrics import read_metrics, write_rows
 from experiments.progress import working
@@ -118,7 +119,7 @@ def evaluate(args: Sequence[str]) -> int:
 
 
 @dataclasses.dataclass(frozen=True)
-class ShowTranslationOptions:
+class ShowTranslationOptions(DrawingOptions):
     """Draw a run's errors over training, and where it reads the words of test sentences from."""
 
     run: tyro.conf.Positional[str]
@@ -134,7 +135,8 @@ def show(args: Sequence[str]) -> int:
     prepare("cpu", 1)
     config, words, model = load_translation_run(options.run)
     data = load_data(config)
-    files = _draw(RunFolder(options.run), config, words, model, data.test, options.sentences)
+    with options.drawn():
+        files = _draw(RunFolder(options.run), config, words, model, data.test, options.sentences)
     print(*files, sep="\n")
     return 0
 
@@ -163,7 +165,7 @@ def _draw(
     title = f"{config.label}, {config.controller}, trained on {trained_on(folder)}, seed {config.seed}"
     rows = read_metrics(folder.metrics) if folder.metrics.exists() else []
     folder.figures.mkdir(exist_ok=True)
-    files = [folder.figures / "learning-curve.png"]
+    files = [folder.figures / figure_name("learning-curve")]
     save_figure(story_curve_figure(rows, title, seen="sentences", wrong="sentences with a wrong word"), files[0])
     order = sorted(range(len(sentences)), key=lambda place: -len(sentences.pairs[place].source.split()))
     for number, place in enumerate(order[:count], start=1):
@@ -175,7 +177,7 @@ def _draw(
             attention = model.trace(source.to(device), target.to(device)).attention
         if attention is not None:
             pair = sentences.pairs[place]
-            files.append(folder.figures / f"attention-{number}.png")
+            files.append(folder.figures / figure_name(f"attention-{number}"))
             weights = attention[0].cpu().numpy()
             save_figure(alignment_figure(pair.source.split(), given, pair.target.split(), weights, title), files[-1])
     return files

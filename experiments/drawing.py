@@ -1,0 +1,21 @@
+"""The options of commands that write figures for papers."""
+
+import dataclasses
+from contextlib import AbstractContextManager
+
+from experiments.figures import Format, Size, drawn_as
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DrawingOptions:
+    """What files figures are, and for what place."""
+
+    format: Format = "png"
+    """What file a figure is; in pdf and svg letters stay letters."""
+    size: Size | None = None
+    """How wide a figure is: for a column of a paper, 3.5 in (what has no room there, such as sentences, 7 in), or for a
+    page, 7 in; None for 8 in. Letters are 6 to 11 pt in all of them."""
+
+    def drawn(self) -> AbstractContextManager[None]:
+        """Have the figures within drawn so."""
+        return drawn_as(self.format, self.size)
