@@ -13,8 +13,7 @@ class DrawingOptions:
     format: Format = "png"
     """What file a figure is; in pdf and svg letters stay letters."""
     size: Size | None = None
-    """How wide a figure is: for a column of a paper, 3.5 in (what has no room there, such as sentences, 7 in), or for a
-    page, 7 in; None for 8 in. Letters are 6 to 11 pt in all of them."""
+    """How wide: column is 3.5 in (7 in for what has no room there), page 7 in, None 8 in. Letters have 6 to 11 pt."""
 
     def drawn(self) -> AbstractContextManager[None]:
         """Have the figures within drawn so."""
