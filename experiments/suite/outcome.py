@@ -4,9 +4,12 @@ import dataclasses
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from experiments.files import UserError
 from experiments.progress import duration
+from experiments.reading import read_json
+from experiments.run_files import check_result
 from experiments.run_folder import RunFolder
 from experiments.stories.tables import FAILED
 from experiments.suite.folder import SuiteFolder
@@ -39,13 +42,17 @@ class Outcome:
 
 def read_outcome(run: Path) -> Outcome:
     """The outcome of a finished run, from its files; UserError where they were damaged."""
-    folder = RunFolder(run)
-    result = folder.read_result()
+    try:
+        result: dict[str, Any] = read_json(run / "result.json")
+    except FileNotFoundError:
+        raise UserError(f"{run} is no finished run: there is no result.json in it") from None
+    check_result(result, run / "result.json")
     to_solve, seconds = result.get("sequences_to_solve"), result.get("perf/seconds", 0.0)
     if "selection" not in result:
         asked = result.get("config", {}).get("solved_at") is not None
         return Outcome(to_solve is not None if asked else None, to_solve, None, seconds)
-    config, chosen = folder.read_config(), result["selection"]["chosen"]
+    folder, chosen = RunFolder(run), result["selection"]["chosen"]
+    config = folder.read_config()
     own = [row for row in folder.read_tests(config) if row["tested_on"] == result.get("trained_on")]
     if not own:
         raise UserError(f"{folder.evaluation} holds no test on questions like those of the training: move {run} away")
