@@ -41,6 +41,7 @@ HELP = """usage: python -m experiments COMMAND ...
 def main(args: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 2 for a user's mistake, told in one line on stderr."""
     from experiments.files import UserError
+    from experiments.provenance import running
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -53,7 +54,8 @@ def main(args: Sequence[str] | None = None) -> int:
     from tasks.reading import TextError
 
     try:
-        return _command(args[0])(args[1:])
+        with running(args):
+            return _command(args[0])(args[1:])
     except (UserError, TextError) as error:
         from experiments.parallel import let_first_tell
 

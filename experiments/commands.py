@@ -1,8 +1,6 @@
 """What `python -m experiments` does with one run: train, evaluate, show."""
 
 import dataclasses
-import json
-import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +14,7 @@ from experiments.drawing import DrawingOptions
 from experiments.evaluation import same_test, table, test_at
 from experiments.failures import Failures
 from experiments.fields import check_least
-from experiments.files import UserError, write_whole
+from experiments.files import UserError
 from experiments.kinds import KINDS
 from experiments.lacking import idle
 from experiments.loading import load_run
@@ -24,8 +22,9 @@ from experiments.metrics import write_rows
 from experiments.models import backend_line, check_model, label, make_task, training_lengths
 from experiments.pictures import draw_run
 from experiments.progress import Progress
-from experiments.run_folder import RunFolder, command, versions
-from experiments.running import prepare, run_training
+from experiments.provenance import command_line
+from experiments.run_folder import RunFolder
+from experiments.running import prepare, resume_line, run_training
 from experiments.together import find_group, resume_seeds, train_seeds
 from experiments.training import Trainer
 from memnet import NTM, SequenceModule
@@ -172,10 +171,7 @@ def _finish(trainer: Trainer, folder: RunFolder, notice: str) -> str:
     # Before the pictures, for which every step is watched eagerly.
     backend_used = model.backend_used
     draw_run(folder, model, task, config)
-    result = {
-        "command": command(),
-        "config": config.saved(),
-        "versions": versions(),
+    facts = {
         "backend_used": backend_used,
         "steps": trainer.step,
         "sequences": trainer.sequences,
@@ -183,7 +179,7 @@ def _finish(trainer: Trainer, folder: RunFolder, notice: str) -> str:
         "perf/seconds": trainer.seconds,
         "perf/seconds_to_solve": trainer.seconds_to_solve,
     }
-    write_whole(folder.result, json.dumps(result, indent=1) + "\n")
+    folder.keep_result(config, facts)
     return _closing(trainer, folder, notice, rows)
 
 
@@ -238,15 +234,15 @@ def _closing(trainer: Trainer, folder: RunFolder, notice: str, rows: list[dict[s
         lines.append(f"tracker  {notice}")
     lines += ["", "next"]
     if solved is None and trainer.config.solved_at is not None:
-        longer = ["--resume", str(run), "--steps", str(2 * trainer.config.steps)]
-        lines.append(f"  python -m experiments train {shlex.join(longer)}")
-        lines.append("  python -m experiments recipes   # other settings, for --recipe")
+        lines.append(f"  {resume_line(folder, *trainer.longer)}")
+        lines.append(f"  {command_line('recipes')}   # other settings, for --recipe")
     if isinstance(trainer.model, NTM):
         # A head walks a slot a step: long sequences want more slots than steps.
         length, slots = 5 * max(task.test_lengths) // 2, 16 * trainer.model.num_slots
-        lines.append(f"  python -m experiments evaluate {run} --length {length} --num-slots {slots} --sequences 20")
-    lines.append(f"  python -m experiments evaluate {run} --sequences 1000")
-    lines.append(f"  python -m experiments show {run} --length {max(task.test_lengths)}")
+        more = ("--length", length, "--num-slots", slots, "--sequences", 20)
+        lines.append(f"  {command_line('evaluate', run, *more)}")
+    lines.append(f"  {command_line('evaluate', run, '--sequences', 1000)}")
+    lines.append(f"  {command_line('show', run, '--length', max(task.test_lengths))}")
     return "\n".join(lines)
 
 

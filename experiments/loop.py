@@ -81,6 +81,14 @@ class TrainingLoop(ABC, Generic[Settings, Model]):
     def last_step(self) -> int:
         """The step after which training ends."""
 
+    @property
+    def longer(self) -> tuple[str, ...]:
+        """Options that train a finished run for as long again; none where it would not go on."""
+        return "--steps", str(2 * self.step)
+
+    def keep_data(self) -> None:
+        """Keep in the folder what is to be known of the data besides the configuration; here nothing."""
+
     @abstractmethod
     def changing(self) -> dict[str, Any]:
         """Plain data for the checkpoint: whatever else changes in training."""

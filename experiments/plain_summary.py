@@ -9,6 +9,7 @@ from experiments.config import Config
 from experiments.files import UserError, write_whole
 from experiments.handover import outcome
 from experiments.progress import working
+from experiments.provenance import command_line
 from experiments.report.statistics import deviation
 from experiments.report.tables import marked
 from experiments.run_folder import RunFolder, versions
@@ -18,7 +19,7 @@ _HEAD = ("test", "mean ± sd", "lowest", "highest", "by seed")
 
 @working("putting the runs together")
 def summarize_plain(
-    folders: Sequence[RunFolder], configs: Sequence[Config], own: Sequence[str], *, out: str, made_by: str
+    folders: Sequence[RunFolder], configs: Sequence[Config], own: Sequence[str], *, out: str, origin: Mapping[str, str]
 ) -> str:
     """Write OUT.json and OUT.md of runs that differ in nothing but `own` options, and return the text.
 
@@ -34,8 +35,7 @@ def summarize_plain(
     if len(set(numbers)) < len(numbers):
         raise UserError(f"two of the runs have the same seed, {next(n for n in numbers if numbers.count(n) > 1)}")
     result = {
-        "made_by": made_by,
-        "summarized_by": f"python -m experiments summarize {' '.join(str(one.path) for one in folders)} --out {out}",
+        **origin,
         "versions": versions(),
         "config": first,
         "seeds": seeds,
@@ -56,10 +56,11 @@ def _seed_result(folder: RunFolder, config: Config) -> dict[str, Any]:
     result = folder.read_result("command", "versions", "trained_on", "steps", "perf/seconds")
     tests = folder.read_tests(config)
     if not result:
-        raise UserError(f"{folder.path} has not ended; go on with: train --resume {folder.path}")
+        raise UserError(f"{folder.path} has not ended; go on with: {command_line('train', '--resume', folder.path)}")
     return {
         "seed": config.seed,
         "command": result["command"],
+        "resumed_by": result.get("resumed_by", []),
         "versions": result["versions"],
         "trained_on": result["trained_on"],
         "steps": result["steps"],
@@ -86,7 +87,8 @@ def _text(result: Mapping[str, Any], config: Config) -> str:
     seeds = result["seeds"]
     count = f"{len(seeds)} seed{'s' * (len(seeds) > 1)}"
     commits = sorted({one["versions"].get("commit", "unknown")[:12] for one in seeds})
-    commands = [result["made_by"]] if result["made_by"] else [one["command"] for one in seeds]
+    own = [command for one in seeds for command in (one["command"], *one["resumed_by"])]
+    commands = [result["made_by"]] if result["made_by"] else own
     steps = ", ".join(f"{one['steps']:,}" for one in seeds)
     made_with = seeds[0]["versions"]
     lines = [f"# {config.label}, {count}", "", "Made by", "", "```", *commands, result["summarized_by"], "```", ""]

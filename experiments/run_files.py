@@ -15,6 +15,7 @@ Result = TypedDict(
     "Result",
     {
         "command": NotRequired[str],
+        "resumed_by": NotRequired[list[str]],
         "config": NotRequired[dict[str, Any]],
         "versions": NotRequired[dict[str, str]],
         "trained_on": NotRequired[str],

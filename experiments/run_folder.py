@@ -1,6 +1,7 @@
 """The folder that one training run leaves.
 
 config.yaml              the full configuration; --config reads it back
+commands.json            the command that began the run, then those that resumed it
 metrics.jsonl            one line a logged step, the record of truth
 checkpoint.safetensors   everything that --resume needs, always the latest
 weights.safetensors      the model's weights alone, after training
@@ -19,11 +20,9 @@ import json
 import os
 import platform
 import re
-import shlex
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ import torch
 
 from experiments.config import Config, from_yaml, to_yaml
 from experiments.files import UserError, is_part, remove_parts, write_whole
+from experiments.provenance import command
 from experiments.reading import expect, read_json
 from experiments.run_files import check_result, check_tests
 
@@ -39,7 +39,7 @@ COMMIT = "MEMNET_COMMIT"
 # Who only looks whether a run is locked holds it for a moment.
 _LOCK_TRIES = 6
 # Beside figures/ what is there before the first checkpoint.
-_MADE_FIRST = ("config.yaml", "vocabulary.json")
+_MADE_FIRST = ("config.yaml", "commands.json", "vocabulary.json")
 
 
 class RunFolder:
@@ -70,6 +70,7 @@ class RunFolder:
                 for name in _MADE_FIRST:
                     (path / name).unlink(missing_ok=True)
                 (path / "figures").mkdir(exist_ok=True)
+                write_whole(path / "commands.json", _listed([command()]))
                 write_whole(path / "config.yaml", to_yaml(config))
         except FileExistsError:
             raise UserError(f"{path} is a file: choose another --out") from None
@@ -171,6 +172,26 @@ class RunFolder:
         expect(content, kind, self.vocabulary)
         return content
 
+    def commands(self) -> list[str]:
+        """The command that began the run, then those that resumed it; UserError where the file was damaged."""
+        # Runs of earlier versions tell one command, and that at their end.
+        path = self.path / "commands.json"
+        known: list[str] = self.read_json(path, [self.read_result().get("command", "unknown")])
+        expect(known, list[str], path)
+        if not known:
+            raise UserError(f"{path} is an empty list, expected the command that began the run")
+        return known
+
+    def note_resumed(self) -> None:
+        """Add the command at work to those that resumed the run."""
+        write_whole(self.path / "commands.json", _listed([*self.commands(), command()]))
+
+    def keep_result(self, config: Config, facts: Mapping[str, Any]) -> None:
+        """Write how the run ended: the commands that made it, its configuration, versions, and facts of its kind."""
+        first, *resumes = self.commands()
+        told = {"command": first, "resumed_by": resumes, "config": config.saved(), "versions": versions()}
+        write_whole(self.result, json.dumps({**told, **facts}, indent=1) + "\n")
+
     def keep_tests(
         self, rows: Sequence[dict[str, Any]], same_test: Callable[[dict[str, Any]], tuple[Any, ...]], count: str
     ) -> None:
@@ -262,9 +283,8 @@ def versions() -> dict[str, str]:
     return found
 
 
-def command() -> str:
-    """The command line that started this process, as a person types it."""
-    return f"python -m experiments {shlex.join(sys.argv[1:])}"
+def _listed(commands: list[str]) -> str:
+    return json.dumps(commands, indent=1) + "\n"
 
 
 def claim(base: Path) -> Path:

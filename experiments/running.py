@@ -20,6 +20,7 @@ from experiments.loop import NotFinite, TrainingLoop
 from experiments.metrics import MetricsFile, cut, read_metrics
 from experiments.parallel import Ranks, choose_device, joined, ranks
 from experiments.progress import SHOWN, Progress
+from experiments.provenance import command_line
 from experiments.run_folder import RunFolder, versions
 from experiments.stopping import Stopped, handling_signals, stop_at_once
 from experiments.tracking import Tracker, check_joined, start_tracker
@@ -52,6 +53,9 @@ def run_training(
         trainer = make(folder, new_run_id(folder))
         earlier = take_up(folder, trainer)
         processes.agree(folder.checkpoint.read_bytes)  # `_help` takes it
+        if earlier is None:
+            print(_has_finished(trainer, folder))
+            return 0
         print(f"{title}, {trainer.parameters:,} parameters, in {folder.path}", file=sys.stderr)
         tracker = Tracker(trainer.run_id)
         exit_code, closing = 1, ""
@@ -73,8 +77,7 @@ def run_training(
             exit_code = 0
         except Stopped as stop:
             exit_code = stop.exit_code
-            go_on = f"python -m experiments train --resume {folder.path}"
-            print(f"stopped after step {trainer.step}; go on with: {go_on}", file=sys.stderr)
+            print(f"stopped after step {trainer.step}; go on with: {resume_line(folder)}", file=sys.stderr)
         except NotFinite as trouble:
             print(f"error: {trouble}", file=sys.stderr)
         finally:
@@ -153,17 +156,28 @@ def _train(trainer: TrainingLoop[Any, Any], folder: RunFolder, tracker: Tracker,
         trainer.train(metrics, tracker, progress)
 
 
-def take_up(folder: RunFolder, trainer: TrainingLoop[Any, Any]) -> list[dict[str, Any]]:
+def resume_line(folder: RunFolder, *options: object) -> str:
+    """The command that goes on with a run."""
+    return command_line("train", "--resume", folder.path, *options)
+
+
+def take_up(folder: RunFolder, trainer: TrainingLoop[Any, Any]) -> list[dict[str, Any]] | None:
     """Bring the trainer to the folder's checkpoint, or write its first; returns the metrics up to there.
 
-    Files that tell of the end of training go where training goes on. UserError if the checkpoint was lost.
+    None where the run has finished, of which nothing is changed. Files that tell of the end of training go where
+    training goes on. UserError if the checkpoint was lost.
     """
     earlier = read_metrics(folder.metrics) if folder.metrics.exists() else []
     if folder.checkpoint.exists():
         trainer.restore()
     elif earlier:
         raise UserError(f"{folder.checkpoint} is lost, though {folder.metrics} holds {len(earlier)} rows")
-    else:
+    if folder.result.exists() and trainer.step >= trainer.last_step:
+        return None
+    if trainer.config.resume:
+        folder.note_resumed()
+    trainer.keep_data()
+    if not folder.checkpoint.exists():
         trainer.save()
     if earlier:
         cut(folder.metrics, trainer.step)
@@ -175,3 +189,11 @@ def take_up(folder: RunFolder, trainer: TrainingLoop[Any, Any]) -> list[dict[str
             path.unlink()
     write_whole(folder.config, to_yaml(trainer.config))
     return [row for row in earlier if row["step"] <= trainer.step]
+
+
+def _has_finished(trainer: TrainingLoop[Any, Any], folder: RunFolder) -> str:
+    """What is told of a run that is resumed though it has finished, and what to do with it."""
+    told = [f"{folder.path} has finished, after step {trainer.step:,}; nothing was changed", "", "next"]
+    if trainer.longer:
+        told.append(f"  {resume_line(folder, *trainer.longer)}   # trains on")
+    return "\n".join([*told, f"  {command_line('evaluate', folder.path)}   # tests it again"])

@@ -49,6 +49,13 @@ class SolvingLoop(TrainingLoop[Judged, Model]):
         return min(self.cooldown_start + self.config.cooldown_steps, self.config.steps)
 
     @property
+    def longer(self) -> tuple[str, ...]:
+        cooled_down = (
+            self.solved_step is not None and self.solved_step + self.config.cooldown_steps <= self.config.steps
+        )
+        return () if cooled_down else super().longer
+
+    @property
     def learning_rate(self) -> float:
         """The rate of the next step."""
         into = self.step - self.cooldown_start

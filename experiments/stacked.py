@@ -86,11 +86,8 @@ def train_stacked(configs: Sequence[TrainConfig], title: str) -> set[int]:
         for folder in folders:
             stack.enter_context(folder.locked())
         task = make_task(configs[0].task)
-        trainers = [
-            Trainer(one, task, folder, new_run_id(folder)) for one, folder in zip(configs, folders, strict=True)
-        ]
-        for trainer in trainers:
-            take_up(trainer.folder, trainer)
+        every = [Trainer(one, task, folder, new_run_id(folder)) for one, folder in zip(configs, folders, strict=True)]
+        trainers = [trainer for trainer in every if take_up(trainer.folder, trainer) is not None]
         files = {trainer: stack.enter_context(MetricsFile(trainer.folder.metrics)) for trainer in trainers}
         seen = sum(trainer.sequences for trainer in trainers)
         progress = stack.enter_context(Progress(seen, title=title, start=seen))

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from experiments.papers import paper_curve, paper_statement, paper_tests
 from experiments.pictures import measure_of
 from experiments.plain_summary import summarize_plain
 from experiments.progress import working
+from experiments.provenance import command_line
 from experiments.report.statistics import deviation
 from experiments.run_folder import RunFolder, versions
 from experiments.stories.config import StoryConfig
@@ -57,15 +58,19 @@ def summarize(args: Sequence[str]) -> int:
     kinds = list(dict.fromkeys(config.kind for config in configs))
     if len(kinds) > 1:
         raise UserError(f"runs on {kinds[0]} and runs on {kinds[1]} cannot be one result")
+    origin = {
+        "made_by": options.made_by,
+        "summarized_by": command_line("summarize", *options.runs, "--out", options.out),
+    }
     if stories:
         with options.drawn():
-            text = summarize_stories(folders, stories, out=options.out, made_by=options.made_by)
+            text = summarize_stories(folders, stories, out=options.out, origin=origin)
     elif sequences:
         with options.drawn():
-            text = _summarize_sequences(folders, sequences, options)
+            text = _summarize_sequences(folders, sequences, out=options.out, origin=origin)
     else:
         own = (*NOT_SETTING, "seeds")
-        text = summarize_plain(folders, configs, own, out=options.out, made_by=options.made_by)
+        text = summarize_plain(folders, configs, own, out=options.out, origin=origin)
     print(page(text), end="")
     print(f"{options.out}.md\n{options.out}.json", file=sys.stderr)
     return 0
@@ -80,7 +85,7 @@ def seeds_text(folders: Sequence[RunFolder], configs: Sequence[TrainConfig]) -> 
 
 @working("putting the runs together")
 def _summarize_sequences(
-    folders: Sequence[RunFolder], configs: Sequence[TrainConfig], options: SummarizeOptions
+    folders: Sequence[RunFolder], configs: Sequence[TrainConfig], *, out: str, origin: Mapping[str, str]
 ) -> str:
     for folder, config in zip(folders, configs, strict=True):
         _same_setting(configs[0], config, folder)
@@ -95,8 +100,7 @@ def _summarize_sequences(
     }
     published = paper_curve(configs[0])
     result = {
-        "made_by": options.made_by,
-        "summarized_by": f"python -m experiments summarize {' '.join(options.runs)} --out {options.out}",
+        **origin,
         "versions": versions(),
         "config": {key: value for key, value in configs[0].saved().items() if key != "seed"},
         "seeds": [_seed_result(folder, config) for folder, config in zip(folders, configs, strict=True)],
@@ -106,8 +110,8 @@ def _summarize_sequences(
         "curves": curves,
     }
     text = _text(result, configs[0], task)
-    write_whole(f"{options.out}.json", json.dumps(result, indent=1) + "\n")
-    write_whole(f"{options.out}.md", text)
+    write_whole(f"{out}.json", json.dumps(result, indent=1) + "\n")
+    write_whole(f"{out}.md", text)
     title = f"{configs[0].task}, {label(configs[0])}, recipe {configs[0].recipe}"
     figure = seeds_figure(
         curves,
@@ -118,7 +122,7 @@ def _summarize_sequences(
         target_bits=0.1 if task.answer == "bits" else None,
         baseline=task.baselines(training_lengths(configs[0], task)[1]).get(f"baseline_{task.curve.name}"),
     )
-    save_figure(figure, figure_name(options.out))
+    save_figure(figure, figure_name(out))
     return text
 
 

@@ -27,6 +27,7 @@ from experiments.files import UserError, remove_parts, write_whole
 from experiments.models import make_model, make_task
 from experiments.parallel import ranks
 from experiments.processes import MOST_TRAININGS, Job, experiments_command, last_line, room_for, run_jobs
+from experiments.provenance import command_line
 from experiments.reading import expect, read_json
 from experiments.run_folder import RUNS, RunFolder, claim
 from experiments.running import prepare
@@ -155,7 +156,7 @@ def _train(
                         failed = _train_stacked(group, seeds, more)
                 failed |= _run_processes(group, [seed for seed in seeds if seed not in failed], config, more)
     except Stopped as stop:
-        print(f"stopped; go on with: python -m experiments train --resume {group.path}", file=sys.stderr)
+        print(f"stopped; go on with: {command_line('train', '--resume', group.path)}", file=sys.stderr)
         return stop.exit_code
     _tell(group, failed)
     return 1 if failed else 0
@@ -246,7 +247,9 @@ def _tell(group: Group, failed: set[int]) -> None:
     print(f"runs     {group.path / 's*'}")
     if failed:
         print(f"failed   {_list(sorted(failed))}; see {group.path / 'logs'}")
-    print(f"\nnext\n  python -m experiments summarize {group.path}/s* --out {shlex.quote(group.path.name)}")
+    # The star is the shell's.
+    runs = f"{command_line('summarize', group.path)}/s*"
+    print(f"\nnext\n  {runs} {shlex.join(['--out', group.path.name])}")
 
 
 def _list(seeds: Sequence[int]) -> str:

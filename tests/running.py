@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import io
 import os
 import pty
 import struct
@@ -9,6 +10,8 @@ import subprocess
 import sys
 import termios
 from pathlib import Path
+
+from experiments.__main__ import main
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = [
@@ -52,6 +55,21 @@ def command(*args: object, **more: object) -> subprocess.CompletedProcess[str]:
         stdin=subprocess.DEVNULL,
         **more,
     )
+
+
+def assert_has_finished(run: Path, *more: str) -> str:
+    """Resuming a run says that it has finished and touches no file; returns what is said."""
+
+    def files() -> dict[Path, tuple[int, bytes]]:
+        found = (path for path in run.rglob("*") if path.is_file() and path.name != ".lock")
+        return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in found}
+
+    before = files()
+    with contextlib.redirect_stdout(io.StringIO()) as told:
+        assert main(["train", "--resume", str(run), *more]) == 0
+    assert files() == before
+    assert f"{run} has finished" in told.getvalue()
+    return told.getvalue()
 
 
 def start(*args: object) -> subprocess.Popen[str]:

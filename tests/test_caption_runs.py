@@ -30,7 +30,7 @@ from experiments.run_folder import RunFolder
 from experiments.together import choose_way
 from tasks.captions import WORLDS, CaptionBatch, Captions
 from tests.figure_parts import beyond
-from tests.running import start
+from tests.running import assert_has_finished, start
 from tests.test_command_line import refused
 from tests.test_training import assert_same_run, die_at
 
@@ -140,6 +140,7 @@ def test_kill_nine_goes_on_bit_for_bit(runs: dict[str, Path], tmp_path: Path) ->
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL
     assert main(["train", "--resume", str(tmp_path / "killed")]) == 0
+    assert_has_finished(tmp_path / "killed")
     assert main(["train", "captions", *TINY, *more, "--out", str(tmp_path / "whole")]) == 0
     assert_same_run(tmp_path / "whole", tmp_path / "killed")
 

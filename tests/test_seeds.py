@@ -25,6 +25,7 @@ from experiments.metrics import MetricsFile, read_metrics
 from experiments.models import make_model, make_task
 from experiments.processes import Job, experiments_command, run_jobs
 from experiments.progress import Progress
+from experiments.provenance import command_line
 from experiments.run_folder import RunFolder
 from experiments.running import take_up
 from experiments.stacked import Stack, gain, train_stacked
@@ -34,7 +35,7 @@ from experiments.together import choose_way
 from experiments.tracking import Tracker
 from experiments.training import Trainer
 from tasks import Batch
-from tests.running import TINY, start
+from tests.running import TINY, assert_has_finished, start
 from tests.test_training import assert_same_run, checkpoint_tensors, without_clock
 
 Capture = pytest.CaptureFixture[str]
@@ -143,6 +144,7 @@ def test_stopped_seeds_go_on_bit_for_bit(tmp_path: Path, monkeypatch: pytest.Mon
     assert train_stacked(resumed(configs), "seeds") == set()
     for seed in range(2):
         assert_same_run(tmp_path / f"whole{seed}", tmp_path / f"s{seed}")
+        assert len(RunFolder(tmp_path / f"s{seed}").commands()) == 2
 
 
 def without_processes(monkeypatch: pytest.MonkeyPatch, failing: Sequence[int] = ()) -> list[int]:
@@ -193,6 +195,11 @@ def test_each_seed_gets_a_run_of_its_own(
     assert main(["train", "--resume", str(group), "--steps", "10"]) == 0
     assert again == [4, 3, 4]
     assert RunFolder(group / "s3").read_config().steps == 10
+    began = args if way == "stacked" else [*args[:-8], "--seed", "3", "--out", str(group / "s3")]
+    assert RunFolder(group / "s3").commands()[0] == command_line(*began)
+    assert RunFolder(group / "s3").read_json(group / "s3" / "result.json", {})["resumed_by"]
+    for seed in (3, 4):
+        assert_has_finished(group / f"s{seed}")
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ from experiments.stories.testing import choose, measure
 from memnet import MemN2N
 from tasks.babi import TASK_NAMES, examples_of, file_name, generate, write_stories
 from tests.babi_release import DATA, needs_release
-from tests.running import ROOT, command, start
+from tests.running import ROOT, assert_has_finished, command, start
 from tests.story_runs import MEMN2N, MODELS, TINY, WORLD, config_of, train, trainer_of
 from tests.test_training import assert_same_run, die_at, without_clock
 
@@ -212,10 +212,8 @@ def test_the_validation_of_joint_training_is_random_and_does_not_move(tmp_path: 
 
 def run_until(folder: Path, stop_at: int, *options: str) -> None:
     """Train as `train` does, but die without a word after a number of steps."""
-    from experiments.stories.loading import write_vocabulary
-
     trainer = trainer_of(folder, *options)
-    write_vocabulary(trainer.folder, trainer.data)
+    trainer.keep_data()
     die_at(trainer, stop_at)
 
 
@@ -244,6 +242,7 @@ def test_the_world_model_stopped_and_resumed(tmp_path: Path) -> None:
     (tmp_path / "stopped" / "result.json").unlink()
     assert main(["train", "--resume", str(tmp_path / "stopped"), "--epochs", "4"]) == 0
     assert main(["train", "--resume", str(tmp_path / "whole"), "--epochs", "3"]) == 0
+    assert "--epochs 6" in assert_has_finished(tmp_path / "whole", "--epochs", "1")
     assert main(["train", "--resume", str(tmp_path / "whole"), "--epochs", "4"]) == 0
     expected, found = (load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "stopped"))
     for key, tensor in expected.items():
@@ -295,9 +294,11 @@ def test_stories_from_files_are_not_called_released_and_must_stay(
     assert main(["train", "--resume", str(run), "--babi-data", str(moved), "--epochs", "2"]) == 0
     path = moved / file_name(1, "train")
     path.write_text(path.read_text().replace("kitchen", "hallway"))
+    words = (run / "vocabulary.json").read_bytes()
     capsys.readouterr()
     assert main(["train", "--resume", str(run), "--babi-data", str(moved), "--epochs", "3"]) == 2
     assert "was trained on other stories" in capsys.readouterr().err
+    assert (run / "vocabulary.json").read_bytes() == words
 
 
 def test_a_model_stacked_and_unstacked_is_the_same(tmp_path: Path) -> None:

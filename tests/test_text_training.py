@@ -19,6 +19,7 @@ from experiments.text.sampling import write
 from experiments.text.testing import bits_per_character, perplexity
 from experiments.text.units import activations, chance_bound, choose_units, correlations_by_shift, features
 from memnet import GRU, LSTM, NTM, RNN, LanguageModel, LSTMState
+from tests.running import assert_has_finished
 from tests.test_training import assert_same_run, die_at
 from tests.text_runs import MODELS, train, trainer_of
 
@@ -177,8 +178,11 @@ def test_a_stopped_run_goes_on_with_another_text_only_where_it_is_the_same(tmp_p
     text.rename(moved)
     assert main(["train", "--resume", str(tmp_path / "run")]) == 2
     assert main(["train", "--resume", str(tmp_path / "run"), "--text", str(moved)]) == 0
+    assert_has_finished(tmp_path / "run")
+    words = (tmp_path / "run" / "vocabulary.json").read_bytes()
     moved.write_text("ab dc\n" * 500)
     assert main(["train", "--resume", str(tmp_path / "run"), "--steps", "24"]) == 2
+    assert (tmp_path / "run" / "vocabulary.json").read_bytes() == words
 
 
 def test_a_look_changes_nothing(tmp_path: Path) -> None:

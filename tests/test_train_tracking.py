@@ -9,7 +9,7 @@ import pytest
 
 from experiments.__main__ import main
 from experiments.metrics import read_metrics
-from tests.running import TINY
+from tests.running import TINY, assert_has_finished
 from tests.tracked import clean_environment
 from tests.wandb_log import read_run
 
@@ -56,6 +56,8 @@ def test_a_resumed_run_is_one_clean_curve_under_the_same_id(tmp_path: Path) -> N
     steps = [row["step"] for row in second.history if "step" in row]
     assert steps == [row["step"] for row in read_metrics(run / "metrics.jsonl")]
     assert steps[-1] == 20
+    assert_has_finished(run)
+    assert len(runs_in(tmp_path)) == 2
 
 
 def test_wandb_is_imported_only_when_asked_for(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from experiments.run_folder import RunFolder
 from experiments.tracking import Tracker
 from experiments.training import Trainer
 from tasks import TASKS
-from tests.running import TINY, command, start
+from tests.running import TINY, assert_has_finished, command, start
 
 MODELS = {
     "ntm-feedforward": [],
@@ -106,6 +106,7 @@ def test_a_finished_run_can_be_resumed_with_more_steps(tmp_path: Path) -> None:
     assert main(["train", "--resume", str(tmp_path / "run"), "--steps", "30"]) == 0
     assert read_metrics(tmp_path / "run" / "metrics.jsonl")[-1]["step"] == 30
     assert RunFolder(tmp_path / "run").read_config().steps == 30
+    assert "--steps 60" in assert_has_finished(tmp_path / "run", "--steps", "20")
     assert (tmp_path / "run" / "weights.safetensors").read_bytes() != before
     assert train(tmp_path / "whole", "--cooldown-steps", "0", "--steps", "30") == 0
     assert torch.equal(

@@ -34,6 +34,7 @@ from experiments.translation.testing import answer_rows, bleu, measure, translat
 from experiments.translation.training import TranslationTrainer
 from tasks.translation import Languages, Pair, Translator
 from tests.figure_parts import beyond
+from tests.running import assert_has_finished
 from tests.test_training import assert_same_run, die_at
 
 TINY = [
@@ -107,6 +108,8 @@ def test_solving_starts_the_cooldown(tmp_path: Path, capsys: pytest.CaptureFixtu
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert (result["sequences_to_solve"], result["steps"]) == (5 * 8, 5 + 8)
     assert "solved after 40 sentences" in capsys.readouterr().out
+    told = assert_has_finished(tmp_path / "run", "--steps", "200")
+    assert "--steps" not in told, "a run that has solved its task does not train on"
 
 
 def test_parts_are_disjoint_and_made_by_the_seed_alone(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ from experiments.command_line import parse
 from experiments.figures import growth_figure, save_figure
 from experiments.files import UserError
 from experiments.progress import working
-from experiments.run_folder import command, versions
+from experiments.provenance import command
+from experiments.run_folder import versions
 from experiments.running import prepare
 from experiments.terminal import wrapped
 

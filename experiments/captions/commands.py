@@ -1,10 +1,8 @@
 """What `python -m experiments` does with a run on captions: train, evaluate, show."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import tyro
 
@@ -17,11 +15,12 @@ from experiments.command_line import parse
 from experiments.drawing import DrawingOptions
 from experiments.fields import check_least
 from experiments.figures import Card, captions_figure, figure_name, save_figure, story_curve_figure
-from experiments.files import UserError, write_whole
+from experiments.files import UserError
 from experiments.metrics import read_metrics, write_rows
 from experiments.parallel import ranks
 from experiments.progress import Progress, working
-from experiments.run_folder import RunFolder, command, versions
+from experiments.provenance import command_line
+from experiments.run_folder import RunFolder
 from experiments.running import prepare, run_training
 from memnet import Captioner
 
@@ -153,16 +152,13 @@ def _finish(trainer: CaptionTrainer, folder: RunFolder, notice: str) -> str:
     folder.keep_tests(rows, same_test, "scenes")
     write_rows(folder.answers, answer_rows(world, described))
     _draw(folder, config, world, described)
-    result: dict[str, Any] = {
-        "command": command(),
-        "config": config.saved(),
-        "versions": versions(),
+    facts = {
         "trained_on": world.name,
         "steps": trainer.step,
         "sequences": trainer.sequences,
         "perf/seconds": trainer.seconds,
     }
-    write_whole(folder.result, json.dumps(result, indent=1) + "\n")
+    folder.keep_result(config, facts)
     lines = [
         f"{config.label}: trained on {trainer.sequences:,} scenes, {trainer.seconds:.0f} s; judged on scenes that no "
         "training has:",
@@ -173,5 +169,5 @@ def _finish(trainer: CaptionTrainer, folder: RunFolder, notice: str) -> str:
         *(f"figure   {path}" for path in sorted(folder.figures.glob("*.png"))),
     ]
     lines += [f"tracker  {notice}"] if notice else []
-    lines += ["", "next", *(f"  python -m experiments {what} {folder.path}" for what in ("describe", "evaluate"))]
+    lines += ["", "next", *(f"  {command_line(what, folder.path)}" for what in ("describe", "evaluate"))]
     return "\n".join(lines)

@@ -20,6 +20,7 @@ from experiments.dashboard.groups import copies_of
 from experiments.dashboard.runs import read_run
 from experiments.dashboard.view import Chart, logged_keys, sections
 from experiments.files import UserError, write_whole
+from experiments.provenance import command_line
 from experiments.run_folder import RUNS, RunFolder
 from experiments.sync import run_id_of
 from experiments.wandb_environment import PROJECT, has_key, import_wandb, set_up
@@ -174,8 +175,9 @@ def _write(folder: Path, workspace: Any, report: Any) -> None:
         content = made._to_model().model_dump(mode="json", by_alias=True, exclude_none=True)
         write_whole(folder / name, json.dumps(content, indent=1) + "\n")
         print(folder / name)
+    online = ("--wandb-mode", "online")
     print(
-        f"not sent, W&B is offline or has no key; to send: wandb login, then python -m experiments sync {folder} "
-        f"--wandb-mode online and python -m experiments dashboard push {folder} --wandb-mode online",
+        f"not sent, W&B is offline or has no key; to send: wandb login, then {command_line('sync', folder, *online)} "
+        f"and {command_line('dashboard', 'push', folder, *online)}",
         file=sys.stderr,
     )

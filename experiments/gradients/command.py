@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from experiments.gradients.networks import ABOUT, AT_REST, DRIVEN, GATED, NETWOR
 from experiments.gradients.tables import clipping_table, plain, propagation_table
 from experiments.gradients.trained import compare_runs
 from experiments.progress import working
+from experiments.provenance import command_line
 from experiments.report.tables import Table, coded
 from experiments.run_folder import RUNS, versions
 from experiments.running import prepare
@@ -79,7 +79,7 @@ def gradients(args: Sequence[str]) -> int:
 def _measure(options: GradientsOptions, args: Sequence[str]) -> int:
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
-    made_by = shlex.join(["python", "-m", "experiments", "gradients", *args])
+    made_by = command_line("gradients", *args)
     if options.runs:
         text, data = compare_runs(options.runs, out, made_by)
         return _tell(data if options.json else page(text), out / "trained-gradients")

@@ -2,9 +2,9 @@
 
 import dataclasses
 import json
-import shlex
 import sys
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from experiments.dashboard.collect import find_runs, name_within
 from experiments.dashboard.groups import copies_of
 from experiments.dashboard.runs import Run, read_run
 from experiments.files import UserError, write_whole
+from experiments.provenance import command_line
 from experiments.report.sequences import sequence_tables
 from experiments.report.stories import story_tables
 from experiments.report.tables import Table, coded, marked, printable
@@ -56,7 +57,7 @@ def report(args: Sequence[str]) -> int:
     algorithmic = [place for place in ended if isinstance(runs[place].config, TrainConfig)]
     stories = [place for place in ended if place not in algorithmic]
     tables = [*sequence_tables(runs, algorithmic), *story_tables(runs, stories)]
-    made_by = printable(f"python -m experiments report {shlex.quote(options.folder)}")
+    made_by = printable(command_line("report", options.folder))
     text = _markdown(tables, [_origin(runs[place], names[place]) for place in ended], left, made_by)
     write_whole(f"{out}.md", text)
     write_whole(f"{out}.tex", _latex(tables, names, left, made_by))
@@ -102,7 +103,7 @@ def _latex(tables: Sequence[Table], names: Sequence[str], left: Sequence[str], m
 def _data(tables: Sequence[Table], runs: Sequence[Run], names: Sequence[str], made_by: str) -> dict[str, Any]:
     told = [
         {"name": name, "status": run.status}
-        | {key: run.result.get(key) for key in ("command", "versions", "config") if run.status == "done"}
+        | {key: run.result.get(key) for key in ("command", "resumed_by", "versions", "config") if run.status == "done"}
         for run, name in zip(runs, names, strict=True)
     ]
     return {"made_by": made_by, "tables": [table.data(names) for table in tables], "runs": told}
@@ -116,7 +117,15 @@ def _origin(run: Run, name: str) -> list[str]:
     return [
         marked(name),
         str(run.config.seed),
-        coded(str(run.result.get("command", "unknown"))),
+        _made_by(run),
         str(versions.get("torch", "-")),
         str(versions.get("commit", "-"))[:12],
     ]
+
+
+def _made_by(run: Run) -> str:
+    """The command that began a run, and those that resumed it, for Markdown."""
+    resumes = run.result.get("resumed_by")
+    known = map(str, resumes if isinstance(resumes, list) else [])
+    told = [(str(run.result.get("command", "unknown")), 1), *((one, len([*same])) for one, same in groupby(known))]
+    return ", resumed by ".join(coded(one) + (f" ({count} times)" if count > 1 else "") for one, count in told)

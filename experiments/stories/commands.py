@@ -1,7 +1,6 @@
 """What `python -m experiments` does with a run on stories: train, evaluate, show."""
 
 import dataclasses
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,10 +13,11 @@ from experiments.command_line import parse
 from experiments.drawing import DrawingOptions
 from experiments.fields import check_least
 from experiments.figures import figure_name, save_figure, story_curve_figure
-from experiments.files import UserError, write_whole
+from experiments.files import UserError
 from experiments.metrics import read_metrics, write_rows
 from experiments.progress import working
-from experiments.run_folder import RunFolder, command, versions
+from experiments.provenance import command_line
+from experiments.run_folder import RunFolder
 from experiments.running import prepare, run_training
 from experiments.stories.answers import answer_rows
 from experiments.stories.config import StoryConfig
@@ -27,7 +27,6 @@ from experiments.stories.loading import (
     load_story_run,
     read_story_config,
     read_vocabulary,
-    write_vocabulary,
 )
 from experiments.stories.models import make_model, make_models
 from experiments.stories.published import published_for
@@ -48,14 +47,10 @@ def train(config: StoryConfig) -> int:
     """Train, choose, test. Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped."""
     data = possible_data(config)
 
-    def make(folder: RunFolder, run_id: str) -> StoryTrainer:
-        write_vocabulary(folder, data)
-        return StoryTrainer(config, data, folder, run_id)
-
     restarts = f", {config.restarts} restarts" if config.restarts > 1 else ""
     return run_training(
         config,
-        make,
+        lambda folder, run_id: StoryTrainer(config, data, folder, run_id),
         _finish,
         stories=data.name,
         title=f"{config.label}, {data.name}{restarts}",
@@ -196,17 +191,14 @@ def _finish(trainer: StoryTrainer, folder: RunFolder, notice: str) -> str:
     kind = "task" if config.task == "babi" else "length"
     write_rows(folder.answers, answer_rows(kept, data.vocabulary, data.tests, kind))
     _draw(folder, config, data.vocabulary, kept)
-    result = {
-        "command": command(),
-        "config": config.saved(),
-        "versions": versions(),
+    facts = {
         "trained_on": data.name,
         "steps": trainer.step,
         "questions_seen": trainer.sequences,
         "selection": selection,
         "perf/seconds": trainer.seconds,
     }
-    write_whole(folder.result, json.dumps(result, indent=1) + "\n")
+    folder.keep_result(config, facts)
     lines = [
         f"{config.label}: {trainer.sequences:,} questions of {data.name}, {trainer.seconds:.0f} s",
         "",
@@ -217,7 +209,7 @@ def _finish(trainer: StoryTrainer, folder: RunFolder, notice: str) -> str:
     ]
     lines += [f"tracker  {notice}"] if notice else []
     lines += ["", "next"]
-    lines += [f"  python -m experiments {what} {folder.path}" for what in ("ask", "show", "evaluate")]
+    lines += [f"  {command_line(what, folder.path)}" for what in ("ask", "show", "evaluate")]
     return "\n".join(lines)
 
 

@@ -2,13 +2,14 @@
 
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.fields import TRACKING
 from experiments.figures import figure_name, save_figure, task_error_figure
 from experiments.files import UserError, write_whole
 from experiments.progress import working
+from experiments.provenance import command_line
 from experiments.report.tables import marked
 from experiments.run_folder import RunFolder, versions
 from experiments.stories.config import StoryConfig
@@ -25,7 +26,9 @@ _NUMBERS = ("error", "mean", "best", "published", "question_only", "last_fact")
 
 
 @working("putting the runs together")
-def summarize_stories(folders: Sequence[RunFolder], configs: Sequence[StoryConfig], *, out: str, made_by: str) -> str:
+def summarize_stories(
+    folders: Sequence[RunFolder], configs: Sequence[StoryConfig], *, out: str, origin: Mapping[str, str]
+) -> str:
     """Write OUT.json, OUT.md and, for bAbI, a figure; returns the text.
 
     Restarts of all runs on the same task count alike: one is chosen by what they learned from, as in each run.
@@ -40,8 +43,7 @@ def summarize_stories(folders: Sequence[RunFolder], configs: Sequence[StoryConfi
         raise UserError(f"the runs were trained on different stories: {', '.join(sorted(trained_on))}")
     tests = dict.fromkeys(row["tested_on"] for run in runs for row in run["evaluation"])
     result: dict[str, Any] = {
-        "made_by": made_by,
-        "summarized_by": f"python -m experiments summarize {' '.join(str(one.path) for one in folders)} --out {out}",
+        **origin,
         "versions": versions(),
         "config": {key: value for key, value in first.saved().items() if key not in ("numbers", "seed")},
         "runs": [{key: value for key, value in run.items() if key != "evaluation"} for run in runs],
@@ -76,9 +78,10 @@ def _run(folder: RunFolder, config: StoryConfig) -> dict[str, Any]:
     """What is kept of one run."""
     result = folder.read_result("command", "trained_on", "questions_seen", "perf/seconds", "versions", "selection")
     if not result:
-        raise UserError(f"{folder.path} has not ended; go on with: python -m experiments train --resume {folder.path}")
+        raise UserError(f"{folder.path} has not ended; go on with: {command_line('train', '--resume', folder.path)}")
     return {
         "command": result["command"],
+        "resumed_by": result.get("resumed_by", []),
         "trained_on": result["trained_on"],
         "tasks": config.numbers if config.task == "babi" else None,
         "seed": config.seed,

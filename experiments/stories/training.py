@@ -16,6 +16,7 @@ from experiments.progress import Progress
 from experiments.run_folder import RunFolder
 from experiments.stories.config import StoryConfig
 from experiments.stories.data import Questions, StoryData, joined
+from experiments.stories.loading import write_vocabulary
 from experiments.stories.models import make_models
 from experiments.stories.restarts import by_length, clip_gradients, stack, train_logits, unstack
 from experiments.stories.testing import losses_of, measure
@@ -82,6 +83,14 @@ class StoryTrainer(TrainingLoop[StoryConfig, StoryModel]):
     @property
     def restarts(self) -> int:
         return self.config.restarts
+
+    @property
+    def longer(self) -> tuple[str, ...]:
+        epochs = self.step // self.epoch_updates - self.config.linear_start_epochs
+        return () if self._solved_at is not None else ("--epochs", str(2 * epochs))
+
+    def keep_data(self) -> None:
+        write_vocabulary(self.folder, self.data)
 
     @property
     def linear_start(self) -> bool:

@@ -16,6 +16,7 @@ from experiments.command_line import parse
 from experiments.fields import check_least, check_positive
 from experiments.files import UserError
 from experiments.processes import room_for, run_queue
+from experiments.provenance import command_line
 from experiments.run_folder import RUNS
 from experiments.stopping import Stopped
 from experiments.suite.cost import listing
@@ -159,5 +160,5 @@ def _run(folder: SuiteFolder, jobs: Sequence[SuiteJob], options: SuiteOptions, e
         stopped = "stopped; " if exit_code > 1 else ""
         print(f"{stopped}the same command goes on with what is not done", file=sys.stderr)
     else:
-        print(f"\nnext\n  python -m experiments dashboard {folder.path}\n  python -m experiments report {folder.path}")
+        print("\nnext", *(f"  {command_line(what, folder.path)}" for what in ("dashboard", "report")), sep="\n")
     return exit_code

@@ -46,7 +46,7 @@ def listing(
         left += cost * (1 - share)
         state = "done" if folder.done(job) else f"{share:.0%} done" if folder.begun(job) else "new"
         told = "" if folder.done(job) else f"{_at_most(job.config)}{_time(cost)}"
-        lines.append((job.name, state, told, f"train {shlex.join(job.args)}"))
+        lines.append((job.name, state, told, shlex.join(["train", *job.args])))
     done = sum(folder.done(job) for job in jobs)
     most = "at most " if any(_at_most(job.config) for job in jobs if not folder.done(job)) else ""
     told = f"{len(jobs)} jobs, {done} done; left: {most}{_time(left)} of one core"

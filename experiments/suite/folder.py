@@ -9,6 +9,7 @@ wandb/       one W&B directory for all
 import contextlib
 import fcntl
 import json
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -103,9 +104,9 @@ class SuiteFolder:
         asked = {job.name: list(job.args) for job in jobs}
         for one in asked.keys() & recorded.keys():
             if asked[one] != recorded[one]:
-                was, now = " ".join(recorded[one]), " ".join(asked[one])
+                was, now = shlex.join(recorded[one]), shlex.join(asked[one])
                 raise UserError(
-                    f"{self.path} is of another suite: its {one} is {was!r}, not {now!r}; choose another --out"
+                    f"{self.path} is of another suite: its {one} is train {was}, not train {now}; choose another --out"
                 )
         # More or fewer seeds make one set part of the other.
         if only := min(asked.keys() - recorded.keys(), recorded.keys() - asked.keys(), key=len):

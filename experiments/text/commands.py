@@ -1,11 +1,9 @@
 """What `python -m experiments` does with a run on text: train, evaluate, show."""
 
 import dataclasses
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import tyro
 from torch import Tensor
@@ -16,15 +14,16 @@ from experiments.drawing import DrawingOptions
 from experiments.fields import check_least
 from experiments.figures import figure_name, save_figure
 from experiments.figures.text import coloured_text_figure, text_curve_figure
-from experiments.files import UserError, write_whole
+from experiments.files import UserError
 from experiments.metrics import read_metrics
 from experiments.parallel import ranks
 from experiments.progress import Progress, working
-from experiments.run_folder import RunFolder, command, versions
+from experiments.provenance import command_line
+from experiments.run_folder import RunFolder
 from experiments.running import prepare, run_training
 from experiments.text.config import TextConfig
 from experiments.text.data import TextData, load_text, read_text
-from experiments.text.models import Known, load_text_run, make_model, read_known, write_known
+from experiments.text.models import Known, load_text_run, make_model, read_known
 from experiments.text.testing import CHUNK, Row, known_bits, same_test, table, test_row
 from experiments.text.training import SHOWN, TextTrainer
 from experiments.text.units import activations, choose_units, named_units
@@ -44,14 +43,17 @@ def train(config: TextConfig) -> int:
         told = f"the text has more different characters than --most-symbols {config.most_symbols:,}"
         print(f"{told}: {data.others:,} of all, the rarest, are read as U+FFFD", file=sys.stderr)
 
-    def make(folder: RunFolder, run_id: str) -> TextTrainer:
-        write_known(folder, data)
-        return TextTrainer(config, data, folder, run_id)
-
     title = f"{config.label}, {data.name}, {len(data.train):,} characters to train on, {len(data.alphabet):,} different"
     if data.entropy_rate is not None:
         title += f", true entropy {data.entropy_rate:.4f} bits per character"
-    return run_training(config, make, _finish, stories=data.name, title=title, shown=SHOWN)
+    return run_training(
+        config,
+        lambda folder, run_id: TextTrainer(config, data, folder, run_id),
+        _finish,
+        stories=data.name,
+        title=title,
+        shown=SHOWN,
+    )
 
 
 def possible_data(config: TextConfig) -> TextData:
@@ -216,10 +218,7 @@ def _finish(trainer: TextTrainer, folder: RunFolder, notice: str) -> str:
     backend_used = model.sequence.backend_used
     known = Known(data.name, data.digest, data.alphabet, data.entropy_rate)
     _draw(folder, config, known, model, data.test)
-    result: dict[str, Any] = {
-        "command": command(),
-        "config": config.saved(),
-        "versions": versions(),
+    facts = {
         "trained_on": data.name,
         "backend_used": backend_used,
         "steps": trainer.step,
@@ -227,7 +226,7 @@ def _finish(trainer: TextTrainer, folder: RunFolder, notice: str) -> str:
         "entropy_rate": data.entropy_rate,
         "perf/seconds": trainer.seconds,
     }
-    write_whole(folder.result, json.dumps(result, indent=1) + "\n")
+    folder.keep_result(config, facts)
     passes = trainer.characters / len(data.train)
     lines = [
         f"{config.label}: {trainer.characters:,} characters of {data.name}, {passes:.1f} times the training part, "
@@ -241,7 +240,7 @@ def _finish(trainer: TextTrainer, folder: RunFolder, notice: str) -> str:
     ]
     lines += [f"tracker  {notice}"] if notice else []
     lines += ["", "next"]
-    lines += [f"  python -m experiments {what} {folder.path}" for what in ("sample", "show", "evaluate")]
+    lines += [f"  {command_line(what, folder.path)}" for what in ("sample", "show", "evaluate")]
     return "\n".join(lines)
 
 

@@ -15,7 +15,7 @@ from experiments.progress import Progress
 from experiments.run_folder import RunFolder
 from experiments.text.config import TextConfig
 from experiments.text.data import Streams, TextData
-from experiments.text.models import make_model
+from experiments.text.models import make_model, write_known
 from experiments.text.testing import bits_per_character, losses_of, perplexity
 from memnet import NTM, LanguageModel, detach_state
 from memnet.cells import State
@@ -70,6 +70,9 @@ class TextTrainer(TrainingLoop[TextConfig, LanguageModel]):
         """The rate of the next step."""
         left = (self.config.steps - self.step) / max(min(self.config.cooldown_steps, self.config.steps), 1)
         return self.config.learning_rate * min(left, 1.0)
+
+    def keep_data(self) -> None:
+        write_known(self.folder, self.data)
 
     def changing(self) -> dict[str, Any]:
         return {"text": self.data.digest, "losses": self._losses, "norms": self._norms}

@@ -1,7 +1,6 @@
 """What `python -m experiments` does with a run on translation: train, evaluate, show."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,12 @@ from experiments.command_line import parse
 from experiments.drawing import DrawingOptions
 from experiments.fields import check_least
 from experiments.figures import alignment_figure, figure_name, save_figure, story_curve_figure
-from experiments.files import UserError, write_whole
+from experiments.files import UserError
 from experiments.metrics import read_metrics, write_rows
 from experiments.progress import working
+from experiments.provenance import command_line
 from experiments.ragged import Ragged
-from experiments.run_folder import RunFolder, command, versions
+from experiments.run_folder import RunFolder
 from experiments.running import prepare, run_training
 from experiments.translation.config import TranslateConfig
 from experiments.translation.data import Sentences, TranslationData, Words, load_data, more_tests
@@ -45,11 +45,14 @@ def train(config: TranslateConfig) -> int:
     """Train, test, draw. Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped."""
     data = possible_data(config)
 
-    def make(folder: RunFolder, run_id: str) -> TranslationTrainer:
-        keep_words(folder, data)
-        return TranslationTrainer(config, data, folder, run_id)
-
-    return run_training(config, make, _finish, stories=data.name, title=f"{config.label}, {data.name}", shown=SHOWN)
+    return run_training(
+        config,
+        lambda folder, run_id: TranslationTrainer(config, data, folder, run_id),
+        _finish,
+        stories=data.name,
+        title=f"{config.label}, {data.name}",
+        shown=SHOWN,
+    )
 
 
 def possible_data(config: TranslateConfig) -> TranslationData:
@@ -193,10 +196,7 @@ def _finish(trainer: TranslationTrainer, folder: RunFolder, notice: str) -> str:
     write_rows(folder.answers, answers)
     _draw(folder, config, data.words, model, data.test)
     tell_missing_bleu(rows)
-    result: dict[str, Any] = {
-        "command": command(),
-        "config": config.saved(),
-        "versions": versions(),
+    facts = {
         "trained_on": data.name,
         "steps": trainer.step,
         "sequences": trainer.sequences,
@@ -204,7 +204,7 @@ def _finish(trainer: TranslationTrainer, folder: RunFolder, notice: str) -> str:
         "perf/seconds": trainer.seconds,
         "perf/seconds_to_solve": trainer.seconds_to_solve,
     }
-    write_whole(folder.result, json.dumps(result, indent=1) + "\n")
+    folder.keep_result(config, facts)
     return _closing(trainer, folder, notice, rows)
 
 
@@ -230,7 +230,7 @@ def _closing(trainer: TranslationTrainer, folder: RunFolder, notice: str, rows: 
     lines += [
         "",
         "next",
-        f'  python -m experiments translate {folder.path} "{example}"',
-        f"  python -m experiments evaluate {folder.path} --beam 10",
+        f"  {command_line('translate', folder.path, example)}",
+        f"  {command_line('evaluate', folder.path, '--beam', 10)}",
     ]
     return "\n".join(lines)

@@ -15,6 +15,7 @@ from experiments.run_folder import RunFolder
 from experiments.solving import SolvingKept, SolvingLoop
 from experiments.translation.config import TranslateConfig
 from experiments.translation.data import TranslationData
+from experiments.translation.loading import keep_words
 from experiments.translation.models import make_model
 from experiments.translation.testing import measure, sentence_losses
 from memnet import EncoderDecoder, weighting_entropy
@@ -49,6 +50,9 @@ class TranslationTrainer(SolvingLoop[TranslateConfig, EncoderDecoder]):
         self.data = data
         self._digest = data.digest()
         self._forget()
+
+    def keep_data(self) -> None:
+        keep_words(self.folder, self.data)
 
     def changing(self) -> dict[str, Any]:
         return super().changing() | {
