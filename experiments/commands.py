@@ -19,7 +19,8 @@ from experiments.kinds import KINDS
 from experiments.lacking import idle
 from experiments.loading import load_run
 from experiments.metrics import write_rows
-from experiments.models import backend_line, check_model, label, make_task, training_lengths
+from experiments.models import backend_line, check_model, make_task, training_lengths
+from experiments.names import model_label
 from experiments.pictures import draw_run
 from experiments.progress import Progress
 from experiments.provenance import command_line
@@ -52,7 +53,7 @@ def train(args: Sequence[str]) -> int:
         config,
         lambda folder, run_id: Trainer(config, task, folder, run_id),
         _finish,
-        title=f"{config.task}, {label(config)}",
+        title=f"{config.task}, {model_label(config)}",
         shown={"train/loss": "loss", f"train/{task.curve.name}": task.curve.heading},
     )
 
@@ -251,4 +252,4 @@ def _model_line(trainer: Trainer) -> str:
     config = trainer.config
     by = f"addressing by {config.addressing.replace('-', ' ')}" if isinstance(trainer.model, NTM) else "no memory"
     noise = f", noise of {config.weight_noise} on the weights while training" if config.weight_noise else ""
-    return f"model    {label(config)}, {by}{noise}"
+    return f"model    {model_label(config)}, {by}{noise}"

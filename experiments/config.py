@@ -20,6 +20,7 @@ from experiments.fields import (
     saved_fields,
 )
 from experiments.files import UserError
+from experiments.names import model_label
 from experiments.reading import expect, read_yaml
 from experiments.stories.config import StoryConfig, StoryTask
 from experiments.text.config import TextConfig, TextTask
@@ -196,8 +197,8 @@ class TrainConfig:
 
     @property
     def label(self) -> str:
-        """What is learned by which kind of model, for folders: copy-ntm."""
-        return f"{self.task}-{self.model}"
+        """What is learned by which kind of model, for folders: copy-ntm-lstm, copy-gru."""
+        return f"{self.task}-{model_label(self)}"
 
     def check(self) -> None:
         """UserError for a value that no run can have (sizes of models are checked where models are built)."""

@@ -11,7 +11,8 @@ from typing import Any
 from experiments.captions.config import CaptionConfig
 from experiments.config import Config, JudgedConfig, TrainConfig
 from experiments.metrics import read_rows
-from experiments.models import label, make_task
+from experiments.models import make_task
+from experiments.names import model_label
 from experiments.run_folder import RunFolder
 from experiments.settings import setting_name
 from experiments.stories.config import StoryConfig
@@ -35,10 +36,8 @@ def told_to_tracker(folder: RunFolder, config: Config, stories: str = "") -> tup
     stories: what those that the run is trained on are called.
     """
     setting, asked, job = setting_name(config), config.wandb, in_suite(folder.path)
-    if isinstance(config, TrainConfig):
-        what, tags = config.task, [config.task, label(config)]
-    else:
-        what, tags = config.label.removesuffix(f"-{config.model}"), [config.task, config.model, stories]
+    model = model_label(config)
+    what, tags = config.label.removesuffix(f"-{model}"), [config.task, model, stories]
     group, facts = f"{what}-{setting}", {"setting": setting}
     if job is not None:
         group, facts = f"{job.suite}/{job.group}-{setting.rpartition('-')[2]}", facts | {"suite": job.suite}

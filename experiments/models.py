@@ -80,11 +80,6 @@ def _make_recurrent(config: TrainConfig, task: Task) -> SequenceModule:
     return RNN(*sizes, nonlinearity=nonlinearity, recurrent_init=config.recurrent_init, **common)
 
 
-def label(config: TrainConfig) -> str:
-    """A short name of the model for folders and legends: ntm-lstm, ntm-feedforward, lstm, ..."""
-    return f"ntm-{config.controller}" if config.model == "ntm" else config.model
-
-
 def training_lengths(config: TrainConfig, task: Task) -> tuple[int, int]:
     """Shortest and longest training length; UserError where they cross or the task has no such length."""
     low = task.length_range[0] if config.min_length is None else config.min_length

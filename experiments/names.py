@@ -1,10 +1,26 @@
-"""Helping with misspelt names."""
+"""What models are called, and helping with misspelt names."""
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 # Unknown words that are named, and letters of what they stand in that are shown.
 NAMED, SHOWN = 10, 200
+
+
+class HasModel(Protocol):
+    """A configuration that says which network is trained, and what drives an NTM."""
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def controller(self) -> str: ...
+
+
+def model_label(config: HasModel) -> str:
+    """A short name of the model for folders and legends, an NTM's with its controller: ntm-lstm, lstm, memn2n."""
+    return f"ntm-{config.controller}" if config.model == "ntm" else config.model
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

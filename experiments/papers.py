@@ -5,7 +5,7 @@ from typing import Any
 
 from experiments.config import Config, TrainConfig
 from experiments.files import UserError
-from experiments.models import label
+from experiments.names import model_label
 from experiments.paper_curves import Curve, paper_curves
 from experiments.reading import read_json
 from experiments.recipes import recipe
@@ -32,14 +32,14 @@ def paper_curve(config: Config) -> Curve:
     """The published learning curve of this very setting, in (thousand sequences, bits); empty where there is none."""
     if not isinstance(config, TrainConfig) or not is_papers(config):
         return []
-    return paper_curves(config.task).get(label(config), [])
+    return paper_curves(config.task).get(model_label(config), [])
 
 
 def paper_tests(config: Config) -> dict[str, float]:
     """The published bits per sequence of this very setting by test length; empty where there are none."""
     if not isinstance(config, TrainConfig) or not is_papers(config):
         return {}
-    bits: dict[str, float] = _published(config.task).get("bits", {}).get(label(config), {})
+    bits: dict[str, float] = _published(config.task).get("bits", {}).get(model_label(config), {})
     return bits
 
 

@@ -17,7 +17,8 @@ from experiments.figures import (
     save_figure,
 )
 from experiments.metrics import read_metrics
-from experiments.models import label, training_lengths
+from experiments.models import training_lengths
+from experiments.names import model_label
 from experiments.papers import paper_curve
 from experiments.progress import working
 from experiments.run_folder import RunFolder
@@ -39,7 +40,7 @@ def draw_run(
     lengths: what the pictures of memory show; None for the longest length trained on and the longest of
              the task's usual tests.
     """
-    name = f"{config.task}, {label(config)}, seed {config.seed}"
+    name = f"{config.task}, {model_label(config)}, seed {config.seed}"
     trained = training_lengths(config, task)
     rows = read_metrics(folder.metrics) if folder.metrics.exists() else []
     folder.figures.mkdir(exist_ok=True)
@@ -53,9 +54,9 @@ def draw_run(
     tests = [row for row in folder.read_tests(config) if row["repeats"] is None]
     curves = learning_curve_figure(
         rows,
-        {label(config): paper_curve(config)},
+        {model_label(config): paper_curve(config)},
         name,
-        model=label(config),
+        model=model_label(config),
         measure=measure_of(task.curve),
         criterion=measure_of(task.criterion),
         solved_at=config.solved_at,

@@ -11,7 +11,7 @@ from experiments.command_line import start_of
 from experiments.config import NOT_SETTING, Config, TrainConfig
 from experiments.files import UserError
 from experiments.lacking import lacking
-from experiments.models import label
+from experiments.names import model_label
 from experiments.recipes import CHOICES
 from experiments.stories.config import GENERATED, StoryConfig
 from experiments.stories.summary import NOT_SETTING as STORY_OWN
@@ -34,7 +34,7 @@ def setting_of(config: Config) -> Setting:
 
 def setting_name(config: Config) -> str:
     """The model, and a digest that all runs of one setting have and no others: ntm-lstm-1f3a9c2e."""
-    model = label(config) if isinstance(config, TrainConfig) else config.model
+    model = model_label(config)
     text = json.dumps(setting_of(config), sort_keys=True)
     return f"{model}-{hashlib.sha256(text.encode(errors='surrogateescape')).hexdigest()[:8]}"
 

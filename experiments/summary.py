@@ -17,7 +17,8 @@ from experiments.drawing import DrawingOptions
 from experiments.figures import figure_name, save_figure, seeds_figure
 from experiments.files import UserError, write_whole
 from experiments.metrics import read_metrics
-from experiments.models import label, make_task, training_lengths
+from experiments.models import make_task, training_lengths
+from experiments.names import model_label
 from experiments.paper_curves import Curve, columns, curve_of_rows
 from experiments.papers import paper_curve, paper_statement, paper_tests
 from experiments.pictures import measure_of
@@ -112,12 +113,12 @@ def _summarize_sequences(
     text = _text(result, configs[0], task)
     write_whole(f"{out}.json", json.dumps(result, indent=1) + "\n")
     write_whole(f"{out}.md", text)
-    title = f"{configs[0].task}, {label(configs[0])}, recipe {configs[0].recipe}"
+    title = f"{configs[0].task}, {model_label(configs[0])}, recipe {configs[0].recipe}"
     figure = seeds_figure(
         curves,
-        {label(configs[0]): published},
+        {model_label(configs[0]): published},
         title,
-        model=label(configs[0]),
+        model=model_label(configs[0]),
         measure=measure_of(task.curve),
         target_bits=0.1 if task.answer == "bits" else None,
         baseline=task.baselines(training_lengths(configs[0], task)[1]).get(f"baseline_{task.curve.name}"),
@@ -197,7 +198,10 @@ def _value_at(curve: Curve, thousands: float) -> float:
 def _text(result: dict[str, Any], config: TrainConfig, task: Task) -> str:
     """The result for reading."""
     seeds = result["seeds"]
-    lines = [f"# {config.task}, {label(config)}, recipe {config.recipe}, {len(seeds)} seed{'s' * (len(seeds) > 1)}", ""]
+    lines = [
+        f"# {config.task}, {model_label(config)}, recipe {config.recipe}, {len(seeds)} seed{'s' * (len(seeds) > 1)}",
+        "",
+    ]
     if result["made_by"]:
         lines += ["Made by", "", "```", *result["made_by"].splitlines(), result["summarized_by"], "```", ""]
     commits = sorted({(one["versions"] or {}).get("commit", "unfinished") for one in seeds})

@@ -1,24 +1,69 @@
-"""The README is true: its Python blocks run, and the commands it names exist."""
+"""The README is true: its Python blocks run, its commands work in their order, and those it names exist."""
 
+import io
 import re
 import shlex
+import shutil
+import sys
+import tarfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
+from PIL import Image
 
+import tasks.__main__
+from experiments import together
 from experiments.__main__ import main
 from experiments.config import ALL_TASKS
+from experiments.processes import Job
+from experiments.suite import commands, cost
+from experiments.suite.queue import SuiteQueue
+from tasks.babi import file_name, generate, write_stories
+from tests import story_runs, test_caption_runs, text_runs
 from tests.running import ROOT, TINY
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+COMMANDS = [
+    shlex.split(line, comments=True)
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    for line in re.findall(r"python -m ((?:experiments|tasks) .*)", block)
+]
+# Not run: what serves, needs a cluster or W&B, or is a benchmark. These have tests of their own.
+ELSEWHERE = ("--serve", "--on", "--shard", "sync", "push", "benchmark")
+# What is added to a command, or takes the place of an option's value, so that it is small.
+TRANSLATION = [
+    *("--sentences", "300", "--valid-sentences", "20", "--test-sentences", "5", "--hidden-size", "6"),
+    *("--embedding-size", "5", "--batch-size", "8", "--steps", "2", "--tracker", "none"),
+]
+SMALL = {
+    "train --resume": [],
+    "train babi --task 16": [*story_runs.TINY[4:], *story_runs.MEMN2N, "--restarts", "1"],
+    "train babi --task 1 --model": story_runs.TINY,
+    "train babi": [*story_runs.TINY, *story_runs.MEMN2N],
+    "train text": [*text_runs.TINY, "--steps", "2"],
+    "train translate": TRANSLATION,
+    "train captions": test_caption_runs.TINY,
+    "train moving-captions": test_caption_runs.TINY,
+    "train caption-story": test_caption_runs.TINY,
+    "train": [*TINY, "--steps", "2", "--backend", "eager"],
+    "evaluate": ["--length", "5", "--num-slots", "20", "--sequences", "2"],
+    "show runs": ["--length", "3"],
+    "sample": ["--length", "5"],
+    "write": ["--stories", "4"],
+}
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the run that the README speaks of was made."""
     folder = tmp_path_factory.mktemp("checkout")
-    assert main(["train", "copy", *TINY, "--steps", "2", "--out", str(folder / "runs" / "copy-ntm-s0")]) == 0
+    assert (
+        main(["train", "copy", *TINY, "--steps", "2", "--out", str(folder / "runs" / "copy-ntm-feedforward-s0")]) == 0
+    )
     return folder
 
 
@@ -41,3 +86,52 @@ def test_every_command_of_the_readme_exists(capsys: pytest.CaptureFixture[str]) 
         shown = capsys.readouterr().out
         for option in options:
             assert option in shown, f"{name} has no {option}"
+
+
+@pytest.fixture
+def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with what a reader brings, in which jobs are quick, and figures are not drawn to the end."""
+    monkeypatch.chdir(tmp_path)
+    Path("book.txt").write_text("the cat sat on the mat, and the dog did not.\n" * 80)
+    for name in ("a", "b"):
+        Path(f"{name}.txt").write_text("".join(f"{name} {name}{one % 13} {name}{one}\n" for one in range(60)))
+    Image.new("RGB", (40, 30)).save("mine.png")
+    with tarfile.open("tasks_1-20_v1-2.tar.gz", "w:gz") as archive:
+        for split in ("train", "test"):
+            text = "".join(write_stories(generate(16, 60, seed=0, split=split), 16)).encode()
+            entry = tarfile.TarInfo(f"tasks_1-20_v1-2/en/{file_name(16, split)}")
+            entry.size = len(text)
+            archive.addfile(entry, io.BytesIO(text))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"quit\n")))
+    monkeypatch.setattr(Figure, "savefig", lambda figure, place, **_: place.write(b"a picture"))
+    monkeypatch.setattr(cost, "_seconds", lambda *_: 1.0)
+
+    def run_jobs(jobs: Sequence[Job], at_once: int, tell: Callable[[Job, int], None]) -> None:
+        for job in jobs:
+            tell(job, main(job.command[3:]))
+
+    def run_queue(queue: SuiteQueue, *_: Any) -> None:
+        while (job := queue.take()) is not None:
+            shutil.copytree("runs/copy-lstm-s0", queue.folder.path / job.name)
+            queue.ended(job, 0)
+
+    monkeypatch.setattr(together, "run_jobs", run_jobs)
+    monkeypatch.setattr(commands, "run_queue", run_queue)
+
+
+def small(name: str, args: list[str]) -> list[str]:
+    """The arguments of a command, patterns of files as a shell replaces them, with sizes for a test."""
+    given = [path for one in args for path in (sorted(map(str, Path().glob(one))) if "*" in one else [one])]
+    few = ["2" if before == "--seeds" else one for before, one in zip(["", *given], given, strict=False)]
+    more = next((more for start, more in SMALL.items() if " ".join([name, *given]).startswith(start)), [])
+    return [name, *few, *more]
+
+
+@pytest.mark.usefixtures("reader")
+def test_the_commands_work_in_their_order(capsys: pytest.CaptureFixture[str]) -> None:
+    runnable = [command for command in COMMANDS if not set(command) & set(ELSEWHERE)]
+    assert len(runnable) > 30
+    for package, name, *args in runnable:
+        program: Callable[[list[str]], int | None] = main if package == "experiments" else tasks.__main__.main
+        code = program(small(name, args))
+        assert not code, f"{shlex.join([package, name, *args])}: {capsys.readouterr().err}"

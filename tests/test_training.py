@@ -428,7 +428,10 @@ def test_two_runs_at_once_get_two_folders(tmp_path: Path) -> None:
     for process in both:
         process.communicate(timeout=60)
         assert process.returncode == 0
-    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["copy-ntm-s0", "copy-ntm-s0-2"]
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [
+        "copy-ntm-feedforward-s0",
+        "copy-ntm-feedforward-s0-2",
+    ]
 
 
 def test_validation_takes_some_of_very_many_lengths() -> None:

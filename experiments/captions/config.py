@@ -7,6 +7,7 @@ import tyro
 
 from experiments.fields import WANDB, WandbOptions, check_least, check_positive, saved_fields
 from experiments.files import UserError
+from experiments.names import model_label
 from memnet.encoder_decoder import RecurrentName
 
 CaptionTask: TypeAlias = Literal["captions", "moving-captions", "caption-story"]
@@ -118,7 +119,7 @@ class CaptionConfig:
     @property
     def label(self) -> str:
         """What is learned by which model, for folders and groups: captions-lstm, caption-story-attention."""
-        return f"{self.task}-{self.model}"
+        return f"{self.task}-{model_label(self)}"
 
     @property
     def writer(self) -> RecurrentName:

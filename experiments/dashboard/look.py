@@ -1,8 +1,8 @@
 """Words, colours and marks of models on the page, the same in every chart and table."""
 
-from experiments.config import Config, TrainConfig
+from experiments.config import Config
 from experiments.figures.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
-from experiments.models import label
+from experiments.names import model_label
 
 # By model: words, colour on a light ground (in the figures' colours) and on a dark one, mark. Marks tell apart
 # whom colours do not.
@@ -26,6 +26,4 @@ MODELS = {
 
 def model_of(config: Config) -> str:
     """The key in MODELS of a configuration's model."""
-    if isinstance(config, TrainConfig):
-        return label(config)
-    return f"ntm-{config.controller}" if config.model == "ntm" else config.model
+    return model_label(config)

@@ -8,7 +8,8 @@ from experiments.config import TrainConfig
 from experiments.figures import Learner, figure_name, flows_figure, norms_by_lag, save_figure
 from experiments.files import UserError, write_whole
 from experiments.metrics import read_metrics
-from experiments.models import label, make_task, training_lengths
+from experiments.models import make_task, training_lengths
+from experiments.names import model_label
 from experiments.pictures import measure_of
 from experiments.report.tables import Cell, Table, coded
 from experiments.run_folder import RunFolder, versions
@@ -60,7 +61,7 @@ def _read(folder: RunFolder, place: int) -> tuple[Learner, list[Cell]]:
     length, curve = training_lengths(config, task)[1], task.curve
     baseline = task.baselines(length).get(f"baseline_{curve.name}")
     reached = valid[-1][f"valid/{curve.name}"]
-    title = f"{config.task} at {length} {task.length_unit}, {label(config)}, seed {config.seed}"
+    title = f"{config.task} at {length} {task.length_unit}, {model_label(config)}, seed {config.seed}"
     runs = (place,)
     cells = [
         Cell(title, None, runs),

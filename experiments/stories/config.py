@@ -8,6 +8,7 @@ import tyro
 
 from experiments.fields import WANDB, WandbOptions, check_least, check_positive, saved_fields
 from experiments.files import UserError
+from experiments.names import model_label
 from memnet.cells import ControllerName
 from memnet.encoding import Encoding
 from memnet.entnet import MaskInit, Normalization
@@ -181,8 +182,8 @@ class StoryConfig:
     def label(self) -> str:
         """What is learned by which model, for folders and groups: babi-q1-memn2n, world-model-entnet."""
         if self.task == "world-model":
-            return f"{self.task}-{self.model}"
-        return f"{self.task}-q{self.numbers.replace(',', '_')}-{self.model}"
+            return f"{self.task}-{model_label(self)}"
+        return f"{self.task}-q{self.numbers.replace(',', '_')}-{model_label(self)}"
 
     def check(self) -> None:
         """UserError for a value that no run can have (sizes of models are checked where models are built)."""

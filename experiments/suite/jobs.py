@@ -14,7 +14,6 @@ from experiments.config import Config, TrainConfig
 from experiments.fields import option
 from experiments.files import UserError
 from experiments.lacking import lacking
-from experiments.models import label
 from experiments.stories.config import StoryConfig
 from experiments.suite.reading import Plan, Setting, check_count
 
@@ -96,7 +95,7 @@ def _groups(plan: Plan, configs: Sequence[Config]) -> list[tuple[str, Mapping[st
 
     The name: what it learns by which model, and those values.
     """
-    labels = [_label(config) for config in configs]
+    labels = [config.label for config in configs]
     members = defaultdict[str, list[Setting]](list)
     for name, one in zip(labels, plan.settings, strict=True):
         members[name].append(one)
@@ -114,10 +113,6 @@ def _groups(plan: Plan, configs: Sequence[Config]) -> list[tuple[str, Mapping[st
         own = (one.task, *_flags(one, config))
         groups.append((next(name for name in numbered if owners.setdefault(name, own) == own), values))
     return groups
-
-
-def _label(config: Config) -> str:
-    return f"{config.task}-{label(config)}" if isinstance(config, TrainConfig) else config.label
 
 
 def _in_label(config: Config) -> set[str]:

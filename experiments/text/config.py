@@ -8,6 +8,7 @@ import tyro
 
 from experiments.fields import WANDB, WandbOptions, absolute_paths, check_least, check_positive, saved_fields
 from experiments.files import UserError
+from experiments.names import model_label
 from memnet.cells import ControllerName
 from memnet.sequence import Backend
 from memnet.story_reader import Embedding
@@ -140,7 +141,7 @@ class TextConfig:
     @property
     def label(self) -> str:
         """What is learned by which model, for folders and groups: text-lstm, text-markov-gru."""
-        return "-".join([self.task, *([MARKOV] if self.text == MARKOV else []), self.model])
+        return "-".join([self.task, *([MARKOV] if self.text == MARKOV else []), model_label(self)])
 
     def settled(self) -> "TextConfig":
         """With the path of a file made absolute."""

@@ -8,6 +8,7 @@ import tyro
 
 from experiments.fields import WANDB, WandbOptions, absolute_paths, check_least, check_positive, saved_fields
 from experiments.files import UserError
+from experiments.names import model_label
 from memnet.decoding import Normalization
 from memnet.encoder_decoder import Context, RecurrentName, Scores
 from tasks.translation import SHORTEST
@@ -122,7 +123,7 @@ class TranslateConfig:
     @property
     def label(self) -> str:
         """What is learned by which model, for folders and groups: translate-attention."""
-        return f"{self.task}-{self.model}"
+        return f"{self.task}-{model_label(self)}"
 
     @property
     def own_files(self) -> bool:
