@@ -106,7 +106,7 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Figure, "savefig", lambda figure, place, **_: place.write(b"a picture"))
     monkeypatch.setattr(cost, "_seconds", lambda *_: 1.0)
 
-    def run_jobs(jobs: Sequence[Job], at_once: int, tell: Callable[[Job, int], None]) -> None:
+    def run_jobs(jobs: Sequence[Job], at_once: int, tell: Callable[[Job, int], None], *_: Any) -> None:
         for job in jobs:
             tell(job, main(job.command[3:]))
 
