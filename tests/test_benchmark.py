@@ -218,7 +218,7 @@ def test_peak_memory_grows_with_the_length(capsys: Capture) -> None:
         ("ntm --memory --backend eager stacked", "--memory.*--backend stacked"),
         ("ntm --plot growth.png", "--plot.*--length 10 20"),
         ("ntm --length 10 10 --plot growth.png", "--plot.*--length 10 20"),
-        ("ntm --length 10 20 --plot growth.pdf", "--plot.*'growth.pdf'"),
+        ("ntm --length 10 20 --plot growth.jpg", "--plot.*'growth.jpg'"),
         ("ntm --length 10 20 --plot no/growth.png", "--plot.*no folder no"),
     ],
 )
