@@ -148,7 +148,7 @@ _MOMENTUM: dict[str, Any] = {
 _VARIANTS: dict[str, list[tuple[dict[str, str], dict[str, Any]]]] = {
     "copy": [
         # Where gradients have become small, RMSProp makes one large one a leap; the limit is low.
-        ({"controller": "lstm"}, _MOMENTUM | {"clip_norm": 1.0, "forget_bias": 0.0, "cooldown_steps": 3000}),
+        ({"controller": "lstm"}, _MOMENTUM | {"clip_norm": 0.3, "forget_bias": 0.0, "cooldown_steps": 3000}),
         ({"controller": "gru"}, _MOMENTUM | {"clip_norm": 1.0}),
         # A head that goes round the ring of slots meets what it wrote, and content addressing finds it.
         (
