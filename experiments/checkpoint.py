@@ -98,7 +98,7 @@ class Checkpoint:
         """Make these what they were, after `check`."""
         model.load_state_dict(dict(self.weights))
         groups = optimizer.state_dict()["param_groups"]
-        state = {index: dict(own) for index, own in self.optimizer.items()}
+        state = {index: dict(own) for index, own in sorted(self.optimizer.items())}
         optimizer.load_state_dict({"state": state, "param_groups": groups})
         generator.set_state(self.generator)
 

@@ -66,7 +66,8 @@ def check_width(page: Page, width: int, places: str) -> None:
     """No scrolling sideways at this width, and in these places nothing that is cut or reaches beyond the window."""
     page.set_viewport_size({"width": width, "height": 844})
     until(page, f"innerWidth === {width}")
-    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    # Charts are drawn anew a moment later.
+    until(page, "document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     cut = "(one) => one.scrollWidth > one.clientWidth || one.getBoundingClientRect().right > innerWidth"
     found = page.locator(places).evaluate_all(f"(all) => all.filter({cut}).map((one) => one.outerHTML.slice(0, 200))")
     assert page.locator(places).count()

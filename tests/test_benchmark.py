@@ -239,4 +239,6 @@ def test_an_interrupt_ends_it_cleanly() -> None:
     assert process.stderr.readline().startswith("timing lstm train")
     process.send_signal(signal.SIGINT)
     out, told = process.communicate(timeout=60)
-    assert (process.returncode, out, told) == (130, "", "stopped\n")
+    assert (process.returncode, out) == (130, "")
+    # Before it, how long the timing takes, on a machine that is busy.
+    assert [line for line in told.splitlines() if not line.startswith("timing")] == ["stopped"]

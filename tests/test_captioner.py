@@ -238,7 +238,7 @@ WORDS = torch.tensor([[1]])
         (lambda: make(film=True)(pictures(1, True), WORDS, lengths=torch.tensor([0])), "lengths must be 1..4, not 0"),
         (
             lambda: make(film=True)(pictures(1, True), WORDS, lengths=torch.tensor([1.0])),
-            r"lengths must be int64 \(1,\)",
+            r"lengths must be integers \(1,\)",
         ),
         (lambda: make()(pictures(2, False), WORDS), r"captions must be int64 \(2, time\)"),
         (lambda: make()(pictures(1, False), WORDS + VOCABULARY), "captions must hold ids 0..8, not 10..10"),

@@ -161,12 +161,23 @@ def trained(run: Path) -> int:
 def closed_when(ready: Callable[[], bool], process: subprocess.Popen[bytes], terminal: int) -> int:
     """The exit code of a process whose terminal is closed in time."""
     shown = b""
-    while not ready():
-        assert process.poll() is None, shown.decode()
-        if select.select([terminal], [], [], 0.05)[0]:
-            shown += os.read(terminal, 65536)
-    os.close(terminal)
-    return process.wait(60)
+    with ending(process):
+        while not ready():
+            assert process.poll() is None, shown.decode()
+            if select.select([terminal], [], [], 0.05)[0]:
+                shown += os.read(terminal, 65536)
+        os.close(terminal)
+        return process.wait(60)
+
+
+@contextmanager
+def ending(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Leave no process behind, whatever a test finds."""
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_closed_terminal_leaves_a_checkpoint(tmp_path: Path) -> None:
@@ -197,9 +208,10 @@ def test_a_pipe_whose_reader_has_gone_is_a_closed_terminal(tmp_path: Path) -> No
         assert short.stdout is not None
         short.stdout.close()
         assert process.stderr is not None
-        process.stderr.readline()
-        process.stderr.close()
-        assert process.wait(60) == 128 + signal.SIGHUP
-        assert short.wait(60) == 128 + signal.SIGPIPE
+        with ending(process), ending(short):
+            process.stderr.readline()
+            process.stderr.close()
+            assert process.wait(60) == 128 + signal.SIGHUP
+            assert short.wait(60) == 128 + signal.SIGPIPE
     assert (tmp_path / "errors").read_text() == ""
     assert read_progress(run / "checkpoint.safetensors")["step"] == trained(run)

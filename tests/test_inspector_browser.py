@@ -111,7 +111,8 @@ def check_step(page: Page, runs: Path, step: int, length: int, seed: int, slots:
     for row, head in enumerate((2, 0, 1), start=1):
         cells = texts(page, f"{panel} .heads tbody tr:nth-child({row}) td")
         slot, weight = cells[0].split()
-        assert int(slot) == int(weights[row - 1][step].argmax())
+        # Of slots that weigh alike any may be told.
+        assert near(float(weights[row - 1][step][int(slot)]), float(weights[row - 1][step].max()))
         assert near(float(weight), float(weights[row - 1][step].max()), 0.0056)
         for cell, name in zip(cells[1:4], ("gate", "strength", "sharpening"), strict=True):
             assert near(float(cell), float(getattr(trace.heads, name)[0, step, head]), 0.0056)

@@ -106,7 +106,7 @@ def test_runs_are_told_in_the_tasks_own_score(task_name: str, tmp_path: Path, ca
     text = (tmp_path / "both.md").read_text()
     assert f"{task.criterion.heading}, mean ± sd | baseline |" in text
     assert f"{task.criterion.unit} in validation" in text
-    assert "Published: " in text
+    assert "Published, with other settings than these: " in text
     assert json.loads((tmp_path / "both.json").read_text())["tests"][0][task.curve.name]["mean"] >= 0
     assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
 

@@ -294,13 +294,12 @@ def test_a_process_that_does_not_end_is_killed(stopped: bool, monkeypatch: pytes
     code = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(100)"
     job = Job("deaf", [sys.executable, "-I", "-S", "-c", code], tmp_path / "log")
     codes: list[int] = []
-    queue = processes._List([job], lambda job, code: codes.append(code))
 
     def look(running: Sequence[Job]) -> None:
         if stopped and running and job.log.exists() and "deaf" in job.log.read_text():
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(queue, "look", look)
+    queue = processes._List([job], lambda job, code: codes.append(code), look)
     began = time.monotonic()
     if stopped:
         with pytest.raises(Stopped):

@@ -337,7 +337,7 @@ def test_a_result_of_one_or_more_seeds(run: Path, tmp_path: Path, capsys: pytest
         assert complaint in capsys.readouterr().err
     (other / "result.json").unlink()
     assert main(["summarize", str(other), "--out", str(out)]) == 2
-    assert "has not ended; go on with: train --resume" in capsys.readouterr().err
+    assert "has not ended; go on with: python -m experiments train --resume" in capsys.readouterr().err
 
 
 def test_other_commands_name_what_they_cannot_do(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,7 +31,7 @@ _LINE, _GAP = 21, 24
 _LEAST = 1000
 # Cards beside each other, by where the text is, and pixels, about, of a letter.
 _COLUMNS, _STORY_COLUMNS = 4, 2
-_LETTER = 8.6
+_LETTER = 9.6
 
 
 @dataclass(frozen=True, eq=False)
