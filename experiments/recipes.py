@@ -144,16 +144,17 @@ _MOMENTUM: dict[str, Any] = {
     "learned_initial_state": True,
     "weight_noise": 0.0,
 }
+# Where gradients have become small, RMSProp makes a large one a leap: their limit is low, and the rate falls fast.
+_GATED = _MOMENTUM | {"clip_norm": 1.0, "cooldown_steps": 400}
 # Where a default is another one for what is chosen of CHOICES: all that fit, in this order.
 _VARIANTS: dict[str, list[tuple[dict[str, str], dict[str, Any]]]] = {
     "copy": [
-        # Where gradients have become small, RMSProp makes one large one a leap; the limit is low.
-        ({"controller": "lstm"}, _MOMENTUM | {"clip_norm": 0.3, "forget_bias": 0.0, "cooldown_steps": 3000}),
-        ({"controller": "gru"}, _MOMENTUM | {"clip_norm": 1.0}),
+        ({"controller": "lstm"}, _GATED | {"forget_bias": 0.0}),
+        ({"controller": "gru"}, _GATED),
         # A head that goes round the ring of slots meets what it wrote, and content addressing finds it.
         (
             {"addressing": "content-and-location"},
-            _MOMENTUM | {"learning_rate": 3e-4, "clip_norm": 10.0, "num_slots": 256},
+            _MOMENTUM | {"learning_rate": 3e-4, "clip_norm": 10.0, "cooldown_steps": 1500, "num_slots": 256},
         ),
     ],
 }
