@@ -178,9 +178,10 @@ def _checkpoint(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, 
     parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "carried": {}}
     for name, tensor in tensors.items():
         kind, _, own = name.partition(".")
-        if name != "generator" and kind not in parts:
+        if kind in parts:
+            parts[kind][own] = tensor
+        elif name != "generator":
             raise UserError(f"{path} has an unknown {name}")
-        parts.setdefault(kind, {})[own] = tensor
     if "generator" not in tensors:
         raise UserError(f"{path} lacks the generator's state")
     carried = [parts["carried"].get(str(index)) for index in range(len(parts["carried"]))]

@@ -191,7 +191,10 @@ class TrainingLoop(ABC, Generic[Settings, Model]):
                     self.save()
                 if number is not None:
                     raise Stopped(number)
-        self.save()
+            self.save()
+            # What was heard while the last step was written.
+            if (number := self._stop(stop.number)) is not None:
+                raise Stopped(number)
 
     def _stop(self, number: int | None) -> int | None:
         """The signal to stop after, which all processes of a training do after the same step."""

@@ -29,7 +29,8 @@ class Ragged(NamedTuple):
 
     def padded(self, index: Tensor) -> Tensor:
         """Some rows (row, column), with zeros behind each up to the longest of them."""
-        begin, lengths = self.starts[index], self.lengths[index]
+        begin = self.starts[index]
+        lengths = self.starts[index + 1] - begin
         columns = torch.arange(int(lengths.max()))
         real = columns < lengths.unsqueeze(1)
         found = torch.zeros(real.shape, dtype=torch.int64)

@@ -149,11 +149,11 @@ _GATED = _MOMENTUM | {"clip_norm": 1.0, "cooldown_steps": 400}
 # Where a default is another one for what is chosen of CHOICES: all that fit, in this order.
 _VARIANTS: dict[str, list[tuple[dict[str, str], dict[str, Any]]]] = {
     "copy": [
-        ({"controller": "lstm"}, _GATED | {"forget_bias": 0.0}),
-        ({"controller": "gru"}, _GATED),
+        ({"model": "ntm", "controller": "lstm"}, _GATED | {"forget_bias": 0.0}),
+        ({"model": "ntm", "controller": "gru"}, _GATED),
         # A head that goes round the ring of slots meets what it wrote, and content addressing finds it.
         (
-            {"addressing": "content-and-location"},
+            {"model": "ntm", "addressing": "content-and-location"},
             _MOMENTUM | {"learning_rate": 3e-4, "clip_norm": 10.0, "cooldown_steps": 1500, "num_slots": 256},
         ),
     ],

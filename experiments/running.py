@@ -182,7 +182,7 @@ def take_up(folder: RunFolder, trainer: TrainingLoop[Any, Any]) -> list[dict[str
     if earlier:
         cut(folder.metrics, trainer.step)
     if trainer.step < trainer.last_step:
-        for path in (folder.weights, folder.result, folder.evaluation, folder.failures, folder.answers):
+        for path in (folder.result, folder.weights, folder.evaluation, folder.failures, folder.answers):
             path.unlink(missing_ok=True)
     for step, path in folder.training_pictures().items():
         if step > trainer.step:

@@ -42,8 +42,8 @@ def setting_name(config: Config) -> str:
 def differences(config: Config) -> str:
     """Every field in which a run's setting is not as its recipe has it, in words: "hidden size 20, skip on".
 
-    The model and the recipe themselves are told elsewhere. Of one model and recipe two settings never have the same
-    words.
+    The model and the recipe themselves are told elsewhere. Of one model and recipe two settings have the same words
+    only where files of one name lie in two places.
     """
     own, given = setting_of(config), setting_of(_of_recipe(config))
     return ", ".join(_words(name, value) for name, value in own.items() if value != given[name])
@@ -73,7 +73,7 @@ def _words(name: str, value: object) -> str:
     elif isinstance(value, str) and os.path.isabs(value):
         told = os.path.basename(value)
     else:
-        told = f"{value:g}" if isinstance(value, float) else str(value)
+        told = str(value)
     return f"{name.replace('_', ' ')} {told}"
 
 

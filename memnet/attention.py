@@ -50,7 +50,7 @@ class _AdditiveScores(torch.autograd.Function):
         keys, query, direction = ctx.saved_tensors
         units = torch.tanh(query.unsqueeze(1) + keys)
         slopes: Tensor = torch.ops.aten.tanh_backward(gradient.unsqueeze(-1) * direction, units)
-        return slopes, slopes.sum(1), gradient.flatten() @ units.flatten(0, 1)
+        return slopes, slopes.sum(1), gradient.flatten().to(units.dtype) @ units.flatten(0, 1)
 
     @staticmethod
     def jvp(ctx: Any, keys: Tensor, query: Tensor, direction: Tensor) -> Tensor:

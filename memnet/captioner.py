@@ -172,7 +172,7 @@ class Captioner(Described):
         lengths: (batch,) integer, frames of each film; None for all.
         Raises   ValueError for another shape, dtype or device, and for lengths that cannot be.
         """
-        self._check(images, lengths)
+        lengths = self._check(images, lengths)
         seen = self.see(images, lengths)
         summary = torch.relu(self.norm(self.summarize(seen.flatten(1))))
         rest = iter(torch.tanh(self.start(summary)).split(self._sizes, -1))
@@ -243,7 +243,8 @@ class Captioner(Described):
         read = read_memory(state.slots, weights.unsqueeze(1)).squeeze(1)
         return torch.cat([output, read], -1), state._replace(cell=cell, read=read), weights
 
-    def _check(self, images: Tensor, lengths: Tensor | None) -> None:
+    def _check(self, images: Tensor, lengths: Tensor | None) -> Tensor | None:
+        """The lengths as int64, after a look at both."""
         size, weight = self.encoder.size, self.words
         expected = f"(batch, {'frame, ' if self.film else ''}{_COLOURS}, {size}, {size})"
         check_tensor("images", images, expected)
@@ -255,10 +256,10 @@ class Captioner(Described):
                 f"images are {images.dtype} on {images.device}, the model is {weight.dtype} on {weight.device}"
             )
         if lengths is None:
-            return
+            return None
         if not self.film:
             raise ValueError("lengths are for films, and this model is for pictures")
-        check_lengths("lengths", lengths, images, images.size(1), least=1)
+        return check_lengths("lengths", lengths, images, images.size(1), least=1)
 
     def _check_captions(self, captions: Tensor, rows: int) -> None:
         check_tensor("captions", captions, "of int64 (batch, time)")

@@ -33,19 +33,21 @@ def check_tensor(name: str, value: object, axes: str) -> None:
     raise TypeError(f"{name} must be a tensor {axes}, not {kind}{hint}")
 
 
-def check_lengths(name: str, lengths: Tensor, like: Tensor, most: int, *, least: int = 0, look: bool = True) -> None:
-    """Lengths must be integers (batch,) on the device of `like` (batch, ...), and, if looked at, least..most."""
+def check_lengths(name: str, lengths: Tensor, like: Tensor, most: int, *, least: int = 0, look: bool = True) -> Tensor:
+    """Lengths as int64: integers (batch,) on the device of `like` (batch, ...) and, if looked at, least..most."""
     rows = like.size(0)
     check_tensor(name, lengths, f"of integers ({rows},)")
     if lengths.shape != (rows,) or lengths.is_floating_point() or lengths.dtype == torch.bool:
         raise ValueError(f"{name} must be integers ({rows},), not {lengths.dtype} {tuple(lengths.shape)}")
     if lengths.device != like.device:
         raise ValueError(f"{name} are on {lengths.device}, the others on {like.device}")
-    if not look or not values_known():
-        return
-    low, high = int(lengths.min()), int(lengths.max())
-    if low < least or high > most:
-        raise ValueError(f"{name} must be {least}..{most}, not {low}..{high}")
+    # Of narrower integers differences would wrap.
+    lengths = lengths.long()
+    if look and values_known():
+        low, high = int(lengths.min()), int(lengths.max())
+        if low < least or high > most:
+            raise ValueError(f"{name} must be {least}..{most}, not {low}..{high}")
+    return lengths
 
 
 def values_known() -> bool:
@@ -54,7 +56,7 @@ def values_known() -> bool:
 
 
 class Described(nn.Module):
-    """A module whose repr tells the sizes that it was built with, and other options that are not the default."""
+    """A module whose repr tells what it keeps of its options as attributes: sizes, and what is not the default."""
 
     def extra_repr(self) -> str:
         told = []

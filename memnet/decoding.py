@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from memnet.cells import State
-from memnet.checks import check_choice, check_sizes
+from memnet.checks import check_choice, check_sizes, check_tensor
 from memnet.sequence import map_state, state_tensors
 
 DecodingStep: TypeAlias = Callable[[Tensor, State], tuple[Tensor, State]]
@@ -116,11 +116,10 @@ def _limits(max_words: int | Tensor, words: Tensor) -> Tensor:
     if isinstance(max_words, int):
         check_sizes(max_words=max_words)
         return torch.full_like(words, max_words)
-    if max_words.shape != words.shape or max_words.dtype != torch.int64 or int(max_words.min()) < 1:
-        raise ValueError(
-            f"max_words must be a number from 1 on, or such numbers as int64 ({len(words)},), "
-            f"not {max_words.dtype} {tuple(max_words.shape)}"
-        )
+    check_tensor("max_words", max_words, f"of integers ({len(words)},), or a whole number")
+    if max_words.shape != words.shape or max_words.dtype != torch.int64:
+        raise ValueError(f"max_words must be int64 ({len(words)},), not {max_words.dtype} {tuple(max_words.shape)}")
+    check_sizes(max_words=int(max_words.min()))
     return max_words.to(words.device)
 
 

@@ -234,7 +234,7 @@ class RecurrentModule(BackendModule):
             backend = self._choose_backend(lambda: self.cell.native_refusal(input, state))
         else:
             backend = self.backend_used = "eager"
-        if backend == "compile" and hooked(*_cells_within(self.cell)):
+        if backend == "compile" and hooked(*self.cell.modules()):
             backend = self.backend_used = "eager"
         if backend == "native":
             run = self.cell.unroll_native
@@ -340,7 +340,7 @@ class SequenceModule(RecurrentModule):
     def _run(
         self, input: Tensor, state: State | None, lengths: Tensor | None, step: Step | None = None
     ) -> tuple[Tensor, State]:
-        self._check(input, lengths)
+        lengths = self._check(input, lengths)
         past = None
         if lengths is not None:
             past = (torch.arange(input.size(1), device=lengths.device) >= lengths.unsqueeze(1)).unsqueeze(-1)
@@ -354,7 +354,8 @@ class SequenceModule(RecurrentModule):
         output = self.readout(features)
         return output if past is None else output.masked_fill(past, 0.0), state
 
-    def _check(self, input: Tensor, lengths: Tensor | None) -> None:
+    def _check(self, input: Tensor, lengths: Tensor | None) -> Tensor | None:
+        """The lengths as int64, after a look at both."""
         weight = self.readout.weight
         check_tensor("input", input, f"(batch, time, {self.input_size})")
         if input.dim() != 3 or input.size(-1) != self.input_size or 0 in input.shape:
@@ -366,8 +367,7 @@ class SequenceModule(RecurrentModule):
             raise ValueError(f"input is on {input.device}, the model on {weight.device}")
         if not input.is_floating_point() or (input.dtype != weight.dtype and not under_autocast(input)):
             raise ValueError(f"input is {input.dtype}, the model {weight.dtype}")
-        if lengths is not None:
-            check_lengths("lengths", lengths, input, input.size(1))
+        return None if lengths is None else check_lengths("lengths", lengths, input, input.size(1))
 
     def _check_layout(self, state: State) -> None:
         expected = describe_state(self.initial_state(1))

@@ -55,7 +55,7 @@ class StoryModel(Described):
         """Check the arguments of forward and bring them into one form."""
         self._check_shapes(story, question)
         if story_lengths is not None:
-            check_lengths("story_lengths", story_lengths, story, story.size(1), look=self.validate)
+            story_lengths = check_lengths("story_lengths", story_lengths, story, story.size(1), look=self.validate)
         if self.validate and values_known():
             self._check_values(story, question)
         if 0 in story.shape[1:]:
@@ -64,7 +64,7 @@ class StoryModel(Described):
         if story_lengths is None:
             return Story(story, question, last_filled(story.amax(-1)))
         past = torch.arange(story.size(1), device=story.device) >= story_lengths.unsqueeze(-1)
-        return Story(story.masked_fill(past.unsqueeze(-1), 0), question, story_lengths.long())
+        return Story(story.masked_fill(past.unsqueeze(-1), 0), question, story_lengths)
 
     def _check_shapes(self, story: Tensor, question: Tensor) -> None:
         device = next(self.parameters()).device

@@ -164,6 +164,16 @@ def test_what_is_no_tensor_is_named_by_models_of_stories(name: str) -> None:
         model(story, question_of().tolist())
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16])
+def test_lengths_may_be_any_integers(dtype: torch.dtype) -> None:
+    model, input, lengths = fresh(SEQUENCES, "rnn"), torch.randn(2, 8, 3), torch.tensor([3, 8])
+    output, state = model(input, lengths=lengths)
+    model.checkpoint_steps = 4
+    again, last = model(input, lengths=lengths.to(dtype))
+    torch.testing.assert_close(again, output)
+    torch.testing.assert_close(state_tensors(last), state_tensors(state))
+
+
 # ------------------------------------------------------------------------------------------------- repr and help
 
 

@@ -266,6 +266,7 @@ def test_every_paper_recipe_builds_and_reads_back(name: str, tmp_path: Path) -> 
         ("--controller=gru", {"optimizer": "rmsprop", "clip_norm": 1.0, "forget_bias": 1.0, "learning_rate": 1e-3}),
         ("--controller gru --clip-norm 3", {"optimizer": "rmsprop", "clip_norm": 3.0}),
         ("--addressing content-and-location", {"optimizer": "rmsprop", "num_slots": 256, "learning_rate": 3e-4}),
+        ("--model lstm --controller lstm --addressing content-and-location", {"optimizer": "adam", "num_layers": 3}),
         ("--addressing content-and-location --controller gru", {"num_slots": 256, "clip_norm": 10.0}),
         ("--recipe paper/copy-ntm-lstm --controller gru", {"batch_size": 1, "controller": "gru"}),
     ],

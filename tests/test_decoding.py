@@ -215,7 +215,7 @@ def test_bad_arguments_are_named() -> None:
         beam_search(model.step, model.start(), beam=0, max_words=4)
     with pytest.raises(ValueError, match="max_words must be at least 1, not 0"):
         greedy(model.step, model.start(), max_words=0)
-    with pytest.raises(ValueError, match=r"such numbers as int64 \(3,\), not torch.int64 \(2,\)"):
+    with pytest.raises(ValueError, match=r"max_words must be int64 \(3,\), not torch.int64 \(2,\)"):
         greedy(model.step, model.start(), max_words=torch.tensor([1, 2]))
     with pytest.raises(ValueError, match="normalization must be one of none, length, not 'words'"):
         beam_search(model.step, model.start(), beam=1, max_words=4, normalization="words")  # type: ignore[arg-type]
