@@ -49,6 +49,7 @@ def test_the_command_as_a_person_runs_it(tmp_path: Path) -> None:
     for network in NETWORKS:
         assert f"| {network.name} | " in text
         assert np.array(data["log10_norms"][network.name]).shape == (2, 12)
+    assert "](gradients.png)" in text
     picture = (out / "gradients.png").read_bytes()
     assert struct.unpack(">II", picture[16:24])[0] == 1200
 

@@ -124,7 +124,7 @@ def _markdown(tables: Sequence[Table], options: GradientsOptions, made_by: str) 
         f"Untrained networks, {seeds}, float64: {ABOUT}. Measured after {options.before} steps; "
         "how far the start matters shows `--before 0`.",
         "",
-        "![norms of the propagation term over the steps that a gradient goes back]({figure_name('gradients')})",
+        f"![norms of the propagation term over the steps that a gradient goes back]({figure_name('gradients')})",
     ]
     return "\n\n".join(["\n".join(lines), *(table.markdown() for table in tables)]) + "\n"
 
