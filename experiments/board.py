@@ -75,7 +75,7 @@ class Follower:
         whole = new[: new.rfind(b"\n") + 1]
         self._read += len(whole)
         for row in map(from_line, whole.splitlines()):
-            if row is not None and "step" in row:
+            if row is not None:
                 self._take(row)
 
     def _take(self, row: Mapping[str, Any]) -> None:

@@ -15,7 +15,6 @@ from experiments.fields import (
     WandbOptions,
     check_least,
     check_positive,
-    check_values,
     from_fields,
     saved_fields,
 )
@@ -263,9 +262,4 @@ def from_mapping(content: Any, source: str) -> Config:
     if not isinstance(content, dict) or "task" not in content:
         raise UserError(f"{source} is no configuration: expected fields with their values, task among them")
     expect(content, _Content, source)
-    config = from_fields(kind_of(content["task"]), content, source)
-    try:
-        check_values(config)
-    except UserError as error:
-        raise UserError(f"{source}: {error}") from None
-    return config
+    return from_fields(kind_of(content["task"]), content, source)

@@ -7,7 +7,7 @@ import torch
 
 from experiments.files import UserError
 from experiments.seeds import generator_for
-from experiments.terminal import columns
+from experiments.terminal import facts
 from memnet import NTM, SequenceModule
 from tasks import Batch, DynamicNGrams, RepeatCopy, Task
 
@@ -120,17 +120,12 @@ def test_at(
 
 def table(task: Task, rows: Iterable[dict[str, Any]]) -> str:
     """The test table as text: the task's scores, each with its baseline where there is one."""
-    rows = list(rows)
-    # heading, name in a row, format
     known = [("length", "length", ""), ("repeats", "repeats", ""), ("slots", "num_slots", "")]
     known += [("sequences", "sequences", "")]
     for score in task.scores:
         known += [(score.heading, score.name, score.format), ("baseline", f"baseline_{score.name}", score.format)]
     known += [("optimal bits/seq", "optimal_bits_per_sequence", ".3g")]
-    shown = [one for one in known if any(row.get(one[1]) is not None for row in rows)]
-    cells = [[heading for heading, _, _ in shown]]
-    cells += [[f"{row[name]:{form}}" if name in row else "-" for _, name, form in shown] for row in rows]
-    return columns(cells, left=0)
+    return facts(list(rows), known)
 
 
 def same_test(row: dict[str, Any]) -> tuple[int, ...]:

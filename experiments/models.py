@@ -5,6 +5,7 @@ from typing import Any, cast
 import torch
 
 from experiments.config import TrainConfig
+from experiments.fields import gate_options
 from experiments.files import UserError
 from experiments.memory import no_model
 from experiments.names import nearest
@@ -40,7 +41,6 @@ def check_model(config: TrainConfig, task: Task) -> None:
 
 
 def _make_ntm(config: TrainConfig, task: Task) -> NTM:
-    gates: dict[str, Any] = {"forget_bias": config.forget_bias} if config.controller == "lstm" else {}
     return NTM(
         task.input_size,
         task.output_size,
@@ -59,7 +59,7 @@ def _make_ntm(config: TrainConfig, task: Task) -> NTM:
         weights_init=config.weights_init,
         learned_initial_state=config.learned_initial_state,
         norm_floor=config.norm_floor,
-        **gates,
+        **gate_options(config, config.controller),
     )
 
 

@@ -58,11 +58,12 @@ def sync(args: Sequence[str]) -> int:
         for path in folders:
             try:
                 folder = RunFolder(path)
-                same = first.setdefault(run_id_of(folder), path)
+                run_id = run_id_of(folder)
+                same = first.setdefault(run_id, path)
                 if same != path:
                     print(f"left out: {path} is a copy of {same}", file=sys.stderr)
                     continue
-                tracker = sync_run(folder, mode)
+                tracker = sync_run(folder, mode, run_id)
             except UserError as error:
                 if len(folders) == 1:
                     raise
@@ -79,7 +80,7 @@ def sync(args: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
-def sync_run(folder: RunFolder, mode: str) -> Tracker:
+def sync_run(folder: RunFolder, mode: str, run_id: str) -> Tracker:
     """Replay one run; returns its ended tracker. UserError where it is in use, damaged or W&B does not take it."""
     with folder.locked():
         config = folder.read_config()
@@ -91,7 +92,7 @@ def sync_run(folder: RunFolder, mode: str) -> Tracker:
         tracker = start_tracker(
             "wandb",
             run_folder=folder.path.resolve(),
-            run_id=run_id_of(folder),
+            run_id=run_id,
             names=names,
             config=told | facts,
             mode=mode,

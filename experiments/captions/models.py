@@ -7,6 +7,7 @@ import torch
 
 from experiments.captions.config import CaptionConfig
 from experiments.checkpoint import load_weights
+from experiments.fields import gate_options
 from experiments.files import UserError
 from experiments.memory import no_model
 from experiments.run_folder import RunFolder
@@ -41,7 +42,7 @@ def make_model(config: CaptionConfig) -> Captioner:
                 hidden_size=config.hidden_size,
                 controller=config.writer,
                 num_layers=config.num_layers,
-                **({"forget_bias": config.forget_bias} if config.writer == "lstm" else {}),
+                **gate_options(config, config.writer),
             )
         except (ValueError, RuntimeError) as error:
             raise UserError(no_model(error)) from None

@@ -10,10 +10,11 @@ from typing import Any
 from experiments.config import JudgedConfig
 from experiments.dashboard.curves import pairs, short
 from experiments.dashboard.groups import chosen_error, copies_of, family_of, group_runs, lengths_of
-from experiments.dashboard.look import MODELS, model_of
+from experiments.dashboard.look import MODELS
 from experiments.dashboard.runs import MARKS, Run, read_run, signature
 from experiments.dashboard.stories import story_table
 from experiments.files import UserError
+from experiments.names import model_label
 from experiments.settings import differences
 from experiments.stories.config import READERS, StoryConfig
 
@@ -81,7 +82,7 @@ class Collector:
         return facts | {
             "family": family_of(config),
             "subject": config.subject,
-            "model": model_of(config),
+            "model": model_label(config),
             "by_word": isinstance(config, StoryConfig) and config.model in READERS,
             "recipe": config.recipe,
             "setting": differences(config),

@@ -10,8 +10,8 @@ import numpy as np
 
 from experiments.config import Config, JudgedConfig, TrainConfig
 from experiments.dashboard.curves import band, is_number, pairs, rounded, short
-from experiments.dashboard.look import model_of
 from experiments.dashboard.runs import Row, Run
+from experiments.names import model_label
 from experiments.papers import paper_curve, paper_tests
 from experiments.report.statistics import quantile
 from experiments.settings import copies_among, differences, setting_of
@@ -73,7 +73,7 @@ def _group(runs: Sequence[Run], places: list[int]) -> dict[str, Any]:
     return {
         "family": family_of(config),
         "subject": config.subject,
-        "model": model_of(config),
+        "model": model_label(config),
         "recipe": config.recipe,
         "setting": differences(config),
         "unit": unit,

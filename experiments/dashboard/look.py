@@ -1,8 +1,6 @@
 """Words, colours and marks of models on the page, the same in every chart and table."""
 
-from experiments.config import Config
 from experiments.figures.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
-from experiments.names import model_label
 
 # By model: words, colour on a light ground (in the figures' colours) and on a dark one, mark. Marks tell apart
 # whom colours do not.
@@ -22,8 +20,3 @@ MODELS = {
     "attention": ("Attention", "#b3261e", "#f28b82", "star-diamond"),
     "entnet": ("EntNet", "#a8327d", "#ee7fc3", "hourglass"),
 }
-
-
-def model_of(config: Config) -> str:
-    """The key in MODELS of a configuration's model."""
-    return model_label(config)

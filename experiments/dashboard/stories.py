@@ -6,8 +6,8 @@ from typing import Any
 
 from experiments.dashboard.curves import short
 from experiments.dashboard.groups import copies_of
-from experiments.dashboard.look import model_of
 from experiments.dashboard.runs import Row, Run
+from experiments.names import model_label
 from experiments.report.statistics import deviation
 from experiments.settings import differences, setting_of
 from experiments.stories.config import READERS, StoryConfig
@@ -59,7 +59,7 @@ def _column(tests: Sequence[tuple[int, Run, Row]]) -> dict[str, Any]:
     cells = {task: pooled_errors(by_task[task], config) for task in sorted(by_task)}
     published = published_for(config, row["trained_on"], row["tested_on"])
     return {
-        "model": model_of(config),
+        "model": model_label(config),
         "recipe": config.recipe,
         "setting": differences(config),
         "joint": len(config.task_numbers) > 1,

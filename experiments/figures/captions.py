@@ -12,6 +12,7 @@ from experiments.figures.style import (
     GREEN,
     GREY,
     INK,
+    LEAST,
     VERMILION,
     Array,
     add_axes,
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 _LEFT, _TOP = 40, 60
 _PICTURE, _BESIDE, _FRAME = 150, 150, 104
 _LINE, _GAP = 21, 24
-# Narrower than so many pixels no caption has room.
-_LEAST = 1000
 # Cards beside each other, by where the text is, and pixels, about, of a letter.
 _COLUMNS, _STORY_COLUMNS = 4, 2
 _LETTER = 9.6
@@ -76,18 +75,18 @@ def captions_figure(cards: Sequence[Card], title: str = "") -> Figure:
         return _strips(cards, title)
     story = any(card.story for card in cards)
     columns = _STORY_COLUMNS if story else _COLUMNS
-    width = _letters((figure_width(_LEAST) - _LEFT) / columns - (_BESIDE + 14 if story else 0))
+    width = _letters((figure_width(LEAST) - _LEFT) / columns - (_BESIDE + 14 if story else 0))
     rows = [cards[first : first + columns] for first in range(0, len(cards), columns)]
     heights = []
     for row in rows:
         text = _LINE * max(len(card.lines(width)) for card in row)
         heights.append(_GAP + (max(_BESIDE, text) if story else _PICTURE + text + 8))
     with styled():
-        figure = new_figure(_TOP + sum(heights), title, _LEFT, _LEAST)
+        figure = new_figure(_TOP + sum(heights), title, _LEFT, LEAST)
         top = float(_TOP)
         for row, height in zip(rows, heights, strict=True):
             for place, card in enumerate(row):
-                left = _LEFT + place * (figure_width(_LEAST) - _LEFT) / columns
+                left = _LEFT + place * (figure_width(LEAST) - _LEFT) / columns
                 side = _BESIDE if story else _PICTURE
                 _draw(figure, card.image, left, top, side, card.right)
                 shift = (side + 14, 0) if story else (0, side + 8)
@@ -97,10 +96,10 @@ def captions_figure(cards: Sequence[Card], title: str = "") -> Figure:
 
 
 def _strips(cards: Sequence[Card], title: str) -> Figure:
-    width = _letters(figure_width(_LEAST) - 2 * _LEFT)
+    width = _letters(figure_width(LEAST) - 2 * _LEFT)
     heights = [_GAP + _FRAME + 8 + _LINE * len(card.lines(width)) for card in cards]
     with styled():
-        figure = new_figure(_TOP + sum(heights), title, _LEFT, _LEAST)
+        figure = new_figure(_TOP + sum(heights), title, _LEFT, LEAST)
         top = float(_TOP)
         for card, height in zip(cards, heights, strict=True):
             for number, frame in enumerate(card.image):

@@ -13,6 +13,7 @@ from experiments.figures.style import (
     GREEN,
     GREY,
     INK,
+    LEAST,
     ORANGE,
     PURPLE,
     SKY,
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLOURS = (BLUE, GREEN, VERMILION, PURPLE, ORANGE, SKY)
-# Narrower than so many pixels two panels have no room beside each other.
-_LEAST = 1000
 # Times the value that needs no learning that are drawn.
 _FAR = 10.0
 _TRAINING: dict[str, Any] = {"color": BLUE, "linewidth": 1, "alpha": 0.6}
@@ -123,8 +122,8 @@ def flows_figure(learners: Sequence[Learner], title: str) -> Figure:
     """
     height = 340
     with styled():
-        figure = new_figure(80 + height * len(learners), title, 92, _LEAST)
-        wide = figure_width(_LEAST)
+        figure = new_figure(80 + height * len(learners), title, 92, LEAST)
+        wide = figure_width(LEAST)
         for row, one in enumerate(learners):
             top = 104 + height * row
             figure.text(92 / wide, 1 - (top - 34) / (80 + height * len(learners)), one.title, fontweight="bold")

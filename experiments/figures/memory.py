@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from experiments.figures.arrays import USED, colour_span, largest_magnitude, pool, used_slots
-from experiments.figures.style import DPI, GREY, SHADE, VERMILION, Array, add_axes, figure_width, new_figure, styled
+from experiments.figures.style import (
+    DPI,
+    GREY,
+    LEAST,
+    SHADE,
+    VERMILION,
+    Array,
+    add_axes,
+    figure_width,
+    new_figure,
+    styled,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,8 +29,6 @@ if TYPE_CHECKING:
     from matplotlib.ticker import MaxNLocator
 
 NOT_FINITE = "#ffc24d"
-# Narrower than so many pixels two columns of panels have no room.
-_LEAST = 1000
 
 
 @dataclass(eq=False)
@@ -130,7 +139,7 @@ class _MemoryPage:
         self.episode, self.compared = episode, compared
         self.steps = len(episode.inputs)
         # Beside the panels their words and bars.
-        self.column = (figure_width(_LEAST) - 300) // 2
+        self.column = (figure_width(LEAST) - 300) // 2
         self.slots_shown = ""
         self.wrong_mark = "x"
         self.lowest: dict[int, Axes] = {}
@@ -152,7 +161,7 @@ class _MemoryPage:
             tops.append(tops[-1] + (self.SPACE + count * (self.HEADER + height) if count else 0))
         self.bits_top, self.vectors_top, self.weights_top, bottom = tops
         self.key_top = self.bits_top + key
-        self.figure = new_figure(bottom + self.FOOTER, title, self.LEFT, _LEAST)
+        self.figure = new_figure(bottom + self.FOOTER, title, self.LEFT, LEAST)
 
     def draw_bits(self) -> None:
         """Inputs, targets and outputs, with what is wrong and what is not scored."""

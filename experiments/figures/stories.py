@@ -17,6 +17,7 @@ from experiments.figures.style import (
     GREEN,
     GREY,
     INK,
+    LEAST,
     ORANGE,
     VERMILION,
     Array,
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Narrower than so many pixels no sentence has room.
-_LEAST = 1000
 # Of longer stories the sentences that matter are shown.
 MOST_SENTENCES = 60
 # Numbers that would be rounded to 0.00 are left out.
@@ -119,7 +118,7 @@ class _StoryPage:
         weight[list(asked.supports)] = np.inf
         self.kept: list[int] = np.sort(np.argsort(-weight, kind="stable")[:MOST_SENTENCES]).tolist()
         self.asked, self.columns = asked, columns
-        self.wide = figure_width(_LEAST)
+        self.wide = figure_width(LEAST)
         self.row = 26 if len(self.kept) <= 20 else 18
         self.labels = [
             _numbered(k + 1, fitting(asked.sentences[k], self.SIZE, self.TEXT * self.wide)) for k in self.kept
@@ -131,7 +130,7 @@ class _StoryPage:
         self.upright = names_width > self.cell - 6 and not all(name.isdecimal() for name in columns)
         self.grid_top = self.TOP + (names_width + 10 if self.upright else 26)
         self.below = self.grid_top + self.row * len(self.kept)
-        self.figure = new_figure(self.below + self.GAP + self.row + self.FOOTER, "", self.LEFT, _LEAST)
+        self.figure = new_figure(self.below + self.GAP + self.row + self.FOOTER, "", self.LEFT, LEAST)
         self._write_title(title)
 
     def draw(self, values: Array, colours: str, name: str) -> None:
@@ -222,10 +221,10 @@ def task_error_figure(rows: Rows, title: str = "", published: str = "published")
     table = {key: np.array([_percent(row, key) for row in ordered]) for key in MARKS}
     table = {key: values for key, values in table.items() if np.isfinite(values).any()}
     deviation = np.array([_percent(row, "deviation") for row in ordered])
-    wide = figure_width(_LEAST)
+    wide = figure_width(LEAST)
     left, top, width, line = 270, 116, wide - 800, 23
     with styled():
-        figure = new_figure(top + line * (len(rows) + 1) + 94, title, 40, _LEAST)
+        figure = new_figure(top + line * (len(rows) + 1) + 94, title, 40, LEAST)
         axes = add_axes(figure, left, top, width, line * max(len(rows), 1))
         axes.set_ylim(max(len(rows), 1) - 0.5, -0.5)
         axes.set_xlim(-2, 102)

@@ -39,6 +39,8 @@ Size: TypeAlias = Literal["column", "page"]
 DPI = 150  # pixels an inch
 # In inches, of a column and a page of a paper, and of a figure for the screen.
 _INCHES: dict[Size | None, float] = {"column": 3.5, "page": 7.0, None: 8.0}
+# Narrower than so many pixels sentences, or panels beside each other, have no room.
+LEAST = 1000
 # In points, and in pixels what is left free at the edges.
 _SMALLEST, _EDGE = 6.5, 16
 # Pixels, about: of a line of the key, of what stands before a label there, and from the axes to the key.

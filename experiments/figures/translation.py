@@ -14,6 +14,7 @@ from experiments.figures.style import (
     GREEN,
     GREY,
     INK,
+    LEAST,
     VERMILION,
     Array,
     add_axes,
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 _ROW, _TOP = 30, 200
 # Numbers that would be rounded to 0.00 are left out.
 _SEEN = 0.005
-# Narrower than so many pixels no sentence has room.
-_LEAST = 1000
 # Of longer sentences the beginning is told, and shown.
 _CHARACTERS, _WORDS = 100, 60
 
@@ -50,10 +49,10 @@ def alignment_figure(
     if weights.shape != (len(rows), len(source)):
         raise ValueError(f"weights must be {(len(rows), len(source))} for these words, not {weights.shape}")
     rows, source, weights = rows[:_WORDS], source[:_WORDS], weights[:_WORDS, :_WORDS]
-    wide = figure_width(_LEAST)
+    wide = figure_width(LEAST)
     left, width = 190, min(wide - 190 - 130, 90 * len(source))
     with styled():
-        figure = new_figure(_TOP + _ROW * len(rows) + 50, title, 40, _LEAST)
+        figure = new_figure(_TOP + _ROW * len(rows) + 50, title, 40, LEAST)
         height = figure.get_figheight() * DPI
         good = list(given) == list(right)
         ours, theirs = (shorten(" ".join(one), _CHARACTERS, placeholder=" …") for one in (given, right))

@@ -10,8 +10,9 @@ from torch import nn
 
 from experiments.checkpoint import read_progress
 from experiments.config import Config
-from experiments.dashboard.look import MODELS, model_of
+from experiments.dashboard.look import MODELS
 from experiments.files import UserError
+from experiments.names import model_label
 from experiments.run_folder import RunFolder
 from memnet import NTM
 
@@ -87,7 +88,7 @@ class Inspector(ABC):
         return {
             "name": folder.name if names.count(folder.name) == 1 else str(folder.path),
             "path": str(folder.path),
-            "model": MODELS[model_of(config)][0],
+            "model": MODELS[model_label(config)][0],
             "seed": config.seed,
             "step": read_progress(folder.checkpoint)["step"] if unfinished else None,
         }

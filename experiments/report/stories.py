@@ -4,9 +4,10 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.dashboard.look import MODELS, model_of
+from experiments.dashboard.look import MODELS
 from experiments.dashboard.runs import Row, Run
 from experiments.dashboard.stories import pooled_errors, whole_test
+from experiments.names import model_label
 from experiments.report.statistics import bootstrap
 from experiments.report.tables import Cell, Table
 from experiments.settings import differences, setting_of
@@ -49,7 +50,7 @@ def _settings(runs: Sequence[Run], places: Sequence[int]) -> list[dict[str, Any]
             key = repr((setting_of(run.config), row["trained_on"], row["tested_on"]))
             facts = {
                 "family": run.config.task,
-                "model": model_of(run.config),
+                "model": model_label(run.config),
                 "recipe": run.config.recipe,
                 "setting": differences(run.config),
                 "select": run.config.select,

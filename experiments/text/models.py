@@ -8,6 +8,7 @@ from typing import Any, TypedDict, cast
 import torch
 
 from experiments.checkpoint import load_weights
+from experiments.fields import gate_options
 from experiments.files import UserError, write_whole
 from experiments.memory import no_model
 from experiments.run_folder import RunFolder
@@ -88,7 +89,6 @@ def read_known(folder: RunFolder) -> Known:
 def _make_sequence(config: TextConfig, input_size: int, symbols: int) -> SequenceModule:
     sizes: dict[str, Any] = {"hidden_size": config.hidden_size, "num_layers": config.num_layers}
     if config.model == "ntm":
-        gates: dict[str, Any] = {"forget_bias": config.forget_bias} if config.controller == "lstm" else {}
         return NTM(
             input_size,
             symbols,
@@ -97,7 +97,7 @@ def _make_sequence(config: TextConfig, input_size: int, symbols: int) -> Sequenc
             slot_size=config.slot_size,
             num_reads=config.num_reads,
             num_writes=config.num_writes,
-            **gates,
+            **gate_options(config, config.controller),
             **sizes,
         )
     if config.model == "lstm":

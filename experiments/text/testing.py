@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from experiments.looks import at_rest
-from experiments.terminal import columns
+from experiments.terminal import facts
 from experiments.text.data import Chunk, Streams
 from memnet import LanguageModel
 from tasks.markov_text import MarkovSource
@@ -91,7 +91,4 @@ def table(rows: Sequence[Row]) -> str:
         ("true entropy", "entropy_rate", ".4f"),
         ("source's bits/char", "source_bits_per_character", ".4f"),
     ]
-    shown = [column for column in known if any(column[1] in row for row in rows)]
-    cells = [[title for title, _, _ in shown]]
-    cells += [[format(row[key], form) if key in row else "-" for _, key, form in shown] for row in rows]
-    return columns(cells, left=0)
+    return facts(rows, known)
