@@ -40,8 +40,8 @@ HELP = """usage: python -m experiments COMMAND ...
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 2 for a user's mistake, told in one line on stderr."""
-    from experiments.files import UserError
-    from experiments.provenance import running
+    from experiments.base.files import UserError
+    from experiments.base.provenance import running
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -57,7 +57,7 @@ def main(args: Sequence[str] | None = None) -> int:
         with running(args):
             return _command(args[0])(args[1:])
     except (UserError, TextError) as error:
-        from experiments.parallel import let_first_tell
+        from experiments.training.ranks import let_first_tell
 
         let_first_tell()
         print(f"error: {error}", file=sys.stderr)
@@ -72,7 +72,7 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"error: {error.name} is not installed; pip install -e '.[experiments]' brings it", file=sys.stderr)
         return 2
     except (MemoryError, OverflowError, RuntimeError) as error:
-        from experiments.memory import shortage
+        from experiments.base.memory import shortage
 
         if (told := shortage(error)) is None:
             raise
@@ -84,23 +84,23 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _command(name: str) -> Callable[[Sequence[str]], int]:
-    from experiments import commands
-    from experiments.ask import ask
+    from experiments.base.files import UserError
+    from experiments.base.names import nearest
     from experiments.benchmark.commands import benchmark
-    from experiments.captions.describe import describe
+    from experiments.commands.sync import sync
     from experiments.dashboard.command import dashboard
-    from experiments.files import UserError
+    from experiments.domains.captions.describe import describe
+    from experiments.domains.sequences import commands
+    from experiments.domains.sequences.recipes import table
+    from experiments.domains.stories.ask import ask
+    from experiments.domains.stories.recipes import story_table
+    from experiments.domains.text.sampling import sample
+    from experiments.domains.translation.translate import translate
     from experiments.gradients.command import gradients
     from experiments.inspector.command import inspect
-    from experiments.names import nearest
-    from experiments.recipes import table
     from experiments.report.command import report
-    from experiments.stories.recipes import story_table
+    from experiments.report.summary import summarize
     from experiments.suite.commands import suite
-    from experiments.summary import summarize
-    from experiments.sync import sync
-    from experiments.text.sampling import sample
-    from experiments.translation.translate import translate
 
     def recipes(args: Sequence[str]) -> int:
         print(table(), story_table(), sep="\n\n")
@@ -131,7 +131,7 @@ def _command(name: str) -> Callable[[Sequence[str]], int]:
 
 def run(args: Sequence[str] | None = None) -> int:
     """Run the command that this process was started for, see `main`, whoever reads what it says."""
-    from experiments.stopping import Stopped, outlive_readers
+    from experiments.base.stopping import Stopped, outlive_readers
 
     outlive_readers()
     try:

@@ -5,15 +5,15 @@ from typing import Any
 
 import torch
 
-from experiments.checkpoint import save_weights
-from experiments.command_line import parse_train
-from experiments.config import TrainConfig
-from experiments.models import make_model, make_task
-from experiments.run_folder import RunFolder
-from experiments.stories.config import StoryConfig
-from experiments.stories.data import load_data
-from experiments.stories.loading import write_vocabulary
-from experiments.stories.models import make_model as make_story_model
+from experiments.config.command_line import parse_train
+from experiments.config.parts import TrainConfig
+from experiments.domains.sequences.models import make_model, make_task
+from experiments.domains.stories.config import StoryConfig
+from experiments.domains.stories.data import load_data
+from experiments.domains.stories.loading import write_vocabulary
+from experiments.domains.stories.models import make_model as make_story_model
+from experiments.runs.checkpoint import save_weights
+from experiments.runs.folder import RunFolder
 from tests.running import TINY
 from tests.story_runs import MODELS, WORLD, config_of
 

@@ -3,7 +3,7 @@
 import sys
 
 from experiments.__main__ import run
-from experiments.config import to_yaml
+from experiments.config.parts import to_yaml
 from experiments.suite import cluster
 from experiments.suite.jobs import SuiteJob
 from experiments.suite.queue import SuiteQueue

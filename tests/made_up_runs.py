@@ -7,9 +7,9 @@ from typing import Any
 
 from PIL import Image
 
-from experiments.config import to_yaml
-from experiments.recipes import recipe
-from experiments.stories.recipes import story_recipe
+from experiments.config.parts import to_yaml
+from experiments.domains.sequences.recipes import recipe
+from experiments.domains.stories.recipes import story_recipe
 
 Row = dict[str, Any]
 

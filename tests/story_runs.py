@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from experiments.__main__ import main
-from experiments.command_line import parse_train
-from experiments.run_folder import RunFolder
-from experiments.stories.config import StoryConfig
-from experiments.stories.data import load_data
-from experiments.stories.training import StoryTrainer
+from experiments.config.command_line import parse_train
+from experiments.domains.stories.config import StoryConfig
+from experiments.domains.stories.data import load_data
+from experiments.domains.stories.training import StoryTrainer
+from experiments.runs.folder import RunFolder
 
 # Fifty-four training questions in batches of eight: six updates an epoch.
 TINY = [

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-import experiments.ask
+import experiments.domains.stories.ask
 from experiments.__main__ import main
-from experiments.ask import Conversation, greeting
-from experiments.files import UserError
+from experiments.base.files import UserError
+from experiments.domains.stories.ask import Conversation, greeting
 from memnet import LSTM, NTM, EntNet, KeyValueMemoryNetwork, MemN2N, MemN2NTrace, StoryModel, StoryReader
 from tasks.babi import Vocabulary, WorldModel, examples_of, generate
 
@@ -192,9 +192,9 @@ class Interrupted(Typed):
 
 
 def run_ask(monkeypatch: pytest.MonkeyPatch, stdin: Any, *options: str) -> int:
-    monkeypatch.setattr(experiments.ask, "load_story_run", lambda run: (None, VOCABULARY, Newest()))
+    monkeypatch.setattr(experiments.domains.stories.ask, "load_story_run", lambda run: (None, VOCABULARY, Newest()))
     monkeypatch.setattr("sys.stdin", stdin)
-    monkeypatch.setattr("experiments.__main__._command", lambda name: experiments.ask.ask)
+    monkeypatch.setattr("experiments.__main__._command", lambda name: experiments.domains.stories.ask.ask)
     return main(["ask", "run", *options])
 
 
@@ -242,4 +242,4 @@ def test_control_c_ends_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest
 
 def test_a_run_that_is_none_is_refused() -> None:
     with pytest.raises(UserError, match="is no run folder"):
-        experiments.ask.ask(["/nowhere"])
+        experiments.domains.stories.ask.ask(["/nowhere"])

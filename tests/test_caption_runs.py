@@ -14,20 +14,20 @@ from PIL import Image
 from torch.nn import functional
 
 from experiments.__main__ import main
-from experiments.captions.config import CaptionConfig
-from experiments.captions.models import load_caption_run, make_model, make_world
-from experiments.captions.picture_files import MOST_PIXELS, read_picture
-from experiments.captions.testing import caption_losses, judge_tests, measure
-from experiments.captions.training import CaptionTrainer
-from experiments.command_line import parse_train
-from experiments.config import from_yaml
+from experiments.base.files import UserError
+from experiments.config.command_line import parse_train
+from experiments.config.parts import from_yaml
 from experiments.dashboard.collect import Collector
+from experiments.domains.captions.config import CaptionConfig
+from experiments.domains.captions.models import load_caption_run, make_model, make_world
+from experiments.domains.captions.picture_files import MOST_PIXELS, read_picture
+from experiments.domains.captions.testing import caption_losses, judge_tests, measure
+from experiments.domains.captions.training import CaptionTrainer
 from experiments.figures import Card, captions_figure
-from experiments.files import UserError
-from experiments.handover import outcome
-from experiments.metrics import read_metrics, read_rows
-from experiments.run_folder import RunFolder
-from experiments.together import choose_way
+from experiments.runs.folder import RunFolder
+from experiments.runs.handover import outcome
+from experiments.runs.metrics import read_metrics, read_rows
+from experiments.training.together import choose_way
 from tasks.captions import WORLDS, CaptionBatch, Captions
 from tests.figure_parts import beyond
 from tests.running import assert_has_finished, start
@@ -175,7 +175,7 @@ def test_what_the_judge_says_is_counted(monkeypatch: pytest.MonkeyPatch) -> None
         return scenes, batch
 
     monkeypatch.setattr(Captions, "sample", noted)
-    monkeypatch.setattr("experiments.captions.testing.captions_of", lambda *_: drawn)
+    monkeypatch.setattr("experiments.domains.captions.testing.captions_of", lambda *_: drawn)
     told: list[int] = []
     rows, described = judge_tests(model, world, 120, 0, told.append)
     assert told == [100, 120]

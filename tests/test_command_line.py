@@ -15,11 +15,11 @@ import yaml
 from safetensors.torch import save_file
 
 from experiments.__main__ import main
-from experiments.command_line import parse_train
-from experiments.config import TrainConfig, from_yaml, to_yaml
-from experiments.models import make_model, make_task
-from experiments.recipes import recipe, recipe_names, task_of
-from experiments.run_folder import RunFolder
+from experiments.config.command_line import parse_train
+from experiments.config.parts import TrainConfig, from_yaml, to_yaml
+from experiments.domains.sequences.models import make_model, make_task
+from experiments.domains.sequences.recipes import recipe, recipe_names, task_of
+from experiments.runs.folder import RunFolder
 from memnet import NTM
 from tests.running import ROOT, TINY, command
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments import paper_curves as curves
 from experiments.figures import MODELS, learning_curve_figure, paper_curves, save_figure, seeds_figure
+from experiments.figures import paper_curves as curves
 from experiments.figures.text import text_curve_figure
 from tasks import TASKS, BitTask
 from tests.figure_parts import crosses, line, rows_of, words

@@ -12,16 +12,16 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from experiments import checkpoint
-from experiments.checkpoint import load_weights, read_checkpoint, save_weights
-from experiments.config import TrainConfig
-from experiments.files import UserError
-from experiments.metrics import MetricsFile
-from experiments.models import make_task
-from experiments.progress import Progress
-from experiments.run_folder import RunFolder
-from experiments.tracking import Tracker
-from experiments.training import Trainer
+from experiments.base.files import UserError
+from experiments.base.progress import Progress
+from experiments.config.parts import TrainConfig
+from experiments.domains.sequences.models import make_task
+from experiments.domains.sequences.training import Trainer
+from experiments.runs import checkpoint
+from experiments.runs.checkpoint import load_weights, read_checkpoint, save_weights
+from experiments.runs.folder import RunFolder
+from experiments.runs.metrics import MetricsFile
+from experiments.runs.tracking import Tracker
 
 Tensors = dict[str, Tensor]
 Header = dict[str, Any]

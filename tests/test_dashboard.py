@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments import pictures
 from experiments.__main__ import main
-from experiments.config import TrainConfig
+from experiments.config.parts import TrainConfig
 from experiments.dashboard.collect import Collector, find_runs
 from experiments.dashboard.curves import band, smoothed, thinned
 from experiments.dashboard.look import MODELS
 from experiments.dashboard.page import page
 from experiments.dashboard.runs import is_locked, read_run
-from experiments.models import make_model, make_task
-from experiments.paper_curves import Curve
-from experiments.pictures import draw_run
-from experiments.run_folder import RunFolder
+from experiments.domains.sequences import pictures
+from experiments.domains.sequences.models import make_model, make_task
+from experiments.domains.sequences.pictures import draw_run
+from experiments.figures.paper_curves import Curve
+from experiments.runs.folder import RunFolder
 from experiments.web.document import to_json
 from tests.dashboard_page import Reader, data_of
 from tests.figure_parts import words

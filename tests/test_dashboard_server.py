@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from experiments.__main__ import main
+from experiments.base.files import UserError
 from experiments.dashboard.serve import PageServer
-from experiments.files import UserError
 from tests.dashboard_page import data_of
 from tests.made_up_runs import metrics, suite
 from tests.running import start

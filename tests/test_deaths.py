@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from experiments.__main__ import main
-from experiments.checkpoint import read_progress
-from experiments.files import write_whole
-from experiments.loop import TrainingLoop
-from experiments.metrics import read_metrics
-from experiments.run_folder import RunFolder, is_locked
+from experiments.base.files import write_whole
+from experiments.runs.checkpoint import read_progress
+from experiments.runs.folder import RunFolder, is_locked
+from experiments.runs.metrics import read_metrics
+from experiments.training.loop import TrainingLoop
 from tests import story_runs, test_training
 from tests.running import ROOT, TINY, start_in_terminal
 

@@ -148,7 +148,7 @@ def test_without_matplotlib_one_line_says_what_to_install() -> None:
     run_python("""
 import sys
 sys.modules["matplotlib"] = None
-from experiments.files import UserError
+from experiments.base.files import UserError
 from experiments.figures import learning_curve_figure
 try:
     learning_curve_figure([])

@@ -15,14 +15,14 @@ from safetensors.torch import load_file
 from torch import nn
 
 from experiments.__main__ import main
+from experiments.base.seeds import generator_for
 from experiments.figures import gradient_flow_figure
 from experiments.gradients.measuring import clipping, half_life, lags_of, propagated
 from experiments.gradients.networks import AT_REST, DRIVEN, NETWORKS
 from experiments.gradients.tables import power
 from experiments.gradients.training import gradient_row
-from experiments.metrics import read_metrics
-from experiments.seeds import generator_for
-from experiments.stacked import Stack
+from experiments.runs.metrics import read_metrics
+from experiments.training.stacking import Stack
 from memnet import GRU, LSTM, NTM, RNN, RNNState
 from memnet.initialization import spectral_radius_
 from memnet.sequence import map_state, state_tensors, unroll

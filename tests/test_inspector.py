@@ -18,16 +18,16 @@ import pytest
 import torch
 
 from experiments.__main__ import main
-from experiments.files import UserError
+from experiments.base.files import UserError
+from experiments.base.seeds import generator_for
+from experiments.domains.sequences.loading import load_run
+from experiments.domains.stories.loading import load_story_run
 from experiments.inspector.arrays import pack
 from experiments.inspector.command import open_runs
 from experiments.inspector.inspector import Choice
 from experiments.inspector.sequences import SequenceInspector
 from experiments.inspector.serve import InspectorServer
 from experiments.inspector.watch import shared_slots
-from experiments.loading import load_run
-from experiments.seeds import generator_for
-from experiments.stories.loading import load_story_run
 from tasks.babi.encoding import pad
 from tests.dashboard_page import Reader, data_of
 from tests.inspected_runs import sequence_run, story_run, world_run

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from experiments.__main__ import main
+from experiments.base.seeds import generator_for
+from experiments.domains.sequences.loading import load_run
+from experiments.domains.stories.loading import load_story_run
 from experiments.inspector.command import open_runs
 from experiments.inspector.serve import InspectorServer
-from experiments.loading import load_run
-from experiments.seeds import generator_for
-from experiments.stories.loading import load_story_run
 from tests.browser import PHONE, check_width, chromium, needs_chromium, opened, texts, until
 from tests.inspected_runs import NTM, sequence_run, story_run
 from tests.test_inspector import story_tensors

@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from experiments.__main__ import main
-from experiments.config import from_yaml
-from experiments.files import UserError
-from experiments.reading import MOST_YAML, misfit, parse_json, read_json, read_yaml
-from experiments.run_files import check_result
+from experiments.base.files import UserError
+from experiments.base.reading import MOST_YAML, misfit, parse_json, read_json, read_yaml
+from experiments.config.parts import from_yaml
+from experiments.runs.outcomes import check_result
 from tests.made_up_runs import copy_run
 
 Capture = pytest.CaptureFixture[str]

@@ -6,10 +6,10 @@ from typing import get_args
 
 import pytest
 
-from experiments.command_line import parse_train
-from experiments.config import ALL_TASKS, Config, JudgedConfig, TrainConfig, kind_of
-from experiments.kinds import KINDS
-from experiments.lacking import idle
+from experiments.config.command_line import parse_train
+from experiments.config.kinds import KINDS
+from experiments.config.lacking import idle
+from experiments.config.parts import ALL_TASKS, Config, JudgedConfig, TrainConfig, kind_of
 from tasks import TASKS
 
 

@@ -29,38 +29,14 @@ FLOORS: dict[str, Floors] = {
         ["diagnostics"],
         ["__init__"],
     ],
-    # Each room holds what moves there.
     "experiments": [
         ["__init__"],
+        ["base"],
+        ["config", "runs", "figures", "web"],
+        ["training", "dashboard", "report"],
         [
-            # base
-            "files names progress processes tied ragged stopping terminal memory reading provenance seeds "
-            "report/statistics report/tables",
-        ],
-        [
-            # config
-            "config fields command_line kinds recipes lacking models settings",
-            # runs
-            "run_folder run_files metrics checkpoint tracking handover wandb_environment sync",
-            "figures paper_curves drawing",
-            "web",
-        ],
-        [
-            "training loop solving running parallel stacked together optimizers curriculum looks board",
-            "dashboard",
-            "report summary plain_summary papers",
-        ],
-        [
-            # domains
-            "commands evaluation failures loading pictures story_pictures",
-            "stories ask",
-            "text",
-            "translation",
-            "captions",
-            "inspector",
-            "benchmark",
-            "gradients",
-            "suite",
+            *("domains", "domains/sequences", "domains/stories", "domains/text", "domains/translation"),
+            *("domains/captions", "inspector", "benchmark", "gradients", "suite", "commands"),
         ],
         ["__main__"],
     ],
@@ -73,46 +49,59 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         "native_ntm": "ntm",
     },
     "experiments": {
-        "ask": "story_pictures",
-        "board": "stories.config",
-        "command_line": (
-            "captions.config run_folder stories.config stories.data stories.recipes text.config translation.config"
+        "commands.sync": "domains.sequences.models",
+        "config.command_line": (
+            "domains.captions.config domains.sequences.recipes domains.stories.config domains.stories.data "
+            "domains.stories.recipes domains.text.config domains.translation.config runs.folder"
         ),
-        "config": "captions.config stories.config text.config translation.config",
-        "dashboard.collect": "stories.config",
-        "dashboard.groups": "papers",
-        "dashboard.stories": "stories.config stories.published stories.tables stories.testing",
-        "gradients.trained": "pictures",
-        "handover": (
-            "captions.config config models settings stories.config stories.tables suite.record text.config "
-            "translation.config"
+        "config.kinds": (
+            "domains.captions.commands domains.captions.config domains.stories.commands domains.stories.config "
+            "domains.text.commands domains.text.config domains.translation.commands domains.translation.config "
+            "runs.folder training.loop"
         ),
-        "inspector.command": "stories.config",
-        "inspector.questions": "stories.config stories.data stories.loading story_pictures",
-        "inspector.sequences": "loading",
-        "kinds": (
-            "captions.commands captions.config loop run_folder stories.commands stories.config text.commands "
-            "text.config translation.commands translation.config"
+        "config.lacking": (
+            "domains.captions.config domains.captions.models domains.sequences.models domains.stories.config "
+            "domains.stories.data domains.stories.models domains.text.config domains.text.models"
         ),
-        "lacking": "captions.config captions.models stories.config stories.data stories.models text.config text.models",
-        "looks": "stories.data story_pictures",
-        "report.command": "dashboard.collect dashboard.groups dashboard.runs stories.config suite.folder",
+        "config.parts": "domains.captions.config domains.stories.config domains.text.config domains.translation.config",
+        "config.settings": "domains.sequences.recipes domains.stories.config domains.stories.summary",
+        "dashboard.collect": "domains.stories.config",
+        "dashboard.push": "commands.sync",
+        "dashboard.runs": "domains.sequences.models",
+        "dashboard.stories": (
+            "domains.stories.config domains.stories.published domains.stories.tables domains.stories.testing"
+        ),
+        "domains.sequences.training": "gradients.training",
+        "gradients.trained": "domains.sequences.models domains.sequences.pictures",
+        "inspector.command": "domains.stories.config",
+        "inspector.questions": (
+            "domains.stories.config domains.stories.data domains.stories.loading domains.stories.pictures"
+        ),
+        "inspector.sequences": "domains.sequences.loading domains.sequences.models",
+        "report.command": "dashboard.collect dashboard.groups dashboard.runs domains.stories.config suite.folder",
         "report.sequences": "dashboard.curves dashboard.groups dashboard.look dashboard.runs",
         "report.stories": (
-            "dashboard.look dashboard.runs dashboard.stories stories.config stories.published stories.tables"
+            "dashboard.look dashboard.runs dashboard.stories domains.stories.config domains.stories.published "
+            "domains.stories.tables"
         ),
-        "run_files": "config",
-        "run_folder": "config",
-        "settings": "stories.config stories.summary",
-        "stories.answers": "story_pictures",
-        "stories.commands": "story_pictures",
-        "suite.cost": "stories.config",
-        "suite.jobs": "commands stories.config",
-        "suite.outcome": "stories.tables",
-        "summary": "pictures stories.config stories.summary",
-        "sync": "command_line config dashboard.collect kinds models",
-        "together": "stories.config summary",
-        "training": "evaluation gradients.training pictures",
+        "report.summary": (
+            "domains.sequences.models domains.sequences.pictures domains.stories.config domains.stories.summary"
+        ),
+        "runs.board": "config.parts domains.stories.config",
+        "runs.folder": "config.parts",
+        "runs.handover": (
+            "config.parts config.settings domains.captions.config domains.sequences.models "
+            "domains.stories.config domains.stories.tables domains.text.config domains.translation.config "
+            "suite.record"
+        ),
+        "runs.outcomes": "config.parts",
+        "runs.papers": "config.parts config.settings domains.sequences.recipes figures.paper_curves",
+        "suite.cost": "domains.sequences.models domains.sequences.training domains.stories.config",
+        "suite.jobs": "domains.sequences.commands domains.stories.config",
+        "suite.outcome": "domains.stories.tables",
+        "training.looks": "domains.stories.data domains.stories.pictures",
+        "training.stacking": "domains.sequences.curriculum domains.sequences.models domains.sequences.training",
+        "training.together": "domains.sequences.models domains.stories.config report.summary",
     },
 }
 

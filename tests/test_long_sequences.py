@@ -13,11 +13,11 @@ from torch.utils._pytree import tree_leaves
 
 import memnet
 from experiments.__main__ import main
-from experiments.config import TrainConfig
-from experiments.models import make_task
-from experiments.progress import Progress
-from experiments.run_folder import RunFolder
-from experiments.training import Trainer
+from experiments.base.progress import Progress
+from experiments.config.parts import TrainConfig
+from experiments.domains.sequences.models import make_task
+from experiments.domains.sequences.training import Trainer
+from experiments.runs.folder import RunFolder
 from memnet.sequence import detach_state
 from tests.running import TINY
 

@@ -10,21 +10,21 @@ import pytest
 import torch
 
 from experiments.__main__ import main
-from experiments.config import TrainConfig
+from experiments.base.progress import Progress
+from experiments.base.seeds import generator_for
+from experiments.config.parts import TrainConfig
 from experiments.dashboard.collect import Collector
-from experiments.evaluation import table
+from experiments.domains.sequences.evaluation import table
+from experiments.domains.sequences.models import make_model, make_task
+from experiments.domains.sequences.recipes import recipe
+from experiments.domains.sequences.training import Trainer, _chunks
 from experiments.figures import Episode, Measure, learning_curve_figure, length_figure, memory_figure
-from experiments.metrics import MetricsFile, read_metrics
-from experiments.models import make_model, make_task
-from experiments.paper_curves import columns
-from experiments.progress import Progress
-from experiments.recipes import recipe
-from experiments.run_folder import RunFolder
-from experiments.running import take_up
-from experiments.seeds import generator_for
-from experiments.stacked import Stack
-from experiments.tracking import Tracker
-from experiments.training import Trainer, _chunks
+from experiments.figures.paper_curves import columns
+from experiments.runs.folder import RunFolder
+from experiments.runs.metrics import MetricsFile, read_metrics
+from experiments.runs.tracking import Tracker
+from experiments.training.running import take_up
+from experiments.training.stacking import Stack
 from memnet import LSTM, NTM, RNN
 from tasks import TASKS
 from tests.figure_parts import crosses, panels, words
@@ -149,7 +149,7 @@ def test_an_ntm_runs_natively_and_other_models_refuse(tmp_path: Path, capsys: Ca
 
 def trained(tmp_path: Path, *more: object) -> tuple[Trainer, TrainConfig]:
     """A run stopped after three of its six steps, with a row of metrics half way."""
-    from experiments.command_line import parse_train
+    from experiments.config.command_line import parse_train
 
     config = parse_train(train("agreement", tmp_path / "run", "--model", "gru", "--min-length", 1, *more)[1:])
     assert isinstance(config, TrainConfig)

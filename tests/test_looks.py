@@ -9,19 +9,19 @@ import pytest
 import torch
 
 from experiments.__main__ import main
-from experiments.checkpoint import read_progress
-from experiments.command_line import parse_train
-from experiments.config import TrainConfig
+from experiments.base.progress import Progress
+from experiments.config.command_line import parse_train
+from experiments.config.parts import TrainConfig
+from experiments.domains.sequences.models import make_task
+from experiments.domains.sequences.training import Trainer
 from experiments.figures.snapshot import COLUMN, LABEL, Panel, snapshot
-from experiments.loop import TrainingLoop
-from experiments.metrics import MetricsFile, read_metrics
-from experiments.models import make_task
-from experiments.progress import Progress
-from experiments.run_folder import RunFolder
-from experiments.running import take_up
-from experiments.stacked import train_stacked
-from experiments.tracking import Tracker
-from experiments.training import Trainer
+from experiments.runs.checkpoint import read_progress
+from experiments.runs.folder import RunFolder
+from experiments.runs.metrics import MetricsFile, read_metrics
+from experiments.runs.tracking import Tracker
+from experiments.training.loop import TrainingLoop
+from experiments.training.running import take_up
+from experiments.training.stacking import train_stacked
 from tests import story_runs
 from tests.running import TINY
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.files import UserError, write_whole
-from experiments.metrics import MetricsFile, cut, read_metrics
+from experiments.base.files import UserError, write_whole
+from experiments.runs.metrics import MetricsFile, cut, read_metrics
 
 ROOT = Path(__file__).parents[1]
 
@@ -102,7 +102,7 @@ def test_kill_9_loses_no_row(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     program = """
 import sys
-from experiments.metrics import MetricsFile
+from experiments.runs.metrics import MetricsFile
 file = MetricsFile(sys.argv[1])
 for step in range(10**9):
     file.append({"step": step, "sequences": 16 * step})
@@ -126,7 +126,7 @@ def test_a_full_disk_leaves_whole_rows(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     program = """
 import resource, signal, sys
-from experiments.metrics import MetricsFile
+from experiments.runs.metrics import MetricsFile
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 file = MetricsFile(sys.argv[1])
@@ -172,7 +172,7 @@ def test_a_failed_write_leaves_the_old_file(
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     program = """
 import resource, signal, sys
-from experiments.files import write_whole
+from experiments.base.files import write_whole
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:

@@ -14,10 +14,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from experiments import parallel
 from experiments.__main__ import main
-from experiments.files import UserError
-from experiments.parallel import Ranks
+from experiments.base.files import UserError
+from experiments.training import ranks as parallel
+from experiments.training.ranks import Ranks
 from tests.running import ROOT
 
 COPY = [

@@ -7,12 +7,12 @@ import time
 
 import pytest
 
-from experiments.progress import Progress, working
+from experiments.base.progress import Progress, working
 from tests.running import in_terminal
 
 PROGRAM = """
 import sys, time
-from experiments.progress import Progress
+from experiments.base.progress import Progress
 with Progress(1600, title="copy-ntm-s0") as progress:
     progress.message("a [bold] word")
     for step in range(1, 101):
@@ -62,7 +62,7 @@ def test_a_long_step_and_long_work_are_told(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("SILENT", "PATIENCE"):
-        monkeypatch.setattr(f"experiments.progress.{name}", 0.5)
+        monkeypatch.setattr(f"experiments.base.progress.{name}", 0.5)
     with working("nothing"):
         pass
     with working("drawing"), Progress(160, title="r", start=96) as progress:

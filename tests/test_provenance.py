@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments import commands
 from experiments.__main__ import main
-from experiments.provenance import command_line
+from experiments.base.provenance import command_line
+from experiments.domains.sequences import commands
 from tests.running import TINY
 
 TRAIN = ["train", "copy", *TINY, "--cooldown-steps", "0", "--picture-every", "None", "--steps"]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.files import UserError
-from experiments.text.data import read_text as read_book
+from experiments.base.files import UserError
+from experiments.domains.text.data import read_text as read_book
 from tasks.babi import BabiData, BabiError, examples_of, file_name, parse_stories
 from tasks.reading import TextError, checked, lines_of, read_text, size_limit
 from tasks.translation import ParallelError, read_parallel, read_tabbed

@@ -15,12 +15,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import tasks.__main__
-from experiments import together
 from experiments.__main__ import main
-from experiments.config import ALL_TASKS
-from experiments.processes import Job
+from experiments.base.processes import Job
+from experiments.config.parts import ALL_TASKS
 from experiments.suite import commands, cost
 from experiments.suite.queue import SuiteQueue
+from experiments.training import together
 from tasks.babi import file_name, generate, write_stories
 from tests import story_runs, test_caption_runs, text_runs
 from tests.running import ROOT, TINY

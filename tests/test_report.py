@@ -15,8 +15,8 @@ import pytest
 from markdown_it import MarkdownIt
 
 from experiments.__main__ import main
-from experiments.report.statistics import bootstrap, medians, quantile, success_interval
-from experiments.report.tables import Cell, Table, coded, escaped, marked
+from experiments.base.statistics import bootstrap, medians, quantile, success_interval
+from experiments.base.tables import Cell, Table, coded, escaped, marked
 from tests.made_up_runs import copy_run, length_test, story_run, suite, world_run
 
 Capture = pytest.CaptureFixture[str]

@@ -16,24 +16,26 @@ from typing import Any
 import pytest
 import torch
 
-from experiments import commands, processes, together
 from experiments.__main__ import main
-from experiments.command_line import parse_train
-from experiments.config import TrainConfig
-from experiments.files import UserError
-from experiments.metrics import MetricsFile, read_metrics
-from experiments.models import make_model, make_task
-from experiments.processes import Job, experiments_command, run_jobs
-from experiments.progress import Progress
-from experiments.provenance import command_line
-from experiments.run_folder import RunFolder
-from experiments.running import take_up
-from experiments.stacked import Stack, gain, train_stacked
-from experiments.stopping import Stopped
-from experiments.stories.config import StoryConfig
-from experiments.together import choose_way
-from experiments.tracking import Tracker
-from experiments.training import Trainer
+from experiments.base import processes
+from experiments.base.files import UserError
+from experiments.base.processes import Job, experiments_command, run_jobs
+from experiments.base.progress import Progress
+from experiments.base.provenance import command_line
+from experiments.base.stopping import Stopped
+from experiments.config.command_line import parse_train
+from experiments.config.parts import TrainConfig
+from experiments.domains.sequences import commands
+from experiments.domains.sequences.models import make_model, make_task
+from experiments.domains.sequences.training import Trainer
+from experiments.domains.stories.config import StoryConfig
+from experiments.runs.folder import RunFolder
+from experiments.runs.metrics import MetricsFile, read_metrics
+from experiments.runs.tracking import Tracker
+from experiments.training import together
+from experiments.training.running import take_up
+from experiments.training.stacking import Stack, gain, train_stacked
+from experiments.training.together import choose_way
 from tasks import Batch
 from tests.running import TINY, assert_has_finished, start
 from tests.test_training import assert_same_run, checkpoint_tensors, without_clock

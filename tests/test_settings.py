@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from experiments.command_line import parse_train, start_of
-from experiments.config import ALL_TASKS
+from experiments.config.command_line import parse_train, start_of
+from experiments.config.parts import ALL_TASKS
+from experiments.config.settings import differences, setting_of
 from experiments.dashboard.collect import Collector
-from experiments.recipes import recipe_names, task_of
-from experiments.settings import differences, setting_of
-from experiments.stories.recipes import story_recipe_names
+from experiments.domains.sequences.recipes import recipe_names, task_of
+from experiments.domains.stories.recipes import story_recipe_names
 from tests.made_up_runs import copy_run, story_run
 from tests.test_report import reported, table
 

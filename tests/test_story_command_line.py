@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from experiments.__main__ import main
-from experiments.command_line import parse_train
-from experiments.config import from_yaml, to_yaml
-from experiments.loading import load_run
-from experiments.run_folder import RunFolder
-from experiments.stories.config import StoryConfig
-from experiments.stories.data import Sizes, load_data
-from experiments.stories.loading import load_story_run
-from experiments.stories.models import make_model
-from experiments.stories.recipes import story_recipe, story_recipe_names
+from experiments.config.command_line import parse_train
+from experiments.config.parts import from_yaml, to_yaml
+from experiments.domains.sequences.loading import load_run
+from experiments.domains.stories.config import StoryConfig
+from experiments.domains.stories.data import Sizes, load_data
+from experiments.domains.stories.loading import load_story_run
+from experiments.domains.stories.models import make_model
+from experiments.domains.stories.recipes import story_recipe, story_recipe_names
+from experiments.runs.folder import RunFolder
 from tasks.babi import file_name
 from tests.babi_release import DATA, needs_release
 from tests.running import command
@@ -232,7 +232,7 @@ def test_a_damaged_run_is_one_line(name: str, run: Path, capsys: Capture, tmp_pa
 
 
 def test_runs_on_stories_and_on_sequences_are_told_apart(run: Path, tmp_path: Path, capsys: Capture) -> None:
-    from experiments.files import UserError
+    from experiments.base.files import UserError
     from tests.running import TINY as SEQUENCES
 
     copied = tmp_path / "copy"

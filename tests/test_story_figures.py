@@ -12,6 +12,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments.domains.stories.pictures import draw_story_run, slot_names, story_figure
 from experiments.figures import (
     AskedStory,
     attention_figure,
@@ -21,7 +22,6 @@ from experiments.figures import (
     task_error_figure,
 )
 from experiments.figures.stories import MOST_SENTENCES
-from experiments.story_pictures import draw_story_run, slot_names, story_figure
 from memnet import LSTM, NTM, EntNet, KeyValueMemoryNetwork, MemN2N, StoryReader
 from tasks.babi import TASK_NAMES, Vocabulary, encode, examples_of, generate
 from tests.figure_parts import line, panels, shown, words

@@ -14,17 +14,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from experiments.__main__ import main
-from experiments.metrics import read_metrics
-from experiments.progress import Progress
-from experiments.run_folder import RunFolder
-from experiments.seeds import generator_for
-from experiments.stories.data import load_data
-from experiments.stories.loading import load_story_run
-from experiments.stories.models import make_models
-from experiments.stories.published import published_for
-from experiments.stories.recipes import story_recipe
-from experiments.stories.restarts import clip_gradients, stack, unstack
-from experiments.stories.testing import choose, measure
+from experiments.base.progress import Progress
+from experiments.base.seeds import generator_for
+from experiments.domains.stories.data import load_data
+from experiments.domains.stories.loading import load_story_run
+from experiments.domains.stories.models import make_models
+from experiments.domains.stories.published import published_for
+from experiments.domains.stories.recipes import story_recipe
+from experiments.domains.stories.restarts import clip_gradients, stack, unstack
+from experiments.domains.stories.testing import choose, measure
+from experiments.runs.folder import RunFolder
+from experiments.runs.metrics import read_metrics
 from memnet import MemN2N
 from tasks.babi import TASK_NAMES, examples_of, file_name, generate, write_stories
 from tests.babi_release import DATA, needs_release

@@ -19,11 +19,11 @@ import yaml
 from rich.console import Console
 
 from experiments.__main__ import main
-from experiments.board import Board, Follower
-from experiments.config import Config, to_yaml
-from experiments.metrics import MetricsFile, read_metrics
-from experiments.processes import Job
-from experiments.run_folder import is_locked
+from experiments.base.processes import Job
+from experiments.config.parts import Config, to_yaml
+from experiments.runs.board import Board, Follower
+from experiments.runs.folder import is_locked
+from experiments.runs.metrics import MetricsFile, read_metrics
 from experiments.suite.commands import read_plan
 from experiments.suite.folder import SuiteFolder
 from experiments.suite.jobs import SuiteJob, make_jobs

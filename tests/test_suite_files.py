@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from experiments.__main__ import main
-from experiments.command_line import parse_train, spelled_out
-from experiments.stories.config import StoryConfig
+from experiments.config.command_line import parse_train, spelled_out
+from experiments.domains.stories.config import StoryConfig
 from experiments.suite.commands import read_plan
 from experiments.suite.jobs import SuiteJob, make_jobs
 from experiments.suite.reading import Plan, find_suite, suite_names

@@ -15,8 +15,8 @@ import pytest
 
 from experiments.__main__ import main
 from experiments.dashboard.view import sections
-from experiments.metrics import read_metrics
-from experiments.run_folder import RunFolder
+from experiments.runs.folder import RunFolder
+from experiments.runs.metrics import read_metrics
 from tests import story_runs
 from tests.running import TINY, start
 from tests.tracked import KEY, clean_environment, run_folders

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments import terminal
 from experiments.__main__ import main
-from experiments.files import write_whole
+from experiments.base import terminal
+from experiments.base.files import write_whole
 from tasks.__main__ import main as tasks
 from tests.made_up_runs import copy_run, story_run
 from tests.running import ROOT, in_terminal
@@ -19,8 +19,8 @@ from tests.running import ROOT, in_terminal
 PROGRAM = """
 import time
 from experiments.__main__ import main
-from experiments import progress as shown
-from experiments.progress import Progress
+from experiments.base import progress as shown
+from experiments.base.progress import Progress
 for args in (["train", "copy", "--sede", "1"], ["train", "copy", "--model", "lst"], ["train", "copy", "--seed", "x"]):
     assert main(args) == 2
 print("---")

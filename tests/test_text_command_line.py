@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from experiments.__main__ import main
-from experiments.command_line import parse_train
-from experiments.config import from_yaml
+from experiments.config.command_line import parse_train
+from experiments.config.parts import from_yaml
 from experiments.dashboard.collect import Collector
-from experiments.handover import outcome
-from experiments.metrics import read_metrics
-from experiments.text.config import TextConfig
-from experiments.together import choose_way
+from experiments.domains.text.config import TextConfig
+from experiments.runs.handover import outcome
+from experiments.runs.metrics import read_metrics
+from experiments.training.together import choose_way
 from tests.running import start
 from tests.test_command_line import refused
 from tests.test_training import assert_same_run

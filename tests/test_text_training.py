@@ -10,14 +10,14 @@ from safetensors.torch import load_file
 from torch.nn import functional
 
 from experiments.__main__ import main
-from experiments.files import UserError
-from experiments.metrics import read_metrics
-from experiments.progress import Progress
-from experiments.run_folder import RunFolder
-from experiments.text.data import Alphabet, Streams
-from experiments.text.sampling import write
-from experiments.text.testing import bits_per_character, perplexity
-from experiments.text.units import activations, chance_bound, choose_units, correlations_by_shift, features
+from experiments.base.files import UserError
+from experiments.base.progress import Progress
+from experiments.domains.text.data import Alphabet, Streams
+from experiments.domains.text.sampling import write
+from experiments.domains.text.testing import bits_per_character, perplexity
+from experiments.domains.text.units import activations, chance_bound, choose_units, correlations_by_shift, features
+from experiments.runs.folder import RunFolder
+from experiments.runs.metrics import read_metrics
 from memnet import GRU, LSTM, NTM, RNN, LanguageModel, LSTMState
 from tests.running import assert_has_finished
 from tests.test_training import assert_same_run, die_at
@@ -67,7 +67,7 @@ def test_streams_score_every_character_once(length: int, count: int, chunk_lengt
     ("text", "kind"), [("abcä語🙂" * 30, torch.uint8), ("".join(map(chr, range(300))), torch.int16)]
 )
 def test_characters_are_numbers_and_back(text: str, kind: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("experiments.text.data._BLOCK", 7)
+    monkeypatch.setattr("experiments.domains.text.data._BLOCK", 7)
     alphabet, left_out = Alphabet.of(text, 1000)
     assert (alphabet.characters, left_out) == ("".join(sorted(set(text))), 0)
     numbers = alphabet.encode(text, "text")
@@ -87,7 +87,7 @@ def test_the_rarest_of_too_many_characters_are_one() -> None:
 def test_many_characters_are_tested_in_fewer_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     model, numbers = small(), torch.randint(4, (4001,))
     together = bits_per_character(model, numbers)
-    monkeypatch.setattr("experiments.text.testing._MOST_SCORES", 200 * 4)
+    monkeypatch.setattr("experiments.domains.text.testing._MOST_SCORES", 200 * 4)
     alone = bits_per_character(model, numbers)
     with torch.no_grad():
         logits, _ = model(numbers[None, :-1])

@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 from experiments.__main__ import main
-from experiments.files import UserError
-from experiments.metrics import MetricsFile, cut, read_metrics
-from experiments.run_folder import RunFolder
-from experiments.running import new_run_id
-from experiments.tracking import Names, start_tracker
-from experiments.wandb_environment import has_key, resolve_mode
+from experiments.base.files import UserError
+from experiments.runs.folder import RunFolder
+from experiments.runs.metrics import MetricsFile, cut, read_metrics
+from experiments.runs.tracking import Names, start_tracker
+from experiments.runs.wandb_environment import has_key, resolve_mode
+from experiments.training.running import new_run_id
 from tests.running import TINY
 from tests.tracked import CONFIG, KEY, PROGRAM, clean_environment, curve, python, row, run_folders, start
 from tests.wandb_log import read_run
@@ -223,7 +223,7 @@ def test_online_needs_a_good_key(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_question_in_a_terminal(tmp_path: Path, mode: str | None, told: str) -> None:
     program = f"""
 from experiments.__main__ import main
-from experiments.files import UserError
+from experiments.base.files import UserError
 try:
     exec({PROGRAM!r})
     tracker.log(row(1))
@@ -278,7 +278,7 @@ def test_no_tracker_leaves_nothing(tmp_path: Path, kind: Any, mode: str) -> None
 def test_without_wandb_installed(tmp_path: Path) -> None:
     program = f"""
 import sys
-import experiments.tracking as tracking
+import experiments.runs.tracking as tracking
 from pathlib import Path
 assert "wandb" not in sys.modules
 sys.modules["wandb"] = None

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from experiments import tracking
-from experiments.metrics import read_metrics
-from experiments.tracking import Tracker
-from experiments.wandb_environment import resolve_mode
+from experiments.runs import tracking
+from experiments.runs.metrics import read_metrics
+from experiments.runs.tracking import Tracker
+from experiments.runs.wandb_environment import resolve_mode
 from tests.tracked import CONFIG, KEY, PROGRAM, clean_environment, curve, python, row, run_folders, start
 from tests.wandb_log import read_run
 from tests.wandb_server import WandbServer
@@ -132,7 +132,7 @@ sys.exit(7)
 
 def test_kill_9_loses_no_metrics_and_a_second_of_the_tracker(tmp_path: Path) -> None:
     program = """
-from experiments.metrics import MetricsFile
+from experiments.runs.metrics import MetricsFile
 with MetricsFile(folder / "metrics.jsonl") as file:
     for step in range(10**6):
         file.append(row(step))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from experiments.__main__ import main
-from experiments.metrics import read_metrics
+from experiments.runs.metrics import read_metrics
 from tests.running import TINY, assert_has_finished
 from tests.tracked import clean_environment
 from tests.wandb_log import read_run

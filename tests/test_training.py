@@ -13,20 +13,20 @@ import torch
 from safetensors.torch import load_file
 
 from experiments.__main__ import main
-from experiments.command_line import parse_train
-from experiments.config import TrainConfig
-from experiments.curriculum import Curriculum
+from experiments.base.progress import Progress
+from experiments.config.command_line import parse_train
+from experiments.config.parts import TrainConfig
 from experiments.dashboard.runs import read_run
-from experiments.evaluation import validation_batches
-from experiments.loop import TrainingLoop
-from experiments.metrics import MetricsFile, read_metrics
-from experiments.models import make_task
-from experiments.optimizers import GravesRMSProp
-from experiments.progress import Progress
-from experiments.recipes import recipe
-from experiments.run_folder import RunFolder
-from experiments.tracking import Tracker
-from experiments.training import Trainer
+from experiments.domains.sequences.curriculum import Curriculum
+from experiments.domains.sequences.evaluation import validation_batches
+from experiments.domains.sequences.models import make_task
+from experiments.domains.sequences.recipes import recipe
+from experiments.domains.sequences.training import Trainer
+from experiments.runs.folder import RunFolder
+from experiments.runs.metrics import MetricsFile, read_metrics
+from experiments.runs.tracking import Tracker
+from experiments.training.loop import TrainingLoop
+from experiments.training.optimizers import GravesRMSProp
 from tasks import TASKS
 from tests.running import TINY, assert_has_finished, command, start
 

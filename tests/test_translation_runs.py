@@ -14,24 +14,24 @@ import torch
 import yaml
 
 from experiments.__main__ import main
-from experiments.command_line import parse_train
-from experiments.config import from_mapping
+from experiments.base.files import UserError
+from experiments.base.ragged import Ragged
+from experiments.commands.sync import _parameters
+from experiments.config.command_line import parse_train
+from experiments.config.kinds import KINDS
+from experiments.config.parts import from_mapping
 from experiments.dashboard.collect import Collector
+from experiments.domains.sequences.loading import load_run
+from experiments.domains.translation import testing
+from experiments.domains.translation.config import TranslateConfig
+from experiments.domains.translation.data import Sentences, load_data, more_tests
+from experiments.domains.translation.loading import load_translation_run
+from experiments.domains.translation.testing import answer_rows, bleu, measure, translations
+from experiments.domains.translation.training import TranslationTrainer
 from experiments.figures import alignment_figure
-from experiments.files import UserError
-from experiments.handover import outcome
-from experiments.kinds import KINDS
-from experiments.loading import load_run
-from experiments.metrics import read_metrics, read_rows
-from experiments.ragged import Ragged
-from experiments.run_folder import RunFolder
-from experiments.sync import _parameters
-from experiments.translation import testing
-from experiments.translation.config import TranslateConfig
-from experiments.translation.data import Sentences, load_data, more_tests
-from experiments.translation.loading import load_translation_run
-from experiments.translation.testing import answer_rows, bleu, measure, translations
-from experiments.translation.training import TranslationTrainer
+from experiments.runs.folder import RunFolder
+from experiments.runs.handover import outcome
+from experiments.runs.metrics import read_metrics, read_rows
 from tasks.translation import Languages, Pair, Translator
 from tests.figure_parts import beyond
 from tests.running import assert_has_finished
@@ -95,7 +95,7 @@ def test_a_run_leaves_everything(run: Path) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_a_killed_run_goes_on_bit_for_bit(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if name == "dot":
-        monkeypatch.setattr("experiments.translation.data.MOST", 20)  # batches in groups of like length
+        monkeypatch.setattr("experiments.domains.translation.data.MOST", 20)  # batches in groups of like length
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert train(whole, *MODELS[name]) == 0
     die_at(trainer_of(killed, *MODELS[name]), 9)
@@ -234,7 +234,7 @@ def test_a_long_sentence_costs_its_own_alone(tmp_path: Path) -> None:
     several = Sentences.of(short[:5], trainer.data.words)
     with pytest.MonkeyPatch.context() as patch:
         together = measure(trainer.model, several), translations(trainer.model, several.source, trainer.data.words)
-        patch.setattr("experiments.translation.data.MOST", 20)
+        patch.setattr("experiments.domains.translation.data.MOST", 20)
         patch.setattr(testing, "MOST", 20)
         assert len(list(several.groups(torch.arange(5)))) > 1
         apart = measure(trainer.model, several), translations(trainer.model, several.source, trainer.data.words)

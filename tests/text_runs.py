@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from experiments.__main__ import main
-from experiments.command_line import parse_train
-from experiments.run_folder import RunFolder
-from experiments.text.config import TextConfig
-from experiments.text.data import load_text
-from experiments.text.training import TextTrainer
+from experiments.config.command_line import parse_train
+from experiments.domains.text.config import TextConfig
+from experiments.domains.text.data import load_text
+from experiments.domains.text.training import TextTrainer
+from experiments.runs.folder import RunFolder
 
 # Six streams of about 450 characters in chunks of 30: fifteen steps a pass, the last with a rest.
 TINY = [

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from experiments.tracking import Names, Tracker, start_tracker
+from experiments.runs.tracking import Names, Tracker, start_tracker
 from tests.wandb_log import RunLog
 
 ROOT = Path(__file__).parents[1]
@@ -22,8 +22,8 @@ CONFIG = {"model": {"name": "ntm", "num_slots": 128}, "optimizer": {"rate": 1e-3
 PROGRAM = """
 import os, signal, sys, time
 from pathlib import Path
-from experiments import tracking
-from experiments.wandb_environment import resolve_mode
+from experiments.runs import tracking
+from experiments.runs.wandb_environment import resolve_mode
 
 folder = Path(sys.argv[1])
 tracker = tracking.start_tracker(

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
-from experiments.files import UserError
-from experiments.seeds import generator_for
+from experiments.base.files import UserError
+from experiments.base.seeds import generator_for
 from memnet import GRU, LSTM, NTM, EntNet, MemN2N
 from memnet.cells import ControllerName
 from tasks import TASKS

@@ -11,6 +11,10 @@ from typing import Any
 
 import torch
 
+from experiments.base.files import UserError
+from experiments.base.progress import working
+from experiments.base.provenance import command
+from experiments.base.terminal import wrapped
 from experiments.benchmark.cases import Case, make_model
 from experiments.benchmark.flops import count_flop
 from experiments.benchmark.memory import GRADIENTS, PLAIN, peak_memory
@@ -18,14 +22,10 @@ from experiments.benchmark.options import NO_MEMORY, BenchmarkOptions
 from experiments.benchmark.report import MIB, Row, growth_panels, machine, memory_text, time_text
 from experiments.benchmark.timing import time_side_by_side
 from experiments.benchmark.variants import Refused, Variant, Way, make_variant, usual_ways
-from experiments.command_line import parse
+from experiments.config.command_line import parse
 from experiments.figures import growth_figure, save_figure
-from experiments.files import UserError
-from experiments.progress import working
-from experiments.provenance import command
-from experiments.run_folder import versions
-from experiments.running import prepare
-from experiments.terminal import wrapped
+from experiments.runs.folder import versions
+from experiments.training.running import prepare
 
 
 def benchmark(args: Sequence[str]) -> int:

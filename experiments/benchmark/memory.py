@@ -15,10 +15,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from experiments.base.files import UserError
 from experiments.benchmark.cases import Case, Example, make_example, make_model, train_step
 from experiments.benchmark.variants import Refused, Way, backend_part, running
-from experiments.files import UserError
-from experiments.running import prepare
+from experiments.training.running import prepare
 from memnet import SequenceModule
 from memnet.sequence import RecurrentModule, detach_state
 

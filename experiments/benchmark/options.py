@@ -8,11 +8,11 @@ from typing import Literal, get_args
 
 import tyro
 
+from experiments.base.files import UserError
 from experiments.benchmark.cases import SIZES, USUAL_LENGTHS, USUAL_SLOTS, Case, Mode, ModelName, Number
 from experiments.benchmark.variants import Way
-from experiments.fields import check_least, check_positive, option
+from experiments.config.fields import check_least, check_positive, option
 from experiments.figures import is_figure
-from experiments.files import UserError
 from memnet.cells import ControllerName
 
 # The model that keeps as much of a story of any length, and ways to run whose memory is that of something else.

@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 
 import torch
 
+from experiments.base.terminal import columns
 from experiments.benchmark.cases import SIZES, Case
 from experiments.figures import GrowthPanel
-from experiments.terminal import columns
 
 Row: TypeAlias = dict[str, Any]
 MIB = 1 << 20

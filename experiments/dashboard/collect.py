@@ -7,16 +7,16 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from experiments.config import JudgedConfig
+from experiments.base.files import UserError
+from experiments.base.names import model_label
+from experiments.config.parts import JudgedConfig
+from experiments.config.settings import differences
 from experiments.dashboard.curves import pairs, short
 from experiments.dashboard.groups import chosen_error, copies_of, family_of, group_runs, lengths_of
 from experiments.dashboard.look import MODELS
 from experiments.dashboard.runs import MARKS, Run, read_run, signature
 from experiments.dashboard.stories import story_table
-from experiments.files import UserError
-from experiments.names import model_label
-from experiments.settings import differences
-from experiments.stories.config import READERS, StoryConfig
+from experiments.domains.stories.config import READERS, StoryConfig
 
 # Folders of the tracker hold files of these names, too.
 _TRACKER = "wandb"

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import tyro
 
-from experiments.command_line import parse
+from experiments.base.files import UserError
+from experiments.config.command_line import parse
 from experiments.dashboard.collect import Collector
 from experiments.dashboard.page import page
 from experiments.dashboard.serve import PageServer
-from experiments.files import UserError
-from experiments.run_folder import RUNS
+from experiments.runs.folder import RUNS
 from experiments.web.document import write_page
 
 

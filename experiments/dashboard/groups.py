@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from experiments.config import Config, JudgedConfig, TrainConfig
+from experiments.base.names import model_label
+from experiments.base.statistics import quantile
+from experiments.config.parts import Config, JudgedConfig, TrainConfig
+from experiments.config.settings import copies_among, differences, setting_of
 from experiments.dashboard.curves import band, is_number, pairs, rounded, short
 from experiments.dashboard.runs import Row, Run
-from experiments.names import model_label
-from experiments.papers import paper_curve, paper_tests
-from experiments.report.statistics import quantile
-from experiments.settings import copies_among, differences, setting_of
+from experiments.runs.papers import paper_curve, paper_tests
 from tasks import TASKS, BitTask
 from tasks.bits import BIT_ERROR_RATE, BITS, WRONG_BITS
 

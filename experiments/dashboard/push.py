@@ -14,16 +14,16 @@ from typing import Any, Literal
 
 import tyro
 
-from experiments.command_line import parse
+from experiments.base.files import UserError, write_whole
+from experiments.base.provenance import command_line
+from experiments.commands.sync import run_id_of
+from experiments.config.command_line import parse
 from experiments.dashboard.collect import find_runs
 from experiments.dashboard.groups import copies_of
 from experiments.dashboard.runs import read_run
 from experiments.dashboard.view import Chart, logged_keys, sections
-from experiments.files import UserError, write_whole
-from experiments.provenance import command_line
-from experiments.run_folder import RUNS, RunFolder
-from experiments.sync import run_id_of
-from experiments.wandb_environment import PROJECT, has_key, import_wandb, set_up
+from experiments.runs.folder import RUNS, RunFolder
+from experiments.runs.wandb_environment import PROJECT, has_key, import_wandb, set_up
 
 INSTALL = "pip install -e '.[workspaces]'"
 WORKSPACE, REPORT = "wandb-workspace.json", "wandb-report.json"

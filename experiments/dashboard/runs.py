@@ -5,15 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from experiments.config import Config, JudgedConfig, TrainConfig
+from experiments.base.files import UserError
+from experiments.base.reading import read_json
+from experiments.config.parts import Config, JudgedConfig, TrainConfig
 from experiments.dashboard.curves import is_number, smoothed, thinned
-from experiments.files import UserError
-from experiments.metrics import read_metrics
-from experiments.models import make_task
-from experiments.paper_curves import Curve, curve_of_rows, first_below
-from experiments.reading import read_json
-from experiments.run_files import check_result
-from experiments.run_folder import RunFolder, is_locked
+from experiments.domains.sequences.models import make_task
+from experiments.figures.paper_curves import Curve, curve_of_rows, first_below
+from experiments.runs.folder import RunFolder, is_locked
+from experiments.runs.metrics import read_metrics
+from experiments.runs.outcomes import check_result
 
 Status = Literal["done", "running", "stopped", "diverged", "damaged"]
 Row = dict[str, Any]

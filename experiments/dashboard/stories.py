@@ -4,16 +4,16 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from experiments.base.names import model_label
+from experiments.base.statistics import deviation
+from experiments.config.settings import differences, setting_of
 from experiments.dashboard.curves import short
 from experiments.dashboard.groups import copies_of
 from experiments.dashboard.runs import Row, Run
-from experiments.names import model_label
-from experiments.report.statistics import deviation
-from experiments.settings import differences, setting_of
-from experiments.stories.config import READERS, StoryConfig
-from experiments.stories.published import Column, published_for
-from experiments.stories.tables import FAILED
-from experiments.stories.testing import choose
+from experiments.domains.stories.config import READERS, StoryConfig
+from experiments.domains.stories.published import Column, published_for
+from experiments.domains.stories.tables import FAILED
+from experiments.domains.stories.testing import choose
 from tasks.babi import TASK_NAMES
 
 

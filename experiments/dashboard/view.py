@@ -4,11 +4,11 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from experiments.config import Config
-from experiments.handover import outcome, test_points
-from experiments.metrics import read_metrics
-from experiments.run_folder import RunFolder
-from experiments.tracking import TRAINING_PICTURES
+from experiments.config.parts import Config
+from experiments.runs.folder import RunFolder
+from experiments.runs.handover import outcome, test_points
+from experiments.runs.metrics import read_metrics
+from experiments.runs.tracking import TRAINING_PICTURES
 
 # Their curves are one chart each.
 _WATCHED = {

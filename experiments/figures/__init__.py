@@ -20,11 +20,11 @@ from experiments.figures.gradients import (
 from experiments.figures.growth import GrowthPanel, growth_figure
 from experiments.figures.lengths import length_figure
 from experiments.figures.memory import Episode, memory_figure
+from experiments.figures.paper_curves import curve_of_rows, paper_curves
 from experiments.figures.stories import AskedStory, attention_figure, gates_figure, task_error_figure
 from experiments.figures.story_curves import story_curve_figure
 from experiments.figures.style import MODELS, Format, Measure, Size, drawn_as, figure_name, is_figure, save_figure
 from experiments.figures.translation import alignment_figure
-from experiments.paper_curves import curve_of_rows, paper_curves
 
 __all__ = [
     "MODELS",

@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments.figures.paper_curves import (
+    Curve,
+    columns,
+    curve_of_rows,
+    first_below,
+    quartiles_of_seeds,
+    running_median,
+)
 from experiments.figures.style import (
     GREY,
     INK,
@@ -24,7 +32,6 @@ from experiments.figures.style import (
     styled,
     written_to_fit,
 )
-from experiments.paper_curves import Curve, columns, curve_of_rows, first_below, quartiles_of_seeds, running_median
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from experiments.figures.paper_curves import columns, curve_of_rows
 from experiments.figures.style import (
     BLUE,
     GREEN,
@@ -30,7 +31,6 @@ from experiments.figures.style import (
     power_of_ten,
     styled,
 )
-from experiments.paper_curves import columns, curve_of_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments.figures.paper_curves import Curve, columns, curve_of_rows
 from experiments.figures.style import (
     BLUE,
     GREY,
@@ -20,7 +21,6 @@ from experiments.figures.style import (
     new_figure,
     styled,
 )
-from experiments.paper_curves import Curve, columns, curve_of_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

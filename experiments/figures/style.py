@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.base.files import UserError, write_whole
 from experiments.figures.letters import FONT, in_one_line, make_legible
-from experiments.files import UserError, write_whole
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments.figures.paper_curves import columns as columns_of
+from experiments.figures.paper_curves import running_median
 from experiments.figures.story_curves import finish_linear
 from experiments.figures.style import (
     BLUE,
@@ -22,8 +24,6 @@ from experiments.figures.style import (
     styled,
     written_to_fit,
 )
-from experiments.paper_curves import columns as columns_of
-from experiments.paper_curves import running_median
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,21 +11,21 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
-from experiments.command_line import parse
-from experiments.drawing import DrawingOptions
-from experiments.fields import check_least, check_positive
+from experiments.base.files import UserError, write_whole
+from experiments.base.progress import working
+from experiments.base.provenance import command_line
+from experiments.base.tables import Table, coded
+from experiments.base.terminal import page
+from experiments.config.command_line import parse
+from experiments.config.fields import check_least, check_positive
 from experiments.figures import LagPanel, figure_name, propagation_figure, save_figure
-from experiments.files import UserError, write_whole
+from experiments.figures.drawing import DrawingOptions
 from experiments.gradients.measuring import Clipped, clipping, lags_of, propagated
 from experiments.gradients.networks import ABOUT, AT_REST, DRIVEN, GATED, NETWORKS, Network
 from experiments.gradients.tables import clipping_table, plain, propagation_table
 from experiments.gradients.trained import compare_runs
-from experiments.progress import working
-from experiments.provenance import command_line
-from experiments.report.tables import Table, coded
-from experiments.run_folder import RUNS, versions
-from experiments.running import prepare
-from experiments.terminal import page
+from experiments.runs.folder import RUNS, versions
+from experiments.training.running import prepare
 
 _LONGEST = 2000
 Curves = Mapping[str, NDArray[np.float64]]

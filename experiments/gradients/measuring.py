@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from experiments.base.seeds import generator_for
 from experiments.gradients.networks import Network
-from experiments.seeds import generator_for
 from memnet.diagnostics.gradients import log_norms, propagation, weight_contributions
 
 # Lags of the curves, evenly spaced on a logarithmic axis, and those of the table.

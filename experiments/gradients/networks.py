@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from experiments.seeds import generator_for
+from experiments.base.seeds import generator_for
 from memnet import Cell, GRUCell, LSTMCell, NTMCell, RNNCell
 from memnet.cells import State
 from memnet.initialization import spectral_radius_

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.base.tables import Cell, Table
 from experiments.gradients.measuring import TOLD_LAGS, Clipped, half_life
-from experiments.report.tables import Cell, Table
 
 # Powers of ten within which a gradient counts as kept.
 _KEPT = 3

@@ -4,15 +4,15 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.config import TrainConfig
+from experiments.base.files import UserError, write_whole
+from experiments.base.names import model_label
+from experiments.base.tables import Cell, Table, coded
+from experiments.config.parts import TrainConfig
+from experiments.domains.sequences.models import make_task, training_lengths
+from experiments.domains.sequences.pictures import measure_of
 from experiments.figures import Learner, figure_name, flows_figure, norms_by_lag, save_figure
-from experiments.files import UserError, write_whole
-from experiments.metrics import read_metrics
-from experiments.models import make_task, training_lengths
-from experiments.names import model_label
-from experiments.pictures import measure_of
-from experiments.report.tables import Cell, Table, coded
-from experiments.run_folder import RunFolder, versions
+from experiments.runs.folder import RunFolder, versions
+from experiments.runs.metrics import read_metrics
 
 _HEAD = (
     *("run", "learned", "last validation", "without learning", "steps back"),

@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import Tensor
 
-from experiments.seeds import generator_for
+from experiments.base.seeds import generator_for
 from memnet import SequenceModule
 from memnet.diagnostics.gates import gate_activity, time_scales
 from memnet.diagnostics.gradients import slot_gradients, state_gradient_norms, state_gradients

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from experiments.files import UserError
+from experiments.base.files import UserError
 
 # Steps of a sequence: a few seconds, and a tenth of a gigabyte beside the memory.
 MOST_STEPS = 20_000

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import tyro
 
-from experiments.command_line import parse
-from experiments.config import TrainConfig
-from experiments.files import UserError
+from experiments.base.files import UserError
+from experiments.config.command_line import parse
+from experiments.config.parts import TrainConfig
+from experiments.domains.stories.config import StoryConfig
 from experiments.inspector.inspector import Inspector
 from experiments.inspector.page import page
 from experiments.inspector.questions import StoryInspector
 from experiments.inspector.sequences import SequenceInspector
 from experiments.inspector.serve import InspectorServer
-from experiments.run_folder import RunFolder
-from experiments.running import prepare
-from experiments.stories.config import StoryConfig
+from experiments.runs.folder import RunFolder
+from experiments.training.running import prepare
 from experiments.web.document import check_place, write_page
 
 

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple, TypeVar
 
 from torch import nn
 
-from experiments.checkpoint import read_progress
-from experiments.config import Config
+from experiments.base.files import UserError
+from experiments.base.names import model_label
+from experiments.config.parts import Config
 from experiments.dashboard.look import MODELS
-from experiments.files import UserError
-from experiments.names import model_label
-from experiments.run_folder import RunFolder
+from experiments.runs.checkpoint import read_progress
+from experiments.runs.folder import RunFolder
 from memnet import NTM
 
 AnyModel = TypeVar("AnyModel", bound=nn.Module)

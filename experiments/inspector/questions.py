@@ -8,16 +8,16 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from experiments.files import UserError
+from experiments.base.files import UserError
+from experiments.base.seeds import generator_for
+from experiments.domains.stories.config import GENERATED, StoryConfig
+from experiments.domains.stories.data import spelled, test_examples
+from experiments.domains.stories.loading import load_story_run
+from experiments.domains.stories.pictures import sentence_text, slot_names
 from experiments.inspector.arrays import check_room, pack
 from experiments.inspector.inspector import SEEDS, Choice, Choices, Inspector, with_slots
 from experiments.inspector.watch import Panel, show_traces, width_of
-from experiments.run_folder import RunFolder
-from experiments.seeds import generator_for
-from experiments.stories.config import GENERATED, StoryConfig
-from experiments.stories.data import spelled, test_examples
-from experiments.stories.loading import load_story_run
-from experiments.story_pictures import sentence_text, slot_names
+from experiments.runs.folder import RunFolder
 from memnet import EntNetTrace, KeyValueTrace, MemN2NTrace, StoryModel, StoryReader, StoryReaderTrace
 from tasks.babi import TASK_NAMES, Example, StoryBatch, Vocabulary, WorldModel, encode
 

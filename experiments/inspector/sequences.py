@@ -6,15 +6,15 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from experiments.config import TrainConfig
-from experiments.files import UserError
+from experiments.base.files import UserError
+from experiments.base.seeds import generator_for
+from experiments.config.parts import TrainConfig
+from experiments.domains.sequences.loading import load_run
+from experiments.domains.sequences.models import training_lengths
 from experiments.inspector.arrays import check_room, pack
 from experiments.inspector.inspector import SEEDS, Choice, Choices, Inspector, with_slots
 from experiments.inspector.watch import Panel, show_traces, width_of
-from experiments.loading import load_run
-from experiments.models import training_lengths
-from experiments.run_folder import RunFolder
-from experiments.seeds import generator_for
+from experiments.runs.folder import RunFolder
 from memnet import NTM
 from tasks import Batch
 

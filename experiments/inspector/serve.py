@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 from torch.overrides import TorchFunctionMode
 
-from experiments.files import UserError
+from experiments.base.files import UserError
 from experiments.inspector.inspector import Choice, Choices, Inspector
 from experiments.inspector.page import page
 from experiments.web.document import to_json

@@ -10,20 +10,20 @@ from typing import Any
 
 import tyro
 
-from experiments.command_line import parse
-from experiments.config import TrainConfig
+from experiments.base.files import UserError, write_whole
+from experiments.base.provenance import command_line
+from experiments.base.tables import Table, coded, marked, printable
+from experiments.base.terminal import page
+from experiments.config.command_line import parse
+from experiments.config.parts import TrainConfig
 from experiments.dashboard.collect import find_runs, name_within
 from experiments.dashboard.groups import copies_of
 from experiments.dashboard.runs import Run, read_run
-from experiments.files import UserError, write_whole
-from experiments.provenance import command_line
+from experiments.domains.stories.config import StoryConfig
 from experiments.report.sequences import sequence_tables
 from experiments.report.stories import story_tables
-from experiments.report.tables import Table, coded, marked, printable
-from experiments.run_folder import RUNS
-from experiments.stories.config import StoryConfig
+from experiments.runs.folder import RUNS
 from experiments.suite.folder import SuiteFolder
-from experiments.terminal import page
 from experiments.web.document import finite
 
 

@@ -5,14 +5,14 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from experiments.config import TrainConfig
+from experiments.base.statistics import Interval, bootstrap, deviation, medians, quantile, success_interval
+from experiments.base.tables import Cell, Table
+from experiments.config.parts import TrainConfig
 from experiments.dashboard.curves import is_number
 from experiments.dashboard.groups import alike, group_runs, lengths_of
 from experiments.dashboard.look import MODELS
 from experiments.dashboard.runs import Run
-from experiments.papers import paper_tests
-from experiments.report.statistics import Interval, bootstrap, deviation, medians, quantile, success_interval
-from experiments.report.tables import Cell, Table
+from experiments.runs.papers import paper_tests
 from tasks import TASKS, Task
 
 _NEVER = "not reached"

@@ -4,16 +4,16 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from experiments.base.names import model_label
+from experiments.base.statistics import bootstrap
+from experiments.base.tables import Cell, Table
+from experiments.config.settings import differences, setting_of
 from experiments.dashboard.look import MODELS
 from experiments.dashboard.runs import Row, Run
 from experiments.dashboard.stories import pooled_errors, whole_test
-from experiments.names import model_label
-from experiments.report.statistics import bootstrap
-from experiments.report.tables import Cell, Table
-from experiments.settings import differences, setting_of
-from experiments.stories.config import READERS, StoryConfig
-from experiments.stories.published import published_for
-from experiments.stories.tables import FAILED, PARTS, name_of, number_of
+from experiments.domains.stories.config import READERS, StoryConfig
+from experiments.domains.stories.published import published_for
+from experiments.domains.stories.tables import FAILED, PARTS, name_of, number_of
 
 _LEVELS = {False: "sentence by sentence", True: "word by word"}
 

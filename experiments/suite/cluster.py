@@ -22,10 +22,10 @@ from typing import Any, NamedTuple
 import experiments
 import memnet
 import tasks
-from experiments.files import UserError, write_whole
-from experiments.processes import GRACE, Job, kill, start
-from experiments.run_folder import COMMIT, versions
-from experiments.stopping import Stopped, handling_signals
+from experiments.base.files import UserError, write_whole
+from experiments.base.processes import GRACE, Job, kill, start
+from experiments.base.stopping import Stopped, handling_signals
+from experiments.runs.folder import COMMIT, versions
 from experiments.suite.queue import SuiteQueue
 from experiments.suite.record import RECORD
 

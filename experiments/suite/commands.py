@@ -11,14 +11,16 @@ from typing import Literal
 
 import tyro
 
-from experiments.board import Board
-from experiments.command_line import parse
-from experiments.fields import check_least, check_positive
-from experiments.files import UserError
-from experiments.processes import room_for, run_queue
-from experiments.provenance import command_line
-from experiments.run_folder import RUNS
-from experiments.stopping import Stopped
+from experiments.base.files import UserError
+from experiments.base.processes import room_for, run_queue
+from experiments.base.provenance import command_line
+from experiments.base.stopping import Stopped
+from experiments.base.terminal import wrapped
+from experiments.config.command_line import parse
+from experiments.config.fields import check_least, check_positive
+from experiments.runs.board import Board
+from experiments.runs.folder import RUNS
+from experiments.runs.wandb_environment import several_runs
 from experiments.suite.cost import listing
 from experiments.suite.folder import SuiteFolder
 from experiments.suite.jobs import SuiteJob, make_jobs
@@ -26,8 +28,6 @@ from experiments.suite.outcome import read_outcome, table
 from experiments.suite.queue import SuiteQueue
 from experiments.suite.reading import Plan, find_suite, read_parts, read_yaml
 from experiments.suite.sweep import read_sweep
-from experiments.terminal import wrapped
-from experiments.wandb_environment import several_runs
 
 
 @dataclasses.dataclass(frozen=True)

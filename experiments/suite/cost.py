@@ -11,19 +11,19 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from experiments.board import Follower
-from experiments.config import Config, JudgedConfig, TrainConfig
-from experiments.kinds import KINDS
-from experiments.loop import NotFinite, TrainingLoop
-from experiments.models import make_task
-from experiments.progress import Progress, duration
-from experiments.run_folder import RunFolder
-from experiments.running import prepare
-from experiments.stories.config import StoryConfig
+from experiments.base.progress import Progress, duration
+from experiments.base.terminal import columns, wrapped
+from experiments.config.kinds import KINDS
+from experiments.config.parts import Config, JudgedConfig, TrainConfig
+from experiments.domains.sequences.models import make_task
+from experiments.domains.sequences.training import Trainer
+from experiments.domains.stories.config import StoryConfig
+from experiments.runs.board import Follower
+from experiments.runs.folder import RunFolder
 from experiments.suite.folder import SuiteFolder
 from experiments.suite.jobs import SuiteJob
-from experiments.terminal import columns, wrapped
-from experiments.training import Trainer
+from experiments.training.loop import NotFinite, TrainingLoop
+from experiments.training.running import prepare
 
 # Seconds of training for a setting, and for all of them together, besides the first step and a validation of each.
 _ONE = 1.0

@@ -13,10 +13,10 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from experiments.config import from_yaml
-from experiments.fields import TRACKING, option
-from experiments.files import UserError, is_part, remove_parts, write_whole
-from experiments.run_folder import half_made, is_locked
+from experiments.base.files import UserError, is_part, remove_parts, write_whole
+from experiments.config.fields import TRACKING, option
+from experiments.config.parts import from_yaml
+from experiments.runs.folder import half_made, is_locked
 from experiments.suite.jobs import SuiteJob
 from experiments.suite.record import RECORD, read_record
 

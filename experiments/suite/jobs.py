@@ -8,13 +8,13 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
 
-from experiments.command_line import parse_train
-from experiments.commands import refuse_impossible
-from experiments.config import Config, TrainConfig
-from experiments.fields import option
-from experiments.files import UserError
-from experiments.lacking import lacking
-from experiments.stories.config import StoryConfig
+from experiments.base.files import UserError
+from experiments.config.command_line import parse_train
+from experiments.config.fields import option
+from experiments.config.lacking import lacking
+from experiments.config.parts import Config, TrainConfig
+from experiments.domains.sequences.commands import refuse_impossible
+from experiments.domains.stories.config import StoryConfig
 from experiments.suite.reading import Plan, Setting, check_count
 
 # Longer names are cut.

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.files import UserError
-from experiments.progress import duration
-from experiments.reading import read_json
-from experiments.run_files import check_result
-from experiments.run_folder import RunFolder
-from experiments.stories.tables import FAILED
+from experiments.base.files import UserError
+from experiments.base.progress import duration
+from experiments.base.reading import read_json
+from experiments.base.terminal import columns
+from experiments.domains.stories.tables import FAILED
+from experiments.runs.folder import RunFolder
+from experiments.runs.outcomes import check_result
 from experiments.suite.folder import SuiteFolder
 from experiments.suite.jobs import SuiteJob
-from experiments.terminal import columns
 
 
 @dataclasses.dataclass(frozen=True)

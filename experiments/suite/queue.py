@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from experiments.processes import TOO_LONG, Job, experiments_command, last_line
+from experiments.base.processes import TOO_LONG, Job, experiments_command, last_line
 from experiments.suite.folder import SuiteFolder
 from experiments.suite.jobs import SuiteJob
 from experiments.suite.outcome import read_outcome

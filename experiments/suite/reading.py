@@ -29,12 +29,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments import reading
-from experiments.config import ALL_TASKS, kind_of
-from experiments.fields import WHERE_FROM, fields_of
-from experiments.files import UserError
-from experiments.names import nearest
-from experiments.processes import MOST_TRAININGS
+from experiments.base import reading
+from experiments.base.files import UserError
+from experiments.base.names import nearest
+from experiments.base.processes import MOST_TRAININGS
+from experiments.config.fields import WHERE_FROM, fields_of
+from experiments.config.parts import ALL_TASKS, kind_of
 from tasks.babi.command_line import task_numbers
 
 SUITES = Path(__file__).resolve().parents[1] / "suites"

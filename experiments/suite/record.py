@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, NotRequired, TypedDict
 
-from experiments.files import UserError
-from experiments.reading import expect, read_json
+from experiments.base.files import UserError
+from experiments.base.reading import expect, read_json
 
 RECORD = "suite.json"
 

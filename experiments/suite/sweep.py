@@ -21,11 +21,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.command_line import spelled_out
-from experiments.config import STORY_TASKS
-from experiments.files import UserError
-from experiments.names import nearest
-from experiments.processes import MOST_TRAININGS
+from experiments.base.files import UserError
+from experiments.base.names import nearest
+from experiments.base.processes import MOST_TRAININGS
+from experiments.config.command_line import spelled_out
+from experiments.config.parts import STORY_TASKS
 from experiments.suite.reading import Plan, Setting, check_count, check_names, setting, shown, text
 
 # What names the sweep, or decides where W&B shows it.

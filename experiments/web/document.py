@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.files import UserError, write_whole
+from experiments.base.files import UserError, write_whole
 
 _SHARED = Path(__file__).parent / "parts"
 

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from experiments.files import UserError
+from experiments.base.files import UserError
 
 _ADDRESS = "127.0.0.1"
 

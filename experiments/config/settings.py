@@ -1,0 +1,97 @@
+"""What a run's setting is, how it differs from its recipe, and which runs are copies of others."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from experiments.base.files import UserError
+from experiments.base.names import model_label
+from experiments.config.command_line import start_of
+from experiments.config.lacking import lacking
+from experiments.config.parts import NOT_SETTING, Config, TrainConfig
+from experiments.domains.sequences.recipes import CHOICES
+from experiments.domains.stories.config import GENERATED, StoryConfig
+from experiments.domains.stories.summary import NOT_SETTING as STORY_OWN
+
+Setting = dict[str, Any]
+
+
+def setting_of(config: Config) -> Setting:
+    """Whatever runs of one setting have in common; runs on stories may differ in their tasks.
+
+    Options that only other models have are no part of it.
+    """
+    if isinstance(config, StoryConfig):
+        own = {key: value for key, value in config.saved().items() if key not in STORY_OWN}
+        joint = config.numbers if len(config.task_numbers) > 1 else None
+        return own | {"joint": joint, "stories": GENERATED if config.babi_data == GENERATED else "released"}
+    left_out = (*NOT_SETTING, *(lacking(config) if isinstance(config, TrainConfig) else ()))
+    return {key: value for key, value in config.saved().items() if key not in left_out}
+
+
+def setting_name(config: Config) -> str:
+    """The model, and a digest that all runs of one setting have and no others: ntm-lstm-1f3a9c2e."""
+    model = model_label(config)
+    text = json.dumps(setting_of(config), sort_keys=True)
+    return f"{model}-{hashlib.sha256(text.encode(errors='surrogateescape')).hexdigest()[:8]}"
+
+
+def differences(config: Config) -> str:
+    """Every field in which a run's setting is not as its recipe has it, in words: "hidden size 20, skip on".
+
+    The model and the recipe themselves are told elsewhere. Of one model and recipe two settings have the same words
+    only where files of one name lie in two places.
+    """
+    own, given = setting_of(config), setting_of(_of_recipe(config))
+    return ", ".join(_words(name, value) for name, value in own.items() if value != given[name])
+
+
+def _of_recipe(config: Config) -> Config:
+    """The configuration of the same recipe and model without any option; the default recipe's for one that is gone."""
+    chosen = {name: str(getattr(config, name)) for name in CHOICES if hasattr(config, name)}
+    try:
+        start = start_of(config.task, config.recipe, chosen)
+    except UserError:
+        start = start_of(config.task, None, chosen)
+    same: dict[str, Any] = {name: getattr(config, name) for name in ("recipe", "model", "controller")}
+    if isinstance(config, StoryConfig) and config.task == "babi":
+        same["babi_data"] = GENERATED if config.recipe == "default" else "released"
+    return dataclasses.replace(start, **{name: value for name, value in same.items() if name in _fields(start)})
+
+
+def _fields(config: Config) -> set[str]:
+    return {field.name for field in dataclasses.fields(config)}
+
+
+def _words(name: str, value: object) -> str:
+    """An option and its value for people."""
+    if value is None or isinstance(value, bool):
+        told = {None: "not set", True: "on", False: "off"}[value]
+    elif isinstance(value, str) and os.path.isabs(value):
+        told = os.path.basename(value)
+    else:
+        told = str(value)
+    return f"{name.replace('_', ' ')} {told}"
+
+
+def copies_among(runs: Sequence[tuple[Config | None, str]]) -> dict[int, int]:
+    """Runs with the subject, setting and seed of another: their places, each with the place of the one that counts.
+
+    runs: configuration, None where there is none, and status. An ended run counts before a running one, that before
+    any other; the first does among equals.
+    """
+    same: dict[str, list[int]] = {}
+    for place, (config, _) in enumerate(runs):
+        if config is not None:
+            same.setdefault(repr((config.subject, setting_of(config), config.seed)), []).append(place)
+    rank = {"done": 0, "running": 1}
+    counting = [min(places, key=lambda place: rank.get(runs[place][1], 2)) for places in same.values()]
+    return {
+        place: first
+        for places, first in zip(same.values(), counting, strict=True)
+        for place in places
+        if place != first
+    }

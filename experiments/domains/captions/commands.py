@@ -1,0 +1,181 @@
+"""What `python -m experiments` does with a run on captions: train, evaluate, show."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import tyro
+
+from experiments.base.files import UserError
+from experiments.base.progress import Progress, working
+from experiments.base.provenance import command_line
+from experiments.config.command_line import parse
+from experiments.config.fields import check_least
+from experiments.domains.captions.config import CaptionConfig
+from experiments.domains.captions.models import World, load_caption_run, make_model
+from experiments.domains.captions.testing import (
+    Described,
+    Row,
+    answer_rows,
+    describe_scenes,
+    judge_tests,
+    same_test,
+    table,
+)
+from experiments.domains.captions.training import SHOWN, CaptionTrainer
+from experiments.figures import Card, captions_figure, figure_name, save_figure, story_curve_figure
+from experiments.figures.drawing import DrawingOptions
+from experiments.runs.checkpoint import save_weights
+from experiments.runs.folder import RunFolder
+from experiments.runs.metrics import read_metrics, write_rows
+from experiments.training.ranks import ranks
+from experiments.training.running import prepare, run_training
+from memnet import Captioner
+
+# Test scenes that are drawn after training, films and others, and wrong ones of each.
+PICTURES, FILMS, _WRONG = 16, 6, 4
+
+
+def train(config: CaptionConfig) -> int:
+    """Train, test, draw. Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped."""
+    if ranks().count > 1:
+        raise UserError("a model of captions is trained by one process: leave torchrun out")
+    possible_data(config)
+    return run_training(
+        config,
+        lambda folder, run_id: CaptionTrainer(config, folder, run_id),
+        _finish,
+        stories=config.task,
+        title=config.label,
+        shown=SHOWN,
+    )
+
+
+def possible_data(config: CaptionConfig) -> None:
+    """UserError for what cannot be, before there is a folder. Scenes are drawn while training."""
+    make_model(config)
+
+
+def trainer_of(config: CaptionConfig, folder: RunFolder) -> CaptionTrainer:
+    """A training that has not begun, to be measured."""
+    return CaptionTrainer(config, folder, "measured")
+
+
+def trained_on(folder: RunFolder) -> str:
+    """What the scenes of a run are called."""
+    return folder.read_config().task
+
+
+def models_of(config: CaptionConfig, folder: RunFolder) -> list[Captioner]:
+    """The model of a run as it began."""
+    return [make_model(config)]
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateCaptionOptions:
+    """Test a trained run on new scenes of the test part; the table is printed and kept in the run's evaluation.json."""
+
+    run: tyro.conf.Positional[str]
+    """The run's folder."""
+    scenes: int | None = None
+    """How many; None for as many as the run was tested on."""
+    seed: int = 0
+    """Seed of the test scenes; 0 gives those that the run was tested on."""
+    device: str = "cpu"
+    """Where to compute: cpu or cuda."""
+    threads: int = 1
+    """CPU threads."""
+
+
+def evaluate(args: Sequence[str]) -> int:
+    """Test a run and print the table."""
+    options = parse(EvaluateCaptionOptions, "evaluate", args)
+    check_least(options, 1, "scenes", "threads")
+    check_least(options, 0, "seed")
+    prepare(options.device, options.threads)
+    folder = RunFolder(options.run)
+    with folder.locked(shared=True):
+        config, world, model = load_caption_run(options.run, options.device)
+        rows, _ = _tests(model, world, options.scenes or config.test_scenes, options.seed)
+        print(table(rows))
+        folder.keep_tests(rows, same_test, "scenes")
+    return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class ShowCaptionOptions(DrawingOptions):
+    """Draw a run's errors over training, and test scenes with its captions; `describe` draws others."""
+
+    run: tyro.conf.Positional[str]
+    """The run's folder."""
+
+
+def show(args: Sequence[str]) -> int:
+    """Draw a run's figures and print where they are."""
+    options = parse(ShowCaptionOptions, "show", args)
+    prepare("cpu", 1)
+    config, world, model = load_caption_run(options.run)
+    scenes, batch = world.sample(PICTURES, part="test", seed="show")
+    described = describe_scenes(model, world, scenes, batch)
+    with options.drawn():
+        files = _draw(RunFolder(options.run), config, world, described)
+    print(*files, sep="\n")
+    return 0
+
+
+def cards_of(described: Sequence[Described]) -> list[Card]:
+    """Scenes and captions to be drawn."""
+    return [Card(one.image, one.caption, one.verdict.right, one.verdict.reason) for one in described]
+
+
+def _tests(model: Captioner, world: World, scenes: int, seed: int = 0) -> tuple[list[Row], list[Described]]:
+    with Progress(scenes, title=f"testing on {world.name}", shown={}) as progress:
+        return judge_tests(model, world, scenes, seed, lambda done: progress.update({}, done))
+
+
+@working("drawing")
+def _draw(folder: RunFolder, config: CaptionConfig, world: World, described: Sequence[Described]) -> list[Path]:
+    """The learning curve, the first scenes, and the first wrong ones where there are any."""
+    title = f"{config.label}, seed {config.seed}"
+    rows = read_metrics(folder.metrics) if folder.metrics.exists() else []
+    folder.figures.mkdir(exist_ok=True)
+    files = [folder.figures / figure_name("learning-curve")]
+    save_figure(story_curve_figure(rows, title, seen="scenes", wrong="wrong captions"), files[0])
+    first = described[: PICTURES if world.max_frames == 1 else FILMS]
+    wrong = [one for one in described if not one.verdict.right][:_WRONG]
+    for name, told, some in (("captions", "test scenes", first), ("wrong", "wrong captions of test scenes", wrong)):
+        path = folder.figures / figure_name(name)
+        path.unlink(missing_ok=True)
+        if some:
+            save_figure(captions_figure(cards_of(some), f"{title}: {told}"), path)
+            files.append(path)
+    return files
+
+
+def _finish(trainer: CaptionTrainer, folder: RunFolder, notice: str) -> str:
+    """Test and draw; returns what is told at the end."""
+    config, world, model = trainer.config, trainer.world, trainer.model
+    save_weights(folder.weights, model)
+    rows, described = _tests(model.eval(), world, config.test_scenes)
+    folder.keep_tests(rows, same_test, "scenes")
+    write_rows(folder.answers, answer_rows(world, described))
+    _draw(folder, config, world, described)
+    facts = {
+        "trained_on": world.name,
+        "steps": trainer.step,
+        "sequences": trainer.sequences,
+        "perf/seconds": trainer.seconds,
+    }
+    folder.keep_result(config, facts)
+    lines = [
+        f"{config.label}: trained on {trainer.sequences:,} scenes, {trainer.seconds:.0f} s; judged on scenes that no "
+        "training has:",
+        "",
+        table(rows),
+        "",
+        f"run      {folder.path}",
+        *(f"figure   {path}" for path in sorted(folder.figures.glob("*.png"))),
+    ]
+    lines += [f"tracker  {notice}"] if notice else []
+    lines += ["", "next", *(f"  {command_line(what, folder.path)}" for what in ("describe", "evaluate"))]
+    return "\n".join(lines)

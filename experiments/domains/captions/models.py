@@ -1,0 +1,62 @@
+"""From a configuration to a model of captions, and back from a run's folder."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from experiments.base.files import UserError
+from experiments.base.memory import no_model
+from experiments.base.seeds import generator_for
+from experiments.config.fields import gate_options
+from experiments.domains.captions.config import CaptionConfig
+from experiments.runs.checkpoint import load_weights
+from experiments.runs.folder import RunFolder
+from memnet import Captioner
+from tasks.captions import WORLDS, CaptionWorld
+from tasks.captions.things import SIDE
+
+World = CaptionWorld[Any]
+
+
+def make_world(config: CaptionConfig) -> World:
+    """Where the scenes of a configuration are from."""
+    return WORLDS[config.task](config.things)
+
+
+def make_model(config: CaptionConfig) -> Captioner:
+    """The untrained model of a configuration, drawn from its seed; UserError for sizes that cannot be."""
+    world = make_world(config)
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(generator_for("weights", config.seed).get_state())
+        try:
+            return Captioner(
+                len(world.words) + 1,
+                image_size=SIDE,
+                channels=(config.filters, 2 * config.filters, 2 * config.filters),
+                halvings=config.halvings,
+                feature_size=config.feature_size,
+                film=world.max_frames > 1,
+                attention=config.model == "attention",
+                embedding_size=config.embedding_size,
+                hidden_size=config.hidden_size,
+                controller=config.writer,
+                num_layers=config.num_layers,
+                **gate_options(config, config.writer),
+            )
+        except (ValueError, RuntimeError) as error:
+            raise UserError(no_model(error)) from None
+
+
+def load_caption_run(run: str | Path, device: str = "cpu") -> tuple[CaptionConfig, World, Captioner]:
+    """The configuration, world and model of a run; the latest checkpoint's model where training has not ended.
+
+    UserError if there is no run on captions, or its files cannot be used.
+    """
+    folder = RunFolder(run)
+    config = folder.read_config()
+    if not isinstance(config, CaptionConfig):
+        raise UserError(f"{folder.path} is a run on {config.task}, not on captions")
+    model = make_model(config)
+    load_weights(folder.weights if folder.weights.exists() else folder.checkpoint, model)
+    return config, make_world(config), model.to(device).eval()

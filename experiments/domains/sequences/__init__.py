@@ -1,0 +1,1 @@
+"""Sequences: models step by step on algorithmic tasks."""

@@ -1,0 +1,255 @@
+"""What `python -m experiments` does with one run: train, evaluate, show."""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import tyro
+
+from experiments.base.files import UserError
+from experiments.base.names import model_label
+from experiments.base.progress import Progress
+from experiments.base.provenance import command_line
+from experiments.config.command_line import kind_of_run, parse, parse_train, spelled_out
+from experiments.config.fields import check_least
+from experiments.config.kinds import KINDS
+from experiments.config.lacking import idle
+from experiments.config.parts import Config, TrainConfig
+from experiments.domains.sequences.evaluation import same_test, table, test_at
+from experiments.domains.sequences.failures import Failures
+from experiments.domains.sequences.loading import load_run
+from experiments.domains.sequences.models import backend_line, check_model, make_task, training_lengths
+from experiments.domains.sequences.pictures import draw_run
+from experiments.domains.sequences.training import Trainer
+from experiments.figures.drawing import DrawingOptions
+from experiments.runs.checkpoint import save_weights
+from experiments.runs.folder import RunFolder
+from experiments.runs.metrics import write_rows
+from experiments.training.running import prepare, resume_line, run_training
+from experiments.training.together import find_group, resume_seeds, train_seeds
+from memnet import NTM, SequenceModule
+from memnet.sequence import Backend
+from tasks import Task
+
+
+def train(args: Sequence[str]) -> int:
+    """Train, test and draw. Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped."""
+    args = spelled_out(args)
+    if (group := find_group(args)) is not None:
+        return resume_seeds(group, args)
+    config = parse_train(args)
+    prepare(config.device, config.threads)
+    if told := idle(config, args):
+        print(f"note: {told}", file=sys.stderr)
+    if config.seeds is not None:
+        refuse_impossible(config)
+        return train_seeds(config, args)
+    if not isinstance(config, TrainConfig):
+        return KINDS[type(config)].train(config)
+    refuse_impossible(config)
+    task = make_task(config.task)
+    return run_training(
+        config,
+        lambda folder, run_id: Trainer(config, task, folder, run_id),
+        _finish,
+        title=f"{config.task}, {model_label(config)}",
+        shown={"train/loss": "loss", f"train/{task.curve.name}": task.curve.heading},
+    )
+
+
+def refuse_impossible(config: Config) -> None:
+    """UserError for what no run can be, before there is a folder: sizes of models, lengths, data."""
+    if not isinstance(config, TrainConfig):
+        KINDS[type(config)].possible_data(config)
+        return
+    task = make_task(config.task)
+    check_model(config, task)
+    training_lengths(config, task)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateOptions:
+    """Test a trained run at any length; the table is printed and kept in the run's evaluation.json.
+
+    A run on stories, text or translation has options of its own: see `evaluate RUN --help`.
+    """
+
+    run: tyro.conf.Positional[str]
+    """The run's folder."""
+    length: tuple[int, ...] = ()
+    """Lengths to test at; none for the task's usual ones."""
+    num_slots: int | None = None
+    """Memory rows of an NTM in this test; None for those it was trained with."""
+    repeats: int | None = None
+    """Repeat copy: the number of copies; None draws it from the trained range."""
+    sequences: int = 1000
+    """Sequences at each length."""
+    batch_size: int | None = None
+    """Sequences at a time; None chooses."""
+    seed: int = 0
+    """Seed of the test sequences, a stream of its own."""
+    device: str = "cpu"
+    """Where to compute: cpu or cuda."""
+    backend: Backend = "auto"
+    """How steps run: eager, compile, native (NTMs on the CPU), or auto, the fastest that applies."""
+    threads: int = 1
+    """CPU threads."""
+
+
+def evaluate(args: Sequence[str]) -> int:
+    """Test a run and print the table."""
+    if (kind := kind_of_run(args)) in KINDS:
+        return KINDS[kind].evaluate(args)
+    options = parse(EvaluateOptions, "evaluate", args)
+    check_least(options, 1, "sequences", "batch_size", "repeats", "num_slots", "threads")
+    check_least(options, 0, "seed")
+    _check_length(options.length)
+    prepare(options.device, options.threads)
+    folder = RunFolder(options.run)
+    with folder.locked(shared=True):
+        config, task, model = load_run(options.run, options.device)
+        model.backend = options.backend
+        rows = _tests(
+            model,
+            task,
+            options.length or task.lengths_to_test(training_lengths(config, task)[1]),
+            sequences=options.sequences,
+            seed=options.seed,
+            num_slots=options.num_slots,
+            repeats=options.repeats,
+            batch_size=options.batch_size,
+        )
+        print(backend_line(model), file=sys.stderr)
+        print(table(task, rows))
+        folder.keep_tests(rows, same_test, "sequences")
+    return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class ShowOptions(DrawingOptions):
+    """Draw a run's figures again, from its files."""
+
+    run: tyro.conf.Positional[str]
+    """The run's folder."""
+    length: tuple[int, ...] = ()
+    """Lengths at which to show the memory; none for the usual ones."""
+    num_slots: int | None = None
+    """Memory rows of an NTM in these pictures; None for those it was trained with."""
+
+
+def show(args: Sequence[str]) -> int:
+    """Draw a run's figures and print where they are."""
+    if (kind := kind_of_run(args)) in KINDS:
+        return KINDS[kind].show(args)
+    options = parse(ShowOptions, "show", args)
+    _check_length(options.length)
+    prepare("cpu", 1)
+    folder = RunFolder(options.run)
+    config, task, model = load_run(options.run)
+    try:
+        if options.num_slots is not None:
+            if not isinstance(model, NTM):
+                raise UserError(f"--num-slots {options.num_slots}: this model has no memory")
+            model.num_slots = options.num_slots
+        with options.drawn():
+            files = draw_run(folder, model, task, config, options.length or None)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    print(*files, sep="\n")
+    return 0
+
+
+def _finish(trainer: Trainer, folder: RunFolder, notice: str) -> str:
+    """Test and draw; returns what is told at the end."""
+    config, task, model = trainer.config, trainer.task, trainer.model
+    save_weights(folder.weights, model)
+    failures = Failures(task)
+    lengths = task.lengths_to_test(training_lengths(config, task)[1])
+    rows = _tests(model, task, lengths, sequences=config.test_sequences, failures=failures)
+    folder.keep_tests(rows, same_test, "sequences")
+    write_rows(folder.failures, failures.rows)
+    # Before the pictures, for which every step is watched eagerly.
+    backend_used = model.backend_used
+    draw_run(folder, model, task, config)
+    facts = {
+        "backend_used": backend_used,
+        "steps": trainer.step,
+        "sequences": trainer.sequences,
+        "sequences_to_solve": trainer.sequences_to_solve,
+        "perf/seconds": trainer.seconds,
+        "perf/seconds_to_solve": trainer.seconds_to_solve,
+    }
+    folder.keep_result(config, facts)
+    return _closing(trainer, folder, notice, rows)
+
+
+def _tests(
+    model: SequenceModule,
+    task: Task,
+    lengths: Sequence[int],
+    *,
+    sequences: int,
+    seed: int = 0,
+    failures: Failures | None = None,
+    **options: int | None,
+) -> list[dict[str, Any]]:
+    """One row of the test table for each length, with a live display; options are those of test_at."""
+    rows: list[dict[str, Any]] = []
+    for length in lengths:
+        with Progress(sequences, title=f"testing at {length} {task.length_unit}", shown={}) as progress:
+
+            def tell(done: int, progress: Progress = progress) -> None:
+                progress.update({}, done)
+
+            see = None if failures is None else failures.at(length)
+            rows.append(test_at(model, task, length, sequences=sequences, seed=seed, tell=tell, see=see, **options))
+    return rows
+
+
+def _check_length(lengths: Sequence[int]) -> None:
+    if lengths and min(lengths) < 1:
+        raise UserError(f"--length must be at least 1, not {min(lengths)}")
+
+
+def _closing(trainer: Trainer, folder: RunFolder, notice: str, rows: list[dict[str, Any]]) -> str:
+    """What train prints at its end: how it went, the table, where everything is, what to do next."""
+    solved = trainer.sequences_to_solve
+    if solved is not None:
+        outcome = f"solved after {solved:,} sequences, {trainer.seconds_to_solve:.0f} s"
+    elif trainer.config.solved_at is not None:
+        outcome = f"not solved in {trainer.sequences:,} sequences"
+    else:
+        outcome = f"trained on {trainer.sequences:,} sequences"
+    task, run = trainer.task, folder.path
+    lines = [
+        f"{trainer.config.task}: {outcome}",
+        "",
+        table(task, rows),
+        "",
+        f"run      {folder.path}",
+        _model_line(trainer),
+        *(f"figure   {path}" for path in sorted(folder.figures.glob("*.png"))),
+    ]
+    if notice:
+        lines.append(f"tracker  {notice}")
+    lines += ["", "next"]
+    if solved is None and trainer.config.solved_at is not None:
+        lines.append(f"  {resume_line(folder, *trainer.longer)}")
+        lines.append(f"  {command_line('recipes')}   # other settings, for --recipe")
+    if isinstance(trainer.model, NTM):
+        # A head walks a slot a step: long sequences want more slots than steps.
+        length, slots = 5 * max(task.test_lengths) // 2, 16 * trainer.model.num_slots
+        more = ("--length", length, "--num-slots", slots, "--sequences", 20)
+        lines.append(f"  {command_line('evaluate', run, *more)}")
+    lines.append(f"  {command_line('evaluate', run, '--sequences', 1000)}")
+    lines.append(f"  {command_line('show', run, '--length', max(task.test_lengths))}")
+    return "\n".join(lines)
+
+
+def _model_line(trainer: Trainer) -> str:
+    """What was trained: how an NTM finds its slots, or that there is no memory, and noise on the weights."""
+    config = trainer.config
+    by = f"addressing by {config.addressing.replace('-', ' ')}" if isinstance(trainer.model, NTM) else "no memory"
+    noise = f", noise of {config.weight_noise} on the weights while training" if config.weight_noise else ""
+    return f"model    {model_label(config)}, {by}{noise}"

@@ -1,0 +1,140 @@
+"""Testing a trained model at any length and any number of slots."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+
+from experiments.base.files import UserError
+from experiments.base.seeds import generator_for
+from experiments.base.terminal import facts
+from memnet import NTM, SequenceModule
+from tasks import Batch, DynamicNGrams, RepeatCopy, Task
+
+# Numbers of memory that a batch should not exceed, so that it stays in a processor's cache.
+_CACHE = 1 << 17
+_LARGEST_BATCH = 100
+
+Scores = dict[str, float]
+
+
+def evaluate(
+    model: SequenceModule,
+    task: Task,
+    batches: Iterable[Batch],
+    see: Callable[[Batch, torch.Tensor], None] | None = None,
+) -> Scores:
+    """Scores over batches of a task: sequences (their count), and what the task makes of its metrics.
+
+    see: called with every batch and its logits, where the model is.
+    """
+    device = model.readout.weight.device
+    collected: dict[str, list[torch.Tensor]] = {}
+    with torch.inference_mode():
+        for batch in batches:
+            moved = batch.to(device)
+            logits, _ = model(moved.input)
+            if see is not None:
+                see(moved, logits)
+            for name, values in task.metrics(logits, moved).items():
+                collected.setdefault(name, []).append(values.double().cpu())
+    whole = {name: torch.cat(values) for name, values in collected.items()}
+    return {"sequences": whole["exact"].numel()} | task.summarize(whole)
+
+
+def validation_batches(task: Task, lengths: tuple[int, int], sequences: int, seed: int) -> list[Batch]:
+    """Batches spread evenly over the training lengths, one sequence each at least; the same for the same seed.
+
+    Of more lengths than sequences some, from the shortest to the longest.
+    """
+    generator = generator_for("valid", seed)
+    low, high = lengths
+    count = min(high - low + 1, sequences)
+    chosen = [low + (high - low) * place // max(count - 1, 1) for place in range(count)]
+    return [task.sample(-(-sequences // count), length=length, generator=generator) for length in chosen]
+
+
+def test_at(
+    model: SequenceModule,
+    task: Task,
+    length: int,
+    *,
+    sequences: int,
+    seed: int,
+    num_slots: int | None = None,
+    repeats: int | None = None,
+    batch_size: int | None = None,
+    tell: Callable[[int], None] | None = None,
+    see: Callable[[Batch, torch.Tensor], None] | None = None,
+) -> dict[str, Any]:
+    """One row of the test table: new sequences of one length, drawn from a stream that training never sees.
+
+    num_slots:  rows of an NTM's memory in this test; None for those it was trained with.
+    repeats:    repeat copy only: the number of copies; None draws it from the task's range.
+    batch_size: None chooses one that keeps the memory in cache.
+    tell:       called with the number of sequences done, as they are.
+    see:        called with every batch and its logits, see `evaluate`.
+    Returns     length, num_slots, repeats, seed, batch_size, the scores of `evaluate` and the task's baselines; for
+                dynamic n-grams also optimal_bits_per_sequence, those of the best possible predictor on the same
+                sequences.
+    UserError   for a length, slots or repeats that cannot be.
+    """
+    trained_slots = model.num_slots if isinstance(model, NTM) else None
+    if num_slots is not None and not isinstance(model, NTM):
+        raise UserError(f"--num-slots {num_slots}: this model has no memory")
+    if repeats is not None and not isinstance(task, RepeatCopy):
+        raise UserError(f"--repeats {repeats}: only repeat-copy has repeats, not {task.name}")
+    chosen_batch = batch_size or _fitting_batch(model, num_slots)
+    generator = generator_for("test", seed, length, repeats or 0)
+    optimal: list[torch.Tensor] = []
+
+    def batches() -> Iterable[Batch]:
+        # Drawn in blocks of one size, so that the sequences do not depend on the batch size.
+        for done in range(0, sequences, _LARGEST_BATCH):
+            size = min(_LARGEST_BATCH, sequences - done)
+            if isinstance(task, RepeatCopy):
+                block = task.sample(size, length=length, generator=generator, repeats=repeats)
+            else:
+                block = task.sample(size, length=length, generator=generator)
+            if isinstance(task, DynamicNGrams):
+                optimal.append(task.metrics(torch.logit(task.optimal_probabilities(block)), block)["bits"])
+            for first in range(0, size, chosen_batch):
+                yield Batch(*(tensor[first : first + chosen_batch] for tensor in block))
+                if tell is not None:
+                    tell(done + min(first + chosen_batch, size))
+
+    try:
+        if isinstance(model, NTM) and num_slots is not None:
+            model.num_slots = num_slots
+        scores: dict[str, Any] = dict(evaluate(model, task, batches(), see))
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    finally:
+        if isinstance(model, NTM) and trained_slots is not None:
+            model.num_slots = trained_slots
+    if optimal:
+        scores["optimal_bits_per_sequence"] = float(torch.cat(optimal).double().mean())
+    row = {"length": length, "num_slots": num_slots or trained_slots, "repeats": repeats}
+    return row | {"seed": seed, "batch_size": chosen_batch} | scores | task.baselines(length)
+
+
+def table(task: Task, rows: Iterable[dict[str, Any]]) -> str:
+    """The test table as text: the task's scores, each with its baseline where there is one."""
+    known = [("length", "length", ""), ("repeats", "repeats", ""), ("slots", "num_slots", "")]
+    known += [("sequences", "sequences", "")]
+    for score in task.scores:
+        known += [(score.heading, score.name, score.format), ("baseline", f"baseline_{score.name}", score.format)]
+    known += [("optimal bits/seq", "optimal_bits_per_sequence", ".3g")]
+    return facts(list(rows), known)
+
+
+def same_test(row: dict[str, Any]) -> tuple[int, ...]:
+    """What tells rows of the test table apart, and orders them: slots, repeats, length, seed."""
+    return tuple(row[name] or 0 for name in ("num_slots", "repeats", "length", "seed"))
+
+
+def _fitting_batch(model: SequenceModule, num_slots: int | None) -> int:
+    if not isinstance(model, NTM) or model.readout.weight.is_cuda:
+        return _LARGEST_BATCH
+    memory = (num_slots or model.num_slots) * model.cell.slot_size
+    return max(1, min(_LARGEST_BATCH, _CACHE // memory))

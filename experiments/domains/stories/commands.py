@@ -1,0 +1,231 @@
+"""What `python -m experiments` does with a run on stories: train, evaluate, show."""
+
+import dataclasses
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from experiments.base.files import UserError
+from experiments.base.progress import working
+from experiments.base.provenance import command_line
+from experiments.config.command_line import parse
+from experiments.config.fields import check_least
+from experiments.domains.stories.answers import answer_rows
+from experiments.domains.stories.config import StoryConfig
+from experiments.domains.stories.data import StoryData, example_batch, load_data, load_tests
+from experiments.domains.stories.loading import (
+    load_stacked,
+    load_story_run,
+    read_story_config,
+    read_vocabulary,
+)
+from experiments.domains.stories.models import make_model, make_models
+from experiments.domains.stories.pictures import draw_story_run
+from experiments.domains.stories.published import published_for
+from experiments.domains.stories.restarts import unstack
+from experiments.domains.stories.tables import PARTS, test_table
+from experiments.domains.stories.testing import Row, choose, same_test, score_restarts, test_rows
+from experiments.domains.stories.training import SHOWN, StoryTrainer, epoch_updates
+from experiments.figures import figure_name, save_figure, story_curve_figure
+from experiments.figures.drawing import DrawingOptions
+from experiments.runs.checkpoint import save_weights
+from experiments.runs.folder import RunFolder
+from experiments.runs.metrics import read_metrics, write_rows
+from experiments.training.running import prepare, run_training
+from memnet import StoryModel
+from memnet.sequence import Backend
+from tasks.babi import Vocabulary
+
+# Questions that are drawn after training.
+_PICTURES = 2
+
+
+def train(config: StoryConfig) -> int:
+    """Train, choose, test. Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped."""
+    data = possible_data(config)
+
+    restarts = f", {config.restarts} restarts" if config.restarts > 1 else ""
+    return run_training(
+        config,
+        lambda folder, run_id: StoryTrainer(config, data, folder, run_id),
+        _finish,
+        stories=data.name,
+        title=f"{config.label}, {data.name}{restarts}",
+        shown=SHOWN,
+    )
+
+
+def possible_data(config: StoryConfig) -> StoryData:
+    """The stories to train on; UserError for what cannot be, before there is a folder."""
+    data = load_data(config)
+    make_model(config, data.sizes)
+    epoch_updates(config, data)
+    return data
+
+
+def trainer_of(config: StoryConfig, folder: RunFolder) -> StoryTrainer:
+    """A training that has not begun, to be measured."""
+    return StoryTrainer(config, load_data(config), folder, "measured")
+
+
+def trained_on(folder: RunFolder) -> str:
+    """What the stories of a run are called."""
+    return read_vocabulary(folder)[2]
+
+
+def models_of(config: StoryConfig, folder: RunFolder) -> Iterable[StoryModel]:
+    """The models of a run as they began, one for each restart."""
+    return make_models(config, read_vocabulary(folder)[1])
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateStoryOptions:
+    """Test a trained run on stories; the table is printed and kept in the run's evaluation.json."""
+
+    run: tyro.conf.Positional[str]
+    """The run's folder."""
+    babi_data: str | None = None
+    """bAbI: folder or tar archive of the release, or "generated"; None for what the run was trained on."""
+    size: Literal["1k", "10k"] | None = None
+    """bAbI: which release; None for the one the run was trained on."""
+    questions: int | None = None
+    """Generated stories: questions of a task, or of each length of the world model; None for as many as in training."""
+    length: tuple[int, ...] = ()
+    """World model: sentences of the stories; none for the usual ones."""
+    device: str = "cpu"
+    """Where to compute: cpu or cuda."""
+    backend: Backend = "auto"
+    """How a model runs: eager, compile (EntNet, NTM and baselines), native (no baselines), or auto, which chooses."""
+    threads: int = 1
+    """CPU threads."""
+
+
+def evaluate(args: Sequence[str]) -> int:
+    """Test a run, every restart of it, and print the table."""
+    options = parse(EvaluateStoryOptions, "evaluate", args)
+    check_least(options, 1, "questions", "threads")
+    prepare(options.device, options.threads)
+    folder = RunFolder(options.run)
+    with folder.locked(shared=True):
+        trained = dataclasses.replace(read_story_config(folder), device=options.device, backend=options.backend)
+        trained.check()
+        vocabulary, sizes, trained_on = read_vocabulary(folder)
+        config = _tested(trained, options)
+        tested_on, tests, unknown = load_tests(config, vocabulary, options.length)
+        stacked = load_stacked(folder, trained, sizes).to(options.device)
+        selection = folder.read_result().get("selection")
+        if selection is None:
+            selection = _select(score_restarts(stacked, trained, load_data(trained)), trained)
+        rows = test_rows(stacked, config, trained_on, tested_on, tests, unknown.unasked)
+        print(_told(rows, selection, trained))
+        if told := unknown.told():
+            print(told, file=sys.stderr)
+        folder.keep_tests(rows, same_test, "questions")
+    return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class ShowStoryOptions(DrawingOptions):
+    """Draw a run's errors over training, and what it looks at while it answers test questions."""
+
+    run: tyro.conf.Positional[str]
+    """The run's folder."""
+    questions: int = _PICTURES
+    """How many questions."""
+
+
+def show(args: Sequence[str]) -> int:
+    """Draw a run's figures and print where they are."""
+    options = parse(ShowStoryOptions, "show", args)
+    check_least(options, 1, "questions")
+    prepare("cpu", 1)
+    config, vocabulary, model = load_story_run(options.run)
+    with options.drawn():
+        files = _draw(RunFolder(options.run), config, vocabulary, model, options.questions)
+    print("\n".join(map(str, files)))
+    return 0
+
+
+@working("drawing")
+def _draw(
+    folder: RunFolder, config: StoryConfig, vocabulary: Vocabulary, model: StoryModel, questions: int = _PICTURES
+) -> list[Path]:
+    batch = example_batch(config, vocabulary, questions)
+    title = f"{config.label}, trained on {read_vocabulary(folder)[2]}, seed {config.seed}"
+    rows = read_metrics(folder.metrics) if folder.metrics.exists() else []
+    folder.figures.mkdir(exist_ok=True)
+    curve = folder.figures / figure_name("learning-curve")
+    save_figure(story_curve_figure(rows, title, restarts=config.restarts), curve)
+    return [curve, *draw_story_run(folder.figures, model.eval(), vocabulary, batch, title)]
+
+
+def _tested(config: StoryConfig, options: EvaluateStoryOptions) -> StoryConfig:
+    """The configuration with the test questions asked for."""
+    if config.task == "babi" and options.length:
+        raise UserError(f"--length {options.length[0]} is for the world model, not for {config.task}")
+    if config.task == "world-model" and (options.babi_data or options.size):
+        raise UserError("--babi-data and --size are for babi, not for the world model")
+    changed: dict[str, Any] = {
+        "babi_data": options.babi_data,
+        "size": options.size,
+        "test_questions": options.questions,
+    }
+    config = dataclasses.replace(config, **{key: value for key, value in changed.items() if value is not None})
+    if options.babi_data is not None:
+        config = dataclasses.replace(config, questions=None)
+    return config
+
+
+def _finish(trainer: StoryTrainer, folder: RunFolder, notice: str) -> str:
+    """Choose a restart, keep it, test all; returns what is told at the end."""
+    config, data, model = trainer.config, trainer.data, trainer.model
+    selection = _select(score_restarts(model, config, data), config)
+    chosen = selection["chosen"]
+    kept = unstack(model, config.restarts, chosen)
+    save_weights(folder.weights, kept)
+    rows = test_rows(model, config, data.name, data.name, data.tests)
+    folder.keep_tests(rows, same_test, "questions")
+    kind = "task" if config.task == "babi" else "length"
+    write_rows(folder.answers, answer_rows(kept, data.vocabulary, data.tests, kind))
+    _draw(folder, config, data.vocabulary, kept)
+    facts = {
+        "trained_on": data.name,
+        "steps": trainer.step,
+        "questions_seen": trainer.sequences,
+        "selection": selection,
+        "perf/seconds": trainer.seconds,
+    }
+    folder.keep_result(config, facts)
+    lines = [
+        f"{config.label}: {trainer.sequences:,} questions of {data.name}, {trainer.seconds:.0f} s",
+        "",
+        _told(rows, selection, config),
+        "",
+        f"run      {folder.path}",
+        *(f"figure   {path}" for path in sorted(folder.figures.glob("*.png"))),
+    ]
+    lines += [f"tracker  {notice}"] if notice else []
+    lines += ["", "next"]
+    lines += [f"  {command_line(what, folder.path)}" for what in ("ask", "show", "evaluate")]
+    return "\n".join(lines)
+
+
+def _select(scores: list[Row], config: StoryConfig) -> dict[str, Any]:
+    """What result.json keeps about the choice among the restarts."""
+    return {"by": config.select, "chosen": choose(scores, config.select), "restarts": scores}
+
+
+def _told(rows: list[Row], selection: dict[str, Any], config: StoryConfig) -> str:
+    """How the restart was chosen, and the test table."""
+    chosen = selection["chosen"]
+    score = selection["restarts"][chosen]
+    known = [
+        f"{score[f'{part}_error']:.1f} % wrong on {words}" for part, words in PARTS.items() if f"{part}_error" in score
+    ]
+    told = f"restart {chosen} of {len(selection['restarts'])}" if len(selection["restarts"]) > 1 else "model"
+    how = f", chosen by {PARTS[selection['by']]}" if len(selection["restarts"]) > 1 else ""
+    published = published_for(config, rows[0]["trained_on"], rows[0]["tested_on"])
+    return f"{told}{how}: {', '.join(known)} questions\n\n{test_table(rows, chosen, published)}"

@@ -1,0 +1,111 @@
+"""Several independent initialisations of a model as one computation.
+
+A stacked model is a copy of the model whose every parameter has a leading axis for the restart. No operation mixes
+restarts, so that each is trained as if it were alone. A single one stays the plain model.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from experiments.domains.stories.data import Questions
+from memnet.story import StoryModel
+
+
+def stack(models: Sequence[StoryModel]) -> StoryModel:
+    """Models of one shape as one stacked model."""
+    stacked = copy.deepcopy(models[0])
+    if len(models) > 1:
+        for name, parameter in stacked.named_parameters():
+            parameter.data = torch.stack([model.get_parameter(name).data for model in models])
+    return stacked
+
+
+def unstack(stacked: StoryModel, restarts: int, restart: int) -> StoryModel:
+    """One of the restarts as a plain model."""
+    model = copy.deepcopy(stacked)
+    if restarts > 1:
+        for parameter in model.parameters():
+            parameter.data = parameter.data[restart].clone()
+    return model
+
+
+def train_logits(stacked: StoryModel, restarts: int, batch: Questions, times: Tensor | None) -> Tensor:
+    """Logits (restart, question, word), each restart reading questions of its own.
+
+    batch: restarts x questions, one restart's after the other's.
+    times: (restarts x question, sentence) ages of the sentences, for a model that takes them.
+    """
+    own = [part.unflatten(0, (restarts, -1)) for part in batch[:3]]
+    if times is not None:
+        own.append(times.unflatten(0, (restarts, -1)))
+    # These questions come from our own data, and vmap cannot look at values.
+    validate, stacked.validate = stacked.validate, False
+    try:
+        if restarts == 1:
+            return _call(stacked, {}, *(part.squeeze(0) for part in own)).unsqueeze(0)
+        logits: Tensor = torch.vmap(partial(_call, stacked))(dict(stacked.named_parameters()), *own)
+    finally:
+        stacked.validate = validate
+    return logits
+
+
+def by_length(
+    batch: Questions, times: Tensor | None, restarts: int, groups: int
+) -> Iterator[tuple[Questions, Tensor | None]]:
+    """What `train_logits` takes in groups of like length: each restart's questions from the shortest story on."""
+    if groups == 1:
+        yield batch, times
+        return
+    own = torch.arange(len(batch.lengths), device=batch.lengths.device).view(restarts, -1)
+    order = own.gather(1, batch.lengths.view(restarts, -1).argsort(1))
+    for part in order.tensor_split(groups, 1):
+        rows = batch.rows(part.flatten())
+        yield rows, None if times is None else times[part.flatten(), : rows.story.size(1)]
+
+
+def test_logits(stacked: StoryModel, restarts: int, batch: Questions) -> Tensor:
+    """Logits (restart, question, word), all restarts reading the same questions."""
+    if restarts == 1:
+        return _call(stacked, {}, *batch[:3]).unsqueeze(0)
+    axes = (0, None, None, None)
+    logits: Tensor = torch.vmap(partial(_call, stacked), axes)(dict(stacked.named_parameters()), *batch[:3])
+    return logits
+
+
+def clip_gradients(
+    parameters: Sequence[nn.Parameter], restarts: int, scope: Literal["matrix", "model"], limit: float | None
+) -> Tensor:
+    """Scale the gradients of each restart down to a norm of at most `limit`; None leaves them.
+
+    scope:  "matrix" looks at each parameter alone, by its Euclidean norm (the original MemN2N, whose code takes
+            MATLAB's norm of a matrix, the largest singular value); "model" at all parameters of a restart together.
+    Returns (restart,) the norms of the whole gradients before.
+    """
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    rows = [gradient.reshape(restarts, -1) for gradient in gradients]
+    norms = torch.stack([torch.linalg.vector_norm(row, dim=1) for row in rows])
+    total: Tensor = torch.linalg.vector_norm(norms, dim=0)
+    if limit is not None:
+        scales = (limit / (norms if scope == "matrix" else total.expand_as(norms))).clamp_max(1.0)
+        for gradient, scale in zip(gradients, scales, strict=True):
+            gradient.mul_(scale.view(restarts, *[1] * (gradient.dim() - 1)) if restarts > 1 else scale)
+    return total
+
+
+def _call(
+    model: StoryModel,
+    parameters: dict[str, Tensor],
+    story: Tensor,
+    lengths: Tensor,
+    question: Tensor,
+    times: Tensor | None = None,
+) -> Tensor:
+    given = {"story_lengths": lengths} | ({} if times is None else {"times": times})
+    logits: Tensor = functional_call(model, parameters, (story, question), given)
+    return logits

@@ -1,0 +1,107 @@
+"""How many questions each restart answers wrong, and which restart is chosen by what it learned from."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from torch.nn import functional
+
+from experiments.base.files import UserError
+from experiments.base.progress import working
+from experiments.domains.stories.config import StoryConfig
+from experiments.domains.stories.data import Questions, StoryData, Tests
+from experiments.domains.stories.restarts import test_logits
+from memnet.story import StoryModel
+
+# Questions at a time, so that what is computed for all restarts stays small.
+_BATCH = 250
+
+Row = dict[str, Any]
+
+
+def measure(stacked: StoryModel, restarts: int, questions: Questions) -> tuple[list[float], list[float]]:
+    """Of each restart the wrong answers in percent, and the mean loss of a question in nats; at rest, without noise.
+
+    UserError for stories that the model cannot read.
+    """
+    device = next(stacked.parameters()).device
+    wrong = torch.zeros(restarts, dtype=torch.float64)
+    loss = torch.zeros(restarts, dtype=torch.float64)
+    count = len(questions.answer)
+    training = stacked.training
+    stacked.eval()
+    try:
+        with torch.no_grad():
+            for first in range(0, count, _BATCH):
+                batch = questions.rows(slice(first, first + _BATCH)).to(device)
+                logits = test_logits(stacked, restarts, batch)
+                wrong += (logits.argmax(-1) != batch.answer).sum(1).cpu()
+                loss += losses_of(logits, batch).double().cpu()
+    except ValueError as error:
+        raise UserError(f"the model cannot read these stories: {error}") from None
+    finally:
+        stacked.train(training)
+    return (100 * wrong / count).tolist(), (loss / count).tolist()
+
+
+def losses_of(logits: torch.Tensor, batch: Questions) -> torch.Tensor:
+    """The cross-entropy of each restart, summed over its questions; logits (restart, question, word)."""
+    answers = batch.answer.view(-1, logits.size(1)).expand(logits.shape[:2])
+    losses: torch.Tensor = functional.cross_entropy(logits.flatten(0, 1), answers.flatten(), reduction="none")
+    return losses.view(logits.shape[:2]).sum(1)
+
+
+@working("choosing among the restarts")
+def score_restarts(stacked: StoryModel, config: StoryConfig, data: StoryData) -> list[Row]:
+    """What each restart can be chosen by: error and loss on the training questions and on those for validation."""
+    scores: list[Row] = [{"restart": restart} for restart in range(config.restarts)]
+    parts = {"train": [data.train] if data.train is not None else [], "valid": list(data.valid.values())}
+    for part, tasks in parts.items():
+        total = sum(len(one.answer) for one in tasks)
+        for questions in tasks:
+            share = len(questions.answer) / total
+            for row, error, loss in zip(scores, *measure(stacked, config.restarts, questions), strict=True):
+                row[f"{part}_error"] = row.get(f"{part}_error", 0.0) + share * error
+                row[f"{part}_loss"] = row.get(f"{part}_loss", 0.0) + share * loss
+    return scores
+
+
+def choose(scores: Sequence[Row], select: Literal["train", "valid"]) -> int:
+    """The restart with the lowest error, among equals with the lowest loss. Test questions play no part."""
+
+    def rank(restart: int) -> tuple[float, float]:
+        loss = scores[restart][f"{select}_loss"]
+        return scores[restart][f"{select}_error"], math.inf if math.isnan(loss) else loss
+
+    return min(range(len(scores)), key=rank)
+
+
+@working("testing")
+def test_rows(
+    stacked: StoryModel,
+    config: StoryConfig,
+    trained_on: str,
+    tested_on: str,
+    tests: Tests,
+    unasked: Mapping[int, int] | None = None,
+) -> list[Row]:
+    """One row for each task, or for each length of the world model: the error of every restart in percent.
+
+    unasked: by task, questions that count as wrong beside those of the tests; None for none.
+    """
+    kind = "length" if config.task == "world-model" else "task"
+    rows = []
+    for number, questions in tests.items():
+        asked, wrong = len(questions.answer), (unasked or {}).get(number, 0)
+        errors = measure(stacked, config.restarts, questions)[0]
+        if wrong:
+            errors = [(error * asked + 100 * wrong) / (asked + wrong) for error in errors]
+        row = {"trained_on": trained_on, "tested_on": tested_on, kind: number, "questions": asked + wrong}
+        rows.append(row | {"errors": errors})
+    return rows
+
+
+def same_test(row: Row) -> tuple[str, int]:
+    """What tells rows of the test table apart, and orders them: stories, and task or length."""
+    return row["tested_on"], int(row["task"] if "task" in row else row["length"])

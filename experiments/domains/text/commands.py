@@ -1,0 +1,257 @@
+"""What `python -m experiments` does with a run on text: train, evaluate, show."""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import tyro
+from torch import Tensor
+
+from experiments.base.files import UserError
+from experiments.base.progress import Progress, working
+from experiments.base.provenance import command_line
+from experiments.config.command_line import parse
+from experiments.config.fields import check_least
+from experiments.domains.text.config import TextConfig
+from experiments.domains.text.data import TextData, load_text, read_text
+from experiments.domains.text.models import Known, load_text_run, make_model, read_known
+from experiments.domains.text.testing import CHUNK, Row, known_bits, same_test, table, test_row
+from experiments.domains.text.training import SHOWN, TextTrainer
+from experiments.domains.text.units import activations, choose_units, named_units
+from experiments.figures import figure_name, save_figure
+from experiments.figures.drawing import DrawingOptions
+from experiments.figures.text import coloured_text_figure, text_curve_figure
+from experiments.runs.checkpoint import save_weights
+from experiments.runs.folder import RunFolder
+from experiments.runs.metrics import read_metrics
+from experiments.training.ranks import ranks
+from experiments.training.running import prepare, run_training
+from memnet import LanguageModel
+from memnet.sequence import Backend
+
+# Characters along which units are chosen, and of them those that are drawn.
+_READ, _DRAWN = 3000, 540
+
+
+def train(config: TextConfig) -> int:
+    """Train, test, draw. Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped."""
+    if ranks().count > 1:
+        raise UserError("a model of text is trained by one process: leave torchrun out")
+    data = possible_data(config)
+    if data.others:
+        told = f"the text has more different characters than --most-symbols {config.most_symbols:,}"
+        print(f"{told}: {data.others:,} of all, the rarest, are read as U+FFFD", file=sys.stderr)
+
+    title = f"{config.label}, {data.name}, {len(data.train):,} characters to train on, {len(data.alphabet):,} different"
+    if data.entropy_rate is not None:
+        title += f", true entropy {data.entropy_rate:.4f} bits per character"
+    return run_training(
+        config,
+        lambda folder, run_id: TextTrainer(config, data, folder, run_id),
+        _finish,
+        stories=data.name,
+        title=title,
+        shown=SHOWN,
+    )
+
+
+def possible_data(config: TextConfig) -> TextData:
+    """The text to train on; UserError for what cannot be, before there is a folder."""
+    data = load_text(config)
+    make_model(config, len(data.alphabet))
+    return data
+
+
+def trainer_of(config: TextConfig, folder: RunFolder) -> TextTrainer:
+    """A training that has not begun, to be measured."""
+    return TextTrainer(config, load_text(config), folder, "measured")
+
+
+def trained_on(folder: RunFolder) -> str:
+    """What the text of a run is called."""
+    return read_known(folder).text
+
+
+def models_of(config: TextConfig, folder: RunFolder) -> list[LanguageModel]:
+    """The model of a run as it began."""
+    return [make_model(config, len(read_known(folder).alphabet))]
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateTextOptions:
+    """Test a trained model of text in bits per character; the table is printed and kept in evaluation.json."""
+
+    run: tyro.conf.Positional[str]
+    """The run's folder."""
+    text: str | None = None
+    """A text file, all of which is tested on; None for the validation and test part of the run's own text."""
+    characters: int | None = None
+    """Characters of a test at the most; None for all of --text, of the run's own parts as many as in training."""
+    device: str = "cpu"
+    """Where to compute: cpu or cuda."""
+    backend: Backend = "auto"
+    """How steps run: eager, compile, native (NTMs on the CPU), or auto, the fastest that applies."""
+    threads: int = 1
+    """CPU threads."""
+
+
+def evaluate(args: Sequence[str]) -> int:
+    """Test a run and print the table."""
+    options = parse(EvaluateTextOptions, "evaluate", args)
+    check_least(options, 1, "threads")
+    check_least(options, 2, "characters")
+    prepare(options.device, options.threads)
+    folder = RunFolder(options.run)
+    with folder.locked(shared=True):
+        config, known, model = load_text_run(options.run, options.device)
+        try:
+            model.backend = options.backend
+        except ValueError as error:
+            raise UserError(f"--backend {options.backend}: {error}") from None
+        if options.text is None:
+            rows = _tests(model, _own_text(folder, config, known), options.characters or config.test_characters)
+        else:
+            text = read_text(options.text)
+            if len(text) < 2:
+                raise UserError(f"{options.text} holds one character; a test needs at least two")
+            numbers = known.alphabet.encode(text[: options.characters], options.text)
+            rows = [_test(model, numbers, options.text, "all", len(text))]
+        print(table(rows))
+        folder.keep_tests(rows, same_test, "characters")
+    return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class ShowTextOptions(DrawingOptions):
+    """Draw a run's bits per character over training, and what single units do along a text."""
+
+    run: tyro.conf.Positional[str]
+    """The run's folder."""
+    text: str | None = None
+    """A text file to read; None for the test part of the run's own text."""
+    cells: tuple[str, ...] = ()
+    """Units to draw, each as LAYER.UNIT counted from 1; none for those that go best with brackets, lines, words."""
+
+
+def show(args: Sequence[str]) -> int:
+    """Draw a run's figures and print where they are."""
+    options = parse(ShowTextOptions, "show", args)
+    prepare("cpu", 1)
+    folder = RunFolder(options.run)
+    config, known, model = load_text_run(options.run)
+    if options.text is None:
+        numbers = _own_text(folder, config, known).test
+    else:
+        numbers = known.alphabet.encode(read_text(options.text)[:_READ], options.text)
+    with options.drawn():
+        files = _draw(folder, config, known, model, numbers, options.cells)
+    print(*files, sep="\n")
+    return 0
+
+
+def _own_text(folder: RunFolder, config: TextConfig, known: Known) -> TextData:
+    """The text that a run was trained on; UserError where it is not what it was."""
+    data = load_text(config)
+    if data.digest != known.digest:
+        raise UserError(f"{config.text} has changed since {folder.path} was trained on it; give a file with --text")
+    return data
+
+
+@working("drawing")
+def _draw(
+    folder: RunFolder,
+    config: TextConfig,
+    known: Known,
+    model: LanguageModel,
+    numbers: Tensor,
+    cells: Sequence[str] = (),
+) -> list[Path]:
+    """The learning curve and the units along a text (character,)."""
+    title = f"{config.label} on {known.text}, seed {config.seed}"
+    layers = activations(model, numbers[:_READ])
+    text = known.alphabet.decode(numbers[:_READ])
+    units, without = (named_units(layers, cells), []) if cells else choose_units(layers, text)
+    rows = read_metrics(folder.metrics) if folder.metrics.exists() else []
+    folder.figures.mkdir(exist_ok=True)
+    curve, coloured = (folder.figures / figure_name(name) for name in ("learning-curve", "units"))
+    save_figure(text_curve_figure(rows, title, entropy_rate=known.entropy_rate), curve)
+    if not units:
+        return [curve]
+    named = [
+        (f"layer {unit.layer}, unit {unit.number}{f': {unit.why}' if unit.why else ''}", unit.values[:_DRAWN])
+        for unit in units
+    ]
+    title += ": units below (blue) and above (red) their mean"
+    save_figure(coloured_text_figure(text[:_DRAWN], named, title, without), coloured)
+    return [curve, coloured]
+
+
+def _tests(model: LanguageModel, data: TextData, most: int | None) -> list[Row]:
+    """The rows of validation and test part, of each at most so many characters."""
+    rows = []
+    # What a source knows begins after the letters that each depends on.
+    least = 2 if data.source is None else data.source.order + 1
+    for part, whole in (("validation", data.valid), ("test", data.test)):
+        numbers = whole if most is None else whole[: max(most, least)]
+        row = _test(model, numbers, data.name, part, len(whole))
+        if data.source is not None:
+            row |= known_bits(data.source, data.alphabet.decode(numbers))
+        rows.append(row)
+    return rows
+
+
+def _test(model: LanguageModel, numbers: Tensor, name: str, part: str, whole: int) -> Row:
+    """The row of the beginning of a part; whole: characters of the part."""
+    # The first character is not scored.
+    with Progress(-(-(len(numbers) - 1) // CHUNK), title=f"testing on {name}", shown={}) as progress:
+        row = test_row(model, numbers, name, part, lambda done: progress.update({}, -(-done // CHUNK)))
+    return row if whole == len(numbers) else row | {"first_of": whole - 1}
+
+
+def _finish(trainer: TextTrainer, folder: RunFolder, notice: str) -> str:
+    """Test and draw; returns what is told at the end."""
+    config, data, model = trainer.config, trainer.data, trainer.model
+    save_weights(folder.weights, model)
+    rows = _tests(model, data, config.test_characters)
+    folder.keep_tests(rows, same_test, "characters")
+    backend_used = model.sequence.backend_used
+    known = Known(data.name, data.digest, data.alphabet, data.entropy_rate)
+    _draw(folder, config, known, model, data.test)
+    facts = {
+        "trained_on": data.name,
+        "backend_used": backend_used,
+        "steps": trainer.step,
+        "characters_seen": trainer.characters,
+        "entropy_rate": data.entropy_rate,
+        "perf/seconds": trainer.seconds,
+    }
+    folder.keep_result(config, facts)
+    passes = trainer.characters / len(data.train)
+    lines = [
+        f"{config.label}: {trainer.characters:,} characters of {data.name}, {passes:.1f} times the training part, "
+        f"{trainer.seconds:.0f} s",
+        "",
+        table(rows),
+        *_above_entropy(rows[-1]),
+        "",
+        f"run      {folder.path}",
+        *(f"figure   {path}" for path in sorted(folder.figures.glob("*.png"))),
+    ]
+    lines += [f"tracker  {notice}"] if notice else []
+    lines += ["", "next"]
+    lines += [f"  {command_line(what, folder.path)}" for what in ("sample", "show", "evaluate")]
+    return "\n".join(lines)
+
+
+def _above_entropy(row: Row) -> list[str]:
+    """Of a text whose source is known, how far the model is from the best there can be."""
+    if "entropy_rate" not in row:
+        return []
+    above = row["bits_per_character"] - row["entropy_rate"]
+    source = row["bits_per_character"] - row["source_bits_per_character"]
+    return [
+        "",
+        f"test part: {above:+.4f} bits per character from the true entropy, {source:+.4f} from what these very "
+        "characters cost who knows the source",
+    ]

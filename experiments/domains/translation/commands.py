@@ -1,0 +1,236 @@
+"""What `python -m experiments` does with a run on translation: train, evaluate, show."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+
+from experiments.base.files import UserError
+from experiments.base.progress import working
+from experiments.base.provenance import command_line
+from experiments.base.ragged import Ragged
+from experiments.config.command_line import parse
+from experiments.config.fields import check_least
+from experiments.domains.translation.config import TranslateConfig
+from experiments.domains.translation.data import Sentences, TranslationData, Words, load_data, more_tests
+from experiments.domains.translation.loading import keep_words, load_translation_run, read_words
+from experiments.domains.translation.models import make_model
+from experiments.domains.translation.testing import (
+    Row,
+    answer_rows,
+    same_test,
+    table,
+    tell_missing_bleu,
+    test_rows,
+    translations,
+)
+from experiments.domains.translation.training import SHOWN, TranslationTrainer
+from experiments.figures import alignment_figure, figure_name, save_figure, story_curve_figure
+from experiments.figures.drawing import DrawingOptions
+from experiments.runs.checkpoint import save_weights
+from experiments.runs.folder import RunFolder
+from experiments.runs.metrics import read_metrics, write_rows
+from experiments.training.running import prepare, run_training
+from memnet import EncoderDecoder
+from memnet.decoding import Normalization
+
+# Test sentences that are drawn after training.
+_PICTURES = 3
+
+
+def train(config: TranslateConfig) -> int:
+    """Train, test, draw. Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped."""
+    data = possible_data(config)
+
+    return run_training(
+        config,
+        lambda folder, run_id: TranslationTrainer(config, data, folder, run_id),
+        _finish,
+        stories=data.name,
+        title=f"{config.label}, {data.name}",
+        shown=SHOWN,
+    )
+
+
+def possible_data(config: TranslateConfig) -> TranslationData:
+    """The sentences to train on; UserError for what cannot be, before there is a folder."""
+    data = load_data(config)
+    make_model(config, data.words)
+    return data
+
+
+def trainer_of(config: TranslateConfig, folder: RunFolder) -> TranslationTrainer:
+    """A training that has not begun, to be measured."""
+    return TranslationTrainer(config, load_data(config), folder, "measured")
+
+
+def trained_on(folder: RunFolder) -> str:
+    """What the sentences of a run are called."""
+    return read_words(folder)[1]
+
+
+def models_of(config: TranslateConfig, folder: RunFolder) -> list[EncoderDecoder]:
+    """The model of a run as it began."""
+    return [make_model(config, read_words(folder)[0])]
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateTranslationOptions:
+    """Test a trained run on its test sentences; the table is printed and kept in the run's evaluation.json."""
+
+    run: tyro.conf.Positional[str]
+    """The run's folder."""
+    beam: int | None = None
+    """Width of the beam search beside greedy decoding; None for that of the run."""
+    beam_normalization: Normalization | None = None
+    """Order of the sentences that the beam search finds; None for that of the run."""
+    length: tuple[int, ...] = ()
+    """Invented languages: words of new test sentences; none for the run's own test sentences."""
+    sentences: int = 200
+    """With --length: new test sentences of each length."""
+    device: str = "cpu"
+    """Where to compute: cpu or cuda."""
+    threads: int = 1
+    """CPU threads."""
+
+
+def evaluate(args: Sequence[str]) -> int:
+    """Test a run and print the table."""
+    options = parse(EvaluateTranslationOptions, "evaluate", args)
+    check_least(options, 1, "beam", "sentences", "threads")
+    prepare(options.device, options.threads)
+    folder = RunFolder(options.run)
+    with folder.locked(shared=True):
+        config, words, model = load_translation_run(options.run)
+        if options.length and config.own_files:
+            raise UserError(f"--length {options.length[0]} is for the invented languages, not for your own files")
+        data = load_data(config)
+        keep_words(folder, data)
+        sentences, name = data.test, data.name
+        if options.length:
+            sentences, name = more_tests(config, data, options.length, options.sentences), f"{name}, more"
+        given: dict[str, Any] = {"beam": options.beam, "beam_normalization": options.beam_normalization}
+        tested = dataclasses.replace(config, **{key: value for key, value in given.items() if value is not None})
+        rows, _ = _tests(model.to(options.device), sentences, words, tested, name)
+        print(table(rows))
+        tell_missing_bleu(rows)
+        folder.keep_tests(rows, same_test, "sequences")
+    return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class ShowTranslationOptions(DrawingOptions):
+    """Draw a run's errors over training, and where it reads the words of test sentences from."""
+
+    run: tyro.conf.Positional[str]
+    """The run's folder."""
+    sentences: int = _PICTURES
+    """How many test sentences."""
+
+
+def show(args: Sequence[str]) -> int:
+    """Draw a run's figures and print where they are."""
+    options = parse(ShowTranslationOptions, "show", args)
+    check_least(options, 1, "sentences")
+    prepare("cpu", 1)
+    config, words, model = load_translation_run(options.run)
+    data = load_data(config)
+    with options.drawn():
+        files = _draw(RunFolder(options.run), config, words, model, data.test, options.sentences)
+    print(*files, sep="\n")
+    return 0
+
+
+@working("translating the test sentences")
+def _tests(
+    model: EncoderDecoder, sentences: Sentences, words: Words, config: TranslateConfig, name: str
+) -> tuple[list[Row], list[Row]]:
+    """The rows of the test table, and translations with what is wrong in them."""
+    given = translations(model, sentences.source, words)
+    beamed = translations(model, sentences.source, words, beam=config.beam, normalization=config.beam_normalization)
+    facts = {"tested_on": name, "beam": config.beam, "normalization": config.beam_normalization}
+    return test_rows(sentences.pairs, given, beamed, facts), answer_rows(sentences.pairs, given, beamed)
+
+
+@working("drawing")
+def _draw(
+    folder: RunFolder,
+    config: TranslateConfig,
+    words: Words,
+    model: EncoderDecoder,
+    sentences: Sentences,
+    count: int = _PICTURES,
+) -> list[Path]:
+    """The learning curve, and with attention a figure for each of some test sentences, the longest."""
+    title = f"{config.label}, {config.controller}, trained on {trained_on(folder)}, seed {config.seed}"
+    rows = read_metrics(folder.metrics) if folder.metrics.exists() else []
+    folder.figures.mkdir(exist_ok=True)
+    files = [folder.figures / figure_name("learning-curve")]
+    save_figure(story_curve_figure(rows, title, seen="sentences", wrong="sentences with a wrong word"), files[0])
+    order = sorted(range(len(sentences)), key=lambda place: -len(sentences.pairs[place].source.split()))
+    for number, place in enumerate(order[:count], start=1):
+        source = sentences.source.padded(torch.tensor([place]))
+        given = translations(model, Ragged.of(source.tolist()), words)[0].split()
+        target = torch.tensor([[words.target.number(word) for word in given]], dtype=torch.int64)
+        device = model.source_words.device
+        with torch.no_grad():
+            attention = model.trace(source.to(device), target.to(device)).attention
+        if attention is not None:
+            pair = sentences.pairs[place]
+            files.append(folder.figures / figure_name(f"attention-{number}"))
+            weights = attention[0].cpu().numpy()
+            save_figure(alignment_figure(pair.source.split(), given, pair.target.split(), weights, title), files[-1])
+    return files
+
+
+def _finish(trainer: TranslationTrainer, folder: RunFolder, notice: str) -> str:
+    """Test and draw; returns what is told at the end."""
+    config, data, model = trainer.config, trainer.data, trainer.model
+    save_weights(folder.weights, model)
+    model.eval()
+    rows, answers = _tests(model, data.test, data.words, config, data.name)
+    folder.keep_tests(rows, same_test, "sequences")
+    write_rows(folder.answers, answers)
+    _draw(folder, config, data.words, model, data.test)
+    tell_missing_bleu(rows)
+    facts = {
+        "trained_on": data.name,
+        "steps": trainer.step,
+        "sequences": trainer.sequences,
+        "sequences_to_solve": trainer.sequences_to_solve,
+        "perf/seconds": trainer.seconds,
+        "perf/seconds_to_solve": trainer.seconds_to_solve,
+    }
+    folder.keep_result(config, facts)
+    return _closing(trainer, folder, notice, rows)
+
+
+def _closing(trainer: TranslationTrainer, folder: RunFolder, notice: str, rows: list[Row]) -> str:
+    """What train prints at its end: how it went, the table, where everything is, what to do next."""
+    solved = trainer.sequences_to_solve
+    if solved is not None:
+        outcome = f"solved after {solved:,} sentences, {trainer.seconds_to_solve:.0f} s"
+    elif trainer.config.solved_at is not None:
+        outcome = f"not solved in {trainer.sequences:,} sentences"
+    else:
+        outcome = f"trained on {trainer.sequences:,} sentences"
+    lines = [
+        f"{trainer.config.label}: {outcome}; {trainer.seconds:.0f} s in all, {trainer.data.name}",
+        "",
+        table(rows),
+        "",
+        f"run      {folder.path}",
+        *(f"figure   {path}" for path in sorted(folder.figures.glob("*.png"))),
+    ]
+    lines += [f"tracker  {notice}"] if notice else []
+    example = trainer.data.test.pairs[0].source
+    lines += [
+        "",
+        "next",
+        f"  {command_line('translate', folder.path, example)}",
+        f"  {command_line('evaluate', folder.path, '--beam', 10)}",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,64 @@
+"""Getting a model that translates back from its run's folder."""
+
+import json
+import math
+from pathlib import Path
+from typing import NotRequired, TypedDict
+
+from experiments.base.files import UserError, write_whole
+from experiments.domains.translation.config import TranslateConfig
+from experiments.domains.translation.data import TranslationData, Words
+from experiments.domains.translation.models import make_model
+from experiments.runs.checkpoint import load_weights
+from experiments.runs.folder import RunFolder
+from memnet import EncoderDecoder
+from tasks.babi import Vocabulary
+
+
+class _Vocabulary(TypedDict):
+    sentences: str
+    source: list[str]
+    target: list[str]
+    growth: NotRequired[float]
+    max_words: NotRequired[int]
+
+
+def load_translation_run(run: str | Path) -> tuple[TranslateConfig, Words, EncoderDecoder]:
+    """The configuration, words and model of a run; the latest checkpoint's model where training has not ended.
+
+    UserError if there is no run on translation, or its files cannot be used.
+    """
+    folder = RunFolder(run)
+    config = folder.read_config()
+    if not isinstance(config, TranslateConfig):
+        raise UserError(f"{folder.path} is a run on {config.task}, not on translation")
+    words, _ = read_words(folder)
+    model = make_model(config, words)
+    load_weights(folder.weights if folder.weights.exists() else folder.checkpoint, model)
+    return config, words, model.eval()
+
+
+def keep_words(folder: RunFolder, data: TranslationData) -> None:
+    """Keep the words of a run, and where its sentences are from, beside its configuration.
+
+    UserError where the run has other words already.
+    """
+    words = data.words
+    if folder.vocabulary.exists() and read_words(folder)[0].to_lists() != words.to_lists():
+        raise UserError(f"{folder.path} was trained on other sentences than {data.name} now holds")
+    content = {"sentences": data.name, "growth": words.growth, **words.to_lists()}
+    write_whole(folder.vocabulary, json.dumps(content, indent=1) + "\n")
+
+
+def read_words(folder: RunFolder) -> tuple[Words, str]:
+    """What `keep_words` kept; UserError where the file is missing or damaged."""
+    content = folder.read_vocabulary(_Vocabulary)
+    # Runs of earlier versions have one limit for all.
+    growth = content.get("growth", content.get("max_words"))
+    if growth is None or not 0 < growth < math.inf:
+        raise UserError(f"{folder.vocabulary}: expected a finite growth above 0, not {growth}")
+    try:
+        source, target = (Vocabulary.from_list(content[side]) for side in ("source", "target"))
+    except ValueError as error:
+        raise UserError(f"{folder.vocabulary}: {error}") from None
+    return Words(source, target, float(growth)), content["sentences"]

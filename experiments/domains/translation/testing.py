@@ -1,0 +1,165 @@
+"""How well a model translates: word by word after the right words, and whole sentences by its own."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from experiments.base.ragged import Ragged, like_lengths
+from experiments.base.terminal import columns
+from experiments.domains.translation.data import MOST, UNKNOWN_NUMBER, Sentences, Words
+from experiments.training.looks import at_rest
+from memnet import EncoderDecoder, beam_search, greedy
+from memnet.decoding import Normalization
+from tasks.translation import Pair
+
+Row = dict[str, Any]
+
+INSTALL = "pip install -e '.[translation]'"
+# The row over all lengths.
+ALL = "all"
+# Of each length: the first translations whatever they are, and the first wrong ones.
+SHOWN, SHOWN_WRONG = 20, 20
+# Sentences at a time.
+_BATCH = 250
+
+
+def sentence_losses(model: EncoderDecoder, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of every sentence, each (batch,): its cross-entropy in nats, words with the end, and whether all are right.
+
+    Every word is scored after the right ones before it. Where all are right that way, greedy decoding finds them, too.
+    A word that the vocabulary lacks is never right.
+    """
+    logits = model(source, target)
+    right = functional.pad(target, (0, 1))
+    scored = functional.pad(target > 0, (1, 0), value=True)
+    losses = functional.cross_entropy(logits.transpose(1, 2), right, reduction="none").masked_fill(~scored, 0)
+    good = (logits.argmax(-1) == right) & (right != UNKNOWN_NUMBER)
+    return losses.sum(1), scored.sum(1), (good | ~scored).all(1)
+
+
+def measure(model: EncoderDecoder, sentences: Sentences) -> dict[str, float]:
+    """loss: cross-entropy of a word in nats. error_percent: sentences with a wrong word, decoded greedily."""
+    device = model.source_words.device
+    loss, words, right = 0.0, 0, 0
+    with at_rest(model):
+        for index in torch.arange(len(sentences)).split(_BATCH):
+            for source, target in sentences.groups(index):
+                losses, counts, exact = sentence_losses(model, source.to(device), target.to(device))
+                loss, words, right = loss + float(losses.sum()), words + int(counts.sum()), right + int(exact.sum())
+    return {"loss": loss / words, "error_percent": 100 * (1 - right / len(sentences))}
+
+
+def translations(
+    model: EncoderDecoder, source: Ragged, words: Words, *, beam: int = 1, normalization: Normalization = "none"
+) -> list[str]:
+    """A translation of every sentence: the best that a beam search of this width finds."""
+    device, found = model.source_words.device, dict[int, str]()
+    for index in torch.arange(len(source.lengths)).split(_BATCH):
+        for group in like_lengths(source.lengths[index], MOST // beam):
+            rows = index[group]
+            limits = words.most_words(source.lengths[rows]).to(device)
+            with torch.no_grad():
+                state = model.encode(source.padded(rows).to(device))
+                if beam == 1:
+                    best = greedy(model.step, state, max_words=limits)
+                else:
+                    best = beam_search(model.step, state, beam=beam, max_words=limits, normalization=normalization)
+            for row, numbers in zip(rows.tolist(), best.words[:, 0].tolist(), strict=True):
+                found[row] = " ".join(words.target.words[word] for word in numbers if word)
+    return [found[row] for row in range(len(found))]
+
+
+def test_rows(pairs: Sequence[Pair], given: Sequence[str], beamed: Sequence[str], facts: Row) -> list[Row]:
+    """One row for each length of the sources in words, and one for all.
+
+    given, beamed: the translations found greedily and by the beam search. facts: what all rows tell.
+    length and sequences: of the sources, and how many they are.
+    Scores: exact_share and beam_exact_share, the share of sentences that are right to the word; error_percent, 100 less
+    exact_share in percent; bleu and beam_bleu, None without sacrebleu.
+    """
+    places: dict[int, list[int]] = {}
+    for place, pair in enumerate(pairs):
+        places.setdefault(len(pair.source.split()), []).append(place)
+    everything: list[tuple[int | str, list[int]]] = [*sorted(places.items()), (ALL, list(range(len(pairs))))]
+    rows = []
+    for length, own in everything:
+        right = [pairs[place].target for place in own]
+        row: Row = {**facts, "length": length, "sequences": len(own)}
+        for name, found in (("", given), ("beam_", beamed)):
+            texts = [found[place] for place in own]
+            exact = sum(one == other for one, other in zip(texts, right, strict=True)) / len(own)
+            row |= {f"{name}exact_share": exact, f"{name}bleu": bleu(texts, right)}
+        rows.append(row | {"error_percent": 100 * (1 - row["exact_share"])})
+    return rows
+
+
+def bleu(given: Sequence[str], right: Sequence[str]) -> float | None:
+    """BLEU of sacrebleu over words between spaces, 0 to 100; None where sacrebleu is not installed.
+
+    Where no sentence is as long as an n-gram, the n-grams of that length are left out ("effective order").
+    """
+    try:
+        from sacrebleu.metrics.bleu import BLEU
+    except ImportError:
+        return None
+    scorer = BLEU(tokenize="none", force=True, effective_order=True)
+    return float(scorer.corpus_score(list(given), [list(right)]).score)
+
+
+def tell_missing_bleu(rows: Sequence[Row]) -> None:
+    """Say why there is no BLEU, where there is none."""
+    if rows[0]["bleu"] is None:
+        print(f"BLEU is left out: sacrebleu is not installed ({INSTALL})", file=sys.stderr)
+
+
+def same_test(row: Row) -> tuple[str, int, str, int]:
+    """What tells rows of the test table apart, and orders them."""
+    length = sys.maxsize if row["length"] == ALL else int(row["length"])
+    return row["tested_on"], row["beam"], row["normalization"], length
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The test table for reading."""
+    beam = f"beam {rows[0]['beam']}"
+    lines = [["words", "sentences", "exact, greedy", f"exact, {beam}"]]
+    scored = rows[0]["bleu"] is not None
+    lines[0] += ["BLEU, greedy", f"BLEU, {beam}"] if scored else []
+    for row in rows:
+        line = [str(row["length"]), str(row["sequences"])]
+        line += [f"{100 * row[name]:.1f} %" for name in ("exact_share", "beam_exact_share")]
+        line += [f"{row[name]:.1f}" for name in ("bleu", "beam_bleu")] if scored else []
+        lines.append(line)
+    return columns(lines)
+
+
+def answer_rows(pairs: Sequence[Pair], given: Sequence[str], beamed: Sequence[str]) -> list[Row]:
+    """One row a translation, of each length the first SHOWN and of the rest the first SHOWN_WRONG wrong ones:
+
+    length, source, answer: of the source in words, the sentence and its translation.
+    given, right:           the greedy translation, and whether it is right to the word.
+    beam_given, beam_right: the same by the beam search.
+    """
+    shown, wrong = dict[int, int](), dict[int, int]()
+    rows = []
+    for pair, one, other in zip(pairs, given, beamed, strict=True):
+        length, right = len(pair.source.split()), one == pair.target and other == pair.target
+        counts, most = (shown, SHOWN) if shown.get(length, 0) < SHOWN else (wrong, SHOWN_WRONG)
+        if (counts is wrong and right) or counts.get(length, 0) == most:
+            continue
+        counts[length] = counts.get(length, 0) + 1
+        rows.append(
+            {
+                "length": length,
+                "source": pair.source,
+                "answer": pair.target,
+                "given": one,
+                "right": one == pair.target,
+                "beam_given": other,
+                "beam_right": other == pair.target,
+            }
+        )
+    return sorted(rows, key=lambda row: row["length"])

@@ -1,0 +1,302 @@
+"""The folder that one training run leaves.
+
+config.yaml              the full configuration; --config reads it back
+commands.json            the command that began the run, then those that resumed it
+metrics.jsonl            one line a logged step, the record of truth
+checkpoint.safetensors   everything that --resume needs, always the latest
+weights.safetensors      the model's weights alone, after training
+result.json              how the run ended, with versions and commit
+evaluation.json          the test table
+vocabulary.json          runs on stories or translation: the words, in the order of their numbers, and the sizes that
+                         follow from them; runs on text: the characters
+failures.jsonl           sequences of the tests with wrong bits; runs on stories or translation have answers.jsonl
+figures/                 pictures
+figures/training/        pictures by step, always of the same sequence or questions
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from experiments.base.files import UserError, is_part, remove_parts, write_whole
+from experiments.base.provenance import command
+from experiments.base.reading import expect, read_json
+from experiments.config.parts import Config, from_yaml, to_yaml
+from experiments.runs.outcomes import check_result, check_tests
+
+RUNS = Path("runs")
+COMMIT = "MEMNET_COMMIT"
+# Who only looks whether a run is locked holds it for a moment.
+_LOCK_TRIES = 6
+# Beside figures/ what is there before the first checkpoint.
+_MADE_FIRST = ("config.yaml", "commands.json", "vocabulary.json")
+
+
+class RunFolder:
+    """Paths of a run. `create` makes a new one, the constructor opens one that exists."""
+
+    def __init__(self, path: str | Path) -> None:
+        """UserError if there is no run at `path`."""
+        self.path = Path(path)
+        if not self.config.is_file():
+            killed = self.path.is_dir() and any(self.path.iterdir()) and half_made(self.path)
+            again = "; it was killed while it was made: begin it again" if killed else ""
+            raise UserError(f"{self.path} is no run folder: there is no config.yaml in it{again}")
+
+    @classmethod
+    def create(cls, config: Config) -> "RunFolder":
+        """Make the folder of a new run: config.out, or the first free name under runs/.
+
+        What a process that was killed while it made a run has left there is made anew. UserError if the folder cannot
+        be written or holds anything else.
+        """
+        base = f"{config.label}-s{config.seed}"
+        path = Path(config.out) if config.out is not None else claim(RUNS / base)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            _check_free(path)
+            with _held(path):
+                _check_free(path)  # by now another process may have made a run here
+                for name in _MADE_FIRST:
+                    (path / name).unlink(missing_ok=True)
+                (path / "figures").mkdir(exist_ok=True)
+                write_whole(path / "commands.json", _listed([command()]))
+                write_whole(path / "config.yaml", to_yaml(config))
+        except FileExistsError:
+            raise UserError(f"{path} is a file: choose another --out") from None
+        except OSError as error:
+            raise UserError(f"cannot write the run folder {path}: {error.strerror}") from None
+        return cls(path)
+
+    @property
+    def name(self) -> str:
+        """What the run is called: as its folder; a seed's, s0 say, is named after the folder around it, too."""
+        path = self.path.resolve()
+        return f"{path.parent.name}-{path.name}" if re.fullmatch(r"s\d+", path.name) else path.name
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def weights(self) -> Path:
+        return self.path / "weights.safetensors"
+
+    @property
+    def result(self) -> Path:
+        return self.path / "result.json"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.path / "evaluation.json"
+
+    @property
+    def vocabulary(self) -> Path:
+        return self.path / "vocabulary.json"
+
+    @property
+    def failures(self) -> Path:
+        return self.path / "failures.jsonl"
+
+    @property
+    def answers(self) -> Path:
+        return self.path / "answers.jsonl"
+
+    @property
+    def figures(self) -> Path:
+        return self.path / "figures"
+
+    def training_picture(self, step: int) -> Path:
+        """The picture drawn after a step."""
+        return self.figures / "training" / f"step-{step:06d}.png"
+
+    def training_pictures(self) -> dict[int, Path]:
+        """The pictures drawn in training by their step, in order."""
+        found = {re.fullmatch(r"step-(\d+)", path.stem): path for path in (self.figures / "training").glob("*.png")}
+        return dict(sorted((int(match[1]), path) for match, path in found.items() if match is not None))
+
+    def read_config(self) -> Config:
+        """The saved configuration; UserError where it was damaged."""
+        return from_yaml(self.config)
+
+    def read_json(self, path: Path, default: Any) -> Any:
+        """A JSON file of the folder, or the default where it is absent; UserError where it was damaged."""
+        try:
+            return read_json(path)
+        except FileNotFoundError:
+            return default
+
+    def read_result(self, *needed: str) -> dict[str, Any]:
+        """result.json, empty where it is absent; UserError where it was damaged, or is there and lacks what is needed.
+
+        needed: keys.
+        """
+        result: dict[str, Any] = self.read_json(self.result, {})
+        check_result(result, self.result)
+        if lacking := [name for name in needed if result and name not in result]:
+            raise UserError(f"{self.result} lacks {lacking[0]!r}: expected what `train` leaves at its end")
+        return result
+
+    def read_tests(self, config: Config) -> list[dict[str, Any]]:
+        """The rows of evaluation.json, none where it is absent; UserError where it was damaged.
+
+        config: the run's own.
+        """
+        tests: list[dict[str, Any]] = self.read_json(self.evaluation, [])
+        check_tests(tests, config, self.evaluation)
+        return tests
+
+    def read_vocabulary(self, kind: Any) -> dict[str, Any]:
+        """vocabulary.json of a form, see `expect`; UserError where it is missing or damaged."""
+        content: dict[str, Any] | None = self.read_json(self.vocabulary, None)
+        if content is None:
+            raise UserError(f"{self.vocabulary} is missing")
+        expect(content, kind, self.vocabulary)
+        return content
+
+    def commands(self) -> list[str]:
+        """The command that began the run, then those that resumed it; UserError where the file was damaged."""
+        # Runs of earlier versions tell one command, and that at their end.
+        path = self.path / "commands.json"
+        known: list[str] = self.read_json(path, [self.read_result().get("command", "unknown")])
+        expect(known, list[str], path)
+        if not known:
+            raise UserError(f"{path} is an empty list, expected the command that began the run")
+        return known
+
+    def note_resumed(self) -> None:
+        """Add the command at work to those that resumed the run."""
+        write_whole(self.path / "commands.json", _listed([*self.commands(), command()]))
+
+    def keep_result(self, config: Config, facts: Mapping[str, Any]) -> None:
+        """Write how the run ended: the commands that made it, its configuration, versions, and facts of its kind."""
+        first, *resumes = self.commands()
+        told = {"command": first, "resumed_by": resumes, "config": config.saved(), "versions": versions()}
+        write_whole(self.result, json.dumps({**told, **facts}, indent=1) + "\n")
+
+    def keep_tests(
+        self, rows: Sequence[dict[str, Any]], same_test: Callable[[dict[str, Any]], tuple[Any, ...]], count: str
+    ) -> None:
+        """Merge rows into the test table: of the same test that with the larger `count`, the new one among equals.
+
+        same_test: what tells the tests apart, and puts them in order.
+        """
+        merged: dict[tuple[Any, ...], dict[str, Any]] = {}
+        with self.config.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # several tests at once wait for one another
+            for row in [*self.read_tests(self.read_config()), *rows]:
+                test = same_test(row)
+                if row[count] >= merged.get(test, row)[count]:
+                    merged[test] = row
+            write_whole(self.evaluation, json.dumps([merged[test] for test in sorted(merged)], indent=1) + "\n")
+
+    @contextlib.contextmanager
+    def locked(self, *, shared: bool = False) -> Iterator[None]:
+        """Hold the folder for one process; UserError where another holds it. The system frees it on any death.
+
+        Files of which processes that were killed have written a part are removed.
+        shared: hold it beside others that share it, and leave everything to `keep_tests`.
+        """
+        with _held(self.path, shared=shared):
+            for place in () if shared else (self.path, self.figures, self.figures / "training"):
+                remove_parts(place)
+            yield
+
+
+@contextlib.contextmanager
+def _held(path: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold a run's folder; UserError where another process holds it otherwise."""
+    with (path / ".lock").open("w") as file:
+        tries = 0
+        while True:
+            try:
+                fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                tries += 1
+                if tries > _LOCK_TRIES:
+                    raise UserError(f"{path} is in use by another process") from None
+                time.sleep(0.05)
+        yield
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process is at work in the run. Nothing is made or written; a shared lock is tried for a moment."""
+    try:
+        with (path / ".lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def half_made(path: Path) -> bool:
+    """Whether a folder holds only what a process leaves that is killed while it makes a run: no step of a training."""
+    names = {one.name for one in path.iterdir() if not is_part(one)} - {".lock"}
+    if "figures" not in names:
+        return not names
+    figures = path / "figures"
+    return names <= {"figures", *_MADE_FIRST} and figures.is_dir() and not any(figures.iterdir())
+
+
+def _check_free(path: Path) -> None:
+    """UserError for a folder in which no run can be made."""
+    if not half_made(path):
+        holds = "holds a run already" if (path / "config.yaml").exists() else "is not empty"
+        raise UserError(f"{path} {holds}: choose another --out, or continue a run with --resume")
+
+
+def versions() -> dict[str, str]:
+    """What a result depends on: versions, processor, and the commit of this checkout where there is one."""
+    found = {"python": platform.python_version(), "torch": str(torch.__version__), "machine": platform.machine()}
+    root = Path(__file__).resolve().parents[2]
+    try:
+        git = ["git", "-C", str(root)]
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True
+        ).stdout
+        found["commit"] = commit + (" with changes" if changed.strip() else "")
+    except (OSError, subprocess.CalledProcessError):
+        # Where only the files were copied to, by a suite.
+        found["commit"] = os.environ.get(COMMIT, "unknown")
+    return found
+
+
+def _listed(commands: list[str]) -> str:
+    return json.dumps(commands, indent=1) + "\n"
+
+
+def claim(base: Path) -> Path:
+    """Make the first free folder of base, base-2, base-3, ...; two runs at once get two."""
+    number = 1
+    while True:
+        path = base if number == 1 else base.with_name(f"{base.name}-{number}")
+        try:
+            os.makedirs(path)
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise UserError(f"cannot write the run folder {path}: {error.strerror}") from None
+        else:
+            return path

@@ -1,0 +1,1 @@
+"""Making a run: updates, checkpoints, several seeds, several devices."""

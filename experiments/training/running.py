@@ -1,0 +1,199 @@
+"""What `train` does with every kind of run: its folder, its checkpoint, the tracker, the signals, the exit code."""
+
+import contextlib
+import dataclasses
+import io
+import os
+import secrets
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from experiments.base.files import UserError, write_whole
+from experiments.base.progress import SHOWN, Progress
+from experiments.base.provenance import command_line
+from experiments.base.stopping import Stopped, handling_signals, stop_at_once
+from experiments.config.parts import Config, to_yaml
+from experiments.runs.folder import RunFolder, versions
+from experiments.runs.handover import replay_history, replay_outcome, told_to_tracker
+from experiments.runs.metrics import MetricsFile, cut, read_metrics
+from experiments.runs.tracking import Tracker, check_joined, start_tracker
+from experiments.runs.wandb_environment import given_run_id, import_wandb, legal_id, resolve_mode
+from experiments.training.loop import NotFinite, TrainingLoop
+from experiments.training.ranks import Ranks, choose_device, joined, ranks
+
+AnyLoop = TypeVar("AnyLoop", bound=TrainingLoop[Any, Any])
+
+
+def run_training(
+    config: Config,
+    make: Callable[[RunFolder, str], AnyLoop],
+    finish: Callable[[AnyLoop, RunFolder, str], str],
+    *,
+    stories: str = "",
+    title: str,
+    shown: Mapping[str, str] = SHOWN,
+) -> int:
+    """Train in the run's folder, then finish: test, draw, and tell.
+
+    make:   a run's training from its folder and identifier.
+    finish: leaves everything in the folder; told where the tracker keeps the run, it returns what is printed.
+    stories: what those that the run is trained on are called.
+    title:  what is trained, in words.
+    shown:  see Progress.
+    Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped.
+    """
+    mode = _mode(config)
+
+    def work(folder: RunFolder, processes: Ranks) -> int:
+        trainer = make(folder, new_run_id(folder))
+        earlier = take_up(folder, trainer)
+        processes.agree(folder.checkpoint.read_bytes)  # `_help` takes it
+        if earlier is None:
+            print(_has_finished(trainer, folder))
+            return 0
+        print(f"{title}, {trainer.parameters:,} parameters, in {folder.path}", file=sys.stderr)
+        tracker = Tracker(trainer.run_id)
+        exit_code, closing = 1, ""
+        try:
+            names, told = told_to_tracker(folder, config, stories)
+            tracker = start_tracker(
+                config.tracker,
+                run_folder=folder.path.resolve(),
+                run_id=trainer.run_id,
+                names=names,
+                config={**told, "parameters": trainer.parameters, "versions": versions()},
+                mode=mode,
+                prefix=config.wandb.wandb_prefix,
+            )
+            replay_history(tracker, folder, config, earlier)
+            _train(trainer, folder, tracker, shown)
+            closing = finish(trainer, folder, tracker.notice)
+            replay_outcome(tracker, folder, config, trainer.sequences)
+            exit_code = 0
+        except Stopped as stop:
+            exit_code = stop.exit_code
+            print(f"stopped after step {trainer.step}; go on with: {resume_line(folder)}", file=sys.stderr)
+        except NotFinite as trouble:
+            print(f"error: {trouble}", file=sys.stderr)
+        finally:
+            tracker.finish(exit_code)
+        if exit_code == 0:
+            print(closing)
+        return exit_code
+
+    try:
+        ranks().share(config.batch_size)  # what cannot be is refused before there is a folder
+        with joined(config.device) as processes:
+            if not processes.first:
+                return _help(config, make, processes)
+            with handling_signals(stop_at_once):
+                folder = RunFolder(config.resume) if config.resume else RunFolder.create(config)
+                with folder.locked():
+                    return work(folder, processes)
+    except Stopped as stop:
+        if ranks().first:
+            print("stopped", file=sys.stderr)
+        return stop.exit_code
+
+
+def _mode(config: Config) -> str:
+    """How the tracker works; UserError where it cannot."""
+    if config.tracker == "none":
+        return "disabled"
+    if (prefix := config.wandb.wandb_prefix) is not None:
+        check_joined(prefix)
+        return "joined"
+    mode = resolve_mode(config.wandb.wandb_mode, os.environ)
+    if mode != "disabled":
+        import_wandb()
+    return mode
+
+
+def _help(config: Config, make: Callable[[RunFolder, str], AnyLoop], processes: Ranks) -> int:
+    """Train beside the first process, in a folder that is thrown away, and say nothing."""
+    silence = contextlib.redirect_stderr(io.StringIO())
+    with tempfile.TemporaryDirectory() as place, silence, handling_signals(stop_at_once):
+        folder = RunFolder.create(dataclasses.replace(config, out=str(Path(place) / "run")))
+        trainer = make(folder, new_run_id(folder))
+        folder.checkpoint.write_bytes(processes.agree(bytes))
+        trainer.restore()
+        try:
+            _train(trainer, folder, Tracker(trainer.run_id), {})
+        except Stopped as stop:
+            return stop.exit_code
+        except NotFinite:
+            return 1
+    return 0
+
+
+def new_run_id(folder: RunFolder) -> str:
+    """What the tracker calls a run: as the environment says, else by its name, made unique."""
+    return given_run_id() or f"{legal_id(folder.name)}-{secrets.token_hex(2)}"
+
+
+def prepare(device: str, threads: int) -> None:
+    """UserError for a device that is not there; sets the threads."""
+    try:
+        choose_device(device)
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"--device {device} cannot be used: {reason}") from None
+    torch.set_num_threads(threads)
+
+
+def _train(trainer: TrainingLoop[Any, Any], folder: RunFolder, tracker: Tracker, shown: Mapping[str, str]) -> None:
+    total = trainer.last_step * trainer.config.batch_size
+    with (
+        MetricsFile(folder.metrics) as metrics,
+        Progress(total, title=folder.path.name, start=trainer.sequences, shown=shown) as progress,
+    ):
+        trainer.train(metrics, tracker, progress)
+
+
+def resume_line(folder: RunFolder, *options: object) -> str:
+    """The command that goes on with a run."""
+    return command_line("train", "--resume", folder.path, *options)
+
+
+def take_up(folder: RunFolder, trainer: TrainingLoop[Any, Any]) -> list[dict[str, Any]] | None:
+    """Bring the trainer to the folder's checkpoint, or write its first; returns the metrics up to there.
+
+    None where the run has finished, of which nothing is changed. Files that tell of the end of training go where
+    training goes on. UserError if the checkpoint was lost.
+    """
+    earlier = read_metrics(folder.metrics) if folder.metrics.exists() else []
+    if folder.checkpoint.exists():
+        trainer.restore()
+    elif earlier:
+        raise UserError(f"{folder.checkpoint} is lost, though {folder.metrics} holds {len(earlier)} rows")
+    if folder.result.exists() and trainer.step >= trainer.last_step:
+        return None
+    if trainer.config.resume:
+        folder.note_resumed()
+    trainer.keep_data()
+    if not folder.checkpoint.exists():
+        trainer.save()
+    if earlier:
+        cut(folder.metrics, trainer.step)
+    if trainer.step < trainer.last_step:
+        for path in (folder.result, folder.weights, folder.evaluation, folder.failures, folder.answers):
+            path.unlink(missing_ok=True)
+    for step, path in folder.training_pictures().items():
+        if step > trainer.step:
+            path.unlink()
+    write_whole(folder.config, to_yaml(trainer.config))
+    return [row for row in earlier if row["step"] <= trainer.step]
+
+
+def _has_finished(trainer: TrainingLoop[Any, Any], folder: RunFolder) -> str:
+    """What is told of a run that is resumed though it has finished, and what to do with it."""
+    told = [f"{folder.path} has finished, after step {trainer.step:,}; nothing was changed", "", "next"]
+    if trainer.longer:
+        told.append(f"  {resume_line(folder, *trainer.longer)}   # trains on")
+    return "\n".join([*told, f"  {command_line('evaluate', folder.path)}   # tests it again"])
