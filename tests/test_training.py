@@ -18,8 +18,8 @@ from experiments.config.command_line import parse_train
 from experiments.config.parts import TrainConfig
 from experiments.dashboard.runs import read_run
 from experiments.domains.sequences.curriculum import Curriculum
-from experiments.domains.sequences.evaluation import validation_batches
-from experiments.domains.sequences.models import make_task
+from experiments.domains.sequences.evaluation import evaluate, validation_batches
+from experiments.domains.sequences.models import make_model, make_task, training_lengths
 from experiments.domains.sequences.recipes import recipe
 from experiments.domains.sequences.training import Trainer
 from experiments.runs.folder import RunFolder
@@ -36,6 +36,7 @@ MODELS = {
     "ntm-learned": ["--memory-init", "learned", "--weights-init", "learned", "--learned-initial-state", "True"],
     "rmsprop": ["--optimizer", "rmsprop", "--clip-value", "1", "--clip-norm", "None"],
     "noise": ["--weight-noise", "0.02"],
+    "anew": ["--restart-after", "8", "--keep-best", "True", "--curriculum", "growing"],
     "growing-gru": ["--model", "gru", "--curriculum", "growing", "--growing-start", "1", "--growing-threshold", "2"],
 }
 
@@ -269,6 +270,25 @@ def test_solving_is_noticed_and_stops_early(tmp_path: Path, capsys: pytest.Captu
     assert "solved after 20 sequences" in printed.out
     assert "--resume" not in printed.out
     assert "solved after 20 sequences" in printed.err
+
+
+def test_what_is_stuck_begins_again_and_the_best_weights_are_tested(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A high rate at the end spoils what was best; a run that begins again is one that began with those weights."""
+    options = ["--restart-after", 10, "--solved-at", 1e-9, "--keep-best", "True", "--cooldown-steps", 0]
+    assert train(tmp_path / "run", *options, "--steps", 30) == 0
+    assert capsys.readouterr().err.count("begins again with new weights") == 2
+    run = tmp_path / "run"
+    assert json.loads((run / "result.json").read_text())["begun"] == 3
+    rows = [row for row in read_metrics(run / "metrics.jsonl") if "valid/bits_per_sequence" in row]
+    last = [row["valid/bits_per_sequence"] for row in rows if row["step"] > 20]
+    config, trained = RunFolder(run).read_config(), load_file(run / "weights.safetensors")
+    assert isinstance(config, TrainConfig)
+    model = make_model(config, make_task("copy"))
+    model.load_state_dict(trained)
+    batches = validation_batches(make_task("copy"), training_lengths(config, make_task("copy")), 6, config.seed)
+    assert evaluate(model, make_task("copy"), batches)["bits_per_sequence"] == min(last)
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(

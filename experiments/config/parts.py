@@ -149,6 +149,11 @@ class TrainConfig:
     solved; None never stops early."""
     cooldown_steps: int = 1500
     """The learning rate falls linearly to zero over so many last steps, which begin when the task is solved."""
+    restart_after: int | None = None
+    """Begin again with new weights at a validation after so many steps without being solved; None never does."""
+    keep_best: bool = False
+    """Test the weights of the validation with the lowest loss, and go back to them where the cooldown loses what was
+    solved; else the last weights are tested, whatever they have become."""
     valid_every: int = 100
     """Steps between validations."""
     valid_sequences: int = 640
@@ -204,6 +209,7 @@ class TrainConfig:
         check_least(self, 1, "steps", "batch_size", "valid_every", "valid_sequences", "test_sequences", "log_every")
         check_least(self, 1, "checkpoint_every", "picture_every", "gradient_flow_every", "threads", "seeds")
         check_least(self, 1, "growing_start", "min_length", "max_length", "truncate", "checkpoint_steps")
+        check_least(self, 1, "restart_after")
         if self.together != "auto" and self.seeds is None:
             raise UserError(f"--together {self.together} is for several --seeds")
         if self.min_length and self.max_length and self.min_length > self.max_length:

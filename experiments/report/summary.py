@@ -144,6 +144,7 @@ def _seed_result(folder: RunFolder, config: TrainConfig) -> dict[str, Any]:
         "finished": bool(result),
         "sequences": rows[-1]["sequences"] if rows else 0,
         "sequences_to_solve": result.get("sequences_to_solve"),
+        "begun": result.get("begun", 1),
         "last_validation": {key: value for key, value in last.items() if key.startswith("valid/")},
         "versions": result.get("versions"),
     }
@@ -249,7 +250,10 @@ def _solving(seeds: Sequence[dict[str, Any]], config: TrainConfig, task: Task) -
         first, middle, third = np.percentile(solved, [25, 50, 75])
         lines.append(f"Sequences to solve: median {middle:,.0f}, quartiles {first:,.0f} and {third:,.0f}.")
     each = [f"{one['seed']}: {one['sequences_to_solve'] or 'not solved'}" for one in seeds]
-    return [*lines, "By seed: " + ", ".join(each) + "."]
+    told = [*lines, "By seed: " + ", ".join(each) + "."]
+    if again := [f"{one['seed']} ({one['begun']} times)" for one in seeds if one["begun"] > 1]:
+        told.append(f"Begun again with new weights, all sequences counted: {', '.join(again)}.")
+    return told
 
 
 def _test_lines(tests: Sequence[dict[str, Any]], task: Task) -> list[str]:

@@ -22,6 +22,7 @@ Result = TypedDict(
         "steps": NotRequired[int],
         "sequences": NotRequired[int],
         "sequences_to_solve": NotRequired[int | None],
+        "begun": NotRequired[int],
         "questions_seen": NotRequired[int],
         "selection": NotRequired["Selection"],
         "perf/seconds": NotRequired[float],

@@ -68,10 +68,13 @@ class SolvingLoop(TrainingLoop[Judged, Model]):
     def put_back(self, progress: dict[str, Any]) -> None:
         self.solved_step, self.seconds_to_solve = progress["solved_step"], progress["seconds_to_solve"]
 
+    def _solves(self, reached: float) -> bool:
+        """Whether a validation is under the limit."""
+        return self.config.solved_at is not None and reached < self.config.solved_at
+
     def _note_solved(self, reached: float, told: str, progress: Progress) -> None:
         """Begin the cooldown where a validation is the first under the limit; told: it in words."""
-        solved_at = self.config.solved_at
-        if self.solved_step is None and solved_at is not None and reached < solved_at:
+        if self.solved_step is None and self._solves(reached):
             self.solved_step, self.seconds_to_solve = self.step, self.seconds
             progress.message(
                 f"solved after {self.sequences} {self.config.examples} ({self.step} steps, {self.seconds:.0f} s): "

@@ -163,6 +163,7 @@ def show(args: Sequence[str]) -> int:
 def _finish(trainer: Trainer, folder: RunFolder, notice: str) -> str:
     """Test and draw; returns what is told at the end."""
     config, task, model = trainer.config, trainer.task, trainer.model
+    trainer.settle()
     save_weights(folder.weights, model)
     failures = Failures(task)
     lengths = task.lengths_to_test(training_lengths(config, task)[1])
@@ -177,6 +178,7 @@ def _finish(trainer: Trainer, folder: RunFolder, notice: str) -> str:
         "steps": trainer.step,
         "sequences": trainer.sequences,
         "sequences_to_solve": trainer.sequences_to_solve,
+        "begun": len(trainer.begun),
         "perf/seconds": trainer.seconds,
         "perf/seconds_to_solve": trainer.seconds_to_solve,
     }
@@ -216,7 +218,8 @@ def _closing(trainer: Trainer, folder: RunFolder, notice: str, rows: list[dict[s
     """What train prints at its end: how it went, the table, where everything is, what to do next."""
     solved = trainer.sequences_to_solve
     if solved is not None:
-        outcome = f"solved after {solved:,} sequences, {trainer.seconds_to_solve:.0f} s"
+        again = f", begun {len(trainer.begun)} times" if len(trainer.begun) > 1 else ""
+        outcome = f"solved after {solved:,} sequences{again}, {trainer.seconds_to_solve:.0f} s"
     elif trainer.config.solved_at is not None:
         outcome = f"not solved in {trainer.sequences:,} sequences"
     else:

@@ -1,7 +1,7 @@
 """Training a sequence model on a task: steps, validation, weight noise, and the cooldown once it is solved."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NotRequired
 
@@ -35,6 +35,9 @@ class TrainerKept(SolvingKept):
     # Checkpoints of earlier versions have none: all tasks were scored in bits.
     scores: NotRequired[list[float]]
     norms: list[float]
+    # Nor these: there was one beginning, and the last weights were kept.
+    begun: NotRequired[list[int]]
+    lowest_loss: NotRequired[float | None]
 
 
 class Trainer(SolvingLoop[TrainConfig, SequenceModule]):
@@ -48,9 +51,7 @@ class Trainer(SolvingLoop[TrainConfig, SequenceModule]):
     def __init__(self, config: TrainConfig, task: Task, folder: RunFolder, run_id: str) -> None:
         """UserError for sizes that cannot be, or a device that is not there."""
         self._rows = ranks().share(config.batch_size)
-        with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(generator_for("weights", config.seed).get_state())
-            model = make_model(config, task).to(config.device)
+        model = _new_model(config, task)
         model.backend, model.checkpoint_steps = config.backend, config.checkpoint_steps
         super().__init__(config, folder, run_id, model, _make_optimizer(config, model))
         self.task = task
@@ -64,6 +65,9 @@ class Trainer(SolvingLoop[TrainConfig, SequenceModule]):
         self._scores: list[float] = []
         self._norms: list[float] = []
         self._told_backend: str | None = None
+        self.begun = [0]
+        self._lowest_loss: float | None = None
+        self._best: list[Tensor] = []
 
     def changing(self) -> dict[str, Any]:
         return super().changing() | {
@@ -71,7 +75,18 @@ class Trainer(SolvingLoop[TrainConfig, SequenceModule]):
             "losses": self._losses,
             "scores": self._scores,
             "norms": self._norms,
+            "begun": self.begun,
+            "lowest_loss": self._lowest_loss,
         }
+
+    def carried(self) -> list[Tensor]:
+        return self._best
+
+    def carried_forms(self) -> list[Tensor]:
+        return self._weights
+
+    def carry_on(self, carried: Sequence[Tensor]) -> None:
+        self._best = [tensor.to(self.device) for tensor in carried]
 
     def refusal(self, progress: dict[str, Any]) -> str | None:
         if self.curriculum.fits(progress["curriculum"]):
@@ -83,6 +98,38 @@ class Trainer(SolvingLoop[TrainConfig, SequenceModule]):
         self.curriculum.restore(progress["curriculum"])
         self._losses, self._norms = progress["losses"], progress["norms"]
         self._scores = progress.get("scores", [loss / math.log(2) for loss in self._losses])
+        self.begun, self._lowest_loss = progress.get("begun", [0]), progress.get("lowest_loss")
+
+    def settle(self) -> None:
+        """Give the model the weights that are to be tested."""
+        if self._best:
+            self._set_weights(self._best)
+
+    @torch.no_grad()
+    def _set_weights(self, weights: Iterable[Tensor]) -> None:
+        for weight, new in zip(self._weights, weights, strict=True):
+            weight.copy_(new)
+
+    def _go_on_from(self, weights: Iterable[Tensor]) -> None:
+        """Go on with other weights, of which the optimizer knows nothing."""
+        self._set_weights(weights)
+        for kept in self.optimizer.state.values():
+            for tensor in kept.values():
+                tensor.zero_()
+
+    def _is_stuck(self) -> bool:
+        """Whether these weights had their time and were not solved, and as much time is left."""
+        after = self.config.restart_after
+        if after is None or self.solved_step is not None:
+            return False
+        return self.step >= self.begun[-1] + after and self.step + after <= self.config.steps
+
+    def _begin_anew(self) -> None:
+        """Go on with weights that were never trained, drawn from the seed and the number of the beginning."""
+        self._go_on_from(_new_model(self.config, self.task, len(self.begun)).parameters())
+        self.begun.append(self.step)
+        self.curriculum = Curriculum(self.config, training_lengths(self.config, self.task))
+        self._lowest_loss, self._best = None, []
 
     def _train_step(self, progress: Progress) -> None:
         batch = self.begin_step()
@@ -192,12 +239,30 @@ class Trainer(SolvingLoop[TrainConfig, SequenceModule]):
     def _look(self) -> Look:
         return look_at_sequence(self.model, self.task, self._watched)
 
+    def _note_best(self, loss: float) -> None:
+        if self.config.keep_best and (self._lowest_loss is None or loss < self._lowest_loss):
+            self._lowest_loss, self._best = loss, [weight.detach().clone() for weight in self._weights]
+
     def _validate(self, progress: Progress) -> dict[str, Any]:
         scores = self.ranks.agree(lambda: evaluate(self.model, self.task, self.validation))
         criterion = self.task.criterion
         reached = scores[criterion.name]
+        self._note_best(scores[self.task.curve.name])
         self._note_solved(reached, f"{reached:.3g} {criterion.unit} in validation", progress)
+        if self._best and self.solved_step is not None and not self._solves(reached):
+            progress.message(f"no longer solved, {reached:.3g} {criterion.unit}: back to the best weights")
+            self._go_on_from(self._best)
+        if self._is_stuck():
+            progress.message(f"not solved after {self.step - self.begun[-1]:,} steps: begins again with new weights")
+            self._begin_anew()
         return {f"valid/{name}": value for name, value in scores.items() if name != "sequences"}
+
+
+def _new_model(config: TrainConfig, task: Task, beginning: int = 0) -> SequenceModule:
+    """A model with weights drawn from the seed and the number of the beginning."""
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(generator_for("weights", config.seed, beginning).get_state())
+        return make_model(config, task).to(config.device)
 
 
 def _chunks(batch: Batch, steps: int | None) -> Iterator[Batch]:
