@@ -71,8 +71,11 @@ class EntNetCell(Cell):
         present = input.detach().abs().amax(-1, keepdim=True).ne(0)  # faster than any()
         return input, functional.linear(input, self.keys, self.gate_bias), self.from_sentence(input), present
 
+    def recurrent_matrices(self) -> dict[str, Tensor]:
+        return {"memories": self.from_memory.weight.detach()}
+
     def native_refusal(self, input: Tensor, state: State) -> str | None:
-        return native_entnet.refusal(self, input, state)
+        return native_entnet.refusal(self, input, state, own=type(self) is EntNetCell)
 
     def unroll_native(self, input: Tensor, state: EntNetState, lengths: Tensor | None) -> tuple[Tensor, State]:
         return native_entnet.unroll_entnet(self, input, state, lengths)

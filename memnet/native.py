@@ -203,9 +203,12 @@ def _build(operator: Operator, command: list[str], path: Path, number: str) -> c
 # ---------------------------------------------------------------------------------------------- what is covered
 
 
-def refusal(operator: Operator, cell: Cell, input: Tensor, state: State, as_built: Callable[[Any], bool]) -> str | None:
+def refusal(
+    operator: Operator, cell: Cell, input: Tensor, state: State, *, own: bool, as_built: Callable[[Any], bool]
+) -> str | None:
     """Why an operator cannot run a cell on this input and state, None where it can.
 
+    own:      whether the cell is of the class that the operator computes, and none that takes after it.
     as_built: tells of the cell whether its parts are those that the operator computes.
     """
     modules = _modules(cell)
@@ -214,7 +217,7 @@ def refusal(operator: Operator, cell: Cell, input: Tensor, state: State, as_buil
         tensors += [one for one in (*module._parameters.values(), *module._buffers.values()) if one is not None]
     if reason := unusual_call(tensors):
         return reason
-    if not as_built(cell):
+    if not (own and as_built(cell)):
         return "it computes memnet's own cells as they were built"
     if hooked(*modules):
         return "it runs no hooks"

@@ -5,34 +5,48 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
-from torch.nn import Linear, PReLU
+from torch.nn import Linear, Parameter, PReLU
 
 from memnet import native
-from memnet.cells import State
+from memnet.cells import Cell, State
 from memnet.sequence import map_state
-
-if TYPE_CHECKING:
-    from memnet.entnet import EntNetCell, EntNetState
 
 _OPERATOR = native.Operator("EntNet", "native_entnet.cpp")
 
 
-def refusal(cell: EntNetCell, input: Tensor, state: State) -> str | None:
-    """Why the compiled operator cannot run a cell on this input and state, None where it can."""
-    return native.refusal(_OPERATOR, cell, input, state, _as_built)
+class Steps(Protocol):
+    """A cell, as far as the operator reads it: what its names mean is told by memnet.EntNetCell."""
+
+    keys: Parameter
+    from_memory: Linear
+    from_key: Linear
+    from_sentence: Linear
+    activation: PReLU
+    input_size: int
+
+    @property
+    def normalization(self) -> str: ...
+
+    def project(self, input: Tensor) -> tuple[Tensor, ...]: ...
 
 
-def _as_built(cell: EntNetCell) -> bool:
+def refusal(cell: Cell, input: Tensor, state: State, *, own: bool) -> str | None:
+    """Why the compiled operator cannot run a cell on this input and state, None where it can.
+
+    own: whether the cell is an EntNetCell, not of a class that takes after it.
+    """
+    return native.refusal(_OPERATOR, cell, input, state, own=own, as_built=_as_built)
+
+
+def _as_built(cell: Steps) -> bool:
     """Whether the cell's parts are those that native_entnet.cpp computes."""
-    from memnet.entnet import EntNetCell  # which imports this module
-
     layers, activation = (cell.from_memory, cell.from_key, cell.from_sentence), cell.activation
-    own = type(cell) is EntNetCell and {type(layer) for layer in layers} == {Linear} and type(activation) is PReLU
-    return own and cell.from_memory.bias is not None and activation.num_parameters == cell.input_size
+    known = {type(layer) for layer in layers} == {Linear} and type(activation) is PReLU
+    return known and cell.from_memory.bias is not None and activation.num_parameters == cell.input_size
 
 
 class _Problem(ctypes.Structure):
@@ -52,7 +66,7 @@ class _Problem(ctypes.Structure):
 _GIVEN = ("sentences", "by_key", "by_sentence", "by_slot", "weight", "slopes", "first")
 
 
-def unroll_entnet(cell: EntNetCell, input: Tensor, state: EntNetState, lengths: Tensor | None) -> tuple[Tensor, State]:
+def unroll_entnet(cell: Steps, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
     """What memnet.sequence.unroll returns, for a call that `refusal` has nothing against."""
     sentences, by_key, by_sentence, present = cell.project(input)
     present = present.squeeze(-1)
@@ -70,8 +84,9 @@ def unroll_entnet(cell: EntNetCell, input: Tensor, state: EntNetState, lengths: 
     problem = _Problem(batch=batch, time=time, slots=slots, width=width, unit=cell.normalization == "unit")
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         problem.keep = True
-        names, parameters = zip(*cell.named_parameters(), strict=True)
-        plainly = partial(native.unroll_plainly, cell, lengths, names)
+        whole = cast(Cell, cell)
+        names, parameters = zip(*whole.named_parameters(), strict=True)
+        plainly = partial(native.unroll_plainly, whole, lengths, names)
         gates, memories = _Unroll.apply(problem, plainly, present, *tensors, *parameters)  # type: ignore[no-untyped-call]
     else:
         gates, memories, _ = _forward(problem, present, tensors)

@@ -6,18 +6,15 @@ import ctypes
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
 from torch.nn import Linear
 
 from memnet import native
-from memnet.cells import FeedForwardCell, GRUCell, LSTMCell, RNNCell, StackedCell, State
+from memnet.cells import Cell, FeedForwardCell, GRUCell, LSTMCell, RNNCell, StackedCell, State
 from memnet.sequence import map_state, state_tensors
-
-if TYPE_CHECKING:
-    from memnet.ntm import NTMCell, NTMState
 
 _OPERATOR = native.Operator("NTM", "native.cpp")
 _LAYERS = {FeedForwardCell, RNNCell, LSTMCell, GRUCell}
@@ -25,21 +22,41 @@ _LAYERS = {FeedForwardCell, RNNCell, LSTMCell, GRUCell}
 _ALIGNED = 16
 
 
-def refusal(cell: NTMCell, input: Tensor, state: State) -> str | None:
-    """Why the compiled operator cannot run a cell on this input and state, None where it can."""
-    return native.refusal(_OPERATOR, cell, input, state, _as_built)
+class Steps(Protocol):
+    """A cell, as far as the operator reads it: what its names mean is told by memnet.NTMCell."""
+
+    controller: Cell
+    heads: Linear
+    input_size: int
+    slot_size: int
+    num_reads: int
+    num_writes: int
+    shift_range: int
+    norm_floor: float
+
+    @property
+    def addressing(self) -> str: ...
+
+    @property
+    def read_order(self) -> str: ...
 
 
-def _as_built(cell: NTMCell) -> bool:
+def refusal(cell: Cell, input: Tensor, state: State, *, own: bool) -> str | None:
+    """Why the compiled operator cannot run a cell on this input and state, None where it can.
+
+    own: whether the cell is an NTMCell, not of a class that takes after it, and emits what it was built to.
+    """
+    return native.refusal(_OPERATOR, cell, input, state, own=own, as_built=_as_built)
+
+
+def _as_built(cell: Steps) -> bool:
     """Whether the cell's parts are those that native.cpp computes."""
-    from memnet.ntm import NTMCell  # which imports this module
-
     kinds = {type(layer) for layer in _layers(cell)}
-    own = type(cell) is NTMCell and type(cell.heads) is Linear and len(kinds) == 1 and kinds <= _LAYERS
-    return own and not getattr(cell.controller, "skip", False) and cell._emitted_sizes() == cell._head_sizes
+    known = type(cell.heads) is Linear and len(kinds) == 1 and kinds <= _LAYERS
+    return known and not getattr(cell.controller, "skip", False)
 
 
-def _layers(cell: NTMCell) -> list[Any]:
+def _layers(cell: Steps) -> list[Any]:
     controller = cell.controller
     return list(controller.layers) if isinstance(controller, StackedCell) else [controller]
 
@@ -63,7 +80,7 @@ class _Problem(ctypes.Structure):
 _CONTROLLERS = {"feedforward": 0, "tanh": 1, "relu": 2, "lstm": 3, "gru": 4}
 
 
-def unroll_ntm(cell: NTMCell, input: Tensor, state: NTMState, lengths: Tensor | None) -> tuple[Tensor, State]:
+def unroll_ntm(cell: Steps, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
     """What memnet.sequence.unroll returns, for a call that `refusal` has nothing against."""
     layers, heads = _layers(cell), cell.heads
     projections = [*(_projection(layer) for layer in layers), (heads.weight, heads.bias)]
@@ -88,8 +105,9 @@ def unroll_ntm(cell: NTMCell, input: Tensor, state: NTMState, lengths: Tensor | 
     _check_shapes(problem, lengths, input, projections, state)
     tensors = [input, *(tensor for pair in projections for tensor in pair), *state_tensors(state)]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-        names, parameters = zip(*cell.named_parameters(), strict=True)
-        plainly = partial(native.unroll_plainly, cell, lengths, names)
+        whole = cast(Cell, cell)
+        names, parameters = zip(*whole.named_parameters(), strict=True)
+        plainly = partial(native.unroll_plainly, whole, lengths, names)
         count = len(parameters)
         features, *last = _Unroll.apply(problem, plainly, count, lengths, *tensors, *parameters)  # type: ignore[no-untyped-call]
     else:
@@ -103,7 +121,7 @@ def _check_shapes(
     lengths: Tensor | None,
     input: Tensor,
     projections: Sequence[tuple[Tensor, Tensor]],
-    state: NTMState,
+    state: State,
 ) -> None:
     """ValueError for sizes that native.cpp does not take."""
     batch, hidden, width, slots = problem.batch, problem.hidden_size, problem.width, problem.slots

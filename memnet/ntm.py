@@ -248,7 +248,8 @@ class NTMCell(Cell):
         return self.controller.project(input, first)
 
     def native_refusal(self, input: Tensor, state: State) -> str | None:
-        return native_ntm.refusal(self, input, state)
+        own = type(self) is NTMCell and self._emitted_sizes() == self._head_sizes
+        return native_ntm.refusal(self, input, state, own=own)
 
     def unroll_native(self, input: Tensor, state: NTMState, lengths: Tensor | None) -> tuple[Tensor, State]:
         return native_ntm.unroll_ntm(self, input, state, lengths)
