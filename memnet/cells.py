@@ -90,6 +90,13 @@ class Cell(Described):
         """One step: input (batch, input_size) to output (batch, output_size) and the next state."""
         return self.step(self.project(input), state)
 
+    def recurrent_matrices(self) -> dict[str, Tensor]:
+        """The weights (hidden, hidden) by which the hidden state reaches the next step, by name; cells within it apart.
+
+        Views: who changes one changes the cell.
+        """
+        return {}
+
     def native_refusal(self, input: Tensor, state: State) -> str | None:
         """Why the compiled operator does not cover a sequence (batch, time, input_size), None where it does."""
         return "it covers EntNet and NTM alone"
@@ -102,17 +109,19 @@ class Cell(Described):
 class _LayerCell(Cell):
     """A layer with torch.nn's parameter names: weight_ih, weight_hh, bias_ih, bias_hh.
 
-    input_size, hidden_size: features. gates: units per hidden unit. recurrent: whether weight_hh exists.
+    input_size, hidden_size: features. recurrent: whether weight_hh exists.
     recurrent_bias: whether bias_hh exists (torch.nn's cells have it; most papers have one bias a gate).
     learned_initial_state: train the state before the first step (else zeros).
+    Class attribute gates: what a hidden unit's rows in the weights are for, in their order.
     """
+
+    gates: tuple[str, ...] = ("hidden",)
 
     def __init__(
         self,
         input_size: int,
         hidden_size: int,
         *,
-        gates: int,
         recurrent: bool = True,
         recurrent_bias: bool = True,
         initial_states: Sequence[str] = (),
@@ -123,10 +132,11 @@ class _LayerCell(Cell):
             if size < 1:
                 raise ValueError(f"{name} must be at least 1, not {size}")
         self.input_size, self.output_size, self.hidden_size = input_size, hidden_size, hidden_size
-        self.weight_ih = nn.Parameter(torch.empty(gates * hidden_size, input_size))
-        self.bias_ih = nn.Parameter(torch.empty(gates * hidden_size))
-        self.weight_hh = nn.Parameter(torch.empty(gates * hidden_size, hidden_size)) if recurrent else None
-        self.bias_hh = nn.Parameter(torch.empty(gates * hidden_size)) if recurrent and recurrent_bias else None
+        units = len(self.gates) * hidden_size
+        self.weight_ih = nn.Parameter(torch.empty(units, input_size))
+        self.bias_ih = nn.Parameter(torch.empty(units))
+        self.weight_hh = nn.Parameter(torch.empty(units, hidden_size)) if recurrent else None
+        self.bias_hh = nn.Parameter(torch.empty(units)) if recurrent and recurrent_bias else None
         self._initial_names = tuple(f"initial_{name}" for name in initial_states)
         for name in self._initial_names:
             self.register_parameter(name, nn.Parameter(torch.zeros(hidden_size)) if learned_initial_state else None)
@@ -154,6 +164,11 @@ class _LayerCell(Cell):
         weight = self.weight_ih if whole else self.weight_ih[:, first : first + input.size(-1)]
         return (functional.linear(input, weight, self.bias_ih if first == 0 else None),)
 
+    def recurrent_matrices(self) -> dict[str, Tensor]:
+        if self.weight_hh is None:
+            return {}
+        return dict(zip(self.gates, self.weight_hh.detach().chunk(len(self.gates)), strict=True))
+
     def recurrent(self, hidden: Tensor) -> Tensor:
         """The part of a step that is linear in the hidden state: (batch, units)."""
         assert self.weight_hh is not None
@@ -167,7 +182,7 @@ class FeedForwardCell(_LayerCell):
     """
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(input_size, hidden_size, gates=1, recurrent=False)
+        super().__init__(input_size, hidden_size, recurrent=False)
 
     def initial_state(self, batch_size: int) -> FeedForwardState:
         return FeedForwardState()
@@ -207,7 +222,6 @@ class RNNCell(_LayerCell):
         super().__init__(
             input_size,
             hidden_size,
-            gates=1,
             recurrent_bias=recurrent_bias,
             initial_states=("hidden",),
             learned_initial_state=learned_initial_state,
@@ -245,6 +259,8 @@ class LSTMCell(_LayerCell):
     forget_bias: added to the forget gate's bias at initialisation (Gers et al. 2000; Jozefowicz et al. 2015).
     """
 
+    gates = ("input", "forget", "candidate", "output")
+
     def __init__(
         self,
         input_size: int,
@@ -258,7 +274,6 @@ class LSTMCell(_LayerCell):
         super().__init__(
             input_size,
             hidden_size,
-            gates=4,
             recurrent_bias=recurrent_bias,
             initial_states=("hidden", "cell"),
             learned_initial_state=learned_initial_state,
@@ -294,6 +309,8 @@ class GRUCell(_LayerCell):
     input_size, hidden_size, recurrent_bias, learned_initial_state: see LSTMCell.
     """
 
+    gates = ("reset", "update", "candidate")
+
     def __init__(
         self,
         input_size: int,
@@ -305,7 +322,6 @@ class GRUCell(_LayerCell):
         super().__init__(
             input_size,
             hidden_size,
-            gates=3,
             recurrent_bias=recurrent_bias,
             initial_states=("hidden",),
             learned_initial_state=learned_initial_state,

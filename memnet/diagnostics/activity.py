@@ -1,11 +1,18 @@
 """A model at work, in numbers: how sharp its weightings are, how much memory it uses, where its gradients go."""
 
 import math
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from memnet.ntm import NTMCell
+
+@runtime_checkable
+class _HasWriteHeads(Protocol):
+    """A cell whose linear layer `heads` emits for read heads and write heads."""
+
+    def write_features(self) -> Tensor:
+        """Which outputs of that layer are for write heads: (features,) bool."""
 
 
 def weighting_entropy(weights: Tensor) -> Tensor:
@@ -45,7 +52,11 @@ def gradient_norms(model: nn.Module, copies: int = 1) -> dict[str, Tensor]:
     Returns  for each part that has a gradient the norm of each copy, (copies,). Over all parts their squares sum to
              that of the whole gradient's norm.
     """
-    writing = {f"{name}.heads.": cell.write_features() for name, cell in _named_cells(model)}
+    writing = {
+        f"{name}.heads.": module.write_features()
+        for name, module in model.named_modules()
+        if isinstance(module, _HasWriteHeads)
+    }
     gradients: dict[str, list[Tensor]] = {}
     for name, parameter in model.named_parameters():
         if parameter.grad is None:
@@ -62,10 +73,6 @@ def gradient_norms(model: nn.Module, copies: int = 1) -> dict[str, Tensor]:
         part: norms(torch.stack([norms(one.reshape(copies, -1), dim=1) for one in tensors]), dim=0)
         for part, tensors in gradients.items()
     }
-
-
-def _named_cells(model: nn.Module) -> list[tuple[str, NTMCell]]:
-    return [(name, module) for name, module in model.named_modules() if isinstance(module, NTMCell)]
 
 
 def _part(name: str) -> str:

@@ -5,14 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from memnet.cells import Cell, GRUCell, LSTMCell, RNNCell
-from memnet.entnet import EntNetCell
-
-_GATES = {
-    RNNCell: ("hidden",),
-    LSTMCell: ("input", "forget", "candidate", "output"),
-    GRUCell: ("reset", "update", "candidate"),
-}
+from memnet.cells import Cell
 
 
 class Spectrum(NamedTuple):
@@ -49,14 +42,9 @@ def recurrent_matrices(cell: Cell) -> dict[str, Tensor]:
     "memories"; in stacks and controllers after the module's name, as in "layers.0.forget". Empty for a cell that
     has none. Views of the weights: who changes one changes the cell.
     """
-    found: dict[str, Tensor] = {}
-    for name, module in cell.named_modules():
-        prefix = f"{name}." if name else ""
-        if isinstance(module, RNNCell | LSTMCell | GRUCell):
-            assert module.weight_hh is not None
-            gates = _GATES[type(module)]
-            for gate, matrix in zip(gates, module.weight_hh.detach().chunk(len(gates)), strict=True):
-                found[prefix + gate] = matrix
-        elif isinstance(module, EntNetCell):
-            found[f"{prefix}memories"] = module.from_memory.weight.detach()
-    return found
+    return {
+        f"{name}.{part}".removeprefix("."): matrix
+        for name, module in cell.named_modules()
+        if isinstance(module, Cell)
+        for part, matrix in module.recurrent_matrices().items()
+    }
