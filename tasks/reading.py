@@ -11,6 +11,7 @@ from typing import BinaryIO, TextIO
 # The environment variable that sets the limit, and the limit without it, both in MB.
 LIMIT_NAME, LIMIT = "MEMNET_MAX_MB", 1024
 _MB = 1 << 20
+_BYTE_ORDER_MARK = "\ufeff"
 # What bytes that are no text become in a line, and the zero byte.
 _NO_TEXT = re.compile("[\udc80-\udcff\0]")
 
@@ -49,14 +50,14 @@ def decoded(content: bytes, source: object) -> str:
 
     TextError, naming the line and the byte in it (both from 1), for what is not UTF-8, and for a zero byte.
     """
-    content = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
-        raise _refused(content, error.start, source, "expected UTF-8 text") from None
+        raise _refused(content, error.start, source) from None
     if "\0" in text:
-        raise _refused(content, content.index(0), source, "expected text, no binary file")
-    return normalized(text)
+        raise _refused(content, content.index(0), source)
+    return normalized(text.removeprefix(_BYTE_ORDER_MARK))
 
 
 def normalized(text: str) -> str:
@@ -71,9 +72,9 @@ def read_text(path: str | os.PathLike[str]) -> str:
 
 
 def lines_of(stream: TextIO) -> Iterator[str]:
-    """The lines of a text stream, such as the standard input, by the same rules as `decoded`, without their ends.
+    """The lines of a text stream, such as the standard input, ended as those of `decoded` and without their ends.
 
-    Bytes that are not UTF-8 are lone surrogates, which `checked` names, so that other lines can still be used.
+    Each is for `checked`: bytes that are not UTF-8 are lone surrogates, so that other lines can still be used.
     TextError for a line beyond the limit.
     """
     keep_bytes(stream)
@@ -81,26 +82,27 @@ def lines_of(stream: TextIO) -> Iterator[str]:
     while line := stream.readline(limit):
         if len(line) == limit and not line.endswith("\n"):
             raise too_large("a line of the input")
-        yield normalized(line.removesuffix("\n"))
+        yield line.removesuffix("\n")
 
 
 def keep_bytes(stream: TextIO) -> None:
     """Let a stream give bytes that are no text as lone surrogates instead of raising an error."""
     if isinstance(stream, io.TextIOWrapper):
-        encoding = stream.encoding if stream.isatty() else "utf-8-sig"
+        encoding = stream.encoding if stream.isatty() else "utf-8"
         stream.reconfigure(encoding=encoding, errors="surrogateescape", newline=None)
 
 
 def checked(line: str, number: int) -> str:
-    """A line of `lines_of`; TextError that names it by its number, and a byte that is no text by its place in it."""
+    """A line of `lines_of` as `decoded` has it; number: its place among them, from 1. TextError as there."""
     if found := _NO_TEXT.search(line):
         content = line.encode(errors="surrogateescape")
-        raise _refused(content, len(line[: found.start()].encode()), "", "expected UTF-8 text", number)
-    return line
+        raise _refused(content, len(line[: found.start()].encode()), "", number)
+    return normalized(line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line)
 
 
-def _refused(content: bytes, index: int, source: object, expected: str, first: int = 1) -> TextError:
+def _refused(content: bytes, index: int, source: object, first: int = 1) -> TextError:
     """The error for the byte at an index; first: the number of the content's first line."""
     line, start = first + content.count(b"\n", 0, index), content.rfind(b"\n", 0, index) + 1
     place = f"{source}, line {line}" if source else f"line {line}"
-    return TextError(f"{place}, byte {index - start + 1}: {expected}, not 0x{content[index]:02x}")
+    expected = "UTF-8 text" if content[index] else "text, no binary file"
+    return TextError(f"{place}, byte {index - start + 1}: expected {expected}, not 0x{content[index]:02x}")

@@ -4,12 +4,15 @@ import re
 import unicodedata
 from functools import lru_cache
 
-# By kinds of characters: letters L and digits N with their marks M; joiners J between letters, as in "l'école", and
-# points P between digits, as in "3.5"; at the ends signs S, as in "c++" and "5%", and dashes D, as in "-5" and "a-".
-_INNER = "(?:J+[LN]|(?<=N)P(?=N)N|[LNM])"
-_WORD = re.compile(f"(?:(?<![LNMSD])(?:[SD](?=N)|S+))?[LN]{_INNER}*(?:S+(?![LNM])|D(?![LNMD]))?")
-_KINDS = {"'": "J", "\u200c": "J", "\u200d": "J", ".": "P", "-": "D", "_": "L"} | dict.fromkeys("+#%@&*°", "S")
-_SAME = str.maketrans({"\u2019": "'", "\u2212": "-"})
+# By kinds of characters: letters L and digits N with their marks M; joiners J, as in "l'école", dashes D, as in
+# "semi-final", and points P, as in "3.5", within a word; signs S and units U, as in "c++", "+5", "5%" and "$5".
+_INNER = "(?:[LNM]|J+(?=[LN])|D(?=[LN])|(?<=N)P(?=N))"
+_NUMBER_SIGN = "(?:(?<![LNMSUD])[SD]?U?(?=N))?"
+_WORD = re.compile(f"(?<![LNMJD])LM*D(?![LNMD])|{_NUMBER_SIGN}[LN]{_INNER}*(?:(?:(?<=[LM])S+|(?<=N)U)(?![LNMS]))?")
+_KINDS = {"'": "J", "\u200c": "J", "\u200d": "J", ".": "P", "-": "D", "_": "L"}
+_KINDS |= dict.fromkeys("+#", "S") | dict.fromkeys("%‰°", "U")
+# Apostrophe, minus and hyphens; a soft hyphen is where a word may be broken.
+_SAME = str.maketrans({"\u2019": "'", "\u2212": "-", "\u2010": "-", "\u2011": "-", "\u00ad": None})
 _COMMAS = re.compile("[,،，、]")
 
 
@@ -17,8 +20,8 @@ _COMMAS = re.compile("[,،，、]")
 def words_of(text: str) -> tuple[str, ...]:
     """The words of a sentence, casefolded and in NFC: letters and digits with their marks, punctuation dropped.
 
-    An apostrophe between letters is part of the word, and so are the joiners of Persian and Indian scripts, the sign
-    of a number, and signs such as those of "c++" and "5%".
+    Within a word an apostrophe, a hyphen and the joiners of Persian and Indian scripts are part of it; at its ends the
+    sign and unit of a number, as in "-5" and "5%", signs as in "c++", and the minus of a lone letter, as of a mark "A-".
     """
     return _found(_folded(text))
 
@@ -26,7 +29,7 @@ def words_of(text: str) -> tuple[str, ...]:
 def answer_of(text: str) -> str:
     """An answer by the same rule, so that it equals its word in the story; several are joined by commas, "apple,milk".
 
-    What stands between words, as in "semi-final", is kept, and so is an answer without a word, such as "+".
+    What stands between words, as in "salt & pepper", is kept, and so is an answer without a word, such as "+".
     """
     parts = (_folded(part).split() for part in _COMMAS.split(text))
     return ",".join(" ".join(map(_core, part)) for part in parts)
@@ -54,7 +57,5 @@ def _folded(text: str) -> str:
 def _kind(character: str) -> str:
     if character in _KINDS:
         return _KINDS[character]
-    if character.isalnum():
-        return "N" if character.isnumeric() else "L"
     category = unicodedata.category(character)
-    return "M" if category.startswith("M") else "S" if category == "Sc" else " "
+    return category[0] if category[0] in "LNM" else "U" if category == "Sc" else " "

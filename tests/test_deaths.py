@@ -1,5 +1,6 @@
 """A process may die at any moment: what it leaves is begun again or gone on with, and nothing else is touched."""
 
+import fcntl
 import os
 import select
 import signal
@@ -8,12 +9,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
 from experiments.__main__ import main
-from experiments.base.files import write_whole
+from experiments.base.files import UserError, write_whole
+from experiments.config.parts import TrainConfig
 from experiments.runs.checkpoint import read_progress
 from experiments.runs.folder import RunFolder, is_locked
 from experiments.runs.metrics import read_metrics
@@ -124,6 +126,24 @@ def test_only_a_half_made_run_is_made_anew(left: list[str], tmp_path: Path, caps
     (lone / "config.yaml").write_text("task: copy\n")
     assert main(["train", "--config", str(lone / "config.yaml"), *TINY, "--out", str(lone)]) == 2
     assert (lone / "config.yaml").read_text() == "task: copy\n"
+
+
+def test_a_new_run_is_held_by_the_lock_under_which_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    locked, flock = [], fcntl.flock
+
+    def noting(file: IO[Any], how: int) -> None:
+        locked.append(Path(file.name).name)
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", noting)
+    config = TrainConfig("copy", out=str(tmp_path / "run"))
+    with RunFolder.at_work(config) as folder:
+        assert locked.count(".lock") == 1
+        assert is_locked(folder.path)
+        folder.config.unlink()
+        with pytest.raises(UserError, match="in use by another process"):
+            RunFolder.create(config)
+    assert not is_locked(folder.path)
 
 
 def test_halves_of_files_go_when_their_writer_is_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,10 @@ NAMES = ["\u092e\u0940\u0928\u093e", "\u092e\u094b\u0928\u093e", "\u092e\u0941\u
         ("\u2764\ufe0f ... - +", ()),
         ("c++, C# and c; a- (A+)", ("c++", "c#", "and", "c", "a-", "a+")),
         ("-5\u00b0, \u22125, 5% of $3.50.", ("-5\u00b0", "-5", "5%", "of", "$3.50")),
-        ("covid-19 end.Then he said-- - 2+2", ("covid", "19", "end", "then", "he", "said", "2", "2")),
+        ("covid-19 end.Then he said-- - 2+2", ("covid-19", "end", "then", "he", "said", "2", "2")),
+        ("*bold* kitchen- -kitchen @home #one --5 +5", ("bold", "kitchen", "kitchen", "home", "one", "5", "+5")),
+        ("semi\u2010final co\u00adop rock'n'roll R&B", ("semi-final", "coop", "rock'n'roll", "r", "b")),
+        ("\u7b2c\u4e09.\u4e94 -\u4e09 \u00bd -\u00bd", ("\u7b2c\u4e09", "\u4e94", "\u4e09", "\u00bd", "-\u00bd")),
     ],
 )
 def test_words_keep_their_marks(text: str, words: tuple[str, ...]) -> None:
@@ -51,6 +54,7 @@ def test_words_keep_their_marks(text: str, words: tuple[str, ...]) -> None:
         ("'-5'.", "-5"),
         ("C++", "c++"),
         ("semi-final", "semi-final"),
+        ("*Salt* & pepper-", "salt & pepper"),
     ],
 )
 def test_answers_go_by_the_rule_of_words(text: str, answer: str) -> None:
@@ -89,7 +93,8 @@ def beside(path: Path) -> list[str]:
 
 
 def typed(path: Path) -> list[str]:
-    return list(lines_of(io.TextIOWrapper(io.BytesIO(path.read_bytes()), encoding="ascii")))
+    lines = lines_of(io.TextIOWrapper(io.BytesIO(path.read_bytes()), encoding="ascii"))
+    return [checked(line, number) for number, line in enumerate(lines, start=1)]
 
 
 READERS: list[Callable[[Path], list[str]]] = [book, tabbed, beside, typed]
@@ -113,17 +118,20 @@ def test_line_ends_and_byte_order_marks_of_stories(end: str, tmp_path: Path) -> 
     assert BabiData(tmp_path).read(1) == parse_stories("\n".join(lines), "text")
 
 
-@pytest.mark.parametrize("reader", READERS[:3])
+@pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [(b"a\tb\r\nc\r\n", "line 2, byte 1"), (b"a\tb\rc\xff\r", "line 2, byte 2: expected UTF-8 text, not 0xff")],
+    [
+        (b"a\tb\r\n\0\r\n", "line 2, byte 1: expected text, no binary file, not 0x00"),
+        (b"a\tb\rc\xff\r", "line 2, byte 2: expected UTF-8 text, not 0xff"),
+        (b"\xef\xbb\xbfe\xcc\x81\xff\tb\n", "line 1, byte 7: expected UTF-8 text, not 0xff"),
+    ],
 )
 def test_what_is_refused_is_named_by_line_and_byte(
     reader: Callable[[Path], list[str]], content: bytes, complaint: str, tmp_path: Path
 ) -> None:
-    content = content if b"\xff" in content else content.replace(b"c", b"\0")
     (tmp_path / "text").write_bytes(content)
-    with pytest.raises((UserError, ParallelError), match=complaint):
+    with pytest.raises((UserError, TextError, ParallelError), match=complaint):
         reader(tmp_path / "text")
 
 

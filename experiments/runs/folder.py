@@ -58,20 +58,36 @@ class RunFolder:
         """Make the folder of a new run: config.out, or the first free name under runs/.
 
         What a process that was killed while it made a run has left there is made anew. UserError if the folder cannot
-        be written or holds anything else.
+        be written, holds anything else, or is being made by another process.
         """
+        with contextlib.ExitStack() as holding:
+            return cls._made(config, holding)
+
+    @classmethod
+    @contextlib.contextmanager
+    def at_work(cls, config: Config) -> Iterator["RunFolder"]:
+        """The folder of a training, made as by `create`, or that which it resumes, held as by `locked` from then on."""
+        with contextlib.ExitStack() as holding:
+            folder = cls(config.resume) if config.resume else cls._made(config, holding)
+            if config.resume:
+                holding.enter_context(folder.locked())
+            yield folder
+
+    @classmethod
+    def _made(cls, config: Config, holding: contextlib.ExitStack) -> "RunFolder":
+        """A new folder, held as long as the stack is open."""
         base = f"{config.label}-s{config.seed}"
         path = Path(config.out) if config.out is not None else claim(RUNS / base)
         try:
             path.mkdir(parents=True, exist_ok=True)
             _check_free(path)
-            with _held(path):
-                _check_free(path)  # by now another process may have made a run here
-                for name in _MADE_FIRST:
-                    (path / name).unlink(missing_ok=True)
-                (path / "figures").mkdir(exist_ok=True)
-                write_whole(path / "commands.json", _listed([command()]))
-                write_whole(path / "config.yaml", to_yaml(config))
+            holding.enter_context(_held(path))
+            _check_free(path)  # by now another process may have made a run here
+            for name in _MADE_FIRST:
+                (path / name).unlink(missing_ok=True)
+            (path / "figures").mkdir(exist_ok=True)
+            write_whole(path / "commands.json", _listed([command()]))
+            write_whole(path / "config.yaml", to_yaml(config))
         except FileExistsError:
             raise UserError(f"{path} is a file: choose another --out") from None
         except OSError as error:
@@ -216,14 +232,12 @@ class RunFolder:
         shared: hold it beside others that share it, and leave everything to `keep_tests`.
         """
         with _held(self.path, shared=shared):
-            for place in () if shared else (self.path, self.figures, self.figures / "training"):
-                remove_parts(place)
             yield
 
 
 @contextlib.contextmanager
 def _held(path: Path, *, shared: bool = False) -> Iterator[None]:
-    """Hold a run's folder; UserError where another process holds it otherwise."""
+    """Hold a run's folder, see `RunFolder.locked`."""
     with (path / ".lock").open("w") as file:
         tries = 0
         while True:
@@ -235,6 +249,8 @@ def _held(path: Path, *, shared: bool = False) -> Iterator[None]:
                 if tries > _LOCK_TRIES:
                     raise UserError(f"{path} is in use by another process") from None
                 time.sleep(0.05)
+        for place in () if shared else (path, path / "figures", path / "figures" / "training"):
+            remove_parts(place)
         yield
 
 

@@ -91,10 +91,8 @@ def run_training(
         with joined(config.device) as processes:
             if not processes.first:
                 return _help(config, make, processes)
-            with handling_signals(stop_at_once):
-                folder = RunFolder(config.resume) if config.resume else RunFolder.create(config)
-                with folder.locked():
-                    return work(folder, processes)
+            with handling_signals(stop_at_once), RunFolder.at_work(config) as folder:
+                return work(folder, processes)
     except Stopped as stop:
         if ranks().first:
             print("stopped", file=sys.stderr)

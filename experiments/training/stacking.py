@@ -82,9 +82,7 @@ def train_stacked(configs: Sequence[TrainConfig], title: str) -> set[int]:
     Raises   Stopped after Ctrl-C or SIGTERM, with every checkpoint written.
     """
     with ExitStack() as stack:
-        folders = [RunFolder(one.resume) if one.resume else RunFolder.create(one) for one in configs]
-        for folder in folders:
-            stack.enter_context(folder.locked())
+        folders = [stack.enter_context(RunFolder.at_work(one)) for one in configs]
         task = make_task(configs[0].task)
         every = [Trainer(one, task, folder, new_run_id(folder)) for one, folder in zip(configs, folders, strict=True)]
         trainers = [trainer for trainer in every if take_up(trainer.folder, trainer) is not None]

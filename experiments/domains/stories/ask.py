@@ -95,10 +95,11 @@ class Conversation:
         """Hear every line, up to "quit"; returns how many could not be used."""
         refused = 0
         for number, line in enumerate(lines, start=1):
-            if line.strip().lower() == "quit":
-                break
             try:
-                self.hear(checked(line, number))
+                text = checked(line, number)
+                if text.strip().lower() == "quit":
+                    break
+                self.hear(text)
             except (Refused, TextError) as reason:
                 self._remarks.print(str(reason))
                 refused += 1
