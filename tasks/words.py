@@ -21,7 +21,7 @@ def words_of(text: str) -> tuple[str, ...]:
     """The words of a sentence, casefolded and in NFC: letters and digits with their marks, punctuation dropped.
 
     Within a word an apostrophe, a hyphen and the joiners of Persian and Indian scripts are part of it; at its ends the
-    sign and unit of a number, as in "-5" and "5%", signs as in "c++", and the minus of a lone letter, as of a mark "A-".
+    sign and unit of a number, as in "-5" and "5%", signs as in "c++", and the minus of a lone letter, as of a mark A-.
     """
     return _found(_folded(text))
 

@@ -21,7 +21,7 @@ def test_every_configuration_but_that_of_sequences_has_its_commands() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_kind_names_its_package(kind: type[Config]) -> None:
-    assert importlib.util.find_spec(f"experiments.{kind.kind}.commands") is not None
+    assert importlib.util.find_spec(f"experiments.domains.{kind.kind}.commands") is not None
     assert "kind" not in {field.name for field in dataclasses.fields(kind)}
 
 
@@ -40,6 +40,13 @@ def test_what_may_end_early_says_when(kind: type[TrainConfig]) -> None:
         ("babi --model entnet --num-hops 9", "entnet has no --num-hops"),
         ("babi --model lstm --max-sentences 9 --hidden-size 4", ""),
         ("text --model lstm --num-slots 4", "lstm has no --num-slots"),
+        ("translate --context start --forget-bias 1", "attention with the controller lstm has no --context"),
+        (
+            "translate --model encoder-decoder --scores=additive",
+            "encoder-decoder with the controller lstm has no --scores",
+        ),
+        ("translate --controller gru --forget-bias 1", "attention with the controller gru has no --forget-bias"),
+        ("captions --model gru --controller gru --forget-bias 1", "gru has no --controller, --forget-bias"),
     ],
 )
 def test_an_option_that_the_model_has_not_is_told(args: str, told: str) -> None:

@@ -58,7 +58,8 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         ),
         "config.lacking": (
             "domains.captions.config domains.captions.models domains.sequences.models domains.stories.config "
-            "domains.stories.data domains.stories.models domains.text.config domains.text.models"
+            "domains.stories.data domains.stories.models domains.text.config domains.text.models "
+            "domains.translation.config domains.translation.data domains.translation.models"
         ),
         "config.parts": "domains.captions.config domains.stories.config domains.text.config domains.translation.config",
         "config.settings": "domains.sequences.recipes domains.stories.config domains.stories.summary",

@@ -11,7 +11,7 @@ from experiments.config.parts import ALL_TASKS
 from experiments.config.settings import differences, setting_of
 from experiments.dashboard.collect import Collector
 from experiments.domains.sequences.recipes import recipe_names, task_of
-from experiments.domains.stories.recipes import story_recipe_names
+from experiments.domains.stories.recipes import story_recipe, story_recipe_names
 from tests.made_up_runs import copy_run, story_run
 from tests.test_report import reported, table
 
@@ -97,3 +97,5 @@ def test_a_run_whose_recipe_is_gone_is_told_from_the_default(tmp_path: Path) -> 
     (run / "config.yaml").write_text(config)
     (group,) = Collector(tmp_path, tmp_path).read()["groups"]
     assert (group["recipe"], group["setting"]) == ("paper/gone", "num slots 64")
+    lost = dataclasses.replace(story_recipe("default", "babi", None), recipe="gone", model="gone", num_hops=9)  # type: ignore[arg-type]
+    assert "num hops 9" in differences(lost)

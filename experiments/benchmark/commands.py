@@ -13,7 +13,7 @@ import torch
 
 from experiments.base.files import UserError
 from experiments.base.progress import working
-from experiments.base.provenance import command
+from experiments.base.provenance import command, without_places
 from experiments.base.terminal import wrapped
 from experiments.benchmark.cases import Case, make_model
 from experiments.benchmark.flops import count_flop
@@ -44,7 +44,12 @@ def benchmark(args: Sequence[str]) -> int:
         found |= zip(own, measure(own, options), strict=True)
     name, rows = machine(options.device), list(found.values())
     if options.json:
-        head = {"command": command(), "machine": name, "threads": options.threads, "versions": versions()}
+        head = {
+            "command": without_places(command()),
+            "machine": name,
+            "threads": options.threads,
+            "versions": versions(),
+        }
         print(json.dumps(head | {"cases": rows}, indent=1))
     else:
         text = memory_text if options.memory else time_text

@@ -16,12 +16,18 @@ from experiments.domains.stories.config import StoryConfig
 from experiments.domains.stories.data import Sizes
 from experiments.domains.text import models as text_models
 from experiments.domains.text.config import TextConfig
+from experiments.domains.translation import models as translation_models
+from experiments.domains.translation.config import TranslateConfig
+from experiments.domains.translation.data import Words
+from tasks.babi import Vocabulary
 
+_WORDS = Words(Vocabulary(("a",)), Vocabulary(("b",)), growth=1.0)
 # A model of every kind, on data of any size.
 _MAKERS: dict[type[Config], Callable[[Any], object]] = {
     TrainConfig: lambda config: sequence_models.make_model(config, sequence_models.make_task("copy")),
     StoryConfig: lambda config: story_models.make_model(config, Sizes(3, 2, 2)),
     TextConfig: lambda config: text_models.make_model(config, 2),
+    TranslateConfig: lambda config: translation_models.make_model(config, _WORDS),
     CaptionConfig: caption_models.make_model,
 }
 # What data are read by, too.
@@ -53,8 +59,6 @@ def _options(kind: Any, task: str, model: str, controller: str) -> frozenset[str
 def lacking(config: Config) -> set[str]:
     """The options of other models that the model of a configuration, with its controller, does not have."""
     kind: Any = type(config)
-    if kind not in _MAKERS:
-        return set()
     models, controllers = (get_args(kind.__dataclass_fields__[name].type) for name in ("model", "controller"))
     others = [_options(kind, config.task, model, config.controller) for model in models]
     others += [_options(kind, config.task, config.model, controller) for controller in controllers]

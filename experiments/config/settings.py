@@ -1,5 +1,6 @@
 """What a run's setting is, how it differs from its recipe, and which runs are copies of others."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -50,12 +51,16 @@ def differences(config: Config) -> str:
 
 
 def _of_recipe(config: Config) -> Config:
-    """The configuration of the same recipe and model without any option; the default recipe's for one that is gone."""
+    """The configuration of the same recipe and model without any option.
+
+    For a recipe that is gone it is the default one's, for a model that is gone what every option is by itself.
+    """
     chosen = {name: str(getattr(config, name)) for name in CHOICES if hasattr(config, name)}
-    try:
-        start = start_of(config.task, config.recipe, chosen)
-    except UserError:
-        start = start_of(config.task, None, chosen)
+    start: Config = type(config)(config.task)  # type: ignore[arg-type]
+    for recipe in (config.recipe, None):
+        with contextlib.suppress(UserError):
+            start = start_of(config.task, recipe, chosen)
+            break
     same: dict[str, Any] = {name: getattr(config, name) for name in ("recipe", "model", "controller")}
     if isinstance(config, StoryConfig) and config.task == "babi":
         same["babi_data"] = GENERATED if config.recipe == "default" else "released"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from experiments.base.files import UserError, write_whole
 from experiments.base.progress import working
-from experiments.base.provenance import command_line
+from experiments.base.provenance import command_line, without_places
 from experiments.base.tables import Table, coded
 from experiments.base.terminal import page
 from experiments.config.command_line import parse
@@ -79,7 +79,7 @@ def gradients(args: Sequence[str]) -> int:
 def _measure(options: GradientsOptions, args: Sequence[str]) -> int:
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
-    made_by = command_line("gradients", *args)
+    made_by = without_places(command_line("gradients", *args))
     if options.runs:
         text, data = compare_runs(options.runs, out, made_by)
         return _tell(data if options.json else page(text), out / "trained-gradients")
@@ -135,7 +135,7 @@ def _data(
     return {
         "command": made_by,
         "versions": versions(),
-        "options": dataclasses.asdict(options),
+        "options": without_places(dataclasses.asdict(options)),
         "lags": lags,
         "log10_norms": {name: plain(curves) for name, curves in terms.items()},
         "clipping": {

@@ -11,7 +11,7 @@ from typing import Any
 import tyro
 
 from experiments.base.files import UserError, write_whole
-from experiments.base.provenance import command_line
+from experiments.base.provenance import command_line, without_places
 from experiments.base.tables import Table, coded, marked, printable
 from experiments.base.terminal import page
 from experiments.config.command_line import parse
@@ -25,6 +25,9 @@ from experiments.report.stories import story_tables
 from experiments.runs.folder import RUNS
 from experiments.suite.folder import SuiteFolder
 from experiments.web.document import finite
+
+# What is told of a run that has ended.
+_TOLD = ("command", "resumed_by", "versions", "config")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +60,7 @@ def report(args: Sequence[str]) -> int:
     algorithmic = [place for place in ended if isinstance(runs[place].config, TrainConfig)]
     stories = [place for place in ended if place not in algorithmic]
     tables = [*sequence_tables(runs, algorithmic), *story_tables(runs, stories)]
-    made_by = printable(command_line("report", options.folder))
+    made_by = printable(without_places(command_line("report", options.folder)))
     text = _markdown(tables, [_origin(runs[place], names[place]) for place in ended], left, made_by)
     write_whole(f"{out}.md", text)
     write_whole(f"{out}.tex", _latex(tables, names, left, made_by))
@@ -103,7 +106,7 @@ def _latex(tables: Sequence[Table], names: Sequence[str], left: Sequence[str], m
 def _data(tables: Sequence[Table], runs: Sequence[Run], names: Sequence[str], made_by: str) -> dict[str, Any]:
     told = [
         {"name": name, "status": run.status}
-        | {key: run.result.get(key) for key in ("command", "resumed_by", "versions", "config") if run.status == "done"}
+        | {key: without_places(run.result.get(key)) for key in _TOLD if run.status == "done"}
         for run, name in zip(runs, names, strict=True)
     ]
     return {"made_by": made_by, "tables": [table.data(names) for table in tables], "runs": told}
@@ -128,4 +131,5 @@ def _made_by(run: Run) -> str:
     resumes = run.result.get("resumed_by")
     known = map(str, resumes if isinstance(resumes, list) else [])
     told = [(str(run.result.get("command", "unknown")), 1), *((one, len([*same])) for one, same in groupby(known))]
+    told = [(without_places(one), count) for one, count in told]
     return ", resumed by ".join(coded(one) + (f" ({count} times)" if count > 1 else "") for one, count in told)

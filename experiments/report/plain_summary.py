@@ -7,7 +7,7 @@ from typing import Any
 
 from experiments.base.files import UserError, write_whole
 from experiments.base.progress import working
-from experiments.base.provenance import command_line
+from experiments.base.provenance import command_line, without_places
 from experiments.base.statistics import deviation
 from experiments.base.tables import marked
 from experiments.config.parts import Config
@@ -34,14 +34,16 @@ def summarize_plain(
     numbers = [config.seed for config in configs]
     if len(set(numbers)) < len(numbers):
         raise UserError(f"two of the runs have the same seed, {next(n for n in numbers if numbers.count(n) > 1)}")
-    result = {
-        **origin,
-        "versions": versions(),
-        "config": first,
-        "seeds": seeds,
-        "tests": {name: _spread(name, seeds) for name in seeds[0]["tests"]},
-        "published": None,
-    }
+    result: dict[str, Any] = without_places(
+        {
+            **origin,
+            "versions": versions(),
+            "config": first,
+            "seeds": seeds,
+            "tests": {name: _spread(name, seeds) for name in seeds[0]["tests"]},
+            "published": None,
+        }
+    )
     text = _text(result, configs[0])
     write_whole(f"{out}.json", json.dumps(result, indent=1) + "\n")
     write_whole(f"{out}.md", text)

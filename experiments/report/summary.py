@@ -14,7 +14,7 @@ import tyro
 from experiments.base.files import UserError, write_whole
 from experiments.base.names import model_label
 from experiments.base.progress import working
-from experiments.base.provenance import command_line
+from experiments.base.provenance import command_line, without_places
 from experiments.base.statistics import deviation
 from experiments.base.terminal import page
 from experiments.config.command_line import parse
@@ -100,16 +100,18 @@ def _summarize_sequences(
         for folder, config in zip(folders, configs, strict=True)
     }
     published = paper_curve(configs[0])
-    result = {
-        **origin,
-        "versions": versions(),
-        "config": {key: value for key, value in configs[0].saved().items() if key != "seed"},
-        "seeds": [_seed_result(folder, config) for folder, config in zip(folders, configs, strict=True)],
-        "tests": _tests(folders, configs, task),
-        "curve": _against_published(curves, published),
-        "published": {"statement": paper_statement(configs[0]), "bits": paper_tests(configs[0])},
-        "curves": curves,
-    }
+    result: dict[str, Any] = without_places(
+        {
+            **origin,
+            "versions": versions(),
+            "config": {key: value for key, value in configs[0].saved().items() if key != "seed"},
+            "seeds": [_seed_result(folder, config) for folder, config in zip(folders, configs, strict=True)],
+            "tests": _tests(folders, configs, task),
+            "curve": _against_published(curves, published),
+            "published": {"statement": paper_statement(configs[0]), "bits": paper_tests(configs[0])},
+            "curves": curves,
+        }
+    )
     text = _text(result, configs[0], task)
     write_whole(f"{out}.json", json.dumps(result, indent=1) + "\n")
     write_whole(f"{out}.md", text)

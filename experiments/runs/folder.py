@@ -29,7 +29,7 @@ from typing import Any
 import torch
 
 from experiments.base.files import UserError, is_part, remove_parts, write_whole
-from experiments.base.provenance import command
+from experiments.base.provenance import command, without_places
 from experiments.base.reading import expect, read_json
 from experiments.config.parts import Config, from_yaml, to_yaml
 from experiments.runs.outcomes import check_result, check_tests
@@ -203,10 +203,13 @@ class RunFolder:
         write_whole(self.path / "commands.json", _listed([*self.commands(), command()]))
 
     def keep_result(self, config: Config, facts: Mapping[str, Any]) -> None:
-        """Write how the run ended: the commands that made it, its configuration, versions, and facts of its kind."""
+        """Write how the run ended: the commands that made it, its configuration, versions, and facts of its kind.
+
+        Of absolute paths the last names, see `without_places`; config.yaml and commands.json have them whole.
+        """
         first, *resumes = self.commands()
         told = {"command": first, "resumed_by": resumes, "config": config.saved(), "versions": versions()}
-        write_whole(self.result, json.dumps({**told, **facts}, indent=1) + "\n")
+        write_whole(self.result, json.dumps(without_places({**told, **facts}), indent=1) + "\n")
 
     def keep_tests(
         self, rows: Sequence[dict[str, Any]], same_test: Callable[[dict[str, Any]], tuple[Any, ...]], count: str

@@ -7,7 +7,7 @@ from typing import Any
 
 from experiments.base.files import UserError, write_whole
 from experiments.base.progress import working
-from experiments.base.provenance import command_line
+from experiments.base.provenance import command_line, without_places
 from experiments.base.tables import marked
 from experiments.config.fields import TRACKING
 from experiments.domains.stories.config import StoryConfig
@@ -42,13 +42,15 @@ def summarize_stories(
     if len(trained_on) > 1:
         raise UserError(f"the runs were trained on different stories: {', '.join(sorted(trained_on))}")
     tests = dict.fromkeys(row["tested_on"] for run in runs for row in run["evaluation"])
-    result: dict[str, Any] = {
-        **origin,
-        "versions": versions(),
-        "config": {key: value for key, value in first.saved().items() if key not in ("numbers", "seed")},
-        "runs": [{key: value for key, value in run.items() if key != "evaluation"} for run in runs],
-        "tables": [_table(tested_on, runs, first) for tested_on in tests],
-    }
+    result: dict[str, Any] = without_places(
+        {
+            **origin,
+            "versions": versions(),
+            "config": {key: value for key, value in first.saved().items() if key not in ("numbers", "seed")},
+            "runs": [{key: value for key, value in run.items() if key != "evaluation"} for run in runs],
+            "tables": [_table(tested_on, runs, first) for tested_on in tests],
+        }
+    )
     text = _text(result, first)
     write_whole(f"{out}.json", json.dumps(result, indent=1) + "\n")
     write_whole(f"{out}.md", text)

@@ -7,6 +7,7 @@ import torch
 from experiments.base.files import UserError
 from experiments.base.memory import no_model
 from experiments.base.seeds import generator_for
+from experiments.config.fields import gate_options
 from experiments.domains.translation.config import TranslateConfig
 from experiments.domains.translation.data import Words
 from memnet import AttentionEncoderDecoder, EncoderDecoder
@@ -19,8 +20,8 @@ def make_model(config: TranslateConfig, words: Words) -> EncoderDecoder:
         "embedding_size": config.embedding_size,
         "hidden_size": config.hidden_size,
         "num_layers": config.num_layers,
-        "forget_bias": config.forget_bias,
         "reverse": config.reverse,
+        **gate_options(config, config.controller),
     }
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(generator_for("weights", config.seed).get_state())
