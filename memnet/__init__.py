@@ -1,6 +1,5 @@
 """memnet: networks with differentiable memory in PyTorch."""
 
-from memnet.captioner import Captioner, CaptionState, CaptionTrace, PictureEncoder
 from memnet.cells import (
     Cell,
     FeedForwardCell,
@@ -16,16 +15,17 @@ from memnet.cells import (
 )
 from memnet.decoding import Decoded, beam_search, greedy, sampled
 from memnet.diagnostics import gradient_norms, slots_used, weighting_entropy
-from memnet.encoder_decoder import AttentionEncoderDecoder, DecoderState, EncoderDecoder, TranslationTrace
-from memnet.entnet import EntNet, EntNetCell, EntNetState, EntNetTrace
-from memnet.key_value import KeyValueMemory, KeyValueMemoryNetwork, KeyValueRead, KeyValueTrace
-from memnet.language import LanguageModel
-from memnet.memn2n import MemN2N, MemN2NTrace
-from memnet.ntm import NTM, HeadParameters, NTMCell, NTMState, NTMTrace
-from memnet.recurrent import GRU, LSTM, RNN, RecurrentTrace
-from memnet.sequence import SequenceModule, detach_state
+from memnet.models.captioner import Captioner, CaptionState, CaptionTrace, PictureEncoder
+from memnet.models.encoder_decoder import AttentionEncoderDecoder, DecoderState, EncoderDecoder, TranslationTrace
+from memnet.models.entnet import EntNet, EntNetCell, EntNetState, EntNetTrace
+from memnet.models.key_value import KeyValueMemory, KeyValueMemoryNetwork, KeyValueRead, KeyValueTrace
+from memnet.models.memn2n import MemN2N, MemN2NTrace
+from memnet.models.ntm import NTM, HeadParameters, NTMCell, NTMState, NTMTrace
+from memnet.models.recurrent import GRU, LSTM, RNN, RecurrentTrace
+from memnet.readers import LanguageModel, StoryReader, StoryReaderTrace
+from memnet.sequence import SequenceModule
+from memnet.state import detach_state
 from memnet.story import StoryModel
-from memnet.story_reader import StoryReader, StoryReaderTrace
 
 __all__ = [
     "GRU",

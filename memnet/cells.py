@@ -14,11 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from memnet.checks import Described, check_choice
-
-State: TypeAlias = Any
-"""A nested NamedTuple (or tuple) of tensors, batch first; goes in and comes out of every step."""
+from memnet.state import State
 
 ControllerName: TypeAlias = Literal["feedforward", "rnn-tanh", "rnn-relu", "lstm", "gru"]
+RecurrentName: TypeAlias = Literal["rnn-tanh", "rnn-relu", "lstm", "gru"]
 RecurrentInit: TypeAlias = Literal["default", "uniform", "identity"]
 
 
@@ -102,7 +101,7 @@ class Cell(Described):
         return "it covers EntNet and NTM alone"
 
     def unroll_native(self, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
-        """What memnet.sequence.unroll returns, from the compiled operator."""
+        """What memnet.unroll.unroll returns, from the compiled operator."""
         raise NotImplementedError
 
 

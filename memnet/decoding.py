@@ -10,9 +10,8 @@ from typing import Literal, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from memnet.cells import State
 from memnet.checks import check_choice, check_sizes, check_tensor
-from memnet.sequence import map_state, state_tensors
+from memnet.state import State, map_state, state_tensors
 
 DecodingStep: TypeAlias = Callable[[Tensor, State], tuple[Tensor, State]]
 Normalization: TypeAlias = Literal["none", "length"]

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet import native_bag
 from memnet.checks import Described
+from memnet.native import bag
 
 Encoding: TypeAlias = Literal["bag-of-words", "position-paper", "position-facebook"]
 
@@ -167,13 +167,13 @@ class Sentences:
 
 
 class NativeSentences(Sentences):
-    """Sentences whose vectors are computed once for all tables, for calls that native_bag.refusal says nothing against.
+    """Sentences whose vectors are computed once for all tables, for calls that native.bag.refusal allows.
 
     What is prepared are the vectors.
     """
 
     def prepare_all(self, tables: Sequence[Tensor]) -> list[Tensor]:
-        return native_bag.word_bags(self.words, tables, self._factors)
+        return bag.word_bags(self.words, tables, self._factors)
 
     def prepare(self, table: Tensor) -> Tensor:
         return self.prepare_all([table])[0]

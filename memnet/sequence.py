@@ -1,115 +1,29 @@
-"""From a cell to a sequence: one unroll that every recurrent model shares."""
+"""From a cell to a sequence: the interface of every recurrent model, and how its steps run."""
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, Literal, TypeAlias, get_args
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 
-from memnet.cells import Cell, State
-from memnet.checks import Described, check_lengths, check_tensor, values_known
-from memnet.hooks import hooked
+from memnet.cells import Cell
+from memnet.checks import Described, check_lengths, check_tensor
 from memnet.recompute import recomputed
+from memnet.state import (
+    State,
+    describe_state,
+    map_state,
+    packed,
+    select_rows,
+    state_tensors,
+    under_autocast,
+    with_leaves,
+)
+from memnet.unroll import Step, hooked, unroll
 
 Backend: TypeAlias = Literal["auto", "eager", "compile", "native"]
-Step: TypeAlias = Callable[[tuple[Tensor, ...], State], tuple[Tensor, State]]
-
-
-def map_state(function: Callable[..., Tensor], *states: State) -> State:
-    """Apply a function to the tensors of one state, or of several of the same structure, leaf by leaf."""
-    first = states[0]
-    if isinstance(first, Tensor):
-        return function(*states)
-    parts = [map_state(function, *leaves) for leaves in zip(*states, strict=True)]
-    return type(first)(*parts) if hasattr(first, "_fields") else type(first)(parts)
-
-
-def state_tensors(state: State) -> list[Tensor]:
-    """The tensors of a state, in order."""
-    if isinstance(state, Tensor):
-        return [state]
-    return [tensor for part in state for tensor in state_tensors(part)]
-
-
-def with_leaves(state: State, leaves: Iterable[Tensor]) -> State:
-    """A state of the same structure that holds other tensors, in order."""
-    rest = iter(leaves)
-    return map_state(lambda _: next(rest), state)
-
-
-def describe_state(state: State) -> str:
-    """How a state is laid out, as text: equal for two states exactly if their parts correspond."""
-    if isinstance(state, Tensor):
-        return "Tensor"
-    if isinstance(state, tuple):
-        return f"{type(state).__name__}({', '.join(describe_state(part) for part in state)})"
-    return type(state).__name__
-
-
-def detach_state(state: State) -> State:
-    """The same state cut from its past: gradients of later steps stop here (truncated backpropagation)."""
-    return map_state(Tensor.detach, state)
-
-
-def select_rows(rows: Tensor, chosen: State, other: State) -> State:
-    """Per row of the batch, `chosen` where `rows` (batch,) bool is true and `other` elsewhere."""
-    return map_state(
-        lambda yes, no: torch.where(rows.view(-1, *[1] * (yes.dim() - 1)), yes, no),
-        chosen,
-        other,
-    )
-
-
-def unroll(
-    cell: Cell,
-    input: Tensor,
-    state: State,
-    *,
-    lengths: Tensor | None = None,
-    step: Step | None = None,
-) -> tuple[Tensor, State]:
-    """Run a cell over time.
-
-    input:   (batch, time, input_size).
-    lengths: (batch,) real steps of each row; later steps leave the row's state as it is.
-    step:    stands in for cell.step, to watch it. Without one, the cell and the cells within it are called as modules
-             where any has hooks, which then run at every step.
-    Returns  outputs (batch, time, output_size), which mean nothing past the end of a row, and the state after each
-             row's last real step.
-    """
-    shortest = input.size(1)
-    if lengths is not None:
-        shortest = int(lengths.min()) if values_known() else 0
-    watched = step is None and hooked(*_cells_within(cell))
-    parts = (input,) if watched else cell.project(input)
-    # Time first, so that a compiled step meets the same strides at every length.
-    steps = zip(
-        *(_packed(rearrange(part, "batch time unit -> time batch unit")).unbind(0) for part in parts), strict=True
-    )
-    step = step or cell.step
-    outputs: list[Tensor] = []
-    for time, projected in enumerate(steps):
-        output, after = cell(*projected, state) if watched else step(projected, state)
-        if time >= shortest:
-            assert lengths is not None
-            after = select_rows(lengths > time, after, state)
-        state = after
-        outputs.append(output)
-    return torch.stack(outputs, 1), state
-
-
-def _cells_within(cell: Cell) -> list[Cell]:
-    return [module for module in cell.modules() if isinstance(module, Cell)]
-
-
-def under_autocast(tensor: Tensor) -> bool:
-    """Whether autocast is on for the tensor's device."""
-    kind = tensor.device.type
-    # Not torch.amp.is_autocast_available, which torch.compile cannot follow in torch 2.11.
-    return kind != "meta" and torch.is_autocast_enabled(kind)
 
 
 @cache
@@ -117,16 +31,11 @@ def _warn_once(text: str) -> None:
     warnings.warn(text, stacklevel=7)
 
 
-def _packed(tensor: Tensor) -> Tensor:
-    """A copy with the standard strides, also along axes of size one (which `contiguous` leaves as they are)."""
-    return tensor.clone(memory_format=torch.contiguous_format)
-
-
 def _with_standard_strides(tensor: Tensor) -> Tensor:
     strides = [1]
     for size in reversed(tensor.shape[1:]):
         strides.append(strides[-1] * size)
-    return tensor if tensor.stride() == tuple(reversed(strides)) else _packed(tensor)
+    return tensor if tensor.stride() == tuple(reversed(strides)) else packed(tensor)
 
 
 def _with_gradient(tensor: Tensor) -> Tensor:
@@ -266,7 +175,7 @@ class RecurrentModule(BackendModule):
 
     def _unroll_compiled(self, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
         # All that torch.compile looks at is alike at every step, so that it makes one graph.
-        state = map_state(_packed, state)
+        state = map_state(packed, state)
         trained = any(tensor.requires_grad for tensor in (input, *self.cell.parameters(), *state_tensors(state)))
         if trained and torch.is_grad_enabled():
             state = map_state(_with_gradient, state)

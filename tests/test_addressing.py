@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from memnet.addressing import (
+from memnet.functional.addressing import (
     content_weights,
     cosine_similarity,
     interpolate_weights,

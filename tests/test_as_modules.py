@@ -13,7 +13,8 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import memnet
-from memnet.sequence import SequenceModule, state_tensors
+from memnet.sequence import SequenceModule
+from memnet.state import state_tensors
 from tests.stories import MAX_WORDS, VOCAB, question_of, story_of
 
 INPUT, LENGTHS = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([3, 5])

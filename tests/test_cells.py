@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 import memnet
-from memnet.cells import Cell, FeedForwardCell, GRUCell, LSTMCell, RNNCell, StackedCell, State, make_controller
-from memnet.sequence import state_tensors
+from memnet.cells import Cell, FeedForwardCell, GRUCell, LSTMCell, RNNCell, StackedCell, make_controller
+from memnet.state import State, state_tensors
 from tests import slow_equations as slow
 
 INPUT, HIDDEN = 3, 5

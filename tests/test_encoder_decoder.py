@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from memnet import AttentionEncoderDecoder, EncoderDecoder, beam_search, greedy
-from memnet.attention import additive_scores, dot_scores, recomputed_additive_scores, reverse_sequences
+from memnet.functional.attention import additive_scores, dot_scores, recomputed_additive_scores, reverse_sequences
 
 SMALL: dict[str, Any] = {"embedding_size": 2, "hidden_size": 3}
 MODELS: dict[str, Callable[[], EncoderDecoder]] = {

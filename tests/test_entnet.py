@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from memnet import EntNet, EntNetCell, EntNetState
-from memnet.sequence import unroll
+from memnet.unroll import unroll
 from tests.slow_stories import entity_step, entnet
 from tests.stories import (
     MAX_WORDS,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from memnet import EntNetCell, FeedForwardCell, GRUCell, LSTMCell, NTMCell, RNNCell, make_controller
-from memnet.cells import Cell, State
+from memnet.cells import Cell
 from memnet.diagnostics.gates import gate_activity, time_scales
 from memnet.diagnostics.gradients import (
     flatten_state,
@@ -25,7 +25,7 @@ from memnet.diagnostics.gradients import (
     weight_contributions,
 )
 from memnet.diagnostics.spectra import recurrent_matrices, spectrum
-from memnet.sequence import map_state, state_tensors
+from memnet.state import State, map_state, state_tensors
 
 INPUT, BATCH, TIME = 3, 2, 4
 

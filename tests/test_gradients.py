@@ -24,8 +24,9 @@ from experiments.gradients.training import gradient_row
 from experiments.runs.metrics import read_metrics
 from experiments.training.stacking import Stack
 from memnet import GRU, LSTM, NTM, RNN, RNNState
-from memnet.initialization import spectral_radius_
-from memnet.sequence import map_state, state_tensors, unroll
+from memnet.functional.initialization import spectral_radius_
+from memnet.state import map_state, state_tensors
+from memnet.unroll import unroll
 from tasks import TASKS, Batch
 from tests.running import TINY, command
 

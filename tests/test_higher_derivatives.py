@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from memnet import NTM, EntNet, KeyValueMemoryNetwork, MemN2N
-from memnet.sequence import BackendModule, state_tensors
+from memnet.sequence import BackendModule
+from memnet.state import state_tensors
 from tests.stories import MAX_WORDS, VOCAB, drawn_anew, question_of, story_of
 
 INPUT = torch.randn(3, 4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)

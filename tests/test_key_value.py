@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from memnet import KeyValueMemory, KeyValueMemoryNetwork
-from memnet.key_value import address_keys, read_values
+from memnet.models.key_value import address_keys, read_values
 from tests.slow_stories import key_value_network, key_value_reads
 from tests.stories import (
     MAX_WORDS,

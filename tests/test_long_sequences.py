@@ -18,7 +18,7 @@ from experiments.config.parts import TrainConfig
 from experiments.domains.sequences.models import make_task
 from experiments.domains.sequences.training import Trainer
 from experiments.runs.folder import RunFolder
-from memnet.sequence import detach_state
+from memnet.state import detach_state
 from tests.running import TINY
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from memnet import MemN2N
-from memnet.addressing import attention_weights
+from memnet.functional.addressing import attention_weights
 from tests.slow_stories import memn2n
 from tests.stories import (
     MAX_WORDS,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from memnet.memory import add_memory, erase_memory, read_memory
+from memnet.functional.memory import add_memory, erase_memory, read_memory
 from tests import slow_equations as slow
 
 sizes = pytest.mark.parametrize(

@@ -21,9 +21,9 @@ from torch.nn.utils import prune
 from torch.utils.flop_counter import FlopCounterMode
 
 import memnet
-from memnet import native, sequence
-from memnet.cells import State
-from memnet.sequence import detach_state, map_state, state_tensors
+from memnet import sequence
+from memnet.native import build
+from memnet.state import State, detach_state, map_state, state_tensors
 from tests.compiler import needs_compiler
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -276,7 +276,7 @@ def forgetful() -> Iterator[None]:
 
 
 def forget() -> None:
-    native._library.cache_clear()
+    build._library.cache_clear()
     sequence._warn_once.cache_clear()
 
 
@@ -343,7 +343,7 @@ def test_auto_runs_eagerly_what_is_not_covered(case: str) -> None:
 
 
 def changed(model: memnet.NTM, case: str) -> None:
-    """Make of the cell something that native.cpp does not know."""
+    """Make of the cell something that ntm.cpp does not know."""
     cell = model.cell
     if case == "subclass":
         cell.__class__ = type("Other", (memnet.NTMCell,), {})
@@ -472,21 +472,21 @@ def test_processes_that_build_at_once_all_run_and_later_ones_find_it_built(tmp_p
     whole = built.read_bytes()
     for damaged in (b"", whole[: len(whole) // 2], whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:]):
         built.write_bytes(damaged)
-        assert native._load(built, "float") is None
+        assert build._load(built, "float") is None
     backend, errors = outcome(script(MEMNET_CACHE=str(cache)))
     assert backend == "native"
     assert "building" in errors
-    assert native._load(built, "float") is not None
+    assert build._load(built, "float") is not None
 
 
 def test_the_cache_folder_follows_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MEMNET_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert native._cache_folder() == tmp_path / "memnet"
+    assert build._cache_folder() == tmp_path / "memnet"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert native._cache_folder() == Path.home() / ".cache" / "memnet"
+    assert build._cache_folder() == Path.home() / ".cache" / "memnet"
     monkeypatch.setenv("MEMNET_CACHE", str(tmp_path / "mine"))
-    assert native._cache_folder() == tmp_path / "mine"
+    assert build._cache_folder() == tmp_path / "mine"
 
 
 def test_a_cache_folder_that_cannot_be_written_is_told_and_done_without(tmp_path: Path) -> None:
@@ -504,11 +504,11 @@ JUNK = """sh -c 'while [ $# -gt 0 ]; do [ "$1" = -o ] && echo junk > "$2"; shift
 @pytest.mark.usefixtures("forgetful")
 def test_a_compiler_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "sh -c 'sleep 100; true'")
-    monkeypatch.setattr(native, "_LONGEST_BUILD", 0.2)
+    monkeypatch.setattr(build, "_LONGEST_BUILD", 0.2)
     model = small()
     model.backend = "auto"
     model(INPUT)
-    assert model.backend_refusal == "compiling native.cpp took longer than 0.2 seconds"
+    assert model.backend_refusal == "compiling ntm.cpp took longer than 0.2 seconds"
 
 
 @pytest.mark.parametrize(
@@ -517,10 +517,10 @@ def test_a_compiler_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch)
         ({"MEMNET_NATIVE": "0"}, "MEMNET_NATIVE is 0"),
         ({"PATH": "/nowhere"}, "no C++ compiler 'g++'"),
         ({"CXX": "no-such-compiler"}, "no C++ compiler 'no-such-compiler'"),
-        ({"CXX": "false"}, "compiling native.cpp failed"),
+        ({"CXX": "false"}, "compiling ntm.cpp failed"),
         ({"CXX": "g++ '-O2"}, "CXX is no command: no closing quotation"),
-        ({"CXX": "sh -c 'printf \\377 >&2; exit 1'"}, "compiling native.cpp failed"),
-        ({"CXX": JUNK}, "compiling native.cpp gave no library that works"),
+        ({"CXX": "sh -c 'printf \\377 >&2; exit 1'"}, "compiling ntm.cpp failed"),
+        ({"CXX": JUNK}, "compiling ntm.cpp gave no library that works"),
     ],
     ids=["switched off", "no compiler", "another", "failing", "unbalanced quotes", "no UTF-8", "writes junk"],
 )

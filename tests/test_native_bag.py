@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.autograd import gradcheck
 from torch.nn import functional
 
-from memnet import EntNet, KeyValueMemoryNetwork, MemN2N, native_bag, sequence
+from memnet import EntNet, KeyValueMemoryNetwork, MemN2N, sequence
 from memnet.encoding import CountedSentences, Encoding, NativeSentences, Sentences, sentence_weights
+from memnet.native import bag as native_bag
 from tests.compiler import needs_compiler
 from tests.stories import MAX_WORDS, VOCAB, called, drawn_anew, question_of, stacked, story_of
 

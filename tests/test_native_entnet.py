@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.autograd import gradcheck
 from torch.func import functional_call
 
-from memnet import EntNet, EntNetCell, EntNetState, native, sequence
+from memnet import EntNet, EntNetCell, EntNetState, sequence
+from memnet.native import build
 from memnet.sequence import RecurrentModule
 from tests.compiler import needs_compiler
 from tests.stories import MAX_WORDS, VOCAB, called, drawn_anew, question_of, stacked, story_of
@@ -325,11 +326,11 @@ def test_tensors_of_another_size_are_refused_by_name() -> None:
 
 
 def test_a_change_of_any_source_is_a_library_of_its_own(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(native._FOLDER, tmp_path / "sources")
-    source, header = tmp_path / "sources" / "native_entnet.cpp", tmp_path / "sources" / native._HEADER.name
-    monkeypatch.setattr(native, "_HEADER", header)
-    keys = [native._key(["g++"], ["g++"], source)]
+    shutil.copytree(build._FOLDER, tmp_path / "sources")
+    source, header = tmp_path / "sources" / "entnet.cpp", tmp_path / "sources" / build._HEADER.name
+    monkeypatch.setattr(build, "_HEADER", header)
+    keys = [build._key(["g++"], ["g++"], source)]
     for path in (source, header):
         path.write_text(path.read_text() + "\n")
-        keys.append(native._key(["g++"], ["g++"], source))
+        keys.append(build._key(["g++"], ["g++"], source))
     assert len(set(keys)) == 3

@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.autograd import gradcheck
 from torch.nn import functional
 
-from memnet import MemN2N, native_hops
-from memnet.addressing import attention_weights
+from memnet import MemN2N
+from memnet.functional.addressing import attention_weights
+from memnet.native import hops as native_hops
 from tests.compiler import needs_compiler
 from tests.stories import MAX_WORDS, VOCAB, drawn_anew, question_of, story_of
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from memnet import NTM, NTMCell, NTMState
-from memnet.sequence import state_tensors
+from memnet.state import state_tensors
 from tests.slow_equations import SlowNTM
 
 INPUT, OUTPUT, BATCH = 3, 2, 3

@@ -18,9 +18,9 @@ from torch.autograd import gradcheck
 from torch.func import functional_call, grad, stack_module_state
 
 import memnet
-from memnet.cells import State
-from memnet.entnet import EntNetCell
-from memnet.sequence import RecurrentModule, SequenceModule, detach_state, map_state, state_tensors
+from memnet.models.entnet import EntNetCell
+from memnet.sequence import RecurrentModule, SequenceModule
+from memnet.state import State, detach_state, map_state, state_tensors
 
 INPUT, OUTPUT, BATCH, TIME = 3, 2, 4, 6
 

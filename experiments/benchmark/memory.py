@@ -20,7 +20,8 @@ from experiments.benchmark.cases import Case, Example, make_example, make_model,
 from experiments.benchmark.variants import Refused, Way, backend_part, running
 from experiments.training.running import prepare
 from memnet import SequenceModule
-from memnet.sequence import RecurrentModule, detach_state
+from memnet.sequence import RecurrentModule
+from memnet.state import detach_state
 
 PLAIN = "plain"
 _CHUNK = 100

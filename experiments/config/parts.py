@@ -25,7 +25,7 @@ from experiments.domains.stories.config import StoryConfig, StoryTask
 from experiments.domains.text.config import TextConfig, TextTask
 from experiments.domains.translation.config import TranslateConfig, TranslationTask
 from memnet.cells import ControllerName, RecurrentInit
-from memnet.ntm import Addressing, MemoryInit, ReadOrder, WeightsInit
+from memnet.models.ntm import Addressing, MemoryInit, ReadOrder, WeightsInit
 from memnet.sequence import Backend
 from tasks import TASKS, BitTask
 

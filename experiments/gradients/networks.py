@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from experiments.base.seeds import generator_for
 from memnet import Cell, GRUCell, LSTMCell, NTMCell, RNNCell
-from memnet.cells import State
-from memnet.initialization import spectral_radius_
+from memnet.functional.initialization import spectral_radius_
+from memnet.state import State
 
 _INPUT, _HIDDEN = 8, 32
 _NTM: dict[str, Any] = {"hidden_size": _HIDDEN, "num_slots": 16, "slot_size": 4}

@@ -10,8 +10,8 @@ from experiments.figures.arrays import used_slots
 from experiments.figures.style import Array
 from experiments.inspector.arrays import pack
 from memnet import NTM, RecurrentTrace, SequenceModule
-from memnet.ntm import NTMTrace
-from memnet.sequence import state_tensors
+from memnet.models.ntm import NTMTrace
+from memnet.state import state_tensors
 
 Panel = dict[str, Any]
 

@@ -5,9 +5,10 @@ import copy
 import torch
 from torch import Tensor
 
-from memnet.cells import Cell, GRUCell, GRUGates, LSTMCell, LSTMGates, State
+from memnet.cells import Cell, GRUCell, GRUGates, LSTMCell, LSTMGates
 from memnet.diagnostics.gradients import check_input
-from memnet.sequence import unroll
+from memnet.state import State
+from memnet.unroll import unroll
 
 
 def gate_activity(cell: Cell, input: Tensor, state: State | None = None) -> dict[str, LSTMGates | GRUGates]:

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vjp, vmap
 
-from memnet.cells import Cell, State
-from memnet.sequence import map_state, state_tensors
+from memnet.cells import Cell
+from memnet.state import State, map_state, state_tensors
 
 Loss: TypeAlias = Callable[[Tensor], Tensor]
 """A scalar from the cell's outputs (batch, time, output_size), differentiable by torch.func."""

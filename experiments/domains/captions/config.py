@@ -8,7 +8,7 @@ import tyro
 from experiments.base.files import UserError
 from experiments.base.names import model_label
 from experiments.config.fields import WANDB, WandbOptions, check_least, check_positive, saved_fields
-from memnet.encoder_decoder import RecurrentName
+from memnet.cells import RecurrentName
 
 CaptionTask: TypeAlias = Literal["captions", "moving-captions", "caption-story"]
 CaptionModelName: TypeAlias = Literal["lstm", "gru", "rnn-tanh", "rnn-relu", "attention"]

@@ -23,7 +23,7 @@ from experiments.training.optimizers import GravesRMSProp
 from experiments.training.ranks import ranks
 from experiments.training.solving import SolvingKept, SolvingLoop
 from memnet import SequenceModule
-from memnet.sequence import detach_state
+from memnet.state import detach_state
 from tasks import Batch, Task
 
 

@@ -10,8 +10,8 @@ from experiments.domains.stories.pictures import sentence_text
 from experiments.domains.stories.restarts import test_logits
 from experiments.training.looks import at_rest
 from memnet import EntNetTrace, KeyValueTrace, MemN2NTrace
+from memnet.readers import StoryReader
 from memnet.story import StoryModel
-from memnet.story_reader import StoryReader
 from tasks.babi import Vocabulary
 
 # Of each task or length: the first questions whatever was answered, and the first wrong answers.

@@ -11,11 +11,11 @@ from experiments.base.names import model_label
 from experiments.config.fields import WANDB, WandbOptions, check_least, check_positive, saved_fields
 from memnet.cells import ControllerName
 from memnet.encoding import Encoding
-from memnet.entnet import MaskInit, Normalization
-from memnet.key_value import Memories, Tables
-from memnet.memn2n import Tying
+from memnet.models.entnet import MaskInit, Normalization
+from memnet.models.key_value import Memories, Tables
+from memnet.models.memn2n import Tying
+from memnet.readers import Embedding
 from memnet.sequence import Backend
-from memnet.story_reader import Embedding
 from tasks.babi import TASK_NAMES
 from tasks.babi.command_line import task_numbers
 

@@ -10,8 +10,8 @@ from experiments.base.seeds import generator_for
 from experiments.domains.stories.config import READERS, StoryConfig
 from experiments.domains.stories.data import Sizes
 from memnet import GRU, LSTM, NTM, RNN, EntNet, KeyValueMemoryNetwork, MemN2N, SequenceModule
+from memnet.readers import StoryReader
 from memnet.story import StoryModel
-from memnet.story_reader import StoryReader
 
 
 def make_models(config: StoryConfig, sizes: Sizes) -> list[StoryModel]:

@@ -10,8 +10,8 @@ from experiments.base.files import UserError
 from experiments.base.names import model_label
 from experiments.config.fields import WANDB, WandbOptions, absolute_paths, check_least, check_positive, saved_fields
 from memnet.cells import ControllerName
+from memnet.readers import Embedding
 from memnet.sequence import Backend
-from memnet.story_reader import Embedding
 
 TextTask: TypeAlias = Literal["text"]
 TextModelName: TypeAlias = Literal["lstm", "gru", "rnn-tanh", "rnn-relu", "ntm"]

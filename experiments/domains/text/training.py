@@ -18,8 +18,7 @@ from experiments.runs.folder import RunFolder
 from experiments.training.looks import Look, at_rest, head_numbers, head_panels
 from experiments.training.loop import TrainingLoop
 from memnet import NTM, LanguageModel, detach_state
-from memnet.cells import State
-from memnet.sequence import map_state, state_tensors
+from memnet.state import State, map_state, state_tensors
 
 SHOWN = {"train/bits_per_character": "bits/char", "valid/bits_per_character": "valid bits/char"}
 

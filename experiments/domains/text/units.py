@@ -13,8 +13,8 @@ from torch import Tensor
 from experiments.base.files import UserError
 from experiments.training.looks import at_rest
 from memnet import LanguageModel, LSTMState, RNNState
-from memnet.cells import State
-from memnet.ntm import NTMState
+from memnet.models.ntm import NTMState
+from memnet.state import State
 
 Values = NDArray[np.float64]
 

@@ -9,8 +9,9 @@ import tyro
 from experiments.base.files import UserError
 from experiments.base.names import model_label
 from experiments.config.fields import WANDB, WandbOptions, absolute_paths, check_least, check_positive, saved_fields
+from memnet.cells import RecurrentName
 from memnet.decoding import Normalization
-from memnet.encoder_decoder import Context, RecurrentName, Scores
+from memnet.models.encoder_decoder import Context, Scores
 from tasks.translation import SHORTEST
 
 TranslationModelName: TypeAlias = Literal["encoder-decoder", "attention"]

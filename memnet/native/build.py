@@ -1,10 +1,4 @@
-"""A model's steps over whole sequences as one compiled operator, forward and backward: `backend = "native"`.
-
-The definition is the plain step; a C++ file beside this one computes the same for NTMs (memnet.native_ntm), another
-for entity networks (memnet.native_entnet), one the bags of words of models of stories (memnet.native_bag), and one the
-hops of end-to-end memories (memnet.native_hops). They are compiled once, on first use, into a cache folder:
-MEMNET_CACHE, else memnet/ in XDG_CACHE_HOME or ~/.cache.
-"""
+"""Operators compiled on first use, what they cover, and how they are called; see memnet.native."""
 
 from __future__ import annotations
 
@@ -31,14 +25,14 @@ from torch.func import functional_call
 from torch.nn import Module, Parameter
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-from memnet.cells import Cell, State
-from memnet.hooks import hooked
-from memnet.sequence import state_tensors, under_autocast, unroll, with_leaves
+from memnet.cells import Cell
+from memnet.state import State, state_tensors, under_autocast, with_leaves
+from memnet.unroll import hooked, unroll
 
 _FLAGS = ["-std=c++17", "-O3", "-march=native", "-funroll-loops", "-fno-math-errno", "-fno-trapping-math"]
 _FLAGS += ["-fPIC", "-shared", "-Wno-psabi"]
 _FOLDER = Path(__file__).parent
-_HEADER = _FOLDER / "native_numbers.h"
+_HEADER = _FOLDER / "numbers.h"
 _NAMES = {torch.float32: "float", torch.float64: "double"}
 _SIZES = {"float": ctypes.c_float, "double": ctypes.c_double}
 # Seconds that a compiler may take.

@@ -8,8 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet import native_bag, native_hops
-from memnet.addressing import attention_weights
 from memnet.checks import check_choice, check_sizes, values_known
 from memnet.encoding import (
     CountedSentences,
@@ -23,6 +21,8 @@ from memnet.encoding import (
     spread_sentences,
     time_index,
 )
+from memnet.functional.addressing import attention_weights
+from memnet.native import bag, hops
 from memnet.sequence import BackendModule
 from memnet.story import StoryModel
 
@@ -202,7 +202,7 @@ class MemN2N(StoryModel, BackendModule):
         self, sentences: Sentences, tables: Sequence[Tensor], query: Tensor, lengths: Tensor
     ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
         """What _look gives, as one operator."""
-        queries, attention = native_hops.hops(
+        queries, attention = hops.hops(
             query,
             sentences.prepare_all(tables),
             self._hop_tables,
@@ -216,7 +216,7 @@ class MemN2N(StoryModel, BackendModule):
 
     def _native_refusal(self, story: Tensor) -> str | None:
         parameters = list(self.parameters())
-        return native_bag.refusal(story, *parameters) or native_hops.refusal(*parameters)
+        return bag.refusal(story, *parameters) or hops.refusal(*parameters)
 
     def _empty(self, lengths: Tensor) -> Tensor:
         """Slots without a sentence that take part in the softmax."""

@@ -8,11 +8,11 @@
 #include <stdexcept>
 #include <vector>
 
-#include "native_numbers.h"
+#include "numbers.h"
 
 namespace {
 
-// Sizes and tensors, laid out as native_bag.py fills it in.
+// Sizes and tensors, laid out as bag.py fills it in.
 template <class Number> struct Problem {
     int64_t rows, words, vocabulary, width, tables;
     int64_t own;                   // whether every row has weights of its own

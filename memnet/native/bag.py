@@ -1,4 +1,4 @@
-"""Weighted bags of words through native_bag.cpp, see memnet.native."""
+"""Weighted bags of words through bag.cpp, see memnet.native."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from memnet import native
+from memnet.native import build
 
-_OPERATOR = native.Operator("bag-of-words", "native_bag.cpp")
+_OPERATOR = build.Operator("bag-of-words", "bag.cpp")
 
 
 def refusal(words: Tensor, *numbers: Tensor) -> str | None:
     """Why the compiled operator cannot run on word ids, tables and weights, None where it can."""
-    return native.unusual_call([*numbers, words]) or native.uncomputable(_OPERATOR, numbers)
+    return build.unusual_call([*numbers, words]) or build.uncomputable(_OPERATOR, numbers)
 
 
 class _Problem(ctypes.Structure):
-    """Problem in native_bag.cpp."""
+    """Problem in bag.cpp."""
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("rows", "words", "vocabulary", "width", "tables", "own")),
@@ -42,7 +42,7 @@ def word_bags(words: Tensor, tables: Sequence[Tensor], weights: Tensor) -> list[
     vocabulary, width = tables[0].shape
     own = weights.dim() > 2
     expected = (*(words.shape if own else words.shape[-1:]), width)
-    native.check_shapes([weights, *tables], [expected, *[(vocabulary, width)] * len(tables)])
+    build.check_shapes([weights, *tables], [expected, *[(vocabulary, width)] * len(tables)])
     sizes = {"rows": words.shape[:-1].numel(), "words": words.size(-1), "vocabulary": vocabulary, "width": width}
     problem = _Problem(**sizes, tables=len(tables), own=own)
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (weights, *tables)):
@@ -56,8 +56,8 @@ def _forward(
     """The bags, and ids, weights and tables as C++ takes them."""
     ids, *numbers = (tensor.detach().contiguous().resolve_neg() for tensor in (words, weights, *tables))
     bags = [weights.new_empty(*words.shape[:-1], problem.width) for _ in tables]
-    function = native.library(_OPERATOR, weights.dtype).forward
-    native.call(_OPERATOR, function, problem, ids=ids, weights=numbers[0], vectors=numbers[1:], bags=bags)
+    function = build.library(_OPERATOR, weights.dtype).forward
+    build.call(_OPERATOR, function, problem, ids=ids, weights=numbers[0], vectors=numbers[1:], bags=bags)
     return bags, [ids, *numbers]
 
 
@@ -74,7 +74,7 @@ class _Bags(torch.autograd.Function):
     def forward(ctx: Any, problem: _Problem, words: Tensor, weights: Tensor, *tables: Tensor) -> Any:
         bags, kept = _forward(problem, words, weights, tables)
         ctx.set_materialize_grads(False)
-        ctx.problem, ctx.function = problem, native.library(_OPERATOR, weights.dtype).backward
+        ctx.problem, ctx.function = problem, build.library(_OPERATOR, weights.dtype).backward
         ctx.count = len(kept)
         ctx.save_for_backward(*kept, weights, *tables)
         return tuple(bags)
@@ -82,11 +82,11 @@ class _Bags(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
         (ids, weights, *vectors), given = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
-        if native.wants_plain_gradients(gradients):
+        if build.wants_plain_gradients(gradients):
             return (
                 None,
                 None,
-                *native.plain_gradients(partial(_plainly, ids), given, gradients, ctx.needs_input_grad[2:]),
+                *build.plain_gradients(partial(_plainly, ids), given, gradients, ctx.needs_input_grad[2:]),
             )
         d_bags = [None if one is None else one.contiguous().resolve_neg() for one in gradients]
         d_weights, *d_vectors = (
@@ -95,5 +95,5 @@ class _Bags(torch.autograd.Function):
         )
         problem = _Problem.from_buffer_copy(ctx.problem)
         given = {"ids": ids, "weights": weights, "vectors": vectors, "d_bags": d_bags}
-        native.call(_OPERATOR, ctx.function, problem, **given, d_vectors=d_vectors, d_weights=d_weights)
+        build.call(_OPERATOR, ctx.function, problem, **given, d_vectors=d_vectors, d_weights=d_weights)
         return None, None, d_weights, *d_vectors

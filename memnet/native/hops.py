@@ -1,4 +1,4 @@
-"""Hops of attention over sentences through native_hops.cpp, see memnet.native."""
+"""Hops of attention over sentences through hops.cpp, see memnet.native."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from memnet import native
-from memnet.addressing import attention_weights
+from memnet.functional.addressing import attention_weights
+from memnet.native import build
 
-_OPERATOR = native.Operator("memory-hops", "native_hops.cpp")
+_OPERATOR = build.Operator("memory-hops", "hops.cpp")
 
 
 def refusal(*numbers: Tensor) -> str | None:
     """Why the compiled operator cannot run on queries and sentences, None where it can."""
-    return native.unusual_call(numbers) or native.uncomputable(_OPERATOR, numbers)
+    return build.unusual_call(numbers) or build.uncomputable(_OPERATOR, numbers)
 
 
 class _Problem(ctypes.Structure):
-    """Problem in native_hops.cpp."""
+    """Problem in hops.cpp."""
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("batch", "slots", "width", "hops", "tables", "linear", "relu")),
@@ -58,9 +58,9 @@ def hops(
     """
     batch, slots, width = sentences[0].shape
     shapes = [(batch, width), *[(batch, slots, width)] * len(sentences)]
-    native.check_shapes([query, *sentences, lengths, empty], [*shapes, (batch,), (batch,)])
+    build.check_shapes([query, *sentences, lengths, empty], [*shapes, (batch,), (batch,)])
     if update is not None:
-        native.check_shapes([update], [(width, width)])
+        build.check_shapes([update], [(width, width)])
     sizes = {"batch": batch, "slots": slots, "width": width, "hops": len(hop_tables), "tables": len(sentences)}
     problem = _Problem(**sizes, linear=linear, relu=relu)
     places = (torch.tensor(hop_tables), lengths, empty)
@@ -81,9 +81,9 @@ class _Hops(torch.autograd.Function):
         update = None if update is None else update.contiguous().resolve_neg()
         queries = query.new_empty(problem.batch, problem.hops, problem.width)
         attention = query.new_empty(problem.batch, problem.hops, problem.slots)
-        ctx.problem, ctx.library = problem, native.library(_OPERATOR, query.dtype)
+        ctx.problem, ctx.library = problem, build.library(_OPERATOR, query.dtype)
         given = _given(places, query, update, tables, queries, attention)
-        native.call(_OPERATOR, ctx.library.forward, problem, **given)
+        build.call(_OPERATOR, ctx.library.forward, problem, **given)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*places, query, update, queries, attention, *tables, *inputs)
         return queries, attention
@@ -92,13 +92,13 @@ class _Hops(torch.autograd.Function):
     def backward(ctx: Any, d_queries: Tensor | None, d_attention: Tensor | None) -> Any:
         *places, query, update, queries, attention = ctx.saved_tensors[:7]
         sentences, inputs = ctx.saved_tensors[7 : 7 + ctx.problem.tables], ctx.saved_tensors[7 + ctx.problem.tables :]
-        if native.wants_plain_gradients(gradients := [d_queries, d_attention]):
+        if build.wants_plain_gradients(gradients := [d_queries, d_attention]):
             run = partial(_plainly, ctx.problem, places)
-            return None, None, *native.plain_gradients(run, inputs, gradients, ctx.needs_input_grad[2:])
+            return None, None, *build.plain_gradients(run, inputs, gradients, ctx.needs_input_grad[2:])
         given = _given(places, query, update, sentences, queries, attention)
         d_query, *d_sentences = (torch.empty_like(one) for one in (query, *sentences))
         d_update = None if update is None else torch.empty_like(update)
-        native.call(
+        build.call(
             _OPERATOR,
             ctx.library.backward,
             _Problem.from_buffer_copy(ctx.problem),

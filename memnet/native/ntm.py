@@ -1,4 +1,4 @@
-"""NTMs over whole sequences through native.cpp, see memnet.native."""
+"""NTMs over whole sequences through ntm.cpp, see memnet.native."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import Linear
 
-from memnet import native
-from memnet.cells import Cell, FeedForwardCell, GRUCell, LSTMCell, RNNCell, StackedCell, State
-from memnet.sequence import map_state, state_tensors
+from memnet.cells import Cell, FeedForwardCell, GRUCell, LSTMCell, RNNCell, StackedCell
+from memnet.native import build
+from memnet.state import State, map_state, state_tensors
 
-_OPERATOR = native.Operator("NTM", "native.cpp")
+_OPERATOR = build.Operator("NTM", "ntm.cpp")
 _LAYERS = {FeedForwardCell, RNNCell, LSTMCell, GRUCell}
 # Numbers after which a tensor within another may begin: whole vectors of any processor.
 _ALIGNED = 16
@@ -46,11 +46,11 @@ def refusal(cell: Cell, input: Tensor, state: State, *, own: bool) -> str | None
 
     own: whether the cell is an NTMCell, not of a class that takes after it, and emits what it was built to.
     """
-    return native.refusal(_OPERATOR, cell, input, state, own=own, as_built=_as_built)
+    return build.refusal(_OPERATOR, cell, input, state, own=own, as_built=_as_built)
 
 
 def _as_built(cell: Steps) -> bool:
-    """Whether the cell's parts are those that native.cpp computes."""
+    """Whether the cell's parts are those that ntm.cpp computes."""
     kinds = {type(layer) for layer in _layers(cell)}
     known = type(cell.heads) is Linear and len(kinds) == 1 and kinds <= _LAYERS
     return known and not getattr(cell.controller, "skip", False)
@@ -62,7 +62,7 @@ def _layers(cell: Steps) -> list[Any]:
 
 
 class _Problem(ctypes.Structure):
-    """Problem in native.cpp."""
+    """Problem in ntm.cpp."""
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("batch", "time", "input_size", "layers", "hidden_size", "controller")),
@@ -76,12 +76,12 @@ class _Problem(ctypes.Structure):
     ]
 
 
-# As native.cpp counts them.
+# As ntm.cpp counts them.
 _CONTROLLERS = {"feedforward": 0, "tanh": 1, "relu": 2, "lstm": 3, "gru": 4}
 
 
 def unroll_ntm(cell: Steps, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
-    """What memnet.sequence.unroll returns, for a call that `refusal` has nothing against."""
+    """What memnet.unroll.unroll returns, for a call that `refusal` has nothing against."""
     layers, heads = _layers(cell), cell.heads
     projections = [*(_projection(layer) for layer in layers), (heads.weight, heads.bias)]
     problem = _Problem(
@@ -107,7 +107,7 @@ def unroll_ntm(cell: Steps, input: Tensor, state: State, lengths: Tensor | None)
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         whole = cast(Cell, cell)
         names, parameters = zip(*whole.named_parameters(), strict=True)
-        plainly = partial(native.unroll_plainly, whole, lengths, names)
+        plainly = partial(build.unroll_plainly, whole, lengths, names)
         count = len(parameters)
         features, *last = _Unroll.apply(problem, plainly, count, lengths, *tensors, *parameters)  # type: ignore[no-untyped-call]
     else:
@@ -123,7 +123,7 @@ def _check_shapes(
     projections: Sequence[tuple[Tensor, Tensor]],
     state: State,
 ) -> None:
-    """ValueError for sizes that native.cpp does not take."""
+    """ValueError for sizes that ntm.cpp does not take."""
     batch, hidden, width, slots = problem.batch, problem.hidden_size, problem.width, problem.slots
     recurrent = hidden * (problem.controller != _CONTROLLERS["feedforward"])
     below = [problem.input_size + problem.reads * width + recurrent]
@@ -137,7 +137,7 @@ def _check_shapes(
     given = [input, *(weight for weight, _ in projections), *(bias for _, bias in projections), *state_tensors(state)]
     if lengths is not None:
         given, expected = [*given, lengths], [*expected, (batch,)]
-    native.check_shapes(given, expected)
+    build.check_shapes(given, expected)
     if problem.by_location and 2 * problem.shift_range + 1 > slots:
         raise ValueError(f"shift_range {problem.shift_range} needs {2 * problem.shift_range + 1} slots, not {slots}")
 
@@ -173,7 +173,7 @@ def _forward(
     tensors: input; weight and bias of each projection; leaves of the state.
     """
     input, *rest = [tensor.detach().contiguous().resolve_neg() for tensor in tensors]
-    compiled = native.library(_OPERATOR, input.dtype)
+    compiled = build.library(_OPERATOR, input.dtype)
     count = 2 * (problem.layers + 1)
     weights, biases, first = rest[:count:2], rest[1:count:2], rest[count:]
     batch, time = problem.batch, problem.time
@@ -197,7 +197,7 @@ def _forward(
     operands, units, parameters = kept[:layers], kept[layers : 2 * layers], kept[2 * layers]
     cells = kept[2 * layers + 1 : len(kept) - 2 * keep]
     memory, weightings = kept[-2:] if keep else (None, None)
-    native.call(
+    build.call(
         _OPERATOR,
         compiled.forward,
         problem,
@@ -246,7 +246,7 @@ class _Unroll(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         ctx.problem, ctx.plainly, ctx.shapes = problem, plainly, [one.shape for one in last]
         ctx.kept, count = len(kept), 1 + 2 * (problem.layers + 1)
-        ctx.function = native.library(_OPERATOR, tensors[0].dtype).backward
+        ctx.function = build.library(_OPERATOR, tensors[0].dtype).backward
         ctx.save_for_backward(lengths, *kept, given[0], *given[count:], *parameters)
         return features, *last
 
@@ -257,9 +257,9 @@ class _Unroll(torch.autograd.Function):
         problem = _Problem.from_buffer_copy(ctx.problem)
         count = problem.layers + 1
         needed, *more = ctx.needs_input_grad[4:]
-        if native.wants_plain_gradients(gradients):
+        if build.wants_plain_gradients(gradients):
             asked = [needed, *more[2 * count :]]
-            d_input, *rest = native.plain_gradients(ctx.plainly, inputs, gradients, asked)
+            d_input, *rest = build.plain_gradients(ctx.plainly, inputs, gradients, asked)
             return None, None, None, None, d_input, *[None] * (2 * count), *rest
         weights, operands, units = (kept[start : start + count] for start in (0, count, 2 * count))
         parameters, *cells, memory, weightings = kept[3 * count :]
@@ -277,7 +277,7 @@ class _Unroll(torch.autograd.Function):
             memory.new_empty(shape) if needed else None
             for shape, needed in zip(ctx.shapes, more[2 * count : 2 * count + len(ctx.shapes)], strict=True)
         ]
-        native.call(
+        build.call(
             _OPERATOR,
             ctx.function,
             problem,

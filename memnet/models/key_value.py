@@ -6,8 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet import native_bag
-from memnet.addressing import attention_weights
 from memnet.checks import Described, check_choice, check_sizes
 from memnet.encoding import (
     Encoding,
@@ -19,6 +17,8 @@ from memnet.encoding import (
     spread_sentences,
     time_index,
 )
+from memnet.functional.addressing import attention_weights
+from memnet.native import bag
 from memnet.sequence import BackendModule
 from memnet.story import StoryModel
 
@@ -193,7 +193,7 @@ class KeyValueMemoryNetwork(StoryModel, BackendModule):
     def _answer(
         self, story: Tensor, question: Tensor, story_lengths: Tensor | None
     ) -> tuple[Tensor, KeyValueRead, Tensor]:
-        self._choose_backend(lambda: native_bag.refusal(story, *self.parameters()))
+        self._choose_backend(lambda: bag.refusal(story, *self.parameters()))
         story, question, lengths = self.read(story, question, story_lengths)
         story, lengths, index = keep_newest(story, lengths, self.max_sentences)
         tables = [table() for table in self.words]
@@ -236,5 +236,5 @@ class KeyValueMemoryNetwork(StoryModel, BackendModule):
     def _added_up(self, words: Tensor, table: Tensor) -> Tensor:
         """The vectors of words (..., word), added up."""
         if self.backend_used == "native":
-            return native_bag.word_bags(words, [table], table.new_ones(words.size(-1), table.size(-1)))[0]
+            return bag.word_bags(words, [table], table.new_ones(words.size(-1), table.size(-1)))[0]
         return functional.embedding(words, table).sum(-2)

@@ -14,7 +14,7 @@
 #include <numeric>
 #include <vector>
 
-#include "native_numbers.h"
+#include "numbers.h"
 
 namespace {
 
@@ -22,7 +22,7 @@ namespace {
 
 enum Controller { feedforward, rnn_tanh, rnn_relu, lstm, gru };
 
-// Sizes and tensors, laid out as native_ntm.py fills it in. Steps come first in what is kept: (time, batch, features).
+// Sizes and tensors, laid out as ntm.py fills it in. Steps come first in what is kept: (time, batch, features).
 // There are layers + 1 projections: one for each layer of the controller, and the heads'.
 // A state is a table of tensors: each layer's hidden (and cell), then reads, memory, read and write weights.
 template <class Number> struct Problem {

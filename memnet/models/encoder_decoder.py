@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet.addressing import attention_weights
-from memnet.attention import dot_scores, recomputed_additive_scores, reverse_sequences
-from memnet.cells import Cell, State, make_controller
+from memnet.cells import Cell, RecurrentName, make_controller
 from memnet.checks import Described, check_choice, check_sizes, check_tensor, values_known
-from memnet.memory import read_memory
-from memnet.sequence import unroll
+from memnet.functional.addressing import attention_weights
+from memnet.functional.attention import dot_scores, recomputed_additive_scores, reverse_sequences
+from memnet.functional.memory import read_memory
+from memnet.state import State
+from memnet.unroll import unroll
 
-RecurrentName: TypeAlias = Literal["rnn-tanh", "rnn-relu", "lstm", "gru"]
 Context: TypeAlias = Literal["start", "every-step"]
 Scores: TypeAlias = Literal["additive", "dot"]
 

@@ -1,6 +1,6 @@
 """How a decoder's state is compared with what a memory holds: one pure function for each way.
 
-Weights of the slots come of scores by memnet.addressing.attention_weights, what is read by memnet.memory.read_memory.
+Weights of the slots come of scores by addressing.attention_weights, what is read by memory.read_memory.
 """
 
 from typing import Any

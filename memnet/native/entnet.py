@@ -1,4 +1,4 @@
-"""Entity networks over whole stories through native_entnet.cpp, see memnet.native."""
+"""Entity networks over whole stories through entnet.cpp, see memnet.native."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import Linear, Parameter, PReLU
 
-from memnet import native
-from memnet.cells import Cell, State
-from memnet.sequence import map_state
+from memnet.cells import Cell
+from memnet.native import build
+from memnet.state import State, map_state
 
-_OPERATOR = native.Operator("EntNet", "native_entnet.cpp")
+_OPERATOR = build.Operator("EntNet", "entnet.cpp")
 
 
 class Steps(Protocol):
@@ -39,18 +39,18 @@ def refusal(cell: Cell, input: Tensor, state: State, *, own: bool) -> str | None
 
     own: whether the cell is an EntNetCell, not of a class that takes after it.
     """
-    return native.refusal(_OPERATOR, cell, input, state, own=own, as_built=_as_built)
+    return build.refusal(_OPERATOR, cell, input, state, own=own, as_built=_as_built)
 
 
 def _as_built(cell: Steps) -> bool:
-    """Whether the cell's parts are those that native_entnet.cpp computes."""
+    """Whether the cell's parts are those that entnet.cpp computes."""
     layers, activation = (cell.from_memory, cell.from_key, cell.from_sentence), cell.activation
     known = {type(layer) for layer in layers} == {Linear} and type(activation) is PReLU
     return known and cell.from_memory.bias is not None and activation.num_parameters == cell.input_size
 
 
 class _Problem(ctypes.Structure):
-    """Problem in native_entnet.cpp."""
+    """Problem in entnet.cpp."""
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("batch", "time", "slots", "width", "unit", "keep")),
@@ -67,17 +67,17 @@ _GIVEN = ("sentences", "by_key", "by_sentence", "by_slot", "weight", "slopes", "
 
 
 def unroll_entnet(cell: Steps, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
-    """What memnet.sequence.unroll returns, for a call that `refusal` has nothing against."""
+    """What memnet.unroll.unroll returns, for a call that `refusal` has nothing against."""
     sentences, by_key, by_sentence, present = cell.project(input)
     present = present.squeeze(-1)
     if lengths is not None:
-        native.check_shapes([lengths], [(input.size(0),)])
+        build.check_shapes([lengths], [(input.size(0),)])
         present = present & (torch.arange(input.size(1)) < lengths.unsqueeze(1))
     by_slot = cell.from_key(cell.keys) + cell.from_memory.bias
     tensors = [sentences, by_key, by_sentence, by_slot, cell.from_memory.weight, cell.activation.weight, state.memories]
     batch, time, slots, width = *input.shape[:2], *cell.keys.shape
     across, memory = (batch, time, width), (slots, width)
-    native.check_shapes(
+    build.check_shapes(
         [present, *tensors],
         [(batch, time), across, (batch, time, slots), across, memory, (width, width), (width,), (batch, *memory)],
     )
@@ -86,7 +86,7 @@ def unroll_entnet(cell: Steps, input: Tensor, state: State, lengths: Tensor | No
         problem.keep = True
         whole = cast(Cell, cell)
         names, parameters = zip(*whole.named_parameters(), strict=True)
-        plainly = partial(native.unroll_plainly, whole, lengths, names)
+        plainly = partial(build.unroll_plainly, whole, lengths, names)
         gates, memories = _Unroll.apply(problem, plainly, present, *tensors, *parameters)  # type: ignore[no-untyped-call]
     else:
         gates, memories, _ = _forward(problem, present, tensors)
@@ -101,13 +101,13 @@ def _forward(problem: _Problem, present: Tensor, tensors: Sequence[Tensor]) -> t
     given = {name: tensor.detach().contiguous().resolve_neg() for name, tensor in zip(_GIVEN, tensors, strict=True)}
     given["present"] = present.contiguous()
     first = given["first"]
-    compiled = native.library(_OPERATOR, first.dtype)
+    compiled = build.library(_OPERATOR, first.dtype)
     batch, time, slots = problem.batch, problem.time, problem.slots
     lanes = compiled.lanes_of_a_vector()
     room = -(-problem.width // lanes) * lanes
     features = first.new_empty(batch * time if problem.keep else 1, slots, room)
     gates, last = first.new_empty(batch, time, slots), torch.empty_like(first)
-    native.call(_OPERATOR, compiled.forward, problem, **given, features=features, gates=gates, last=last)
+    build.call(_OPERATOR, compiled.forward, problem, **given, features=features, gates=gates, last=last)
     return gates, last, given | {"features": features, "gates": gates}
 
 
@@ -122,7 +122,7 @@ class _Unroll(torch.autograd.Function):
         gates, last, kept = _forward(problem, present, tensors)
         ctx.set_materialize_grads(False)
         ctx.problem, ctx.plainly, ctx.names = problem, plainly, list(kept)
-        ctx.function = native.library(_OPERATOR, tensors[0].dtype).backward
+        ctx.function = build.library(_OPERATOR, tensors[0].dtype).backward
         ctx.save_for_backward(*kept.values(), tensors[0], tensors[-1], *parameters)
         return gates, last
 
@@ -130,13 +130,13 @@ class _Unroll(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
         count = len(ctx.names)
         kept, inputs = dict(zip(ctx.names, ctx.saved_tensors[:count], strict=True)), ctx.saved_tensors[count:]
-        if native.wants_plain_gradients(gradients):
+        if build.wants_plain_gradients(gradients):
             sentences, *between, first = ctx.needs_input_grad[3 : 3 + len(_GIVEN)]
             needed = [sentences, first, *ctx.needs_input_grad[3 + len(_GIVEN) :]]
-            d_sentences, d_first, *rest = native.plain_gradients(ctx.plainly, inputs, gradients, needed)
+            d_sentences, d_first, *rest = build.plain_gradients(ctx.plainly, inputs, gradients, needed)
             return None, None, None, d_sentences, *(None for _ in between), d_first, *rest
         d_gates, d_last = (None if one is None else one.contiguous().resolve_neg() for one in gradients)
         found = {f"d_{name}": torch.empty_like(kept[name]) for name in _GIVEN}
         problem = _Problem.from_buffer_copy(ctx.problem)
-        native.call(_OPERATOR, ctx.function, problem, **kept, **found, d_gates=d_gates, d_last=d_last)
+        build.call(_OPERATOR, ctx.function, problem, **kept, **found, d_gates=d_gates, d_last=d_last)
         return None, None, None, *found.values(), *(None for _ in inputs[2:])

@@ -10,11 +10,11 @@
 #include <memory>
 #include <vector>
 
-#include "native_numbers.h"
+#include "numbers.h"
 
 namespace {
 
-// Sizes and tensors, laid out as native_entnet.py fills it in. What depends on sentences or keys alone is given.
+// Sizes and tensors, laid out as entnet.py fills it in. What depends on sentences or keys alone is given.
 template <class Number> struct Problem {
     int64_t batch, time, slots, width;
     int64_t unit;            // whether memories are normalised, eq. 5

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet import native_bag, native_entnet
-from memnet.cells import Cell, State
+from memnet.cells import Cell
 from memnet.checks import check_choice, check_sizes
 from memnet.encoding import WordTable, keep_newest, spread_sentences
+from memnet.native import bag, entnet
 from memnet.sequence import Backend, RecurrentModule
+from memnet.state import State
 from memnet.story import StoryModel
 
 Normalization: TypeAlias = Literal["unit", "none"]
@@ -75,10 +76,10 @@ class EntNetCell(Cell):
         return {"memories": self.from_memory.weight.detach()}
 
     def native_refusal(self, input: Tensor, state: State) -> str | None:
-        return native_entnet.refusal(self, input, state, own=type(self) is EntNetCell)
+        return entnet.refusal(self, input, state, own=type(self) is EntNetCell)
 
     def unroll_native(self, input: Tensor, state: EntNetState, lengths: Tensor | None) -> tuple[Tensor, State]:
-        return native_entnet.unroll_entnet(self, input, state, lengths)
+        return entnet.unroll_entnet(self, input, state, lengths)
 
     def step(self, projected: tuple[Tensor, ...], state: EntNetState) -> tuple[Tensor, EntNetState]:
         sentence, by_key, by_sentence, present = projected
@@ -214,8 +215,8 @@ class EntNet(StoryModel):
     def _masked_bag(self, table: Tensor, words: Tensor, mask: Tensor) -> Tensor:
         """Eq. 1: words (..., word) to (..., width)."""
         mask = mask[: words.size(-1)]
-        if self.backend in ("auto", "native") and native_bag.refusal(words, table, mask) is None:
-            return native_bag.word_bags(words, [table], mask)[0]
+        if self.backend in ("auto", "native") and bag.refusal(words, table, mask) is None:
+            return bag.word_bags(words, [table], mask)[0]
         return (functional.embedding(words, table) * mask).sum(-2)
 
 

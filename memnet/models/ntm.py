@@ -7,12 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet import native_ntm
-from memnet.addressing import content_weights, interpolate_weights, sharpen_weights, shift_weights
-from memnet.cells import Cell, ControllerName, State, make_controller
+from memnet.cells import Cell, ControllerName, make_controller
 from memnet.checks import check_choice, check_sizes
-from memnet.memory import add_memory, erase_memory, read_memory
-from memnet.sequence import SequenceModule, under_autocast
+from memnet.functional.addressing import content_weights, interpolate_weights, sharpen_weights, shift_weights
+from memnet.functional.memory import add_memory, erase_memory, read_memory
+from memnet.native import ntm
+from memnet.sequence import SequenceModule
+from memnet.state import State, under_autocast
 
 Addressing: TypeAlias = Literal["content-and-location", "content", "location"]
 MemoryInit: TypeAlias = Literal["constant", "learned", "random"]
@@ -104,7 +105,7 @@ class NTMCell(Cell):
                     logits for each of the num_slots at construction (slots added later start at weight zero).
     learned_initial_state: train the controller's initial state and the initial read vectors (else zeros).
     forget_bias:    of an LSTM controller.
-    norm_floor:     norms below it count as it in eq. 6, see memnet.addressing.cosine_similarity.
+    norm_floor:     norms below it count as it in eq. 6, see memnet.functional.addressing.cosine_similarity.
     Raises ValueError for sizes that cannot be.
     """
 
@@ -249,10 +250,10 @@ class NTMCell(Cell):
 
     def native_refusal(self, input: Tensor, state: State) -> str | None:
         own = type(self) is NTMCell and self._emitted_sizes() == self._head_sizes
-        return native_ntm.refusal(self, input, state, own=own)
+        return ntm.refusal(self, input, state, own=own)
 
     def unroll_native(self, input: Tensor, state: NTMState, lengths: Tensor | None) -> tuple[Tensor, State]:
-        return native_ntm.unroll_ntm(self, input, state, lengths)
+        return ntm.unroll_ntm(self, input, state, lengths)
 
     def step(self, projected: tuple[Tensor, ...], state: NTMState) -> tuple[Tensor, NTMState]:
         output, state, _ = self.watched_step(projected, state)

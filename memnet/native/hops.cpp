@@ -9,11 +9,11 @@
 #include <stdexcept>
 #include <vector>
 
-#include "native_numbers.h"
+#include "numbers.h"
 
 namespace {
 
-// Sizes and tensors, laid out as native_hops.py fills it in.
+// Sizes and tensors, laid out as hops.py fills it in.
 template <class Number> struct Problem {
     int64_t batch, slots, width, hops, tables;
     int64_t linear, relu;            // no softmax; a rectifier after every hop

@@ -8,12 +8,12 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet.attention import dot_scores
-from memnet.cells import State, make_controller
+from memnet.cells import RecurrentName, make_controller
 from memnet.checks import Described, check_choice, check_lengths, check_sizes, check_tensor, values_known
-from memnet.encoder_decoder import RecurrentName
-from memnet.memory import read_memory
-from memnet.sequence import map_state, state_tensors, unroll
+from memnet.functional.attention import dot_scores
+from memnet.functional.memory import read_memory
+from memnet.state import State, map_state, state_tensors
+from memnet.unroll import unroll
 
 _COLOURS = 3
 # Brings the differences within a picture, which are well below one, to about one.

@@ -5,8 +5,9 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from memnet.cells import RecurrentInit, State, make_controller
-from memnet.sequence import SequenceModule, map_state
+from memnet.cells import RecurrentInit, make_controller
+from memnet.sequence import SequenceModule
+from memnet.state import State, map_state
 
 
 class RecurrentTrace(NamedTuple):

@@ -1,0 +1,1 @@
+"""The equations as pure functions of tensors: addressing, memory, attention, initial weights."""

@@ -1,0 +1,1 @@
+"""The networks, one a file; all of them are in `memnet` itself."""

@@ -1,0 +1,65 @@
+"""A cell over time, step by step: the one loop that every recurrent model shares."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from einops import rearrange
+from torch import Tensor
+from torch.nn import Module
+from torch.nn.modules.module import _has_any_global_hook
+
+from memnet.cells import Cell
+from memnet.checks import values_known
+from memnet.state import State, packed, select_rows
+
+Step: TypeAlias = Callable[[tuple[Tensor, ...], State], tuple[Tensor, State]]
+
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+def unroll(
+    cell: Cell,
+    input: Tensor,
+    state: State,
+    *,
+    lengths: Tensor | None = None,
+    step: Step | None = None,
+) -> tuple[Tensor, State]:
+    """Run a cell over time.
+
+    input:   (batch, time, input_size).
+    lengths: (batch,) real steps of each row; later steps leave the row's state as it is.
+    step:    stands in for cell.step, to watch it. Without one, the cell and the cells within it are called as modules
+             where any has hooks, which then run at every step.
+    Returns  outputs (batch, time, output_size), which mean nothing past the end of a row, and the state after each
+             row's last real step.
+    """
+    shortest = input.size(1)
+    if lengths is not None:
+        shortest = int(lengths.min()) if values_known() else 0
+    watched = step is None and hooked(*_cells_within(cell))
+    parts = (input,) if watched else cell.project(input)
+    # Time first, so that a compiled step meets the same strides at every length.
+    steps = zip(
+        *(packed(rearrange(part, "batch time unit -> time batch unit")).unbind(0) for part in parts), strict=True
+    )
+    step = step or cell.step
+    outputs: list[Tensor] = []
+    for time, projected in enumerate(steps):
+        output, after = cell(*projected, state) if watched else step(projected, state)
+        if time >= shortest:
+            assert lengths is not None
+            after = select_rows(lengths > time, after, state)
+        state = after
+        outputs.append(output)
+    return torch.stack(outputs, 1), state
+
+
+def _cells_within(cell: Cell) -> list[Cell]:
+    return [module for module in cell.modules() if isinstance(module, Cell)]
+
+
+def hooked(*modules: Module) -> bool:
+    """Whether any of the modules, those within it not counted, has a hook that a call of it would run."""
+    return _has_any_global_hook() or any(getattr(module, hooks) for module in modules for hooks in _HOOKS)
