@@ -316,7 +316,7 @@ def test_a_run_leaves_everything_in_one_folder(tmp_path: Path, capsys: pytest.Ca
     printed = capsys.readouterr().out
     assert {path.name for path in run.iterdir()} == {
         *("config.yaml", "metrics.jsonl", "checkpoint.safetensors", "weights.safetensors", "vocabulary.json"),
-        "commands.json",
+        *("about.json", "commands.json"),
         *("result.json", "evaluation.json", "answers.jsonl", "figures", ".lock"),
     }
     assert RunFolder(run).read_config() == config_of(run, *MODELS["memn2n-restarts"], "--out", "None", task="1,16")

@@ -179,7 +179,7 @@ def test_a_run_leaves_everything_in_one_folder(tmp_path: Path, capsys: pytest.Ca
         "config.yaml",
         "metrics.jsonl",
         "checkpoint.safetensors",
-        "commands.json",
+        *("about.json", "commands.json"),
         "weights.safetensors",
         "result.json",
         "evaluation.json",

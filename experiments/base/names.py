@@ -4,6 +4,23 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+# What models are called by people; those of users by their own names.
+_WORDS = {
+    "ntm-feedforward": "NTM, feed-forward",
+    "ntm-lstm": "NTM, LSTM",
+    "ntm-gru": "NTM, GRU",
+    "ntm-rnn-tanh": "NTM, tanh RNN",
+    "ntm-rnn-relu": "NTM, ReLU RNN",
+    "lstm": "LSTM",
+    "gru": "GRU",
+    "rnn-tanh": "tanh RNN",
+    "rnn-relu": "ReLU RNN",
+    "memn2n": "MemN2N",
+    "kv": "Key-value memory",
+    "entnet": "EntNet",
+    "encoder-decoder": "Encoder-decoder",
+    "attention": "Attention",
+}
 # Unknown words that are named, and letters of what they stand in that are shown.
 NAMED, SHOWN = 10, 200
 
@@ -21,6 +38,12 @@ class HasModel(Protocol):
 def model_label(config: HasModel) -> str:
     """A short name of the model for folders and legends, an NTM's with its controller: ntm-lstm, lstm, memn2n."""
     return f"ntm-{config.controller}" if config.model == "ntm" else config.model
+
+
+def model_words(config: HasModel) -> str:
+    """The name of the model for people: "NTM, LSTM"."""
+    label = model_label(config)
+    return _WORDS.get(label, label)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

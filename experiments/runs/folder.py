@@ -1,6 +1,7 @@
 """The folder that one training run leaves.
 
 config.yaml              the full configuration; --config reads it back
+about.json               what is to be told of the run, for whoever knows neither its task nor its model
 commands.json            the command that began the run, then those that resumed it
 metrics.jsonl            one line a logged step, the record of truth
 checkpoint.safetensors   everything that --resume needs, always the latest
@@ -39,7 +40,7 @@ COMMIT = "MEMNET_COMMIT"
 # Who only looks whether a run is locked holds it for a moment.
 _LOCK_TRIES = 6
 # Beside figures/ what is there before the first checkpoint.
-_MADE_FIRST = ("config.yaml", "commands.json", "vocabulary.json")
+_MADE_FIRST = ("config.yaml", "commands.json", "vocabulary.json", "about.json")
 
 
 class RunFolder:

@@ -18,6 +18,7 @@ from experiments.base.progress import SHOWN, Progress
 from experiments.base.provenance import command_line
 from experiments.base.stopping import Stopped, handling_signals, stop_at_once
 from experiments.config.parts import Config, to_yaml
+from experiments.runs.about import About, write_about
 from experiments.runs.folder import RunFolder, versions
 from experiments.runs.handover import replay_history, replay_outcome, told_to_tracker
 from experiments.runs.metrics import MetricsFile, cut, read_metrics
@@ -33,8 +34,8 @@ def run_training(
     config: Config,
     make: Callable[[RunFolder, str], AnyLoop],
     finish: Callable[[AnyLoop, RunFolder, str], str],
+    about_of: Callable[[AnyLoop], About],
     *,
-    stories: str = "",
     title: str,
     shown: Mapping[str, str] = SHOWN,
 ) -> int:
@@ -42,7 +43,7 @@ def run_training(
 
     make:   a run's training from its folder and identifier.
     finish: leaves everything in the folder; told where the tracker keeps the run, it returns what is printed.
-    stories: what those that the run is trained on are called.
+    about_of: what is to be told of the run.
     title:  what is trained, in words.
     shown:  see Progress.
     Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped.
@@ -56,11 +57,13 @@ def run_training(
         if earlier is None:
             print(_has_finished(trainer, folder))
             return 0
+        about = about_of(trainer)
+        write_about(folder.path, about)
         print(f"{title}, {trainer.parameters:,} parameters, in {folder.path}", file=sys.stderr)
         tracker = Tracker(trainer.run_id)
         exit_code, closing = 1, ""
         try:
-            names, told = told_to_tracker(folder, config, stories)
+            names, told = told_to_tracker(folder, config, about["data"])
             tracker = start_tracker(
                 config.tracker,
                 run_folder=folder.path.resolve(),

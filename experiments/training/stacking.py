@@ -22,6 +22,7 @@ from experiments.config.parts import TrainConfig
 from experiments.domains.sequences.curriculum import Curriculum
 from experiments.domains.sequences.models import make_model, make_task, training_lengths
 from experiments.domains.sequences.training import Trainer
+from experiments.runs.about import write_about
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import MetricsFile
 from experiments.runs.tracking import Tracker
@@ -86,6 +87,8 @@ def train_stacked(configs: Sequence[TrainConfig], title: str) -> set[int]:
         task = make_task(configs[0].task)
         every = [Trainer(one, task, folder, new_run_id(folder)) for one, folder in zip(configs, folders, strict=True)]
         trainers = [trainer for trainer in every if take_up(trainer.folder, trainer) is not None]
+        for trainer in trainers:
+            write_about(trainer.folder.path, trainer.about())
         files = {trainer: stack.enter_context(MetricsFile(trainer.folder.metrics)) for trainer in trainers}
         seen = sum(trainer.sequences for trainer in trainers)
         progress = stack.enter_context(Progress(seen, title=title, start=seen))

@@ -11,6 +11,7 @@ from experiments.base.progress import Progress, working
 from experiments.base.provenance import command_line
 from experiments.config.command_line import parse
 from experiments.config.fields import check_least
+from experiments.domains.captions.about import about
 from experiments.domains.captions.config import CaptionConfig
 from experiments.domains.captions.models import World, load_caption_run, make_model
 from experiments.domains.captions.testing import (
@@ -45,7 +46,7 @@ def train(config: CaptionConfig) -> int:
         config,
         lambda folder, run_id: CaptionTrainer(config, folder, run_id),
         _finish,
-        stories=config.task,
+        lambda trainer: about(config, parameters=trainer.parameters, last_step=trainer.last_step),
         title=config.label,
         shown=SHOWN,
     )

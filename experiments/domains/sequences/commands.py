@@ -53,6 +53,7 @@ def train(args: Sequence[str]) -> int:
         config,
         lambda folder, run_id: Trainer(config, task, folder, run_id),
         _finish,
+        lambda trainer: trainer.about(),
         title=f"{config.task}, {model_label(config)}",
         shown={"train/loss": "loss", f"train/{task.curve.name}": task.curve.heading},
     )

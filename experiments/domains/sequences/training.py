@@ -12,11 +12,13 @@ from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_no
 from experiments.base.progress import Progress
 from experiments.base.seeds import generator_for
 from experiments.config.parts import TrainConfig
+from experiments.domains.sequences.about import about
 from experiments.domains.sequences.curriculum import Curriculum, CurriculumState
 from experiments.domains.sequences.evaluation import evaluate, validation_batches
 from experiments.domains.sequences.models import backend_line, make_model, training_lengths
 from experiments.domains.sequences.pictures import pictured_sequence
 from experiments.gradients.training import gradient_row
+from experiments.runs.about import About
 from experiments.runs.folder import RunFolder
 from experiments.training.looks import Look, look_at_sequence
 from experiments.training.optimizers import GravesRMSProp
@@ -68,6 +70,10 @@ class Trainer(SolvingLoop[TrainConfig, SequenceModule]):
         self.begun = [0]
         self._lowest_loss: float | None = None
         self._best: list[Tensor] = []
+
+    def about(self) -> About:
+        """What is to be told of the run."""
+        return about(self.config, self.task, parameters=self.parameters, last_step=self.last_step)
 
     def changing(self) -> dict[str, Any]:
         return super().changing() | {

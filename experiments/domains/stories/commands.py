@@ -13,6 +13,7 @@ from experiments.base.progress import working
 from experiments.base.provenance import command_line
 from experiments.config.command_line import parse
 from experiments.config.fields import check_least
+from experiments.domains.stories.about import about
 from experiments.domains.stories.answers import answer_rows
 from experiments.domains.stories.config import StoryConfig
 from experiments.domains.stories.data import StoryData, example_batch, load_data, load_tests
@@ -52,7 +53,7 @@ def train(config: StoryConfig) -> int:
         config,
         lambda folder, run_id: StoryTrainer(config, data, folder, run_id),
         _finish,
-        stories=data.name,
+        lambda trainer: about(config, data.name, parameters=trainer.parameters, last_step=trainer.last_step),
         title=f"{config.label}, {data.name}{restarts}",
         shown=SHOWN,
     )

@@ -13,6 +13,7 @@ from experiments.base.progress import Progress, working
 from experiments.base.provenance import command_line
 from experiments.config.command_line import parse
 from experiments.config.fields import check_least
+from experiments.domains.text.about import about
 from experiments.domains.text.config import TextConfig
 from experiments.domains.text.data import TextData, load_text, read_text
 from experiments.domains.text.models import Known, load_text_run, make_model, read_known
@@ -50,7 +51,7 @@ def train(config: TextConfig) -> int:
         config,
         lambda folder, run_id: TextTrainer(config, data, folder, run_id),
         _finish,
-        stories=data.name,
+        lambda trainer: about(config, parameters=trainer.parameters, last_step=trainer.last_step),
         title=title,
         shown=SHOWN,
     )

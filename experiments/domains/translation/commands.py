@@ -14,6 +14,7 @@ from experiments.base.provenance import command_line
 from experiments.base.ragged import Ragged
 from experiments.config.command_line import parse
 from experiments.config.fields import check_least
+from experiments.domains.translation.about import about
 from experiments.domains.translation.config import TranslateConfig
 from experiments.domains.translation.data import Sentences, TranslationData, Words, load_data, more_tests
 from experiments.domains.translation.loading import keep_words, load_translation_run, read_words
@@ -49,7 +50,7 @@ def train(config: TranslateConfig) -> int:
         config,
         lambda folder, run_id: TranslationTrainer(config, data, folder, run_id),
         _finish,
-        stories=data.name,
+        lambda trainer: about(config, parameters=trainer.parameters, last_step=trainer.last_step),
         title=f"{config.label}, {data.name}",
         shown=SHOWN,
     )

@@ -1,0 +1,28 @@
+"""What is told of a run on captions."""
+
+from experiments.domains.captions.config import CaptionConfig
+from experiments.runs.about import About, Score, Tests
+from experiments.training.about import about_run
+
+_ERROR: Score = {
+    "name": "error_percent",
+    "words": "wrong captions, %",
+    "heading": "error %",
+    "unit": "% of the captions wrong",
+    "format": ".1f",
+    "best": "low",
+}
+
+
+def about(config: CaptionConfig, *, parameters: int, last_step: int) -> About:
+    """See About."""
+    tests: Tests = {
+        "by": "part",
+        "unit": "captions",
+        "names": {},
+        "trained": None,
+        "failed_above": None,
+        "together": "first",
+        "scores": [_ERROR],
+    }
+    return about_run(config, data=config.task, parameters=parameters, last_step=last_step, tests=tests)

@@ -1,0 +1,69 @@
+"""What is told of a run on sequences."""
+
+from typing import Literal
+
+from experiments.config.parts import TrainConfig
+from experiments.domains.sequences.models import training_lengths
+from experiments.runs.about import About, Reference, Score, Solved, Tests
+from experiments.runs.papers import paper_curve, paper_statement, paper_tests
+from experiments.training.about import about_run
+from tasks import Task
+from tasks.bits import BITS
+from tasks.common import Score as TaskScore
+
+
+def about(config: TrainConfig, task: Task, *, parameters: int, last_step: int) -> About:
+    """See About."""
+    solved: Solved | None = None
+    if config.solved_at is not None:
+        unit, then = task.criterion.unit, config.cooldown_steps
+        solved = {"metric": config.solved_by, "under": config.solved_at, "unit": unit, "then_steps": then}
+    others = [one for one in task.scores if one.name != task.exact.name]
+    tests: Tests = {
+        "by": "length",
+        "unit": task.length_unit,
+        "names": {},
+        "trained": list(training_lengths(config, task)),
+        "failed_above": None,
+        "together": "longest",
+        "scores": [_score(task.exact, "high"), *(_score(one, "low") for one in others)],
+    }
+    return about_run(
+        config,
+        data=task.name,
+        parameters=parameters,
+        last_step=last_step,
+        tests=tests,
+        solved=solved,
+        references=_references(config),
+        published=paper_statement(config),
+    )
+
+
+def _score(score: TaskScore, best: Literal["low", "high"]) -> Score:
+    words = score.words.removeprefix("cross-entropy, ")
+    return {
+        "name": score.name,
+        "words": words[0].lower() + words[1:],
+        "heading": score.heading,
+        "unit": score.unit,
+        "format": score.format,
+        "best": best,
+    }
+
+
+def _references(config: TrainConfig) -> list[Reference]:
+    """What the NTM paper has of this very setting."""
+    curve, bits = paper_curve(config), paper_tests(config)
+    if not curve and not bits:
+        return []
+    own: Reference = {
+        "kind": "published",
+        "name": "Graves et al. 2014",
+        "source": "arXiv 1410.5401",
+        "protocol": "read off the figures",
+        "score": BITS.name,
+        "curve": [list(point) for point in curve],
+        "tests": bits,
+    }
+    return [own]
