@@ -144,8 +144,9 @@ _MOMENTUM: dict[str, Any] = {
     "learned_initial_state": True,
     "weight_noise": 0.0,
 }
-# Where gradients have become small, RMSProp makes a large one a leap: their limit is low, and the rate falls fast.
-_GATED = _MOMENTUM | {"clip_norm": 1.0, "cooldown_steps": 400}
+# Where gradients have become small, RMSProp makes a large one a leap: their limit is low, and what a leap undoes is put
+# back. The few weights that never learn are given up.
+_GATED = _MOMENTUM | {"clip_norm": 1.0, "keep_best": True, "restart_after": 2500, "steps": 10_000}
 # Where a default is another one for what is chosen of CHOICES: all that fit, in this order.
 _VARIANTS: dict[str, list[tuple[dict[str, str], dict[str, Any]]]] = {
     "copy": [
