@@ -7,11 +7,11 @@ import torch
 from einops import rearrange
 from torch import Tensor
 from torch.nn import Module
-from torch.nn.modules.module import _has_any_global_hook
 
 from memnet.cells import Cell
 from memnet.checks import values_known
 from memnet.state import State, packed, select_rows
+from memnet.torch_private import has_global_hooks
 
 Step: TypeAlias = Callable[[tuple[Tensor, ...], State], tuple[Tensor, State]]
 
@@ -62,4 +62,4 @@ def _cells_within(cell: Cell) -> list[Cell]:
 
 def hooked(*modules: Module) -> bool:
     """Whether any of the modules, those within it not counted, has a hook that a call of it would run."""
-    return _has_any_global_hook() or any(getattr(module, hooks) for module in modules for hooks in _HOOKS)
+    return bool(has_global_hooks()) or any(getattr(module, hooks) for module in modules for hooks in _HOOKS)

@@ -190,6 +190,18 @@ def test_what_is_not_of_this_training_is_refused(trainer: Trainer, sealed: bool,
             assert f"its {NAME} holds {'nan' if name.endswith('NaN') else '-inf'}, expected finite" in told
 
 
+def test_of_a_file_of_before_lost_moments_are_told_by_the_name_of_the_parameter(
+    trainer: Trainer, tmp_path: Path
+) -> None:
+    def lose(tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
+        for name in [one for one in tensors if one.startswith("optimizer.1.")]:
+            del tensors[name]
+
+    told = refused(trainer, edited(trainer.folder.checkpoint.read_bytes(), lose, tmp_path, sealed=False))
+    name = [name for name, _ in trainer.model.named_parameters()][1]
+    assert told.endswith(f"it lacks the optimizer's state of {name}")
+
+
 def damaged(content: bytes) -> Iterator[bytes]:
     chance = random.Random(0)
     header = 8 + int.from_bytes(content[:8], "little")

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 Floors = list[list[str]]
 FLOORS: dict[str, Floors] = {
     "memnet": [
-        ["checks", "state", "recompute", "functional"],
+        ["checks", "torch_private", "state", "recompute", "functional"],
         ["cells", "decoding"],
         ["unroll"],
         ["native"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import os
 import random
 import subprocess
@@ -553,3 +554,29 @@ def test_importing_builds_nothing(tmp_path: Path) -> None:
         [sys.executable, "-c", "import memnet; memnet.NTM(3, 2).backend = 'native'"], env=environment, check=True
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_private_name_that_torch_does_not_have_is_answered_with_care(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = importlib.util.find_spec("memnet.torch_private")
+    assert spec is not None
+    assert spec.loader is not None
+    for place, name in (
+        ("torch.nn.modules.module", "_has_any_global_hook"),
+        ("torch._C", "_are_functorch_transforms_active"),
+        ("torch._C", "_get_tracing_state"),
+        ("torch._C._functorch", "is_legacy_batchedtensor"),
+        ("torch.utils._python_dispatch", "_get_current_dispatch_mode"),
+    ):
+        monkeypatch.delattr(importlib.import_module(place), name)
+    monkeypatch.delattr(torch.autograd.forward_ad, "_current_level")
+    lacking = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(lacking)
+    derived = lacking.has_forward_derivatives()
+    monkeypatch.undo()
+    assert derived
+    assert lacking.has_global_hooks()
+    for name in ("under_transforms", "is_batched", "is_traced", "dispatch_mode"):
+        assert getattr(lacking, name)(torch.zeros(1)) is True
+        monkeypatch.setattr(build, name, getattr(lacking, name))
+    assert build.unusual_call([torch.zeros(1)]) is not None
+    assert build.wants_plain_gradients([torch.zeros(1)])

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from experiments.__main__ import main
-from experiments.config.command_line import parse_train, spelled_out
+from experiments.config.command_line import parse_train, spelled_out, start_of
+from experiments.config.parts import to_yaml
 from experiments.domains.stories.config import StoryConfig
 from experiments.suite.commands import read_plan
 from experiments.suite.jobs import SuiteJob, make_jobs
@@ -140,6 +141,22 @@ def test_a_sweep_comes_to_the_same_here_and_with_an_agent(macro: str, values: di
     (job,) = jobs_of(tmp_path, {"method": "grid", "command": command, "parameters": parameters})
     assert parse_train(spelled_out(["--batch-size", "2", *words])) == job.config
     assert (job.config.batch_size, job.config.task) == (2, values["task"])
+
+
+@pytest.mark.parametrize(
+    ("task", "flag", "field"),
+    [
+        *(("babi", f"--{name}", name) for name in ("stop-when-solved", "mask_empty")),
+        ("copy", "--skip", "skip"),
+        ("translate", "--reverse", "reverse"),
+    ],
+)
+def test_a_flag_is_one_of_the_configuration_that_is_read(task: str, flag: str, field: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(to_yaml(start_of(task, None, {})))
+    for words in (["--config", f"{tmp_path}/config.yaml", flag], [flag, f"--config={tmp_path}/config.yaml"]):
+        assert getattr(parse_train(spelled_out(words)), field.replace("-", "_")) is True
+    assert spelled_out([flag, "--resume", str(tmp_path)])[0] == f"{flag}=True"
+    assert spelled_out([flag, "--config", f"{tmp_path}/none.yaml"])[-1].endswith("none.yaml")
 
 
 def test_a_command_may_give_the_task_and_flags_in_any_spelling(tmp_path: Path) -> None:

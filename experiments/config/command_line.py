@@ -66,13 +66,26 @@ def spelled_out(args: Sequence[str]) -> list[str]:
         words.append(f"--{word}" if not awaited and re.match(r"[A-Za-z][\w-]*=", word) else word)
     if words and words[0].startswith("-"):
         words = _task_first(words)
-    options = fields_of(kind_of(words[0] if words else ""))
+    options = fields_of(_kind_asked(words))
     flags = {option(one.name) for one in options if bool in (one.type, *get_args(one.type))}
     ends = [*(after.startswith("-") for after in words[1:]), True]
     return [
         f"{word}=True" if end and word.replace("_", "-") in flags else word
         for word, end in zip(words, ends, strict=bool(words))
     ]
+
+
+def _kind_asked(words: Sequence[str]) -> type[Config]:
+    """The kind of configuration that arguments of `train` are for: their task's, else that of what they begin from."""
+    if words and not words[0].startswith("-"):
+        return kind_of(words[0])
+    for word, after in zip(words, [*words[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        if name in ("--config", "--resume"):
+            path = Path(value if equals else after)
+            with contextlib.suppress(UserError, OSError):  # which is told where it is read to be used
+                return type(from_yaml(path if name == "--config" else path / "config.yaml"))
+    return TrainConfig
 
 
 def _task_first(words: list[str]) -> list[str]:

@@ -55,7 +55,8 @@ class Collector:
             raise UserError(runs[0].troubles[0])
         if all(run.config is None for run in runs):
             raise UserError(f"no run in {self.folder} can be read: {runs[0].troubles[0]}")
-        groups, stories, copies = group_runs(runs), story_table(runs), copies_of(runs)
+        copies = copies_of(runs)
+        groups, stories = group_runs(runs, copies), story_table(runs, copies)
         return {
             "folder": str(self.folder.resolve()),
             "read_at": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from types import NoneType
 from typing import Any
 
@@ -27,17 +27,18 @@ def family_of(config: Config) -> str:
     return "bAbI" if config.task == "babi" else config.task
 
 
-def group_runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
+def group_runs(runs: Sequence[Run], copies: Collection[int] = ()) -> list[dict[str, Any]]:
     """Every setting on every task with what its runs have in common, in the order of their first runs.
 
     A run is named by its place in `runs`; those without a configuration are in no group, and copies of others only in
     its number of "copies".
+
+    copies: their places, see `copies_of`.
     """
     members: dict[str, list[int]] = {}
     for place, run in enumerate(runs):
         if run.config is not None:
             members.setdefault(repr((run.config.subject, setting_of(run.config))), []).append(place)
-    copies = copies_of(runs)
     groups = []
     for places in members.values():
         counting = [place for place in places if place not in copies]

@@ -83,15 +83,17 @@ def read_shown(folder: Path) -> Shown:
     """What is to be shown, copies of runs left out; UserError where no run of the folder can be read."""
     ids, everything, by_task = list[str](), set[str](), dict[str, tuple[list[str], set[str]]]()
     paths = find_runs(folder)
-    copies = copies_of([read_run(path) for path in paths])
-    for place, path in enumerate(paths):
+    runs = [read_run(path) for path in paths]
+    copies = copies_of(runs)
+    for place, (path, run) in enumerate(zip(paths, runs, strict=True)):
         if place in copies:
             print(f"left out: {path} is a copy of {paths[copies[place]]}", file=sys.stderr)
             continue
         try:
-            run = RunFolder(path)
-            config = run.read_config()
-            run_id, keys = run_id_of(run), logged_keys(run, config)
+            if (config := run.config) is None or run.troubles:
+                raise UserError(run.troubles[0])
+            folder_of_run = RunFolder(path)
+            run_id, keys = run_id_of(folder_of_run), logged_keys(folder_of_run, config, run.logged)
         except UserError as error:
             print(f"left out: {error}", file=sys.stderr)
             continue

@@ -29,7 +29,8 @@ class Run:
 
     troubles: what could not be read, one line each; the run is then "damaged".
     curves:   by "valid" and "train": what learning is measured in, thinned for drawing, and smoothed for bands.
-    rows:     the last row of metrics, and the last with a validation.
+    last, valid: the last row of metrics, and the last with a validation.
+    logged:   the names of all metrics.
     to_solve: sequences after which validation was first under the configuration's solved_at.
     """
 
@@ -38,6 +39,7 @@ class Run:
     config: Config | None = None
     troubles: tuple[str, ...] = ()
     curves: dict[str, tuple[Curve, Curve]] = field(default_factory=dict)
+    logged: frozenset[str] = frozenset()
     last: Row = field(default_factory=dict)
     valid: Row = field(default_factory=dict)
     to_solve: float | None = None
@@ -67,6 +69,7 @@ def _read(path: Path) -> Run:
     facts: dict[str, Any] = {
         "troubles": tuple(troubles),
         "config": config,
+        "logged": frozenset().union(*rows),
         "last": rows[-1] if rows else {},
         "result": result,
         "tests": tests,

@@ -1,14 +1,13 @@
 """Errors by task on stories: one column for each setting and set of test questions, the paper's beside it."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from experiments.base.names import model_label
 from experiments.base.statistics import deviation
 from experiments.config.settings import differences, setting_of
 from experiments.dashboard.curves import short
-from experiments.dashboard.groups import copies_of
 from experiments.dashboard.runs import Row, Run
 from experiments.domains.stories.config import READERS, StoryConfig
 from experiments.domains.stories.published import Column, published_for
@@ -17,12 +16,11 @@ from experiments.domains.stories.testing import choose
 from tasks.babi import TASK_NAMES
 
 
-def story_table(runs: Sequence[Run]) -> dict[str, Any]:
+def story_table(runs: Sequence[Run], copies: Collection[int]) -> dict[str, Any]:
     """The bAbI tests of all ended runs; in a column all restarts of all seeds on a task count alike.
 
-    A run is named by its place in `runs`; copies of others are left out.
+    A run is named by its place in `runs`; copies of others, whose places are given, are left out.
     """
-    copies = copies_of(runs)
     members: dict[str, list[tuple[int, Run, Row]]] = {}
     for place, run in enumerate(runs):
         if not isinstance(run.config, StoryConfig) or run.config.task != "babi" or not run.result or place in copies:

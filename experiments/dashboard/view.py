@@ -7,7 +7,6 @@ from typing import Literal
 from experiments.config.parts import Config
 from experiments.runs.folder import RunFolder
 from experiments.runs.handover import outcome, test_points
-from experiments.runs.metrics import read_metrics
 from experiments.runs.tracking import TRAINING_PICTURES
 
 # Their curves are one chart each.
@@ -40,11 +39,13 @@ class Chart:
     together: Literal["mean", "median"] = "mean"
 
 
-def logged_keys(folder: RunFolder, config: Config) -> set[str]:
-    """The names under which `sync` gives W&B what this run has; UserError where it is damaged."""
-    rows = read_metrics(folder.metrics) if folder.metrics.exists() else []
+def logged_keys(folder: RunFolder, config: Config, logged: Iterable[str]) -> set[str]:
+    """The names under which `sync` gives W&B what this run has; UserError where it is damaged.
+
+    logged: those of its metrics.
+    """
     tests, result = folder.read_tests(config), folder.read_result()
-    keys = {key for row in rows for key in row} | outcome(config, tests, result).keys()
+    keys = {*logged} | outcome(config, tests, result).keys()
     keys |= {key for row in test_points(config, tests, result) for key in row}
     keys |= {f"figures/{path.stem}" for path in folder.figures.glob("*.png")}
     keys |= {TRAINING_PICTURES} if folder.training_pictures() else set()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 FONT = "DejaVu Sans"
 
 
-def in_one_line(text: str) -> str:
+def with_escapes(text: str) -> str:
     """A text with control characters, line ends among them, and bytes that are no text as escapes such as \\udcff."""
     return "".join(
         sign.encode("unicode_escape").decode() if unicodedata.category(sign) in ("Cc", "Cs") else sign for sign in text
@@ -28,7 +28,7 @@ def make_legible(figure: Figure) -> None:
     for text in figure.findobj(Text):
         assert isinstance(text, Text)
         lines = text.get_text().split("\n")
-        text.set_text("\n".join(map(in_one_line, lines)))
+        text.set_text("\n".join(map(with_escapes, lines)))
     ticks = [label for axes in figure.axes for label in (*axes.get_xticklabels(), *axes.get_yticklabels())]
     texts: list[Text] = [text for text in (*figure.findobj(Text), *ticks) if isinstance(text, Text)]
     more = _fonts_with(frozenset("".join(text.get_text() for text in texts)))

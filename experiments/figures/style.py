@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.base.files import UserError, write_whole
-from experiments.figures.letters import FONT, in_one_line, make_legible
+from experiments.figures.letters import FONT, make_legible, with_escapes
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -230,7 +230,7 @@ def text_width(text: str, size: float, bold: bool = False) -> float:
 
 def written_to_fit(text: str, size: float, room: float, bold: bool = False) -> tuple[str, float]:
     """A text in one line and the size in points, of at most that many, in which it has room; its end may be cut off."""
-    shown = in_one_line(text)
+    shown = with_escapes(text)
     # As pixels letters are a little wider than as outlines.
     room *= 0.94
     while text_width(shown, size, bold) > room and size > _SMALLEST:

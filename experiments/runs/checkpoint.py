@@ -55,6 +55,7 @@ class Checkpoint:
     weights:   by name.
     optimizer: by the number of the parameter and the name of what is kept of it: tensors and numbers.
     carried:   the state between two steps.
+    sealed:    whether it has a SHA-256.
     """
 
     path: Path
@@ -63,6 +64,7 @@ class Checkpoint:
     carried: Sequence[Tensor]
     generator: Tensor
     progress: dict[str, Any]
+    sealed: bool
 
     def check(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, carried: Sequence[Tensor], restarts: int = 1
@@ -80,8 +82,11 @@ class Checkpoint:
         if self.carried:
             _check_forms(self.path, _numbered("carried", carried), _numbered("carried", self.carried))
         expected = _state_after_a_step(optimizer)
-        if self.progress["step"] > 0 and expected and not self.optimizer:
-            raise UserError(f"{self.path} is of another training: it lacks the optimizer's state")
+        unkept = sorted(expected.keys() - self.optimizer.keys()) if self.progress["step"] > 0 else []
+        # A parameter that never had a gradient has no state, but of a file without a SHA-256 nobody knows.
+        if unkept and not (self.sealed and self.optimizer):
+            name = _parameter_names(model, optimizer)[unkept[0]]
+            raise UserError(f"{self.path} is of another training: it lacks the optimizer's state of {name}")
         for index, own in self.optimizer.items():
             forms = expected.get(index, {})
             _check_forms(self.path, _tensors(f"optimizer.{index}", forms), _tensors(f"optimizer.{index}", own))
@@ -194,7 +199,7 @@ def _checkpoint(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, 
     whole = [tensor for tensor in carried if tensor is not None]
     if len(whole) < len(carried):
         raise UserError(f"{path} lacks carried.{carried.index(None)}")
-    return Checkpoint(path, parts["model"], state, whole, tensors["generator"], progress)
+    return Checkpoint(path, parts["model"], state, whole, tensors["generator"], progress, "sha256" in header)
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
@@ -247,6 +252,12 @@ def _state_after_a_step(optimizer: torch.optim.Optimizer) -> dict[int, dict[str,
     stepped.step()
     state: dict[int, dict[str, Any]] = stepped.state_dict()["state"]
     return state
+
+
+def _parameter_names(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
+    """What the parameters of an optimizer are called in the model, by their numbers."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def _tensors(prefix: str, values: Mapping[str, Any]) -> dict[str, Tensor]:

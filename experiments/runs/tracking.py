@@ -26,8 +26,8 @@ from experiments.runs.wandb_environment import (
     RUN_ID,
     given_run_id,
     import_wandb,
-    in_one_line,
     open_run,
+    reason_of,
     shortened,
     tear_down,
     variable,
@@ -291,7 +291,7 @@ def start_tracker(
             return _start_wandb(wandb, chosen, config, attempt)
         except Exception as error:
             then = "going on offline" if attempt != "offline" else "nothing is tracked but in metrics.jsonl"
-            warn(f"{in_one_line(error)}; {then}")
+            warn(f"{reason_of(error)}; {then}")
         with contextlib.suppress(Exception, SystemExit):
             tear_down(wandb)
         for empty in _folders_of(run_id, run_folder.parent) - folders:
@@ -316,7 +316,7 @@ def _join(wandb: Any, run_id: str, config: Mapping[str, Any], prefix: str) -> Tr
         run.define_metric(f"{prefix}/*", step_metric=f"{prefix}/sequences")
         return JoinedTracker(wandb, run, run_id, prefix)
     except Exception as error:
-        warn(f"{in_one_line(error)}; nothing is tracked but in metrics.jsonl")
+        warn(f"{reason_of(error)}; nothing is tracked but in metrics.jsonl")
         return Tracker(run_id)
 
 

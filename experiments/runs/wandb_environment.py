@@ -119,7 +119,7 @@ def variable(setting: str) -> str:
     return VARIABLES.get(setting, f"WANDB_{setting.upper()}")
 
 
-def in_one_line(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """The lines of W&B's own text that matter: of a wrong setting the second names it, the third gives its value."""
     return ", ".join(line.strip() for line in str(error).splitlines()[:3])
 
@@ -148,7 +148,7 @@ def set_up(wandb: Any, **settings: str) -> None:
     try:
         wandb.setup(wandb.Settings(silent=True, **settings))
     except Exception as error:
-        raise UserError(f"W&B does not start: {in_one_line(error)}") from None
+        raise UserError(f"W&B does not start: {reason_of(error)}") from None
 
 
 def tear_down(wandb: Any) -> None:

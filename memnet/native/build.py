@@ -20,13 +20,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch._C._functorch import is_legacy_batchedtensor
 from torch.func import functional_call
 from torch.nn import Module, Parameter
-from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from memnet.cells import Cell
 from memnet.state import State, state_tensors, under_autocast, with_leaves
+from memnet.torch_private import dispatch_mode, has_forward_derivatives, is_batched, is_traced, under_transforms
 from memnet.unroll import hooked, unroll
 
 _FLAGS = ["-std=c++17", "-O3", "-march=native", "-funroll-loops", "-fno-math-errno", "-fno-trapping-math"]
@@ -241,15 +240,15 @@ def _modules(module: Module) -> list[Module]:
 
 def unusual_call(tensors: Sequence[Tensor]) -> str | None:
     """Whether somebody watches or transforms the operations, who would not see an operator: why."""
-    if torch._C._are_functorch_transforms_active():
+    if under_transforms():
         return "it does not work under torch.func transforms"
-    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
+    if torch.compiler.is_compiling() or is_traced() is not None:
         return "it does not work inside torch.compile or a trace"
     if under_autocast(tensors[0]):
         return "it does not work under autocast"
-    if torch.autograd.forward_ad._current_level >= 0:
+    if has_forward_derivatives():
         return "it has no forward-mode derivatives"
-    if _get_current_dispatch_mode() is not None or not {*map(type, tensors)} <= {Tensor, Parameter}:
+    if dispatch_mode() is not None or not {*map(type, tensors)} <= {Tensor, Parameter}:
         return "it computes with plain tensors"
     return None
 
@@ -285,8 +284,8 @@ def unroll_plainly(
 
 def wants_plain_gradients(gradients: Sequence[Tensor | None]) -> bool:
     """Whether a backward pass from these gradients is itself differentiated or batched, as plain operations can be."""
-    batched = (one is not None and is_legacy_batchedtensor(one) for one in gradients)
-    return torch.is_grad_enabled() or torch._C._are_functorch_transforms_active() or any(batched)
+    batched = (one is not None and is_batched(one) for one in gradients)
+    return torch.is_grad_enabled() or under_transforms() or any(batched)
 
 
 def plain_gradients(
