@@ -1,10 +1,26 @@
-"""For all tests: one thread a process, since pytest runs as many processes as there are cores; signals that work."""
+"""For all tests: one thread a process, since pytest runs as many processes as there are cores; signals that work;
+figures painted only by tests of pictures.
+"""
 
 import os
 import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.unpainted import leave_unpainted
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A shell ignores it in what it starts in the background, and so would all processes that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # So does nohup a closed terminal.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _painting(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Figures are painted in modules that are marked `pictures`, and built elsewhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.node.get_closest_marker("pictures") is None:
+            leave_unpainted(patch)
+        yield

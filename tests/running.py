@@ -7,13 +7,13 @@ import os
 import pty
 import struct
 import subprocess
-import sys
 import termios
 from pathlib import Path
 
 from experiments.__main__ import main
+from tests.forked import ROOT as ROOT
+from tests.forked import Forked
 
-ROOT = Path(__file__).resolve().parents[1]
 TINY = [
     "--hidden-size",
     "12",
@@ -42,19 +42,11 @@ TINY = [
 ]
 
 
-def command(*args: object, **more: object) -> subprocess.CompletedProcess[str]:
+def command(*args: object) -> subprocess.CompletedProcess[str]:
     """Run `python -m experiments ...` in the checkout and wait for it."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, "-m", "experiments", *map(str, args)],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        stdin=subprocess.DEVNULL,
-        **more,
-    )
+    process = start(*args)
+    told, errors = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(process.args, process.wait(), told, errors)
 
 
 def assert_has_finished(run: Path, *more: str) -> str:
@@ -72,33 +64,16 @@ def assert_has_finished(run: Path, *more: str) -> str:
     return told.getvalue()
 
 
-def start(*args: object) -> subprocess.Popen[str]:
+def start(*args: object) -> Forked:
     """Start `python -m experiments ...` in the checkout and go on."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "experiments", *map(str, args)],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        stdin=subprocess.DEVNULL,
-    )
+    return Forked("experiments", *args)
 
 
-def start_in_terminal(module: str, *args: object) -> tuple[subprocess.Popen[bytes], int]:
+def start_in_terminal(module: str, *args: object) -> tuple[Forked, int]:
     """Start `python -m module ...` in a terminal of its own, of which this end is returned too: closed, it is gone."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", module, *map(str, args)],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "TERM": "xterm-256color"},
-        start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-    )
+    environment = {**os.environ, "TERM": "xterm-256color"}
+    process = Forked(module, *args, stdin=theirs, stdout=theirs, stderr=theirs, environment=environment, session=True)
     os.close(theirs)
     return process, ours
 
@@ -111,19 +86,14 @@ def in_terminal(program: str, *args: str, columns: int, piped: bool = False) -> 
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
     environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, *args],
-        stdin=theirs,
-        stdout=subprocess.PIPE if piped else theirs,
-        stderr=theirs,
-        cwd=ROOT,
-        env=environment | {"TERM": "xterm-256color", "OMP_NUM_THREADS": "1"},
-    )
+    environment["TERM"] = "xterm-256color"
+    output = subprocess.PIPE if piped else theirs
+    process = Forked("-c", program, *args, stdin=theirs, stdout=output, stderr=theirs, environment=environment)
     os.close(theirs)
     shown = b""
     with contextlib.suppress(OSError):  # a terminal without its other end
         while part := os.read(ours, 65536):
             shown += part
     os.close(ours)
-    output, _ = process.communicate(timeout=60)
-    return shown.decode(), (output or b"").decode(), process.returncode
+    written, _ = process.communicate(timeout=60)
+    return shown.decode(), written, process.wait()

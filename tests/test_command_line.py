@@ -21,7 +21,7 @@ from experiments.domains.sequences.models import make_model, make_task
 from experiments.domains.sequences.recipes import recipe, recipe_names, task_of
 from experiments.runs.folder import RunFolder
 from memnet import NTM
-from tests.running import ROOT, TINY, command
+from tests.running import ROOT, TINY, command, start
 
 Capture = pytest.CaptureFixture[str]
 
@@ -317,16 +317,13 @@ def test_a_folder_in_use_by_another_process(run: Path, capsys: Capture) -> None:
 def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path) -> None:
     # A limit on the size of files stands in for the disk: the metrics grow past it, checkpoints do not.
     whole = tmp_path / "run"
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
-
-    done = command("train", "copy", *TINY, "--log-every", "1", "--steps", "2000", "--out", whole, preexec_fn=limit)
-    assert done.returncode == 2, done.stderr
-    assert "Traceback" not in done.stderr
-    assert re.search("error: .*metrics.jsonl|error: .*large", done.stderr)
-    again = command("evaluate", whole, "--length", "3", "--sequences", "2")
-    assert again.returncode == 0, again.stderr
+    process = start("train", "copy", *TINY, "--log-every", "1", "--steps", "2000", "--out", whole)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (60_000, 60_000))
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2, errors
+    assert "Traceback" not in errors
+    assert re.search("error: .*metrics.jsonl|error: .*large", errors)
+    assert main(["evaluate", str(whole), "--length", "3", "--sequences", "2"]) == 0
     assert not list(whole.glob(".*.part"))
 
 
@@ -413,7 +410,9 @@ def test_help_and_recipes(capsys: Capture) -> None:
     assert "train TASK" in capsys.readouterr().out
     assert main(["recipes"]) == 0
     assert "paper/priority-sort-ntm-lstm" in capsys.readouterr().out
-    done = command("train", "--help")
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments", "train", "--help"], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0
     for option in ("--out", "--seed", "--model", "--controller", "--steps", "--batch-size", "--learning-rate"):
         assert option in done.stdout
@@ -424,13 +423,16 @@ def test_training_runs_without_wandb_and_tells_how_with_it(tmp_path: Path) -> No
     blocked.mkdir()
     (blocked / "wandb.py").write_text("raise ImportError('not installed')\n")
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{blocked}{os.pathsep}{ROOT}"}
-    folder = tmp_path / "wandb"
-    for tracker, code in (("none", 0), ("wandb", 2)):
-        args = ["train", "copy", *TINY, "--steps", "4", "--tracker", tracker, "--out", str(tmp_path / tracker)]
-        done = subprocess.run(
-            [sys.executable, "-m", "experiments", *args], env=environment, cwd=tmp_path, capture_output=True, text=True
-        )
-        assert done.returncode == code, done.stderr
-        assert "Traceback" not in done.stderr
+    program = (
+        "import sys; from experiments.__main__ import main; "
+        "print(*(main([*sys.argv[1:], '--tracker', name, '--out', name]) for name in ('none', 'wandb')))"
+    )
+    args = ["train", "copy", *TINY, "--steps", "4"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *args], env=environment, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("\n0 2\n")
+    assert "Traceback" not in done.stderr
     assert "--tracker none" in done.stderr
-    assert not folder.exists()
+    assert not (tmp_path / "wandb").exists()

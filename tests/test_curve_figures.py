@@ -15,6 +15,8 @@ from experiments.figures.text import text_curve_figure
 from tasks import TASKS, BitTask
 from tests.figure_parts import crosses, line, rows_of, words
 
+pytestmark = pytest.mark.pictures
+
 
 def test_a_learning_curve_shows_every_value() -> None:
     values = [100.0, 80.0, 5.0, 0.4, 0.002, 0.001]

@@ -4,7 +4,6 @@ import fcntl
 import os
 import select
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +20,8 @@ from experiments.runs.folder import RunFolder, is_locked
 from experiments.runs.metrics import read_metrics
 from experiments.training.loop import TrainingLoop
 from tests import story_runs, test_training
-from tests.running import ROOT, TINY, start_in_terminal
+from tests.forked import Forked
+from tests.running import TINY, start_in_terminal
 
 Capture = pytest.CaptureFixture[str]
 KINDS = {"copy": test_training.train, "babi": story_runs.train}
@@ -178,7 +178,7 @@ def trained(run: Path) -> int:
     return len(read_metrics(path)) if path.exists() else 0
 
 
-def closed_when(ready: Callable[[], bool], process: subprocess.Popen[bytes], terminal: int) -> int:
+def closed_when(ready: Callable[[], bool], process: Forked, terminal: int) -> int:
     """The exit code of a process whose terminal is closed in time."""
     shown = b""
     with ending(process):
@@ -191,7 +191,7 @@ def closed_when(ready: Callable[[], bool], process: subprocess.Popen[bytes], ter
 
 
 @contextmanager
-def ending(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def ending(process: Forked) -> Iterator[None]:
     """Leave no process behind, whatever a test finds."""
     try:
         yield
@@ -219,12 +219,9 @@ def test_a_closed_terminal_stops_a_suite_and_its_jobs(tmp_path: Path) -> None:
 
 def test_a_pipe_whose_reader_has_gone_is_a_closed_terminal(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    train = [sys.executable, "-m", "experiments", "train", "copy", *LONG, "--out", str(run)]
     with (tmp_path / "errors").open("w") as errors:
-        process = subprocess.Popen(train, cwd=ROOT, stdout=errors, stderr=subprocess.PIPE)
-        short = subprocess.Popen(
-            [sys.executable, "-m", "experiments", "recipes"], cwd=ROOT, stdout=subprocess.PIPE, stderr=errors
-        )
+        process = Forked("experiments", "train", "copy", *LONG, "--out", run, stdout=errors.fileno())
+        short = Forked("experiments", "recipes", stderr=errors.fileno())
         assert short.stdout is not None
         short.stdout.close()
         assert process.stderr is not None

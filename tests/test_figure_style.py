@@ -26,6 +26,8 @@ from experiments.figures import (
 )
 from tests.figure_parts import beyond, episode, rows_of
 
+pytestmark = pytest.mark.pictures
+
 ROOT = Path(__file__).parents[1]
 
 

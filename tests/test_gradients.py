@@ -28,7 +28,8 @@ from memnet.functional.initialization import spectral_radius_
 from memnet.state import map_state, state_tensors
 from memnet.unroll import unroll
 from tasks import TASKS, Batch
-from tests.running import TINY, command
+from tests.forked import Forked
+from tests.running import TINY
 
 Capture = pytest.CaptureFixture[str]
 SMALL = ["--steps", "12", "--before", "5", "--seeds", "2"]
@@ -36,14 +37,15 @@ SMALL = ["--steps", "12", "--before", "5", "--seeds", "2"]
 
 def test_the_command_as_a_person_runs_it(tmp_path: Path) -> None:
     out = tmp_path / "new" / "folder"
-    done = command("gradients", *SMALL, "--seed", "3", "--out", out)
-    assert done.returncode == 0, done.stderr
+    process = Forked("experiments", "gradients", *SMALL, "--seed", "3", "--out", out, painted=True)
+    told, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
     text = (out / "gradients.md").read_text()
-    assert done.stdout == text
+    assert told == text
     assert text.startswith(
-        f"Made by `python -m experiments gradients --steps 12 --before 5 --seeds 2 --seed 3 --out {out}`"
+        "Made by `python -m experiments gradients --steps 12 --before 5 --seeds 2 --seed 3 --out folder`"
     )
-    assert done.stderr.splitlines()[-3:] == [str(out / f"gradients.{ending}") for ending in ("md", "json", "png")]
+    assert errors.splitlines()[-3:] == [str(out / f"gradients.{ending}") for ending in ("md", "json", "png")]
     data = json.loads((out / "gradients.json").read_text())
     assert data["lags"] == list(range(1, 13))
     assert data["options"]["clip_norm"] == 1.0

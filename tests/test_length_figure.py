@@ -12,6 +12,8 @@ import pytest
 from experiments.figures import length_figure, save_figure
 from tests.figure_parts import crosses, panels, words
 
+pytestmark = pytest.mark.pictures
+
 
 def length_row(length: int, rate: float, slots: int | None = 128, sequences: int = 1000) -> dict[str, Any]:
     return {

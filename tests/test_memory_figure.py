@@ -17,6 +17,8 @@ from memnet import NTM
 from tasks import TASKS
 from tests.figure_parts import crosses, episode, panels, shown, words
 
+pytestmark = pytest.mark.pictures
+
 
 def test_every_panel_shows_its_array() -> None:
     one = episode()

@@ -26,8 +26,8 @@ from memnet import sequence
 from memnet.native import build
 from memnet.state import State, detach_state, map_state, state_tensors
 from tests.compiler import needs_compiler
+from tests.forked import ROOT, Forked
 
-ROOT = Path(__file__).resolve().parents[1]
 pytestmark = needs_compiler
 
 
@@ -443,19 +443,13 @@ print(model.backend_used)
 """
 
 
-def script(**environment: str | None) -> subprocess.Popen[str]:
+def script(**environment: str | None) -> Forked:
     """A process that runs an NTM natively; None takes a variable out of its environment."""
-    changed = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
-    return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT],
-        env={name: value for name, value in changed.items() if value is not None},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    changed = {**os.environ, **environment}
+    return Forked("-c", SCRIPT, environment={name: value for name, value in changed.items() if value is not None})
 
 
-def outcome(process: subprocess.Popen[str]) -> tuple[str, str]:
+def outcome(process: Forked) -> tuple[str, str]:
     out, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     return out.strip(), errors

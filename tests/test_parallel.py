@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ from experiments.__main__ import main
 from experiments.base.files import UserError
 from experiments.training import ranks as parallel
 from experiments.training.ranks import Ranks
-from tests.running import ROOT
+from tests.forked import ROOT, Forked
 
 COPY = [
     *("copy", "--hidden-size", "8", "--num-slots", "8", "--steps", "12", "--log-every", "4", "--valid-every", "6"),
@@ -31,16 +32,25 @@ STORIES = [
 ]
 
 
-def started(processes: int, folder: Path, *args: str) -> subprocess.Popen[str]:
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    command = [sys.executable, *(launch if processes > 1 else []), "-m", "experiments", "train", *args]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
-        environment.pop(name, None)
+def pair(folder: Path, *args: str) -> list[Forked]:
+    """Start a training in two processes, as torchrun would."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    command = ["experiments", "train", *args, "--tracker", "none"]
+    return [
+        Forked(*command, folder=folder, environment={**os.environ, **place, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank in range(2)
+    ]
+
+
+def launched(folder: Path, *args: str) -> subprocess.Popen[str]:
+    """Have torchrun start a training in two processes."""
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     return subprocess.Popen(
-        [*command, "--tracker", "none"],
+        [sys.executable, *launch, "-m", "experiments", "train", *args, "--tracker", "none"],
         cwd=folder,
-        env=environment,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -64,11 +74,11 @@ def assert_same_training(one: Path, other: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("args", [COPY, STORIES], ids=["copy", "stories"])
 def test_two_processes_are_one_with_the_same_batches(tmp_path: Path, args: list[str]) -> None:
-    trainings = [started(count, tmp_path, *args, "--out", str(tmp_path / str(count))) for count in (1, 2)]
-    for training in trainings:
-        output, errors = training.communicate(timeout=300)
-        assert training.returncode == 0, errors
-        assert output.count("next\n") == 1
+    trainings = [Forked("experiments", "train", *args, "--tracker", "none", "--out", tmp_path / "1", folder=tmp_path)]
+    trainings += pair(tmp_path, *args, "--out", "2")
+    told = [training.communicate(timeout=300) for training in trainings]
+    assert [training.returncode for training in trainings] == [0, 0, 0], told
+    assert [output.count("next\n") for output, _ in told] == [1, 1, 0]
     assert_same_training(tmp_path / "1", tmp_path / "2")
     assert {path.name for path in tmp_path.iterdir()} == {"1", "2"}
 
@@ -76,7 +86,7 @@ def test_two_processes_are_one_with_the_same_batches(tmp_path: Path, args: list[
 @pytest.mark.slow
 def test_a_stop_ends_all_processes_after_the_same_step(tmp_path: Path) -> None:
     args = [*COPY, "--steps", "100000", "--checkpoint-every", "100000", "--valid-every", "100000"]
-    training = started(2, tmp_path, *args, "--out", "run")
+    training = launched(tmp_path, *args, "--out", "run")
     deadline = time.monotonic() + 120
     while not (tmp_path / "run" / "metrics.jsonl").exists() or not rows(tmp_path / "run"):
         assert training.poll() is None
@@ -86,13 +96,10 @@ def test_a_stop_ends_all_processes_after_the_same_step(tmp_path: Path) -> None:
     _, errors = training.communicate(timeout=60)
     stopped = int(errors.partition("stopped after step ")[2].partition(";")[0])
     assert stopped >= rows(tmp_path / "run")[-1]["step"]
-    resumed = started(1, tmp_path, "--resume", "run", "--steps", str(stopped + 4))
-    _, errors = resumed.communicate(timeout=120)
-    assert resumed.returncode == 0, errors
+    assert main(["train", "--resume", str(tmp_path / "run"), "--steps", str(stopped + 4)]) == 0
     assert rows(tmp_path / "run")[-1]["step"] == stopped + 4
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "complaint"),
     [
@@ -101,28 +108,31 @@ def test_a_stop_ends_all_processes_after_the_same_step(tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_are_told_once(tmp_path: Path, args: list[str], complaint: str) -> None:
-    training = started(2, tmp_path, *args)
-    _, errors = training.communicate(timeout=120)
-    assert training.returncode != 0
+    first, second = pair(tmp_path, *args)
+    _, errors = first.communicate(timeout=120)
+    second.terminate()  # as torchrun does when another has failed
+    errors += second.communicate(timeout=120)[1]
+    assert first.returncode == 2
+    assert second.returncode != 0
     assert errors.count("error: ") == errors.count(complaint) == 1
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
 def test_a_lost_process_ends_the_other(tmp_path: Path) -> None:
-    training = started(2, tmp_path, *COPY, "--steps", "100000", "--out", "run")
+    training = launched(tmp_path, *COPY, "--steps", "100000", "--out", "run")
     try:
         while not (tmp_path / "run" / "metrics.jsonl").exists() or not rows(tmp_path / "run"):
             assert training.poll() is None
             time.sleep(0.1)
         own = Path(f"/proc/{training.pid}/task/{training.pid}/children").read_text().split()
-        ranks = {int(_environment(process)["RANK"]): int(process) for process in own}
-        os.kill(ranks[1], signal.SIGKILL)
+        processes = {int(_environment(process)["RANK"]): int(process) for process in own}
+        os.kill(processes[1], signal.SIGKILL)
         _, errors = training.communicate(timeout=60)
     finally:
         training.kill()
     assert training.returncode == 1
-    assert not Path(f"/proc/{ranks[0]}").exists()
+    assert not Path(f"/proc/{processes[0]}").exists()
     # Whichever comes first: it misses the other one, or torchrun ends it.
     assert re.search("error: another process of the training has ended|stopped after step", errors), errors
     assert "all_reduce" not in errors

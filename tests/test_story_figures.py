@@ -26,6 +26,8 @@ from memnet import LSTM, NTM, EntNet, KeyValueMemoryNetwork, MemN2N, StoryReader
 from tasks.babi import TASK_NAMES, Vocabulary, encode, examples_of, generate
 from tests.figure_parts import line, panels, shown, words
 
+pytestmark = pytest.mark.pictures
+
 SENTENCES = ["mary moved to the garden", "john went to the hallway", "mary went to the office"]
 ASKED = AskedStory(SENTENCES, [2], "where is mary?", "office", "office")
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import signal
 import time
 from pathlib import Path
@@ -28,7 +27,8 @@ from experiments.runs.tracking import Tracker
 from experiments.training.loop import TrainingLoop
 from experiments.training.optimizers import GravesRMSProp
 from tasks import TASKS
-from tests.running import TINY, assert_has_finished, command, start
+from tests.forked import Forked
+from tests.running import TINY, assert_has_finished, start
 
 MODELS = {
     "ntm-feedforward": [],
@@ -115,10 +115,23 @@ def test_a_finished_run_can_be_resumed_with_more_steps(tmp_path: Path) -> None:
     )
 
 
+WHOLE = ["train", "copy", *TINY, "--steps", "250"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing has stopped."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    assert main([*WHOLE, "--out", str(folder)]) == 0
+    return folder
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_ctrl_c_and_sigterm_leave_a_checkpoint_that_goes_on(tmp_path: Path, number: int, code: int) -> None:
-    run, whole = tmp_path / "run", tmp_path / "whole"
-    process = start("train", "copy", *TINY, "--steps", "400", "--out", run)
+def test_ctrl_c_and_sigterm_leave_a_checkpoint_that_goes_on(
+    tmp_path: Path, whole: Path, number: int, code: int
+) -> None:
+    run = tmp_path / "run"
+    process = start(*WHOLE, "--out", run)
     while not (run / "metrics.jsonl").exists() or len(read_metrics(run / "metrics.jsonl")) < 5:
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.02)
@@ -127,8 +140,7 @@ def test_ctrl_c_and_sigterm_leave_a_checkpoint_that_goes_on(tmp_path: Path, numb
     assert process.returncode == code, errors
     assert "--resume" in errors
     assert "Traceback" not in errors
-    assert command("train", "--resume", run).returncode == 0
-    assert command("train", "copy", *TINY, "--steps", "400", "--out", whole).returncode == 0
+    assert main(["train", "--resume", str(run)]) == 0
     assert_same_run(whole, run)
 
 
@@ -147,17 +159,16 @@ def test_ctrl_c_while_starting_stops_in_one_line(tmp_path: Path, seconds: float)
     assert "Traceback" not in errors
 
 
-def test_kill_9_loses_nothing_that_was_checkpointed(tmp_path: Path) -> None:
-    run, whole = tmp_path / "run", tmp_path / "whole"
-    process = start("train", "copy", *TINY, "--steps", "400", "--out", run)
+def test_kill_9_loses_nothing_that_was_checkpointed(tmp_path: Path, whole: Path) -> None:
+    run = tmp_path / "run"
+    process = start(*WHOLE, "--out", run)
     while not (run / "metrics.jsonl").exists() or len(read_metrics(run / "metrics.jsonl")) < 9:
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.02)
     process.kill()
     process.communicate()
-    assert command("evaluate", run, "--length", 3, "--sequences", 2).returncode == 0
-    assert command("train", "--resume", run).returncode == 0
-    assert command("train", "copy", *TINY, "--steps", "400", "--out", whole).returncode == 0
+    assert main(["evaluate", str(run), "--length", "3", "--sequences", "2"]) == 0
+    assert main(["train", "--resume", str(run)]) == 0
     assert_same_run(whole, run)
 
 
@@ -431,21 +442,7 @@ def test_the_smallest_sizes_train(controller: str, tmp_path: Path) -> None:
 
 
 def test_two_runs_at_once_get_two_folders(tmp_path: Path) -> None:
-    root = Path(__file__).resolve().parents[1]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
-    import subprocess
-    import sys
-
-    both = [
-        subprocess.Popen(
-            [sys.executable, "-m", "experiments", "train", "copy", *TINY, "--steps", "5"],
-            cwd=tmp_path,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        for _ in range(2)
-    ]
+    both = [Forked("experiments", "train", "copy", *TINY, "--steps", "5", folder=tmp_path) for _ in range(2)]
     for process in both:
         process.communicate(timeout=60)
         assert process.returncode == 0

@@ -1,0 +1,272 @@
+"""Programs that begin at once: forked from a process that has imported torch and `experiments`, which takes seconds.
+
+Each pytest process has one such server, which starts with the first program. A program is `python -m MODULE ...` in
+all that shows: it has a process of its own with its own arguments, environment, folder and streams, ends with its own
+exit code or signal, and sees no import but those of the server, among which W&B is not.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from threading import Thread
+from typing import IO, NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+# Bytes of the largest request.
+_MOST = 1 << 20
+
+
+class Request(NamedTuple):
+    """What a program is; its three streams come along as descriptors."""
+
+    args: list[str]
+    environment: dict[str, str]
+    folder: str
+    session: bool
+    painted: bool
+
+
+class Forked:
+    """A running program, with the methods of `subprocess.Popen` in text mode.
+
+    module: what `python -m` runs, or -c, after which the first of `args` is the program.
+    stdin, stdout, stderr: a descriptor, or subprocess.PIPE, DEVNULL and STDOUT as they mean there.
+    session: whether it leads a session, of which standard input is the terminal if it is one.
+    painted: whether its figures are painted, see `leave_unpainted`.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        *args: object,
+        stdin: int = subprocess.DEVNULL,
+        stdout: int = subprocess.PIPE,
+        stderr: int = subprocess.PIPE,
+        environment: Mapping[str, str] | None = None,
+        folder: Path = ROOT,
+        session: bool = False,
+        painted: bool = False,
+    ) -> None:
+        self.args = [module, *map(str, args)]
+        self.returncode: int | None = None
+        settings = dict(os.environ if environment is None else environment) | {"OMP_NUM_THREADS": "1"}
+        request = Request(self.args, settings, str(folder), session, painted)
+        with contextlib.ExitStack() as theirs:
+            self.stdin, given = _stream(stdin, theirs, written=True)
+            self.stdout, told = _stream(stdout, theirs)
+            self.stderr, errors = (None, told) if stderr == subprocess.STDOUT else _stream(stderr, theirs)
+            self._status, status = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            theirs.callback(status.close)
+            socket.send_fds(_server(), [json.dumps(request).encode()], [given, told, errors, status.fileno()])
+        self.pid = int(self._status.recv(32))
+
+    def poll(self) -> int | None:
+        """The exit code, negative for a signal; None while it runs."""
+        if self.returncode is None and select.select([self._status], [], [], 0)[0]:
+            self.returncode = int(self._status.recv(32))
+            self._status.close()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the exit code."""
+        if self.returncode is None and not select.select([self._status], [], [], timeout)[0]:
+            raise subprocess.TimeoutExpired(self.args, timeout or 0)
+        code = self.poll()
+        assert code is not None
+        return code
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Close its input, read all that it writes, and wait for its end."""
+        told: dict[str, str] = {}
+
+        def read(name: str, stream: IO[str]) -> None:
+            told[name] = stream.read()
+            stream.close()
+
+        streams = {name: stream for name in ("stdout", "stderr") if (stream := getattr(self, name))}
+        readers = [Thread(target=read, args=one, daemon=True) for one in streams.items() if not one[1].closed]
+        for reader in readers:
+            reader.start()
+        if self.stdin:
+            self.stdin.close()
+        self.wait(timeout)
+        for reader in readers:
+            reader.join(timeout)
+        return told.get("stdout", ""), told.get("stderr", "")
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it."""
+        self.send_signal(signal.SIGKILL)
+
+    def __enter__(self) -> Forked:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for stream in filter(None, (self.stdin, self.stdout, self.stderr)):
+            stream.close()
+        self.wait()
+
+
+def _stream(kind: int, theirs: contextlib.ExitStack, *, written: bool = False) -> tuple[IO[str] | None, int]:
+    """Our end of a stream, and the descriptor that a program has; `theirs` closes what is ours no longer."""
+    if kind == subprocess.PIPE:
+        ends = os.pipe()
+        ours, other = (ends[1], ends[0]) if written else ends
+        theirs.callback(os.close, other)
+        return os.fdopen(ours, "w" if written else "r"), other
+    if kind == subprocess.DEVNULL:
+        other = os.open(os.devnull, os.O_RDWR)
+        theirs.callback(os.close, other)
+        return None, other
+    return None, kind
+
+
+@functools.cache
+def _server() -> socket.socket:
+    """The way to the server of this process, which ends with it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for end in (ours, theirs):
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MOST)
+    with theirs:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "tests.forked", str(theirs.fileno())],
+            cwd=ROOT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def end() -> None:
+        ours.close()
+        server.wait()
+
+    atexit.register(end)
+    return ours
+
+
+def _prepare() -> None:
+    """Import what commands import, and nothing else."""
+    from experiments import __main__ as commands
+
+    commands._command("recipes")
+    for later in ("torch._dynamo", "matplotlib.figure", "matplotlib.backends.backend_agg"):
+        importlib.import_module(later)
+    assert "wandb" not in sys.modules
+    assert len(os.listdir("/proc/self/task")) == 1
+    # Which is run as __main__.
+    del sys.modules["experiments.__main__"]
+
+
+def _serve(asked: socket.socket) -> Request | None:
+    """Fork whatever is asked for: the request in a program that has begun, None in the server at its end."""
+    running: dict[int, socket.socket] = {}
+    wakes, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    while True:
+        ready, _, _ = select.select([asked, wakes], [], [])
+        if wakes in ready:
+            os.read(wakes, 4096)
+            for pid, code in _ended():
+                with running.pop(pid) as status, contextlib.suppress(BrokenPipeError):
+                    status.send(str(code).encode())
+        if asked in ready:
+            message, descriptors, _, _ = socket.recv_fds(asked, _MOST, 4)
+            if not message:
+                for pid in running:
+                    os.kill(pid, signal.SIGKILL)
+                return None
+            status = socket.socket(fileno=descriptors.pop())
+            if (pid := os.fork()) == 0:
+                signal.set_wakeup_fd(-1)
+                for end in (asked, status, *running.values()):
+                    end.close()
+                os.close(wakes)
+                os.close(wake)
+                request = Request(*json.loads(message))
+                _become(request, descriptors)
+                return request
+            for descriptor in descriptors:
+                os.close(descriptor)
+            running[pid] = status
+            status.send(str(pid).encode())
+
+
+def _ended() -> Iterator[tuple[int, int]]:
+    """Processes that have ended, and their exit codes."""
+    with contextlib.suppress(ChildProcessError):
+        while (found := os.waitpid(-1, os.WNOHANG))[0]:
+            yield found[0], os.waitstatus_to_exitcode(found[1])
+
+
+def _become(request: Request, descriptors: list[int]) -> None:
+    """Make this process the one that is asked for, up to its first line."""
+    import fcntl
+    import termios
+
+    for number in (signal.SIGCHLD, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    if request.session:
+        os.setsid()
+        if os.isatty(0):
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
+    os.chdir(request.folder)
+    os.environ.clear()
+    os.environ.update(request.environment)
+
+
+def main() -> None:
+    """Serve, and be whatever is asked for."""
+    import runpy
+
+    import pytest
+
+    from tests.unpainted import leave_unpainted
+
+    asked = socket.socket(fileno=int(sys.argv[1]))
+    _prepare()
+    gc.freeze()
+    request = _serve(asked)
+    if request is None:
+        return
+    if not request.painted:
+        leave_unpainted(pytest.MonkeyPatch())
+    sys.argv = request.args
+    if sys.argv[0] == "-c":
+        exec(sys.argv.pop(1), {"__name__": "__main__"})
+    else:
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()
