@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import struct
 import time
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 from torch.nn import functional
 
 from experiments.__main__ import main
@@ -251,6 +252,45 @@ def test_a_picture_reads_alike_in_every_depth_and_way_up(tmp_path: Path) -> None
     Image.fromarray(shades[::-1, ::-1].copy()).save(tmp_path / "turned.png", exif=turned)
     for name in (*copies, "inverted.tif", "turned.png"):
         np.testing.assert_allclose(read_picture(str(tmp_path / name)), expected, atol=1 / 255, err_msg=name)
+
+
+def write_tiff(path: Path, numbers: Any, bits: int, kind: int) -> None:
+    """Grey numbers as they are, which Pillow does not write: kind is TIFF's SampleFormat."""
+    height, width = numbers.shape
+    data = numbers.tobytes()
+    tags = {256: width, 257: height, 258: bits, 259: 1, 262: 1, 273: 8, 277: 1, 278: height, 279: len(data), 339: kind}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+    path.write_bytes(b"II*\0" + struct.pack("<I", 8 + len(data)) + data + directory)
+
+
+def test_signed_and_wide_numbers_read_alike(tmp_path: Path) -> None:
+    shades = np.random.default_rng(0).integers(0, 256, (40, 40), dtype=np.uint8)
+    Image.fromarray(shades).save(tmp_path / "8.png")
+    kinds = {"<u2": (2**16 - 1, 1), "<u4": (2**32 - 1, 1), "<i2": (2**15 - 1, 2), "<i4": (2**31 - 1, 2), "<f4": (1, 3)}
+    for kind, (white, sample_format) in kinds.items():
+        numbers = shades / 255 * white
+        numbers = numbers if sample_format == 3 else np.round(numbers)
+        path = tmp_path / f"{kind[1:]}.tif"
+        write_tiff(path, numbers.astype(kind), 8 * int(kind[2:]), sample_format)
+        expected = read_picture(str(tmp_path / "8.png"))
+        np.testing.assert_allclose(read_picture(str(path)), expected, atol=1 / 255, err_msg=kind)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_colours_are_those_of_the_profile(tmp_path: Path, mode: str) -> None:
+    """In a profile whose first light is green and whose second is red, the first channel is green."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    swapped = profile.replace(b"rXYZ", b"-XYZ").replace(b"gXYZ", b"rXYZ").replace(b"-XYZ", b"gXYZ")
+    picture = Image.new("RGB", (4, 4), (255, 0, 0)).convert(mode)
+    for name, own in {"red.png": profile, "green.png": swapped}.items():
+        picture.save(tmp_path / name, icc_profile=own)
+    red, green = (read_picture(str(tmp_path / name))[:, 0, 0] for name in ("red.png", "green.png"))
+    np.testing.assert_allclose(red, [1, 0, 0], atol=2 / 255)
+    np.testing.assert_allclose(green, [0, 1, 0], atol=2 / 255)
+    picture.save(tmp_path / "junk.png", icc_profile=b"no profile")
+    with pytest.raises(UserError, match=r"cannot read .*junk\.png"):
+        read_picture(str(tmp_path / "junk.png"))
 
 
 def test_pictures_that_cannot_be_read_are_named(tmp_path: Path) -> None:
