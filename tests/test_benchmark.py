@@ -207,6 +207,7 @@ def test_peak_memory_grows_with_the_length(capsys: Capture) -> None:
         ("lstm gru --num-slots 8", "--num-slots 8.*lstm and gru.*no memory"),
         ("ntm --seeds 0", "--seeds.*at least 1.*0"),
         ("ntm --seconds nan", "--seconds.*nan"),
+        ("ntm --seconds 1e30", "--seconds must be at most 3600, not 1e\\+30"),
         ("ntm --threads 0", "--threads.*at least 1.*0"),
         ("ntm --dtype float16", "--dtype.*'float16'"),
         ("ntm --device cdua", "--device.*'cdua'.*'cuda'"),

@@ -18,6 +18,8 @@ from memnet.cells import ControllerName
 # The model that keeps as much of a story of any length, and ways to run whose memory is that of something else.
 _NO_LENGTH, NO_MEMORY = "memn2n", {"stacked", "graph"}
 
+MOST_SECONDS = 3600
+
 
 @dataclasses.dataclass(frozen=True)
 class BenchmarkOptions:
@@ -51,7 +53,7 @@ class BenchmarkOptions:
     """Ways to run beside eager: compile, native (memory networks on the CPU), auto, stacked (the seeds as one
     computation by torch.func), graph (a step captured on a CUDA device); none for all that apply."""
     seconds: float = 5.0
-    """How long to time each case."""
+    """How long to time each case; at most an hour."""
     memory: bool = False
     """Measure the peak memory of a training step instead, each in a process of its own."""
     json: bool = False
@@ -81,6 +83,8 @@ class BenchmarkOptions:
                     raise UserError(f"{option(name)} must be at least 1, not {value}")
         check_least(self, 1, "threads")
         check_positive(self, "seconds")
+        if self.seconds > MOST_SECONDS:
+            raise UserError(f"--seconds must be at most {MOST_SECONDS}, not {self.seconds:g}")
         if self.num_slots and self.models and not set(self.models) & set(USUAL_SLOTS):
             raise UserError(f"--num-slots {self.num_slots[0]}: {' and '.join(self.models)} has no memory")
         if self.memory:
