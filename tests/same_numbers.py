@@ -19,7 +19,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from safetensors.torch import load_file
 
@@ -36,7 +36,7 @@ ONE_STORY = "--tracker none --questions 20 --test-questions 4 --epochs 1 --resta
 BITS = ("copy", "repeat-copy", "associative-recall", "dynamic-ngrams", "priority-sort")
 LONG = ("adding", "copy-memory", "temporal-order", "agreement")
 NETWORKS = ("ntm", "lstm", "gru", "rnn-tanh", "rnn-relu")
-READERS = ("memn2n", "key-value", "entnet", "ntm", "lstm", "gru", "rnn-tanh")
+READERS = ("memn2n", "kv", "entnet", "ntm", "lstm", "gru", "rnn-tanh")
 
 # Every case is one or more commands; {} is its folder, and a command that begins with "2 ranks:" runs on two processes.
 CASES: dict[str, list[str]] = {
@@ -56,7 +56,7 @@ CASES: dict[str, list[str]] = {
     "stories, EntNet until solved": [f"train babi --model entnet {STORIES} --restarts 2 --epochs 6 --out {{}}"],
     "stories, two ranks": [f"2 ranks:train babi {STORIES} --restarts 2 --batch-size 8 --out {{}}"],
     "stories, resumed": [f"train babi {STORIES} --restarts 2 --out {{}}", "train --resume {} --epochs 4"],
-    "stories, key-value": [f"train babi --model key-value {STORIES} --restarts 1 --out {{}}"],
+    "stories, key-value": [f"train babi --model kv {STORIES} --restarts 1 --out {{}}"],
     "stories, LSTM reads": [f"train babi --model lstm {STORIES} --restarts 1 --out {{}}"],
     "world model, EntNet": [f"train world-model {ALWAYS} --questions 200 --test-questions 20 --epochs 2 --out {{}}"],
     "text, LSTM": [f"train {TEXT} --out {{}}"],
@@ -89,15 +89,15 @@ CASES: dict[str, list[str]] = {
 class Seen(NamedTuple):
     """What a case left: numbers by file, place and name; digests of weights."""
 
-    numbers: dict[tuple[str, int, str], Any]
+    numbers: dict[tuple[str, int, str], str]
     weights: dict[tuple[str, str], str]
 
 
 def main(args: Sequence[str]) -> int:
     """Run the chosen cases in both checkouts; 1 where anything differs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("old", type=Path)
-    parser.add_argument("new", type=Path)
+    parser.add_argument("old", type=checkout)
+    parser.add_argument("new", type=checkout)
     parser.add_argument("words", nargs="*", help="of the names of cases; none for all")
     parser.add_argument("--ignore", nargs="*", default=[], help="beginnings of names that only one may write")
     options = parser.parse_args(args)
@@ -105,6 +105,14 @@ def main(args: Sequence[str]) -> int:
     if not chosen:
         parser.error(f"no case has a name with {' or '.join(options.words)}; there are {', '.join(CASES)}")
     return max([compare(name, options.old, options.new, tuple(options.ignore)) for name in chosen])
+
+
+def checkout(given: str) -> Path:
+    """The folder as every working directory finds it; ValueError, which argparse tells, where it is no checkout."""
+    folder = Path(given).resolve()
+    if not (folder / "experiments" / "__main__.py").is_file():
+        raise ValueError
+    return folder
 
 
 def compare(name: str, old: Path, new: Path, ignored: tuple[str, ...]) -> int:
@@ -143,7 +151,7 @@ def run(commands: Sequence[str], checkout: Path, out: Path) -> Seen:
     return Seen(dict(numbers_of(out)), dict(weights_of(out)))
 
 
-def numbers_of(out: Path) -> Iterator[tuple[tuple[str, int, str], Any]]:
+def numbers_of(out: Path) -> Iterator[tuple[tuple[str, int, str], str]]:
     """Every number of every run within a folder, but times."""
     for path in sorted([*out.rglob("metrics.jsonl"), *out.rglob("evaluation.json")]):
         text = path.read_text()
@@ -151,7 +159,8 @@ def numbers_of(out: Path) -> Iterator[tuple[tuple[str, int, str], Any]]:
         for place, row in enumerate(rows):
             for name, value in row.items():
                 if not name.startswith("perf/"):
-                    yield (str(path.relative_to(out)), place, name), value
+                    # As text, in which what is not a number equals itself.
+                    yield (str(path.relative_to(out)), place, name), json.dumps(value)
 
 
 def weights_of(out: Path) -> Iterator[tuple[tuple[str, str], str]]:
