@@ -1,9 +1,10 @@
 """From a cell to a sequence: the interface of every recurrent model, and how its steps run."""
 
+import inspect
 import warnings
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
@@ -199,15 +200,46 @@ class RecurrentModule(BackendModule):
         return self.__dict__ | {"_compiled": None}
 
 
+class _Signature:
+    """The parameters of a sequence module's constructor, for who asks its class: those of its cell_type.
+
+    None, which has `inspect` read the constructor itself, where a class brings one of its own.
+    """
+
+    def __get__(self, module: object, owner: type["SequenceModule"]) -> inspect.Signature | None:
+        nearest = next(one for one in owner.__mro__ if vars(one).keys() & {"cell_type", "__init__"})
+        if module is not None or "__init__" in vars(nearest) or owner.cell_type is None:
+            return None
+        signature = inspect.signature(owner.cell_type, eval_str=True)
+        input_size, *options = signature.parameters.values()
+        output_size = input_size.replace(name="output_size")
+        return signature.replace(parameters=[input_size, output_size, *options], return_annotation=None)
+
+
 class SequenceModule(RecurrentModule):
     """A cell over time with a linear readout: the interface of every recurrent model.
 
-    cell:        the one-step module.
+    input_size:  features of the input; or a cell, which is then the one that is run.
     output_size: features of the readout.
+    options:     of the cell.
+    Class attribute cell_type: what makes a cell of input_size and options. A model need name nothing else: its options
+    are those of its cell, written once, also where `inspect.signature` or `help` are asked.
     Attribute backend: see RecurrentModule.
     """
 
-    def __init__(self, cell: Cell, output_size: int) -> None:
+    cell_type: ClassVar[Callable[..., Cell] | None] = None
+    __signature__ = _Signature()
+
+    def __init__(self, input_size: int | Cell, output_size: int, **options: Any) -> None:
+        """TypeError for options that the cell has not, or for a size where there is no cell_type."""
+        cell = input_size
+        if not isinstance(cell, Cell):
+            # Of the class, since a function would be bound to an instance.
+            if (make := type(self).cell_type) is None:
+                raise TypeError(f"{type(self).__name__} has no cell_type, so it needs a cell, not {input_size!r}")
+            cell = make(cell, **options)
+        elif options:
+            raise TypeError(f"a cell has its options already: {', '.join(options)} cannot be given beside it")
         super().__init__(cell)
         if output_size < 1:
             raise ValueError(f"output_size must be at least 1, not {output_size}")

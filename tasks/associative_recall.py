@@ -25,6 +25,9 @@ class AssociativeRecall(BitTask):
     this happens to the queried one in fewer than 1 of 50 000 sequences.
 
     The paper trains at 2 to 6 items and tests up to 20.
+
+    num_bits:         bits of a vector.
+    vectors_per_item: vectors of an item.
     """
 
     name = "associative-recall"

@@ -21,6 +21,8 @@ class PrioritySort(BitTask):
 
     The paper trains and tests at 20 vectors, of which 16 are wanted; shares at other lengths, and the
     delimiter, are ours.
+
+    num_bits: bits of a vector.
     """
 
     name = "priority-sort"

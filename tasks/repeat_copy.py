@@ -28,6 +28,9 @@ class RepeatCopy(BitTask):
 
     The paper trains at 1 to 10 vectors and 1 to 10 repeats, then doubles either. Its text says eight bits;
     its parameter counts fit num_bits = 6.
+
+    num_bits: bits of a vector.
+    repeats:  the training range of the count, both ends included.
     """
 
     name = "repeat-copy"
@@ -37,7 +40,7 @@ class RepeatCopy(BitTask):
     scalar_channels = ("repeats",)
 
     def __init__(self, num_bits: int = 8, repeats: tuple[int, int] = (1, 10)) -> None:
-        """repeats: the training range of the count, both ends included. ValueError for values below 1."""
+        """ValueError for values below 1."""
         bits = bit_channels(num_bits)
         self.input_channels, self.output_channels = (*bits, "delimiter", "repeats"), (*bits, "end")
         self.repeats = check_range("repeats", repeats)

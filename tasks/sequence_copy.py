@@ -19,6 +19,8 @@ class Copy(BitTask):
 
     The paper trains at 1 to 20 and shows 10, 20, 30, 50 and 120. Its parameter counts fit 10 inputs and
     9 outputs; what the further input and output were is not described, so there are none here.
+
+    num_bits: bits of a vector.
     """
 
     name = "copy"

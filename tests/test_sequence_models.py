@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import os
 import pickle
 import shutil
@@ -697,3 +698,64 @@ def bare(state: State) -> Tensor:
 def test_another_models_state_is_refused(name: str, wrong: Callable[[], Any]) -> None:
     with pytest.raises(ValueError, match="state"):
         fresh(name)(input_of(), wrong())
+
+
+# ------------------------------------------------------------------------------------------------- models of a cell
+
+
+class Own(SequenceModule):
+    """A model that names its cell and nothing else."""
+
+    cell_type = memnet.GRUCell
+
+
+class Fixed(Own):
+    """One with a constructor of its own."""
+
+    def __init__(self, width: int = 4) -> None:
+        super().__init__(INPUT, OUTPUT, hidden_size=width)
+
+
+@pytest.mark.parametrize(
+    ("model", "cell", "options"),
+    [
+        (memnet.NTM, memnet.NTMCell, {"num_slots": 6, "controller": "gru"}),
+        (memnet.LSTM, partial(memnet.cells.make_controller, "lstm"), {"hidden_size": 5, "num_layers": 2, "skip": True}),
+        (Own, memnet.GRUCell, {"hidden_size": 5}),
+    ],
+)
+def test_a_model_is_its_cell_and_takes_its_options(
+    model: type[SequenceModule], cell: Callable[..., memnet.cells.Cell], options: dict[str, Any]
+) -> None:
+    made, told = [], inspect.signature(model)
+    for make in (lambda: model(INPUT, OUTPUT, **options), lambda: SequenceModule(cell(INPUT, **options), OUTPUT)):
+        torch.manual_seed(0)
+        made.append(make().state_dict())
+    assert list(made[0]) == list(made[1])
+    torch.testing.assert_close(made[0], made[1], rtol=0, atol=0)
+    assert list(told.parameters)[:2] == ["input_size", "output_size"]
+    assert options.keys() <= told.parameters.keys() <= {"output_size", *inspect.signature(cell).parameters}
+    assert all(not isinstance(one.annotation, str) for one in told.parameters.values())
+
+
+def test_a_constructor_of_its_own_is_what_a_model_is_asked_for() -> None:
+    class Heir(Fixed):
+        """One that adds nothing."""
+
+    assert [*inspect.signature(Fixed).parameters] == [*inspect.signature(Heir).parameters] == ["width"]
+    assert isinstance(Heir(width=3).cell, memnet.GRUCell)
+    assert [*inspect.signature(SequenceModule).parameters] == ["input_size", "output_size", "options"]
+    assert [*inspect.signature(memnet.GRU(INPUT, OUTPUT)).parameters] == ["args", "kwargs"]
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: memnet.NTM(INPUT, OUTPUT, num_slot=3), "unexpected keyword argument 'num_slot'"),
+        (lambda: SequenceModule(INPUT, OUTPUT), "SequenceModule has no cell_type, so it needs a cell, not 3"),
+        (lambda: SequenceModule(memnet.GRUCell(3, 4), 2, skip=True), "skip cannot be given beside it"),
+    ],
+)
+def test_options_that_a_cell_has_not_are_refused(make: Callable[[], object], told: str) -> None:
+    with pytest.raises(TypeError, match=told):
+        make()

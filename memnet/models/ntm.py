@@ -88,10 +88,11 @@ class NTMCell(Cell):
     which are addressed together; the output is the controller's output followed by the read vectors.
 
     input_size:     features of the input.
-    controller:     "feedforward", "rnn-tanh", "rnn-relu", "lstm" or "gru"; hidden_size units in num_layers.
+    controller:     "feedforward", "rnn-tanh", "rnn-relu", "lstm" or "gru".
+    hidden_size:    units of a layer of the controller. num_layers: its layers.
     num_slots:      memory rows. Not part of the weights: it may be set to another value at any time.
     slot_size:      memory columns.
-    num_reads, num_writes: heads.
+    num_reads:      read heads. num_writes: write heads.
     shift_range:    furthest rotation in one step; 2 * shift_range + 1 offsets must fit in num_slots.
     addressing:     "content-and-location" (the paper), "content" (eqs. 5-6 alone; slots that start equal then
                     stay equal, so start from a random memory) or "location" (eqs. 8-9 alone).
@@ -319,55 +320,13 @@ class NTMCell(Cell):
 class NTM(SequenceModule):
     """A Neural Turing Machine over sequences with a linear readout of controller and reads.
 
-    input_size, output_size: features. controller, hidden_size, num_layers: the controller and its units and layers.
-    num_slots, slot_size, num_reads, num_writes: rows and columns of the memory, and heads. All others, too, are those
-    of NTMCell. `forward` is SequenceModule's: state in, state out, lengths.
+    input_size, output_size: features. All options are those of NTMCell: the controller and its units and layers, rows
+    and columns of the memory, heads, and how they find their slots. `forward` is SequenceModule's: state in, state out,
+    lengths.
     """
 
     cell: NTMCell
-
-    def __init__(
-        self,
-        input_size: int,
-        output_size: int,
-        *,
-        controller: ControllerName = "lstm",
-        hidden_size: int = 100,
-        num_layers: int = 1,
-        num_slots: int = 128,
-        slot_size: int = 20,
-        num_reads: int = 1,
-        num_writes: int = 1,
-        shift_range: int = 1,
-        addressing: Addressing = "content-and-location",
-        read_order: ReadOrder = "after-write",
-        memory_init: MemoryInit = "constant",
-        trainable_memory: bool | None = None,
-        weights_init: WeightsInit = "first",
-        learned_initial_state: bool = False,
-        forget_bias: float = 1.0,
-        norm_floor: float = 1e-6,
-    ) -> None:
-        cell = NTMCell(
-            input_size,
-            controller=controller,
-            hidden_size=hidden_size,
-            num_layers=num_layers,
-            num_slots=num_slots,
-            slot_size=slot_size,
-            num_reads=num_reads,
-            num_writes=num_writes,
-            shift_range=shift_range,
-            addressing=addressing,
-            read_order=read_order,
-            memory_init=memory_init,
-            trainable_memory=trainable_memory,
-            weights_init=weights_init,
-            learned_initial_state=learned_initial_state,
-            forget_bias=forget_bias,
-            norm_floor=norm_floor,
-        )
-        super().__init__(cell, output_size)
+    cell_type = NTMCell
 
     @property
     def num_slots(self) -> int:

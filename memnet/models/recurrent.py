@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from memnet.cells import RecurrentInit, make_controller
+from memnet.cells import Cell, RecurrentInit, make_controller
 from memnet.sequence import SequenceModule
 from memnet.state import State, map_state
 
@@ -45,47 +45,71 @@ class RecurrentNetwork(SequenceModule):
         return RecurrentTrace(output, states, gates, last)
 
 
+def _rnn(
+    input_size: int,
+    *,
+    hidden_size: int = 256,
+    num_layers: int = 1,
+    nonlinearity: Literal["tanh", "relu"] = "tanh",
+    recurrent_init: RecurrentInit = "default",
+    skip: bool = False,
+    recurrent_bias: bool = True,
+    learned_initial_state: bool = False,
+) -> Cell:
+    if nonlinearity not in ("tanh", "relu"):
+        raise ValueError(f'nonlinearity must be "tanh" or "relu", not {nonlinearity!r}')
+    return make_controller(
+        "rnn-tanh" if nonlinearity == "tanh" else "rnn-relu",
+        input_size,
+        hidden_size,
+        num_layers=num_layers,
+        skip=skip,
+        recurrent_init=recurrent_init,
+        recurrent_bias=recurrent_bias,
+        learned_initial_state=learned_initial_state,
+    )
+
+
 class RNN(RecurrentNetwork):
     """Stacked Elman networks with a linear readout.
 
-    input_size, output_size, hidden_size: features; num_layers: layers.
+    input_size, output_size: features.
+    hidden_size:    units of a layer. num_layers: layers.
     nonlinearity:   "tanh" or "relu".
     recurrent_init: "default", "uniform" or "identity" (Le et al. 2015), see memnet.cells.RNNCell.
     skip, recurrent_bias, learned_initial_state: see LSTM.
     """
 
-    def __init__(
-        self,
-        input_size: int,
-        output_size: int,
-        *,
-        hidden_size: int = 256,
-        num_layers: int = 1,
-        nonlinearity: Literal["tanh", "relu"] = "tanh",
-        recurrent_init: RecurrentInit = "default",
-        skip: bool = False,
-        recurrent_bias: bool = True,
-        learned_initial_state: bool = False,
-    ) -> None:
-        if nonlinearity not in ("tanh", "relu"):
-            raise ValueError(f'nonlinearity must be "tanh" or "relu", not {nonlinearity!r}')
-        cell = make_controller(
-            "rnn-tanh" if nonlinearity == "tanh" else "rnn-relu",
-            input_size,
-            hidden_size,
-            num_layers=num_layers,
-            skip=skip,
-            recurrent_init=recurrent_init,
-            recurrent_bias=recurrent_bias,
-            learned_initial_state=learned_initial_state,
-        )
-        super().__init__(cell, output_size)
+    cell_type = _rnn
+
+
+def _lstm(
+    input_size: int,
+    *,
+    hidden_size: int = 256,
+    num_layers: int = 1,
+    forget_bias: float = 1.0,
+    skip: bool = False,
+    recurrent_bias: bool = True,
+    learned_initial_state: bool = False,
+) -> Cell:
+    return make_controller(
+        "lstm",
+        input_size,
+        hidden_size,
+        num_layers=num_layers,
+        skip=skip,
+        forget_bias=forget_bias,
+        recurrent_bias=recurrent_bias,
+        learned_initial_state=learned_initial_state,
+    )
 
 
 class LSTM(RecurrentNetwork):
     """Stacked long short-term memories with a linear readout.
 
-    input_size, output_size, hidden_size: features; num_layers: layers.
+    input_size, output_size: features.
+    hidden_size:    units of a layer. num_layers: layers.
     forget_bias:    added to the forget gates' bias at initialisation.
     skip:           every layer sees the input and reaches the output (Graves 2013); with recurrent_bias=False and
                     learned_initial_state=True this is the baseline of Graves et al. 2014, parameter for parameter.
@@ -93,56 +117,35 @@ class LSTM(RecurrentNetwork):
     learned_initial_state: train the state before the first step (else zeros).
     """
 
-    def __init__(
-        self,
-        input_size: int,
-        output_size: int,
-        *,
-        hidden_size: int = 256,
-        num_layers: int = 1,
-        forget_bias: float = 1.0,
-        skip: bool = False,
-        recurrent_bias: bool = True,
-        learned_initial_state: bool = False,
-    ) -> None:
-        cell = make_controller(
-            "lstm",
-            input_size,
-            hidden_size,
-            num_layers=num_layers,
-            skip=skip,
-            forget_bias=forget_bias,
-            recurrent_bias=recurrent_bias,
-            learned_initial_state=learned_initial_state,
-        )
-        super().__init__(cell, output_size)
+    cell_type = _lstm
+
+
+def _gru(
+    input_size: int,
+    *,
+    hidden_size: int = 256,
+    num_layers: int = 1,
+    skip: bool = False,
+    recurrent_bias: bool = True,
+    learned_initial_state: bool = False,
+) -> Cell:
+    return make_controller(
+        "gru",
+        input_size,
+        hidden_size,
+        num_layers=num_layers,
+        skip=skip,
+        recurrent_bias=recurrent_bias,
+        learned_initial_state=learned_initial_state,
+    )
 
 
 class GRU(RecurrentNetwork):
     """Stacked gated recurrent units with a linear readout.
 
-    input_size, output_size, hidden_size: features; num_layers: layers.
+    input_size, output_size: features.
+    hidden_size:    units of a layer. num_layers: layers.
     skip, recurrent_bias, learned_initial_state: see LSTM.
     """
 
-    def __init__(
-        self,
-        input_size: int,
-        output_size: int,
-        *,
-        hidden_size: int = 256,
-        num_layers: int = 1,
-        skip: bool = False,
-        recurrent_bias: bool = True,
-        learned_initial_state: bool = False,
-    ) -> None:
-        cell = make_controller(
-            "gru",
-            input_size,
-            hidden_size,
-            num_layers=num_layers,
-            skip=skip,
-            recurrent_bias=recurrent_bias,
-            learned_initial_state=learned_initial_state,
-        )
-        super().__init__(cell, output_size)
+    cell_type = _gru

@@ -41,6 +41,8 @@ class CaptionWorld(ABC, Generic[Scene]):
     """Scenes that are drawn by chance, their pictures, captions, and a judge of captions.
 
     The judge knows the scene alone, not how a caption came about: any caption that is right is right.
+
+    most: things in a scene; None, and more than there can be, for max_things.
     """
 
     name: ClassVar[str]  # the key in tasks.captions.WORLDS
@@ -50,7 +52,7 @@ class CaptionWorld(ABC, Generic[Scene]):
     max_things: int  # no scene has more; the least is one
 
     def __init__(self, most: int | None = None) -> None:
-        """most: things in a scene; None, and more than there can be, for max_things. ValueError for less than one."""
+        """ValueError for a scene of less than one thing."""
         if most is not None:
             self.max_things = min(check_count("most", most), self.max_things)
 
