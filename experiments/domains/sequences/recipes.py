@@ -152,6 +152,7 @@ _VARIANTS: dict[str, list[tuple[dict[str, str], dict[str, Any]]]] = {
     "copy": [
         ({"model": "ntm", "controller": "lstm"}, _GATED | {"forget_bias": 0.0}),
         ({"model": "ntm", "controller": "gru"}, _GATED),
+        ({"model": "ntm", "controller": "rnn-tanh"}, {"keep_best": True}),
         # A head that goes round the ring of slots meets what it wrote, and content addressing finds it.
         (
             {"model": "ntm", "addressing": "content-and-location"},
