@@ -14,7 +14,8 @@ from memnet.cells import (
     make_controller,
 )
 from memnet.decoding import Decoded, beam_search, greedy, sampled
-from memnet.diagnostics import gradient_norms, slots_used, weighting_entropy
+from memnet.diagnostics import gradient_norms
+from memnet.functional.weightings import slots_used, weighting_entropy
 from memnet.models.captioner import Captioner, CaptionState, CaptionTrace, PictureEncoder
 from memnet.models.encoder_decoder import AttentionEncoderDecoder, DecoderState, EncoderDecoder, TranslationTrace
 from memnet.models.entnet import EntNet, EntNetCell, EntNetState, EntNetTrace
@@ -26,6 +27,7 @@ from memnet.readers import LanguageModel, StoryReader, StoryReaderTrace
 from memnet.sequence import SequenceModule
 from memnet.state import detach_state
 from memnet.story import StoryModel
+from memnet.trace import Part, Trace
 
 __all__ = [
     "GRU",
@@ -61,6 +63,7 @@ __all__ = [
     "NTMCell",
     "NTMState",
     "NTMTrace",
+    "Part",
     "PictureEncoder",
     "RNNCell",
     "RNNState",
@@ -70,6 +73,7 @@ __all__ = [
     "StoryModel",
     "StoryReader",
     "StoryReaderTrace",
+    "Trace",
     "TranslationTrace",
     "beam_search",
     "detach_state",

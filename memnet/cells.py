@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from memnet.checks import Described, check_choice
 from memnet.state import State
+from memnet.trace import Part, state_parts
 
 ControllerName: TypeAlias = Literal["feedforward", "rnn-tanh", "rnn-relu", "lstm", "gru"]
 RecurrentName: TypeAlias = Literal["rnn-tanh", "rnn-relu", "lstm", "gru"]
@@ -84,6 +85,14 @@ class Cell(Described):
     def watched_step(self, projected: tuple[Tensor, ...], state: State) -> tuple[Tensor, State, Any]:
         """`step`, with what steered it beside its results: a NamedTuple of tensors, batch first, or () for nothing."""
         return *self.step(projected, state), ()
+
+    def parts(self, states: State, watched: Any) -> list[Part]:
+        """What the cell did, for who looks at it; by default the tensors of its states by their names and shapes.
+
+        states, watched: of all steps what watched_step gave, with a time axis after the batch; watched is () where
+                         nobody watched.
+        """
+        return state_parts(states)
 
     def forward(self, input: Tensor, state: State) -> tuple[Tensor, State]:
         """One step: input (batch, input_size) to output (batch, output_size) and the next state."""
@@ -167,6 +176,12 @@ class _LayerCell(Cell):
         if self.weight_hh is None:
             return {}
         return dict(zip(self.gates, self.weight_hh.detach().chunk(len(self.gates)), strict=True))
+
+    def parts(self, states: State, watched: Any) -> list[Part]:
+        """Its states, as "hidden state", and its gates, as "forget gate"."""
+        found = [part._replace(name=f"{part.name} state") for part in state_parts(states)]
+        gates = [part._replace(kind="gate", name=f"{part.name} gate") for part in state_parts(watched)]
+        return found + gates
 
     def recurrent(self, hidden: Tensor) -> Tensor:
         """The part of a step that is linear in the hidden state: (batch, units)."""
@@ -399,6 +414,15 @@ class StackedCell(Cell):
             outputs.append(output)
             states.append(layer_state)
         return (torch.cat(outputs, -1) if self.skip else outputs[-1]), tuple(states)
+
+    def parts(self, states: tuple[State, ...], watched: tuple[Any, ...]) -> list[Part]:
+        """Those of all layers; the names of layer 1 end in ", layer 1"."""
+        layers = zip(self._cells(), states, watched or [()] * len(states), strict=True)
+        return [
+            part._replace(name=f"{part.name}, layer {number}")
+            for number, (layer, *of_layer) in enumerate(layers, start=1)
+            for part in layer.parts(*of_layer)
+        ]
 
     def _cells(self) -> list[Cell]:
         return list(self.layers)  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
 """Sequence models at other work: they read stories and answer, or foretell the next symbol of a text."""
 
-from typing import Any, Literal, NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from memnet.checks import Described, check_choice, values_known
 from memnet.sequence import Backend, SequenceModule
 from memnet.state import State
 from memnet.story import StoryModel
+from memnet.trace import Part, SequenceTrace
 
 Embedding: TypeAlias = Literal["one-hot", "learned"]
 
@@ -21,14 +23,24 @@ class StoryReaderTrace(NamedTuple):
     words:    (batch, time) what was read: the story's words, the question's, and 0 for the question mark at the end
               and for padding after it.
     lengths:  (batch,) steps of each row, the question mark included.
-    sequence: what the sequence model's own trace returned (an NTMTrace or a RecurrentTrace), or its outputs (batch,
-              time, vocab_size) where it has none.
+    sequence: what the sequence model's own trace returned, such as an NTMTrace or a RecurrentTrace.
     """
 
     logits: Tensor
     words: Tensor
     lengths: Tensor
-    sequence: Any
+    sequence: SequenceTrace
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """Those of the sequence model, a step of time a word, see memnet.trace."""
+        return self.sequence.parts
+
+    @property
+    def names(self) -> dict[str, Tensor]:
+        """What was heard at each step, see memnet.trace.AnyTrace."""
+        steps = torch.arange(self.words.size(1), device=self.words.device)
+        return {"time": self.words.masked_fill(steps >= self.lengths.unsqueeze(1), -1)}
 
 
 class StoryReader(StoryModel):
@@ -85,13 +97,8 @@ class StoryReader(StoryModel):
     def trace(self, story: Tensor, question: Tensor, *, story_lengths: Tensor | None = None) -> StoryReaderTrace:
         """Run as forward does and keep what the sequence model did at every word."""
         words, lengths = self.stream(story, question, story_lengths)
-        input = self._embedded(words)
-        watch: Any = getattr(self.sequence, "trace", None)
-        if watch is not None:
-            watched = watch(input, lengths=lengths)
-            return StoryReaderTrace(_last(watched.output, lengths), words, lengths, watched)
-        output, _ = self.sequence(input, lengths=lengths)
-        return StoryReaderTrace(_last(output, lengths), words, lengths, output)
+        watched = self.sequence.trace(self._embedded(words), lengths=lengths)
+        return StoryReaderTrace(_last(watched.output, lengths), words, lengths, watched)
 
     def stream(self, story: Tensor, question: Tensor, story_lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """What is read, one word a step: ids (batch, time), 0 for question mark and padding, and lengths (batch,)."""
@@ -161,6 +168,10 @@ class LanguageModel(Described):
         """
         logits, state = self.sequence(self.embed(symbols), state, lengths=lengths)
         return logits, state
+
+    def trace(self, symbols: Tensor, state: State | None = None, *, lengths: Tensor | None = None) -> SequenceTrace:
+        """Run as forward does and keep what the sequence model did at every symbol."""
+        return self.sequence.trace(self.embed(symbols), state, lengths=lengths)
 
     def embed(self, symbols: Tensor) -> Tensor:
         """What the sequence model gets for symbols: (..., input_size)."""

@@ -22,6 +22,7 @@ from memnet.state import (
     under_autocast,
     with_leaves,
 )
+from memnet.trace import SequenceTrace, Trace
 from memnet.unroll import Step, hooked, unroll
 
 Backend: TypeAlias = Literal["auto", "eager", "compile", "native"]
@@ -277,6 +278,27 @@ class SequenceModule(RecurrentModule):
         Raises   ValueError for a wrong shape, dtype or device, naming both; TypeError for what is no tensor.
         """
         return self._run(input, state, lengths)
+
+    def trace(self, input: Tensor, state: State | None = None, *, lengths: Tensor | None = None) -> SequenceTrace:
+        """Run as `forward` does and keep what the cell tells of every step, see Cell.parts.
+
+        Arguments and errors as for forward. What is kept of steps after a row's length means nothing.
+        """
+        output, states, watched, last = self._watch(input, state, lengths)
+        return Trace(output, self.cell.parts(states, watched), last)
+
+    def _watch(self, input: Tensor, state: State | None, lengths: Tensor | None) -> tuple[Tensor, State, Any, State]:
+        """What forward returns, and between output and state the cell's states and what steered it, step by step."""
+        kept: list[tuple[State, Any]] = []
+
+        def step(projected: tuple[Tensor, ...], state: State) -> tuple[Tensor, State]:
+            output, state, watched = self.cell.watched_step(projected, state)
+            kept.append((state, watched))
+            return output, state
+
+        output, last = self._run(input, state, lengths, step)
+        states, watched = (map_state(lambda *steps: torch.stack(steps, 1), *one) for one in zip(*kept, strict=True))
+        return output, states, watched, last
 
     def _run(
         self, input: Tensor, state: State | None, lengths: Tensor | None, step: Step | None = None

@@ -20,12 +20,13 @@ Floors = list[list[str]]
 FLOORS: dict[str, Floors] = {
     "memnet": [
         ["checks", "torch_private", "state", "recompute", "functional"],
+        ["trace"],
         ["cells", "decoding"],
         ["unroll"],
         ["native"],
         ["sequence", "encoding", "diagnostics"],
         ["story"],
-        ["models", "readers"],
+        ["models", "readers", "abilities"],
         ["__init__"],
     ],
     "experiments": [

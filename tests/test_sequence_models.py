@@ -355,6 +355,35 @@ def test_two_calls_give_the_same_bits(name: str) -> None:
 
 
 @every_model
+def test_a_trace_is_the_call_and_tells_all_steps_in_parts(name: str) -> None:
+    """Bit for bit, with a state and lengths, in one row of one step, too; and by what no class of models adds to it."""
+    for batch, time, lengths in ((BATCH, TIME, torch.tensor([TIME, 0, 2, 5])), (1, 1, None)):
+        model, input = drawn_anew(name), input_of(batch, time)
+        model.backend = "eager"
+        with torch.no_grad():
+            state = model(input_of(batch, 2, seed=1))[1]
+            output, last = model(input, state, lengths=lengths)
+            traces = [
+                watch(model, input, state, lengths=lengths) for watch in (type(model).trace, SequenceModule.trace)
+            ]
+        for one in traces:
+            assert torch.equal(one.output, output)
+            assert_states_equal(one.state, last)
+        assert len({part.name for part in traces[0].parts}) == len(traces[0].parts) >= ("feedforward" not in name)
+        for part, other in zip(*(one.parts for one in traces), strict=True):
+            assert part[:2] == other[:2]
+            assert torch.equal(part.values, other.values)
+            assert part.values.dtype == torch.float64
+            assert part.values.shape[:2] == (batch, time)
+            assert part.values.dim() == 1 + len(part.axes)
+            assert part.axes[0] == "time"
+            if part.kind in ("read", "write"):
+                assert_close(part.values.sum(-1), torch.ones(part.values.shape[:-1], dtype=torch.float64))
+            if part.kind == "gate":
+                assert 0 <= part.values.min() <= part.values.max() <= 1
+
+
+@every_model
 def test_the_given_state_and_input_stay_as_they_are(name: str) -> None:
     model, input = drawn_anew(name), input_of()
     _, state = model(input_of(seed=1))

@@ -77,7 +77,7 @@ def test_a_trace_holds_the_sequence_models_own() -> None:
     for row, length in enumerate(plain.lengths.tolist()):
         assert torch.equal(plain.sequence.output[row, length - 1], plain.logits[row])
     bare = StoryReader(memnet.SequenceModule(memnet.GRUCell(3, 4), VOCAB), VOCAB).trace(story_of(), question_of())
-    assert bare.sequence.shape == (4, max(bare.lengths), VOCAB)
+    assert bare.sequence.output.shape == (4, max(bare.lengths), VOCAB)
 
 
 def test_the_backend_is_the_sequence_models() -> None:

@@ -16,7 +16,7 @@ from memnet.state import state_tensors
 Panel = dict[str, Any]
 
 
-def show_traces(traces: Sequence[NTMTrace | RecurrentTrace]) -> list[Panel]:
+def show_traces(traces: Sequence[Any]) -> list[Panel]:
     """For each model the memory and the heads of an NTM, or the states and gates of a recurrent network.
 
     traces: of batches of one. Memories side by side are shown over the same stretch of slots.

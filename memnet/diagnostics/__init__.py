@@ -1,6 +1,6 @@
 """What networks do with their memory, and what becomes of gradients on their way back through time."""
 
-from memnet.diagnostics.activity import gradient_norms, slots_used, weighting_entropy
+from memnet.diagnostics.activity import gradient_norms
 from memnet.diagnostics.gates import gate_activity, time_scales
 from memnet.diagnostics.gradients import (
     log_norms,
@@ -12,6 +12,7 @@ from memnet.diagnostics.gradients import (
     weight_contributions,
 )
 from memnet.diagnostics.spectra import recurrent_matrices, spectrum
+from memnet.functional.weightings import slots_used, weighting_entropy
 
 __all__ = [
     "gate_activity",

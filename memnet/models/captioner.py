@@ -13,6 +13,7 @@ from memnet.checks import Described, check_choice, check_lengths, check_sizes, c
 from memnet.functional.attention import dot_scores
 from memnet.functional.memory import read_memory
 from memnet.state import State, map_state, state_tensors
+from memnet.trace import Part
 from memnet.unroll import unroll
 
 _COLOURS = 3
@@ -43,6 +44,11 @@ class CaptionTrace(NamedTuple):
 
     logits: Tensor
     attention: Tensor | None
+
+    @property
+    def parts(self) -> list[Part]:
+        """The attention, where there is one, see memnet.trace."""
+        return [] if self.attention is None else [Part("read", "attention", self.attention, ("word", "slot"))]
 
 
 class PictureEncoder(Described):

@@ -12,6 +12,7 @@ from memnet.functional.addressing import attention_weights
 from memnet.functional.attention import dot_scores, recomputed_additive_scores, reverse_sequences
 from memnet.functional.memory import read_memory
 from memnet.state import State
+from memnet.trace import Part
 from memnet.unroll import unroll
 
 Context: TypeAlias = Literal["start", "every-step"]
@@ -46,6 +47,11 @@ class TranslationTrace(NamedTuple):
 
     logits: Tensor
     attention: Tensor | None
+
+    @property
+    def parts(self) -> list[Part]:
+        """The attention, where there is one, see memnet.trace."""
+        return [] if self.attention is None else [Part("read", "attention", self.attention, ("word", "source"))]
 
 
 class EncoderDecoder(Described):

@@ -14,6 +14,7 @@ from memnet.native import bag, entnet
 from memnet.sequence import Backend, RecurrentModule
 from memnet.state import State
 from memnet.story import StoryModel
+from memnet.trace import Part
 
 Normalization: TypeAlias = Literal["unit", "none"]
 MaskInit: TypeAlias = Literal["facebook", "ones"]
@@ -107,12 +108,28 @@ class EntNetTrace(NamedTuple):
                and for sentences beyond max_sentences.
     memories:  (batch, slot, width) after the last sentence.
     attention: (batch, slot), where the question looked.
+    keys:      (slot,) the words to which keys are tied, or None.
     """
 
     logits: Tensor
     gates: Tensor
     memories: Tensor
     attention: Tensor
+    keys: Tensor | None = None
+
+    @property
+    def parts(self) -> list[Part]:
+        """Gates, memories and attention, see memnet.trace."""
+        return [
+            Part("gate", "", self.gates, ("sentence", "slot")),
+            Part("memory", "memory", self.memories, ("slot", "width")),
+            Part("read", "attention", self.attention, ("slot",)),
+        ]
+
+    @property
+    def names(self) -> dict[str, Tensor]:
+        """The words to which slots are tied, see memnet.trace.AnyTrace."""
+        return {} if self.keys is None else {"slot": self.keys.expand(len(self.gates), -1)}
 
 
 class EntNet(StoryModel):
@@ -197,7 +214,9 @@ class EntNet(StoryModel):
     def trace(self, story: Tensor, question: Tensor, *, story_lengths: Tensor | None = None) -> EntNetTrace:
         """Run as forward does and keep the gates."""
         trace, index = self._answer(story, question, story_lengths)
-        return trace._replace(gates=spread_sentences(trace.gates, index, story.size(1)))
+        # The last rows of the table are those of tied words, slot by slot.
+        keys = None if self.word_rows is None else self.word_rows.argsort()[-self.cell.output_size :]
+        return trace._replace(gates=spread_sentences(trace.gates, index, story.size(1)), keys=keys)
 
     def _answer(self, story: Tensor, question: Tensor, story_lengths: Tensor | None) -> tuple[EntNetTrace, Tensor]:
         """The trace of the sentences that are read, and their indices in the story."""

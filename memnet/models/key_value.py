@@ -21,6 +21,7 @@ from memnet.functional.addressing import attention_weights
 from memnet.native import bag
 from memnet.sequence import BackendModule
 from memnet.story import StoryModel
+from memnet.trace import Part
 
 Memories: TypeAlias = Literal["sentence", "window"]
 Tables: TypeAlias = Literal["shared", "separate"]
@@ -124,6 +125,14 @@ class KeyValueTrace(NamedTuple):
     logits: Tensor
     attention: Tensor
     words: Tensor | None
+
+    @property
+    def parts(self) -> list[Part]:
+        """The attention, and of windows its shares by word, see memnet.trace."""
+        found = [Part("read", "", self.attention, ("hop", "sentence"))]
+        if self.words is not None:
+            found.append(Part("signal", "attention by word", self.words, ("hop", "sentence", "word")))
+        return found
 
 
 class KeyValueMemoryNetwork(StoryModel, BackendModule):

@@ -25,6 +25,7 @@ from memnet.functional.addressing import attention_weights
 from memnet.native import bag, hops
 from memnet.sequence import BackendModule
 from memnet.story import StoryModel
+from memnet.trace import Part
 
 Tying: TypeAlias = Literal["adjacent", "layerwise"]
 
@@ -36,11 +37,18 @@ class MemN2NTrace(NamedTuple):
     attention: (batch, hop, sentence), p of eq. 1 for the sentences of the story as it was given: zero for those that
                the memory was too short for, and where empty slots count their share is missing from the sum.
     queries:   (batch, hop + 1, width), u before the first hop and after every hop.
+    linear:    whether the attention is of a linear start: scores without a softmax, which are no weightings.
     """
 
     logits: Tensor
     attention: Tensor
     queries: Tensor
+    linear: bool = False
+
+    @property
+    def parts(self) -> list[Part]:
+        """The attention, see memnet.trace."""
+        return [Part("signal" if self.linear else "read", "", self.attention, ("hop", "sentence"))]
 
 
 class MemN2N(StoryModel, BackendModule):
@@ -145,7 +153,7 @@ class MemN2N(StoryModel, BackendModule):
         """Run as forward does and keep where every hop looked."""
         logits, attention, queries, index = self._hops(story, question, story_lengths, times)
         by_sentence = spread_sentences(torch.stack(list(attention), -1), index, story.size(1))
-        return MemN2NTrace(logits, by_sentence.transpose(1, 2), torch.stack(list(queries), 1))
+        return MemN2NTrace(logits, by_sentence.transpose(1, 2), torch.stack(list(queries), 1), self.linear_start)
 
     def draw_times(self, story_lengths: Tensor, num_sentences: int, generator: torch.Generator | None = None) -> Tensor:
         """Ages (batch, sentence) of the sentences in memory; random while training, if there is noise.

@@ -1,5 +1,6 @@
 """The Neural Turing Machine (Graves et al. 2014, arXiv 1410.5401)."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -14,11 +15,14 @@ from memnet.functional.memory import add_memory, erase_memory, read_memory
 from memnet.native import ntm
 from memnet.sequence import SequenceModule
 from memnet.state import State, under_autocast
+from memnet.trace import Part
 
 Addressing: TypeAlias = Literal["content-and-location", "content", "location"]
 MemoryInit: TypeAlias = Literal["constant", "learned", "random"]
 WeightsInit: TypeAlias = Literal["first", "learned"]
 ReadOrder: TypeAlias = Literal["before-write", "after-write"]
+# What the numbers of a head parameter count; the others are one a head.
+_COUNTED = {"key": "width", "shift": "offset", "erase": "width", "add": "width"}
 
 
 class NTMState(NamedTuple):
@@ -70,6 +74,7 @@ class NTMTrace(NamedTuple):
     memory:        (batch, time, num_slots, slot_size), after every step's writes.
     heads:         HeadParameters with a time axis after the batch.
     state:         the state after the last step.
+    parts:         all of it, and the controller's state, as parts, see memnet.trace.
     """
 
     output: Tensor
@@ -79,6 +84,7 @@ class NTMTrace(NamedTuple):
     memory: Tensor
     heads: HeadParameters
     state: NTMState
+    parts: Sequence[Part]
 
 
 class NTMCell(Cell):
@@ -287,6 +293,31 @@ class NTMCell(Cell):
         output = torch.cat([hidden, reads.flatten(1).to(self.initial_memory.dtype)], -1)
         return output, NTMState(controller, reads, memory, read_weights, write_weights), heads
 
+    def parts(self, states: NTMState, watched: HeadParameters) -> list[Part]:
+        """Memory, weightings, and by kind of head what steered them and what they brought; the controller's state."""
+        heads = ("time", "head")
+        found = [
+            Part("memory", "memory", states.memory, ("time", "slot", "width")),
+            Part("write", "write", states.write_weights, (*heads, "slot")),
+            Part("read", "read", states.read_weights, (*heads, "slot")),
+            Part("signal", "read vector", states.reads, (*heads, "width")),
+        ]
+        found += [part for name, values in watched._asdict().items() for part in self._signals(name, values)]
+        controller = self.controller.parts(states.controller, ())
+        return found + [part._replace(name=f"controller {part.name}") for part in controller]
+
+    def _signals(self, name: str, values: Tensor) -> list[Part]:
+        """One of the head parameters over time, by kind of head; nothing of what the addressing has no use for."""
+        if not values.size(-1):
+            return []
+        counted = _COUNTED.get(name)
+        axes = ("time", "head", *([counted] if counted else []))
+        heads = {"read": self.num_reads, "write": self.num_writes}
+        if name in ("erase", "add"):
+            del heads["read"]
+        split = (values if counted else values.squeeze(-1)).split(list(heads.values()), 2)
+        return [Part("signal", f"{kind} {name}", own, axes) for kind, own in zip(heads, split, strict=True)]
+
     def parameters_of_heads(self, emitted: Tensor) -> HeadParameters:
         """Squash what the linear layer emitted, (batch, features), into each parameter's range."""
         parts = emitted.split([count * width for count, width in self._head_sizes], -1)
@@ -342,23 +373,16 @@ class NTM(SequenceModule):
 
         Arguments and errors as for forward. What is kept of steps after a row's length means nothing.
         """
-        watched: list[tuple[NTMState, HeadParameters]] = []
-
-        def step(projected: tuple[Tensor, ...], state: State) -> tuple[Tensor, State]:
-            output, state, heads = self.cell.watched_step(projected, state)
-            watched.append((state, heads))
-            return output, state
-
-        output, last = self._run(input, state, lengths, step)
-        states, heads = zip(*watched, strict=True)
+        output, states, heads, last = self._watch(input, state, lengths)
         return NTMTrace(
             output=output,
-            reads=torch.stack([one.reads for one in states], 1),
-            read_weights=torch.stack([one.read_weights for one in states], 1),
-            write_weights=torch.stack([one.write_weights for one in states], 1),
-            memory=torch.stack([one.memory for one in states], 1),
-            heads=HeadParameters(*(torch.stack(parts, 1) for parts in zip(*heads, strict=True))),
+            reads=states.reads,
+            read_weights=states.read_weights,
+            write_weights=states.write_weights,
+            memory=states.memory,
+            heads=heads,
             state=last,
+            parts=self.cell.parts(states, heads),
         )
 
 

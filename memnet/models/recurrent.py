@@ -1,13 +1,14 @@
 """Recurrent networks without external memory, behind the interface of every sequence model."""
 
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-import torch
 from torch import Tensor
 
 from memnet.cells import Cell, RecurrentInit, make_controller
 from memnet.sequence import SequenceModule
-from memnet.state import State, map_state
+from memnet.state import State
+from memnet.trace import Part
 
 
 class RecurrentTrace(NamedTuple):
@@ -17,12 +18,14 @@ class RecurrentTrace(NamedTuple):
     states: the cell's state after every step, with a time axis after the batch; of several layers a tuple.
     gates:  LSTMGates or GRUGates with a time axis after the batch, () of an RNN; of several layers a tuple.
     state:  the state after the last step.
+    parts:  states and gates as parts, see memnet.trace.
     """
 
     output: Tensor
     states: State
     gates: Any
     state: State
+    parts: Sequence[Part]
 
 
 class RecurrentNetwork(SequenceModule):
@@ -33,16 +36,8 @@ class RecurrentNetwork(SequenceModule):
 
         Arguments and errors as for forward. What is kept of steps after a row's length means nothing.
         """
-        watched: list[tuple[State, Any]] = []
-
-        def step(projected: tuple[Tensor, ...], state: State) -> tuple[Tensor, State]:
-            output, state, gates = self.cell.watched_step(projected, state)
-            watched.append((state, gates))
-            return output, state
-
-        output, last = self._run(input, state, lengths, step)
-        states, gates = (map_state(lambda *steps: torch.stack(steps, 1), *kept) for kept in zip(*watched, strict=True))
-        return RecurrentTrace(output, states, gates, last)
+        output, states, gates, last = self._watch(input, state, lengths)
+        return RecurrentTrace(output, states, gates, last, self.cell.parts(states, gates))
 
 
 def _rnn(

@@ -1,0 +1,72 @@
+"""What a model may be able to do beyond its forward: asked of the model itself, by isinstance, never by its class.
+
+A model has an ability where it has the methods and properties named here; nothing need be registered or inherited.
+"""
+
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from memnet.sequence import Backend
+from memnet.trace import AnyTrace
+
+
+@runtime_checkable
+class Traced(Protocol):
+    """Tells what it did."""
+
+    def trace(self, *inputs: Any, **lengths: Any) -> AnyTrace:
+        """Run as forward does on the same arguments, and keep what was done; see memnet.trace."""
+
+
+@runtime_checkable
+class HasBackend(Protocol):
+    """Runs in more ways than one, see memnet.sequence.BackendModule."""
+
+    @property
+    def backend(self) -> Backend:
+        """How it is to run; may be set."""
+
+    @backend.setter
+    def backend(self, value: Backend) -> None: ...
+
+
+@runtime_checkable
+class HasSlots(Protocol):
+    """Has a memory of so many slots, which are no part of its weights: they may be set for a test."""
+
+    @property
+    def num_slots(self) -> int:
+        """Slots of the next memory; ValueError where it is set to a number that cannot be."""
+
+    @num_slots.setter
+    def num_slots(self, value: int) -> None: ...
+
+
+@runtime_checkable
+class ReadsWords(Protocol):
+    """Reads stories word by word."""
+
+    def stream(self, story: Tensor, question: Tensor, story_lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """What it reads, word ids (batch, time), and how many of each row, (batch,)."""
+
+
+@runtime_checkable
+class DrawsAges(Protocol):
+    """Draws the ages of sentences while it trains, see MemN2N."""
+
+    def draw_times(self, story_lengths: Tensor, num_sentences: int, generator: torch.Generator | None = None) -> Tensor:
+        """Ages (batch, sentence), for a forward that takes them as `times`."""
+
+
+@runtime_checkable
+class StartsLinear(Protocol):
+    """May begin its training without softmax in its memory, see MemN2N."""
+
+    @property
+    def linear_start(self) -> bool:
+        """Whether it runs so; may be set."""
+
+    @linear_start.setter
+    def linear_start(self, value: bool) -> None: ...
