@@ -6,8 +6,9 @@ from experiments.__main__ import main
 from experiments.config.command_line import parse_train
 from experiments.domains.stories.config import StoryConfig
 from experiments.domains.stories.data import load_data
-from experiments.domains.stories.training import StoryTrainer
+from experiments.domains.stories.training import StoryObjective, make_trainer
 from experiments.runs.folder import RunFolder
+from experiments.training.trainer import Trainer
 
 # Fifty-four training questions in batches of eight: six updates an epoch.
 TINY = [
@@ -45,6 +46,6 @@ def config_of(folder: Path, *more: object, task: str = "1") -> StoryConfig:
     return config
 
 
-def trainer_of(folder: Path, *more: object, task: str = "1") -> StoryTrainer:
+def trainer_of(folder: Path, *more: object, task: str = "1") -> Trainer[StoryObjective]:
     config = config_of(folder, *more, task=task)
-    return StoryTrainer(config, load_data(config), RunFolder.create(config), "id")
+    return make_trainer(config, load_data(config), RunFolder.create(config), "id")

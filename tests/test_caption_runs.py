@@ -23,7 +23,7 @@ from experiments.domains.captions.config import CaptionConfig
 from experiments.domains.captions.models import load_caption_run, make_model, make_world
 from experiments.domains.captions.picture_files import MOST_PIXELS, read_picture
 from experiments.domains.captions.testing import caption_losses, judge_tests, measure
-from experiments.domains.captions.training import CaptionTrainer
+from experiments.domains.captions.training import CaptionObjective, make_trainer
 from experiments.figures import Card, captions_figure
 from experiments.runs.folder import RunFolder
 from experiments.runs.handover import outcome
@@ -113,21 +113,17 @@ def test_a_run_leaves_everything(task: str, runs: dict[str, Path]) -> None:
 @pytest.mark.parametrize("task", WORLDS)
 def test_a_killed_run_goes_on_bit_for_bit(task: str, runs: dict[str, Path], tmp_path: Path) -> None:
     config = config_of(task, "--out", tmp_path / "killed")
-    die_at(CaptionTrainer(config, RunFolder.create(config), "id"), 9)
+    die_at(make_trainer(config, RunFolder.create(config), "id"), 9)
     assert main(["train", "--resume", str(tmp_path / "killed")]) == 0
     assert_same_run(runs[task], tmp_path / "killed")
 
 
 def test_scenes_get_more_things(tmp_path: Path) -> None:
     config = config_of("captions", "--out", tmp_path / "run", "--things", "3", "--curriculum-steps", "10")
-    trainer = CaptionTrainer(config, RunFolder.create(config), "id")
-    found = []
-    for step in range(12):
-        trainer.step = step
-        found.append(trainer.most_things)
-    assert found == [1] * 5 + [2] * 5 + [3] * 2
+    objective = CaptionObjective(config)
+    assert [objective.most_things(step) for step in range(12)] == [1] * 5 + [2] * 5 + [3] * 2
     config = config_of("moving-captions", "--out", tmp_path / "none", "--things", "2", "--curriculum-steps", "0")
-    assert CaptionTrainer(config, RunFolder.create(config), "id").most_things == 2
+    assert CaptionObjective(config).most_things(0) == 2
 
 
 def test_kill_nine_goes_on_bit_for_bit(runs: dict[str, Path], tmp_path: Path) -> None:
@@ -398,7 +394,7 @@ def test_weights_come_from_the_seed_and_the_latest_checkpoint(tmp_path: Path) ->
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(one.readout.weight, same.readout.weight)
     assert not torch.equal(one.readout.weight, other.readout.weight)
-    trainer = CaptionTrainer(config, RunFolder.create(config), "id")
+    trainer = make_trainer(config, RunFolder.create(config), "id")
     die_at(trainer, 5)
     _, _, model = load_caption_run(tmp_path / "run")
     assert not torch.equal(model.readout.weight, one.readout.weight)

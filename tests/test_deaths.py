@@ -18,7 +18,7 @@ from experiments.config.parts import TrainConfig
 from experiments.runs.checkpoint import read_progress
 from experiments.runs.folder import RunFolder, is_locked
 from experiments.runs.metrics import read_metrics
-from experiments.training.loop import TrainingLoop
+from experiments.training.trainer import Trainer
 from tests import story_runs, test_training
 from tests.forked import Forked
 from tests.running import TINY, start_in_terminal
@@ -68,7 +68,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def begin(*args: object) -> None:
         raise Begun
 
-    monkeypatch.setattr(TrainingLoop, "train", begin)
+    monkeypatch.setattr(Trainer, "train", begin)
 
 
 @pytest.mark.usefixtures("no_training")

@@ -16,6 +16,8 @@ from torch import nn
 
 from experiments.__main__ import main
 from experiments.base.seeds import generator_for
+from experiments.config.parts import TrainConfig
+from experiments.domains.sequences.training import SequenceObjective
 from experiments.figures import gradient_flow_figure
 from experiments.gradients.measuring import clipping, half_life, lags_of, propagated
 from experiments.gradients.networks import AT_REST, DRIVEN, NETWORKS
@@ -212,7 +214,7 @@ def test_stacked_models_are_looked_into_as_each_alone() -> None:
     task = TASKS["copy"]()
     models = [GRU(task.input_size, task.output_size, hidden_size=4) for _ in range(2)]
     alone = [gradient_row(model, task, 2, seed=0) for model in models]
-    Stack(models, task)
+    Stack(models, SequenceObjective(TrainConfig("copy", valid_sequences=1), task))
     assert [gradient_row(model, task, 2, seed=0) for model in models] == alone
 
 

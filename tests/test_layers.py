@@ -54,7 +54,7 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         "config.kinds": (
             "domains.captions.commands domains.captions.config domains.stories.commands domains.stories.config "
             "domains.text.commands domains.text.config domains.translation.commands domains.translation.config "
-            "runs.folder training.loop"
+            "runs.folder training.trainer"
         ),
         "config.lacking": (
             "domains.captions.config domains.captions.models domains.sequences.models domains.stories.config "
@@ -94,12 +94,12 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         ),
         "runs.outcomes": "config.parts",
         "runs.papers": "config.parts config.settings domains.sequences.recipes figures.paper_curves",
-        "suite.cost": "domains.sequences.models domains.sequences.training domains.stories.config",
+        "suite.cost": "domains.sequences.training domains.stories.config",
         "suite.jobs": "domains.sequences.commands domains.stories.config",
         "suite.outcome": "domains.stories.tables",
-        "training.looks": "domains.stories.data domains.stories.pictures",
-        "training.stacking": "domains.sequences.curriculum domains.sequences.models domains.sequences.training",
-        "training.together": "domains.sequences.models domains.stories.config report.summary",
+        "training.together": (
+            "domains.sequences.models domains.sequences.training domains.stories.config report.summary"
+        ),
     },
 }
 

@@ -15,9 +15,9 @@ import memnet
 from experiments.__main__ import main
 from experiments.base.progress import Progress
 from experiments.config.parts import TrainConfig
-from experiments.domains.sequences.models import make_task
-from experiments.domains.sequences.training import Trainer
+from experiments.domains.sequences.training import SequenceObjective, make_trainer
 from experiments.runs.folder import RunFolder
+from experiments.training.trainer import Trainer
 from memnet.state import detach_state
 from tests.running import TINY
 
@@ -133,14 +133,14 @@ def test_checkpoint_steps_are_at_least_one() -> None:
 OPTIONS = {"hidden_size": 12, "num_slots": 16, "slot_size": 6, "batch_size": 4, "valid_sequences": 20}
 
 
-def trainer_of(folder: Path, **options: Any) -> Trainer:
+def trainer_of(folder: Path, **options: Any) -> Trainer[SequenceObjective]:
     config = TrainConfig(task="copy", out=str(folder), weight_noise=0.02, clip_norm=None, **OPTIONS, **options)
-    return Trainer(config, make_task("copy"), RunFolder.create(config), "id")
+    return make_trainer(config, RunFolder.create(config), "id")
 
 
-def one_update(folder: Path, **options: Any) -> Trainer:
+def one_update(folder: Path, **options: Any) -> Trainer[SequenceObjective]:
     trainer = trainer_of(folder, **options)
-    trainer._train_step(Progress(1))
+    trainer.update(Progress(1))
     return trainer
 
 
@@ -149,16 +149,22 @@ def one_update(folder: Path, **options: Any) -> Trainer:
 def test_an_update_equals_the_plain_one(model: str, options: dict[str, int], tmp_path: Path) -> None:
     plain = one_update(tmp_path / "plain", model=model, curriculum="fixed")
     other = one_update(tmp_path / "other", model=model, curriculum="fixed", **options)
-    assert plain._losses == pytest.approx(other._losses, rel=1e-6)
-    assert plain._norms == pytest.approx(other._norms, rel=1e-5)
+    (one,), (two,) = plain.objective.kept, other.objective.kept
+    assert one["loss"] == pytest.approx(two["loss"], rel=1e-6)
+    assert one["norm"] == pytest.approx(two["norm"], rel=1e-5)
 
 
 def test_truncation_carries_the_state_and_cuts_the_gradient(tmp_path: Path) -> None:
     """The loss is that of the whole, the gradient the sum of those of chunks whose first state is a constant."""
     trainer = trainer_of(tmp_path / "run", truncate=6)
-    batch = trainer.task.sample(4, length=7, generator=trainer.generator)
+    task = trainer.objective.task
+    batch = task.sample(4, length=7, generator=trainer.generator)
     logits, _ = trainer.model(batch.input)
-    assert trainer._backpropagate(batch) == pytest.approx(trainer.task.loss(logits, batch).item(), rel=1e-6)
+    total = 0.0
+    for piece in trainer.objective.pieces(trainer.model, batch):
+        piece.loss.backward()
+        total += piece.counts["loss"].item()
+    assert total == pytest.approx(task.loss(logits, batch).item(), rel=1e-6)
     expected, state = [torch.zeros_like(parameter) for parameter in trainer.model.parameters()], None
     for first in range(0, 15, 6):
         logits, state = trainer.model(batch.input[:, first : first + 6], state)

@@ -17,7 +17,7 @@ from experiments.dashboard.collect import Collector
 from experiments.domains.sequences.evaluation import table
 from experiments.domains.sequences.models import make_model, make_task
 from experiments.domains.sequences.recipes import recipe
-from experiments.domains.sequences.training import Trainer, _chunks
+from experiments.domains.sequences.training import SequenceObjective, chunks_of, make_trainer
 from experiments.figures import Episode, Measure, learning_curve_figure, length_figure, memory_figure
 from experiments.figures.paper_curves import columns
 from experiments.runs.folder import RunFolder
@@ -25,6 +25,7 @@ from experiments.runs.metrics import MetricsFile, read_metrics
 from experiments.runs.tracking import Tracker
 from experiments.training.running import take_up
 from experiments.training.stacking import Stack
+from experiments.training.trainer import Trainer
 from memnet import LSTM, NTM, RNN
 from tasks import TASKS
 from tests.figure_parts import crosses, panels, words
@@ -147,18 +148,18 @@ def test_an_ntm_runs_natively_and_other_models_refuse(tmp_path: Path, capsys: Ca
     assert not (tmp_path / "lstm").exists()
 
 
-def trained(tmp_path: Path, *more: object) -> tuple[Trainer, TrainConfig]:
+def trained(tmp_path: Path, *more: object) -> tuple[Trainer[SequenceObjective], TrainConfig]:
     """A run stopped after three of its six steps, with a row of metrics half way."""
     from experiments.config.command_line import parse_train
 
     config = parse_train(train("agreement", tmp_path / "run", "--model", "gru", "--min-length", 1, *more)[1:])
     assert isinstance(config, TrainConfig)
     folder = RunFolder.create(config)
-    trainer = Trainer(config, make_task(config.task), folder, "id")
+    trainer = make_trainer(config, folder, "id")
     take_up(folder, trainer)
     with MetricsFile(folder.metrics) as metrics, Progress(1) as progress:
         for _ in range(3):
-            trainer._train_step(progress)
+            trainer.update(progress)
             trainer.record(metrics, Tracker("id"), progress)
     trainer.save()
     return trainer, config
@@ -177,15 +178,6 @@ def test_stopping_changes_nothing(tmp_path: Path) -> None:
         }
 
 
-def test_checkpoints_of_earlier_versions_go_on(tmp_path: Path) -> None:
-    trainer, _ = trained(tmp_path)
-    progress = trainer.changing()
-    assert len(progress["scores"]) == len(progress["losses"]) == 1
-    del progress["scores"]
-    trainer.put_back(progress | {"solved_step": None})
-    assert trainer.changing()["scores"] == [progress["losses"][0] / math.log(2)]
-
-
 @pytest.mark.parametrize("task_name", LONG)
 def test_seeds_together_and_chunks_have_the_gradient_of_the_whole(task_name: str) -> None:
     task = TASKS[task_name]()
@@ -202,13 +194,14 @@ def test_seeds_together_and_chunks_have_the_gradient_of_the_whole(task_name: str
         expected.append((loss.item(), torch.autograd.grad(loss, list(model.parameters()))))
         logits = model(batch.input)[0]
         parts, first = [], 0
-        for chunk in _chunks(batch, 4):
+        for chunk in chunks_of(batch, 4):
             parts.append(task.loss(logits[:, first : first + chunk.input.size(1)], chunk).item())
             first += chunk.input.size(1)
         assert sum(parts) == pytest.approx(loss.item())
-    losses = Stack(models, task).backpropagate(batches)
-    for model, loss, (alone, gradients) in zip(models, losses, expected, strict=True):
-        assert loss == pytest.approx(alone)
+    objective = SequenceObjective(TrainConfig(task_name, valid_sequences=1), task)
+    counted = Stack(models, objective).backpropagate(batches)
+    for model, counts, (alone, gradients) in zip(models, counted, expected, strict=True):
+        assert counts["loss"].item() == pytest.approx(alone)
         for parameter, gradient in zip(model.parameters(), gradients, strict=True):
             torch.testing.assert_close(parameter.grad, gradient)
 
@@ -235,7 +228,7 @@ def test_plain_optimizers_are_torchs_and_resume(kind: type[torch.optim.Optimizer
     trainer, config = trained(tmp_path, "--optimizer", name, "--momentum", 0.5)
     assert isinstance(trainer.optimizer, kind)
     assert trainer.optimizer.param_groups[0]["momentum"] == 0.5
-    other = Trainer(config, trainer.task, trainer.folder, "id")
+    other = make_trainer(config, trainer.folder, "id")
     other.restore()
     for one, two in zip(trainer.optimizer.state.values(), other.optimizer.state.values(), strict=True):
         assert torch.equal(one["momentum_buffer"], two["momentum_buffer"])

@@ -12,16 +12,15 @@ from experiments.__main__ import main
 from experiments.base.progress import Progress
 from experiments.config.command_line import parse_train
 from experiments.config.parts import TrainConfig
-from experiments.domains.sequences.models import make_task
-from experiments.domains.sequences.training import Trainer
+from experiments.domains.sequences.training import make_trainer
 from experiments.figures.snapshot import COLUMN, LABEL, Panel, snapshot
 from experiments.runs.checkpoint import read_progress
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import MetricsFile, read_metrics
 from experiments.runs.tracking import Tracker
-from experiments.training.loop import TrainingLoop
 from experiments.training.running import take_up
 from experiments.training.stacking import train_stacked
+from experiments.training.trainer import Trainer
 from tests import story_runs
 from tests.running import TINY
 
@@ -34,7 +33,7 @@ def trained(folder: Path, *more: object) -> Path:
     """Training alone, without tests and figures at its end."""
     config = parse_train(["copy", *TINY, "--steps", "12", *map(str, more), "--out", str(folder)])
     assert isinstance(config, TrainConfig)
-    run_to_the_end(Trainer(config, make_task("copy"), RunFolder.create(config), "id"))
+    run_to_the_end(make_trainer(config, RunFolder.create(config), "id"))
     return folder
 
 
@@ -43,7 +42,7 @@ def trained_on_stories(folder: Path, *more: object) -> Path:
     return folder
 
 
-def run_to_the_end(trainer: TrainingLoop[Any, Any]) -> None:
+def run_to_the_end(trainer: Trainer[Any]) -> None:
     with MetricsFile(trainer.folder.metrics) as metrics:
         trainer.train(metrics, Tracker("id"), Progress(1))
 
@@ -161,7 +160,7 @@ def test_a_resumed_run_has_the_pictures_of_the_whole(tmp_path: Path) -> None:
     (pictures / "step-000010.png").write_bytes(b"of a step that was lost in a crash")
     resumed = parse_train(["--resume", str(tmp_path / "run"), "--steps", "12"])
     assert isinstance(resumed, TrainConfig)
-    trainer = Trainer(resumed, make_task("copy"), RunFolder(tmp_path / "run"), "id")
+    trainer = make_trainer(resumed, RunFolder(tmp_path / "run"), "id")
     take_up(trainer.folder, trainer)
     assert [path.name for path in pictures.glob("step-00001*")] == []
     run_to_the_end(trainer)
@@ -173,7 +172,7 @@ def test_stacked_seeds_are_looked_at_too(tmp_path: Path) -> None:
     runs = [tmp_path / f"s{seed}" for seed in (0, 1)]
     options = [*TINY, "--steps", "12", "--picture-every", "6"]
     configs = [parse_train(["copy", *options, "--seed", str(k), "--out", str(run)]) for k, run in enumerate(runs)]
-    assert train_stacked([one for one in configs if isinstance(one, TrainConfig)], "two") == set()
+    assert train_stacked(configs, make_trainer, "two") == set()
     for run in runs:
         assert [path.stem for path in sorted(run.glob("figures/training/*"))] == ["step-000006", "step-000012"]
         assert len(numbers(run, "memory/")) == 2

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from experiments.__main__ import main
 from experiments.base import processes
@@ -27,7 +28,7 @@ from experiments.config.command_line import parse_train
 from experiments.config.parts import TrainConfig
 from experiments.domains.sequences import commands
 from experiments.domains.sequences.models import make_model, make_task
-from experiments.domains.sequences.training import Trainer
+from experiments.domains.sequences.training import SequenceObjective, make_trainer
 from experiments.domains.stories.config import StoryConfig
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import MetricsFile, read_metrics
@@ -36,6 +37,7 @@ from experiments.training import together
 from experiments.training.running import take_up
 from experiments.training.stacking import Stack, gain, train_stacked
 from experiments.training.together import choose_way
+from experiments.training.trainer import Trainer
 from tasks import Batch
 from tests.running import TINY, assert_has_finished, start
 from tests.test_training import assert_same_run, checkpoint_tensors, without_clock
@@ -60,7 +62,7 @@ def config_of(folder: Path, seed: int, *options: object) -> TrainConfig:
 def train_alone(config: TrainConfig) -> None:
     """What `train` does before it tests."""
     folder = RunFolder.create(config)
-    trainer = Trainer(config, make_task(config.task), folder, "id")
+    trainer = make_trainer(config, folder, "id")
     take_up(folder, trainer)
     with MetricsFile(folder.metrics) as metrics, Progress(1) as progress:
         trainer.train(metrics, Tracker("id"), progress)
@@ -78,9 +80,9 @@ def test_stacked_gradients_are_those_of_each_alone(options: list[str], tmp_path:
     for model, batch in zip(models, batches, strict=True):
         loss = task.loss(model(batch.input)[0], batch)
         expected.append((loss.item(), torch.autograd.grad(loss, list(model.parameters()))))
-    losses = Stack(models, task).backpropagate(batches)
-    for model, loss, (alone, gradients) in zip(models, losses, expected, strict=True):
-        assert loss == pytest.approx(alone, rel=1e-12)
+    counted = Stack(models, SequenceObjective(config, task)).backpropagate(batches)
+    for model, counts, (alone, gradients) in zip(models, counted, expected, strict=True):
+        assert counts["loss"].item() == pytest.approx(alone, rel=1e-12)
         for parameter, gradient in zip(model.parameters(), gradients, strict=True):
             torch.testing.assert_close(parameter.grad, gradient, rtol=1e-10, atol=1e-12)
 
@@ -90,7 +92,8 @@ def test_stacked_seeds_equal_single_runs_within_rounding(options: list[str], tmp
     """Rows of metrics and all that is in the checkpoint, with weight noise, validations and the cooldown."""
     for seed in (3, 4, 5):
         train_alone(config_of(tmp_path / f"alone{seed}", seed, *options))
-    assert train_stacked([config_of(tmp_path / f"s{seed}", seed, *options) for seed in (3, 4, 5)], "seeds") == set()
+    configs = [config_of(tmp_path / f"s{seed}", seed, *options) for seed in (3, 4, 5)]
+    assert train_stacked(configs, make_trainer, "seeds") == set()
     for seed in (3, 4, 5):
         alone, together = tmp_path / f"alone{seed}", tmp_path / f"s{seed}"
         assert (alone / "config.yaml").read_bytes() == (together / "config.yaml").read_bytes()
@@ -103,15 +106,16 @@ def test_stacked_seeds_equal_single_runs_within_rounding(options: list[str], tmp
             torch.testing.assert_close(found[name], tensor, rtol=1e-3, atol=1e-4)
 
 
-def ending(at: int, seed: int, what: Callable[[], float | None]) -> Callable[[Trainer], float]:
-    """A Trainer._clip that does something else in one seed's step."""
-    honest = Trainer._clip
+def ending(at: int, seed: int, what: Callable[[], float | None]) -> Any:
+    """A Trainer.end that does something more in one seed's step, and may be told another loss."""
+    honest = Trainer.end
 
-    def clip(trainer: Trainer) -> float:
-        found = what() if (trainer.step, trainer.config.seed) == (at, seed) else None
-        return honest(trainer) if found is None else found
+    def end(trainer: Trainer[Any], counts: dict[str, Tensor], progress: Progress) -> None:
+        if (trainer.step, trainer.config.seed) == (at, seed) and (loss := what()) is not None:
+            counts = {**counts, "loss": torch.tensor(loss)}
+        honest(trainer, counts, progress)
 
-    return clip
+    return end
 
 
 def resumed(configs: Sequence[TrainConfig]) -> list[TrainConfig]:
@@ -123,13 +127,13 @@ def test_a_seed_that_fails_leaves_the_others_alone(
 ) -> None:
     configs = [config_of(tmp_path / f"s{seed}", seed, "--model", "gru") for seed in range(3)]
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_clip", ending(6, 1, lambda: float("nan")))
-        assert train_stacked(configs, "seeds") == {1}
+        patch.setattr(Trainer, "end", ending(6, 1, lambda: float("nan")))
+        assert train_stacked(configs, make_trainer, "seeds") == {1}
     assert re.search(r"seed 1: error: step 7: .*nan.*s1/checkpoint.safetensors", capsys.readouterr().err)
     last = [read_metrics(tmp_path / f"s{seed}" / "metrics.jsonl")[-1] for seed in range(3)]
     assert [row["step"] for row in last] == [14, 7, 14]
-    assert math.isnan(last[1]["train/gradient_norm"])
-    assert train_stacked(resumed(configs), "seeds") == set()
+    assert math.isnan(last[1]["train/loss"])
+    assert train_stacked(resumed(configs), make_trainer, "seeds") == set()
     train_alone(config_of(tmp_path / "alone", 1, "--model", "gru"))
     for one, other in zip(without_clock(tmp_path / "alone"), without_clock(tmp_path / "s1"), strict=True):
         assert one == pytest.approx(other, rel=1e-3, abs=1e-5)
@@ -137,13 +141,13 @@ def test_a_seed_that_fails_leaves_the_others_alone(
 
 def test_stopped_seeds_go_on_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = [config_of(tmp_path / f"whole{seed}", seed, "--model", "lstm") for seed in range(2)]
-    assert train_stacked(whole, "seeds") == set()
+    assert train_stacked(whole, make_trainer, "seeds") == set()
     configs = [config_of(tmp_path / f"s{seed}", seed, "--model", "lstm") for seed in range(2)]
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_clip", ending(6, 0, lambda: os.kill(os.getpid(), signal.SIGTERM)))
+        patch.setattr(Trainer, "end", ending(6, 0, lambda: os.kill(os.getpid(), signal.SIGTERM)))
         with pytest.raises(Stopped, match="SIGTERM"):
-            train_stacked(configs, "seeds")
-    assert train_stacked(resumed(configs), "seeds") == set()
+            train_stacked(configs, make_trainer, "seeds")
+    assert train_stacked(resumed(configs), make_trainer, "seeds") == set()
     for seed in range(2):
         assert_same_run(tmp_path / f"whole{seed}", tmp_path / f"s{seed}")
         assert len(RunFolder(tmp_path / f"s{seed}").commands()) == 2
@@ -238,7 +242,7 @@ def test_jobs_end_with_their_exit_codes(tmp_path: Path) -> None:
 
 
 def way_of(monkeypatch: pytest.MonkeyPatch, faster: float, cores: int, **options: Any) -> tuple[str, str]:
-    monkeypatch.setattr(together, "gain", lambda config, seeds: faster)
+    monkeypatch.setattr(together, "gain", lambda *_: faster)
     monkeypatch.setattr(processes, "cores", lambda: cores)
     return choose_way(TrainConfig(task="copy", num_layers=1, **options), 10)
 
@@ -263,7 +267,7 @@ def test_native_runs_are_not_stacked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_gain_is_measured() -> None:
     config = TrainConfig(task="copy", model="gru", num_layers=1, hidden_size=4, max_length=2, batch_size=1)
-    assert gain(config, 3) > 0
+    assert gain(SequenceObjective(config, make_task("copy")), torch.Generator(), 3) > 0
 
 
 @pytest.mark.parametrize("options", [{"backend": "native"}, {"backend": "compile"}, {"truncate": 3}], ids=str)

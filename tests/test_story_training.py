@@ -21,10 +21,11 @@ from experiments.domains.stories.loading import load_story_run
 from experiments.domains.stories.models import make_models
 from experiments.domains.stories.published import published_for
 from experiments.domains.stories.recipes import story_recipe
-from experiments.domains.stories.restarts import clip_gradients, stack, unstack
+from experiments.domains.stories.restarts import stack, unstack
 from experiments.domains.stories.testing import choose, measure
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import read_metrics
+from experiments.training.updates import UpdatesByCopy
 from memnet import MemN2N
 from tasks.babi import TASK_NAMES, examples_of, file_name, generate, write_stories
 from tests.babi_release import DATA, needs_release
@@ -44,7 +45,7 @@ def clip(parameters: list[nn.Parameter], limit: float) -> None:
 @pytest.mark.parametrize("name", ["memn2n-restarts", "entnet-restarts", "kv"])
 def test_restarts_trained_together_equal_each_trained_alone(name: str, tmp_path: Path) -> None:
     trainer = trainer_of(tmp_path / "run", *MODELS[name], "--clip-norm", "2")
-    config, data = trainer.config, trainer.data
+    config, data = trainer.objective.config, trainer.objective.data
     alone = [model.double().train() for model in make_models(config, data.sizes)]
     trainer.model.double()
     drawn = generator_for("train", config.seed)
@@ -58,7 +59,7 @@ def test_restarts_trained_together_equal_each_trained_alone(name: str, tmp_path:
             given["times"] = alone[0].draw_times(batch.lengths, batch.story.size(1), drawn)
         for restart, (model, optimizer) in enumerate(zip(alone, optimizers, strict=True)):
             if isinstance(model, MemN2N):
-                model.linear_start = trainer.linear_start
+                model.linear_start = trainer.step < trainer.objective.schedule.first_steps
             rows = slice(restart * config.batch_size, (restart + 1) * config.batch_size)
             logits = model(batch.story[rows], batch.question[rows], **{key: one[rows] for key, one in given.items()})
             optimizer.zero_grad()
@@ -67,7 +68,7 @@ def test_restarts_trained_together_equal_each_trained_alone(name: str, tmp_path:
             for group in groups:
                 clip(group, 2.0)
             optimizer.step()
-        trainer._train_step(progress)
+        trainer.update(progress)
     for restart, model in enumerate(alone):
         found = unstack(trainer.model, config.restarts, restart)
         for key, parameter in model.named_parameters():
@@ -82,19 +83,20 @@ def test_groups_of_like_length_change_rounding_only(name: str, tmp_path: Path) -
     for trainer in trainers:
         trainer.model.double()
         for _ in range(6):
-            trainer._train_step(Progress(1))
+            trainer.update(Progress(1))
     for one, other in zip(*(trainer.model.parameters() for trainer in trainers), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-9)
-    assert trainers[0]._wrong == trainers[1]._wrong
-    assert trainers[0]._losses == pytest.approx(trainers[1]._losses)
+    for one, other in zip(*(trainer.objective.kept for trainer in trainers), strict=True):
+        assert one["wrong"] == other["wrong"]
+        assert one["loss"] == pytest.approx(other["loss"])
 
 
 def test_restarts_begin_differently_and_read_different_questions(tmp_path: Path) -> None:
     trainer = trainer_of(tmp_path / "run", *MODELS["memn2n-restarts"])
     for parameter in trainer.model.parameters():
         assert not torch.equal(parameter[0], parameter[1])
-    trainer._train_step(Progress(1))
-    assert len(set(trainer._losses)) == 3
+    trainer.update(Progress(1))
+    assert len(set(trainer.objective.kept[0]["loss"])) == 3
 
 
 @pytest.mark.parametrize("scope", ["matrix", "model"])
@@ -108,7 +110,7 @@ def test_gradients_are_clipped_for_each_restart(scope: Any, restarts: int) -> No
         if restarts > 1:
             parameter.grad *= torch.tensor([0.01, 1.0, 100.0]).view(3, *[1] * (parameter.dim() - 1))
     before = [parameter.grad.clone() for parameter in parameters if parameter.grad is not None]
-    norms = clip_gradients(parameters, restarts, scope, 1.5)
+    norms = UpdatesByCopy(0.1, 1.5, copies=restarts, scope=scope).clip(parameters)
     for restart in range(restarts):
         mine = [one[restart] if restarts > 1 else one for one in before]
         single = [nn.Parameter(torch.zeros_like(one)) for one in mine]
@@ -125,7 +127,7 @@ def test_gradients_are_clipped_for_each_restart(scope: Any, restarts: int) -> No
 def test_no_limit_leaves_gradients() -> None:
     parameter = nn.Parameter(torch.zeros(3))
     parameter.grad = torch.full((3,), 1e6)
-    clip_gradients([parameter], 1, "model", None)
+    UpdatesByCopy(0.1, None).clip([parameter])
     assert parameter.grad.eq(1e6).all()
 
 
@@ -136,33 +138,33 @@ def test_a_restart_that_is_lost_does_not_touch_the_others(tmp_path: Path, capsys
             parameter[1] = torch.nan
     for trainer in runs:
         for _ in range(3):
-            trainer._train_step(Progress(1))
+            trainer.update(Progress(1))
     for parameter, other in zip(runs[0].model.parameters(), runs[1].model.parameters(), strict=True):
         assert torch.equal(parameter[0], other[0])
         assert torch.equal(parameter[2], other[2])
     assert "the loss of restart 1 is nan" in capsys.readouterr().err
-    row = runs[1]._training_scores()
-    assert row["train/restarts"] == 2
-    assert row["train/loss"] == row["train/loss"]
+    row = runs[1].objective.scores()
+    assert row["restarts"] == 2
+    assert row["loss"] == row["loss"]
 
 
 def test_the_linear_start_and_then_the_rate_halved(tmp_path: Path) -> None:
     options = ["--linear-start-epochs", "2", "--epochs", "7", "--halve-every", "3", "--learning-rate", "0.4"]
     trainer = trainer_of(tmp_path / "run", *options)
-    assert (trainer.epoch_updates, trainer.last_step) == (6, 54)
+    assert (trainer.objective.schedule.epoch, trainer.last_step) == (6, 54)
     epochs = []
     for epoch in range(9):
         for trainer.step in (6 * epoch, 6 * epoch + 5):
-            epochs.append((trainer.linear_start, trainer.learning_rate))
+            epochs.append((trainer.step < trainer.objective.schedule.first_steps, trainer.learning_rate))
     assert epochs[::2] == epochs[1::2]
     # Epochs 3 and 6 after the linear start begin with half the rate, as in the original code.
     assert [rate for _, rate in epochs[::2]] == [0.4] * 4 + [0.2] * 3 + [0.1] * 2
     assert [linear for linear, _ in epochs[::2]] == [True] * 2 + [False] * 7
     trainer.step = 11
-    trainer._train_step(Progress(1))
+    trainer.update(Progress(1))
     assert isinstance(trainer.model, MemN2N)
     assert trainer.model.linear_start
-    trainer._train_step(Progress(1))
+    trainer.update(Progress(1))
     assert not trainer.model.linear_start
 
 
@@ -213,7 +215,7 @@ def test_the_validation_of_joint_training_is_random_and_does_not_move(tmp_path: 
 def run_until(folder: Path, stop_at: int, *options: str) -> None:
     """Train as `train` does, but die without a word after a number of steps."""
     trainer = trainer_of(folder, *options)
-    trainer.keep_data()
+    trainer.objective.keep_data(trainer.folder)
     die_at(trainer, stop_at)
 
 

@@ -129,7 +129,7 @@ def test_an_update_is_that_of_the_whole_chunk_from_the_state_of_the_one_before(t
     trainer.model.double()
     other = trainer_of(tmp_path / "other", "--num-layers", "2").model.double()
     optimizer = torch.optim.Adam(other.parameters(), lr=trainer.config.learning_rate)
-    chunks = list(trainer.streams.chunks())
+    chunks = list(trainer.objective.streams.chunks())
     assert chunks[-1].lengths is not None
     state = None
     for step in range(len(chunks) + 3):
@@ -151,10 +151,10 @@ def test_an_update_is_that_of_the_whole_chunk_from_the_state_of_the_one_before(t
         loss.backward()
         optimizer.step()
         state = tuple(LSTMState(*(one.detach() for one in layer)) for layer in state)
-        trainer._train_step(Progress(1))
+        trainer.update(Progress(1))
     for name, parameter in other.named_parameters():
         torch.testing.assert_close(trainer.model.get_parameter(name), parameter, rtol=0, atol=1e-9)
-    assert trainer.characters == len(trainer.data.train) - 1 + 3 * 6 * 30
+    assert trainer.objective.characters(trainer.step) == len(trainer.objective.data.train) - 1 + 3 * 6 * 30
 
 
 @pytest.mark.parametrize("options", MODELS.values(), ids=MODELS)

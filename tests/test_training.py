@@ -20,12 +20,12 @@ from experiments.domains.sequences.curriculum import Curriculum
 from experiments.domains.sequences.evaluation import evaluate, validation_batches
 from experiments.domains.sequences.models import make_model, make_task, training_lengths
 from experiments.domains.sequences.recipes import recipe
-from experiments.domains.sequences.training import Trainer
+from experiments.domains.sequences.training import make_trainer
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import MetricsFile, read_metrics
 from experiments.runs.tracking import Tracker
-from experiments.training.loop import TrainingLoop
 from experiments.training.optimizers import GravesRMSProp
+from experiments.training.trainer import Trainer
 from tasks import TASKS
 from tests.forked import Forked
 from tests.running import TINY, assert_has_finished, start
@@ -62,7 +62,7 @@ def assert_same_run(one: Path, other: Path) -> None:
         assert torch.equal(tensor, found[name]), name
 
 
-def die_at(trainer: TrainingLoop[Any, Any], stop_at: int) -> None:
+def die_at(trainer: Trainer[Any], stop_at: int) -> None:
     """Train, but die without a word after a number of steps."""
 
     class Died(Exception):
@@ -80,7 +80,7 @@ def die_at(trainer: TrainingLoop[Any, Any], stop_at: int) -> None:
 def run_until(folder: Path, stop_at: int, *options: str) -> None:
     """Train as `train` does, but die without a word after a number of steps."""
     config = parse_train(["copy", *TINY, "--steps", "24", "--out", str(folder), *options])
-    trainer = Trainer(config, make_task("copy"), RunFolder.create(config), "id")
+    trainer = make_trainer(config, RunFolder.create(config), "id")
     die_at(trainer, stop_at)
 
 
@@ -234,7 +234,7 @@ def test_a_run_leaves_everything_in_one_folder(tmp_path: Path, capsys: pytest.Ca
 
 def test_the_learning_rate_falls_to_zero_when_solved_or_at_the_end(tmp_path: Path) -> None:
     config = TrainConfig(task="copy", steps=100, cooldown_steps=10, learning_rate=1.0, out=str(tmp_path / "run"))
-    trainer = Trainer(config, make_task("copy"), RunFolder.create(config), "id")
+    trainer = make_trainer(config, RunFolder.create(config), "id")
     rates = []
     for trainer.step in range(100):
         rates.append(trainer.learning_rate)
@@ -251,21 +251,21 @@ def test_the_learning_rate_falls_to_zero_when_solved_or_at_the_end(tmp_path: Pat
 def test_weight_noise_moves_the_weights_for_one_step_only(tmp_path: Path) -> None:
     options = {"steps": 1, "cooldown_steps": 0, "valid_every": 9, "log_every": 9, "tracker": "none"}
     config = TrainConfig(task="copy", weight_noise=0.1, out=str(tmp_path / "run"), **options)  # type: ignore[arg-type]
-    trainer = Trainer(config, make_task("copy"), RunFolder.create(config), "id")
+    trainer = make_trainer(config, RunFolder.create(config), "id")
     before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
-    with trainer.weight_noise():
+    with trainer.noisy():
         moved = torch.cat([(tensor - before[name]).flatten() for name, tensor in trainer.model.state_dict().items()])
         draws = moved[moved != 0]
         assert len(draws) == sum(parameter.numel() for parameter in trainer.model.parameters())
         assert draws.std().item() == pytest.approx(0.1, rel=0.02)
         assert abs(draws.mean().item()) < 0.002
-        logits, _ = trainer.model(torch.ones(1, 3, trainer.task.input_size))
+        logits, _ = trainer.model(torch.ones(1, 3, trainer.objective.task.input_size))
         logits.sum().backward()
     for name, tensor in trainer.model.state_dict().items():
         assert torch.equal(tensor, before[name]), name
     gradients = [parameter.grad.clone() for parameter in trainer.model.parameters() if parameter.grad is not None]
     trainer.model.zero_grad()
-    logits, _ = trainer.model(torch.ones(1, 3, trainer.task.input_size))
+    logits, _ = trainer.model(torch.ones(1, 3, trainer.objective.task.input_size))
     logits.sum().backward()
     clean = [parameter.grad for parameter in trainer.model.parameters() if parameter.grad is not None]
     assert any(not torch.allclose(one, other) for one, other in zip(gradients, clean, strict=True))

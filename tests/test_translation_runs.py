@@ -27,11 +27,12 @@ from experiments.domains.translation.config import TranslateConfig
 from experiments.domains.translation.data import Sentences, load_data, more_tests
 from experiments.domains.translation.loading import load_translation_run
 from experiments.domains.translation.testing import answer_rows, bleu, measure, translations
-from experiments.domains.translation.training import TranslationTrainer
+from experiments.domains.translation.training import TranslationObjective, make_trainer
 from experiments.figures import alignment_figure
 from experiments.runs.folder import RunFolder
 from experiments.runs.handover import outcome
 from experiments.runs.metrics import read_metrics, read_rows
+from experiments.training.trainer import Trainer
 from tasks.translation import Languages, Pair, Translator
 from tests.figure_parts import beyond
 from tests.running import assert_has_finished
@@ -60,9 +61,9 @@ def config_of(folder: Path, *more: object) -> TranslateConfig:
     return config
 
 
-def trainer_of(folder: Path, *more: object) -> TranslationTrainer:
+def trainer_of(folder: Path, *more: object) -> Trainer[TranslationObjective]:
     config = config_of(folder, *more)
-    return TranslationTrainer(config, load_data(config), RunFolder.create(config), "id")
+    return make_trainer(config, load_data(config), RunFolder.create(config), "id")
 
 
 @pytest.fixture(scope="module")
@@ -127,12 +128,12 @@ def test_parts_are_disjoint_and_made_by_the_seed_alone(tmp_path: Path) -> None:
 
 def test_what_is_right_word_by_word_is_what_greedy_decoding_gets_right(tmp_path: Path) -> None:
     trainer = trainer_of(tmp_path / "run")
-    words = trainer.data.words
+    words = trainer.objective.data.words
     with torch.no_grad():
         for weight in trainer.model.parameters():
             weight *= 4  # or it would say the same to everything
         trainer.model.readout.bias[0] += 4  # or it would not end
-    valid = trainer.data.valid
+    valid = trainer.objective.data.valid
     given = translations(trainer.model, valid.source, words)
     pairs = [pair._replace(target=own) for pair, own in zip(valid.pairs, given, strict=True)]
     # A sentence of the model's own is right, unless a word of it is another.
@@ -149,8 +150,8 @@ def test_words_that_training_never_saw_are_wrong(tmp_path: Path) -> None:
     with torch.no_grad():
         trainer.model.readout.weight.zero_()
         trainer.model.readout.bias[1] = 9
-    seen = trainer.data.valid.pairs[0]
-    unseen = Sentences.of([seen._replace(target="neverseen")], trainer.data.words)
+    seen = trainer.objective.data.valid.pairs[0]
+    unseen = Sentences.of([seen._replace(target="neverseen")], trainer.objective.data.words)
     assert unseen.target.values.tolist() == [1]
     assert measure(trainer.model, unseen)["error_percent"] == 100
 
@@ -221,8 +222,12 @@ def test_long_pairs_of_own_files_are_left_out_and_counted(tmp_path: Path, capsys
 
 def test_a_long_sentence_costs_its_own_alone(tmp_path: Path) -> None:
     trainer = trainer_of(tmp_path / "run")
-    pairs = [*trainer.data.valid.pairs[:5], Pair(" ".join(["w"] * 9000), "x"), Pair("w", " ".join(["x"] * 3000))]
-    sentences = Sentences.of(pairs, trainer.data.words)
+    pairs = [
+        *trainer.objective.data.valid.pairs[:5],
+        Pair(" ".join(["w"] * 9000), "x"),
+        Pair("w", " ".join(["x"] * 3000)),
+    ]
+    sentences = Sentences.of(pairs, trainer.objective.data.words)
     every = torch.arange(len(sentences))
     whole = [(source.shape, target.shape) for source, target in sentences.groups(every[:5])]
     assert [source[0] for source, _ in whole] == [5]
@@ -231,13 +236,19 @@ def test_a_long_sentence_costs_its_own_alone(tmp_path: Path) -> None:
     assert [(source.size(1), target.size(1)) for source, target in groups[1:]] == [(1, 3000), (9000, 1)]
     # In groups a batch has the losses of the whole, and translations keep their order.
     short = [pair._replace(source=" ".join([pair.source] * (1 + 9 * (place == 2)))) for place, pair in enumerate(pairs)]
-    several = Sentences.of(short[:5], trainer.data.words)
+    several = Sentences.of(short[:5], trainer.objective.data.words)
     with pytest.MonkeyPatch.context() as patch:
-        together = measure(trainer.model, several), translations(trainer.model, several.source, trainer.data.words)
+        together = (
+            measure(trainer.model, several),
+            translations(trainer.model, several.source, trainer.objective.data.words),
+        )
         patch.setattr("experiments.domains.translation.data.MOST", 20)
         patch.setattr(testing, "MOST", 20)
         assert len(list(several.groups(torch.arange(5)))) > 1
-        apart = measure(trainer.model, several), translations(trainer.model, several.source, trainer.data.words)
+        apart = (
+            measure(trainer.model, several),
+            translations(trainer.model, several.source, trainer.objective.data.words),
+        )
     assert apart[1] == together[1]
     assert apart[0] == pytest.approx(together[0])
 

@@ -6,8 +6,9 @@ from experiments.__main__ import main
 from experiments.config.command_line import parse_train
 from experiments.domains.text.config import TextConfig
 from experiments.domains.text.data import load_text
-from experiments.domains.text.training import TextTrainer
+from experiments.domains.text.training import TextObjective, make_trainer
 from experiments.runs.folder import RunFolder
+from experiments.training.trainer import Trainer
 
 # Six streams of about 450 characters in chunks of 30: fifteen steps a pass, the last with a rest.
 TINY = [
@@ -28,7 +29,7 @@ def train(folder: Path, *more: object) -> int:
     return main(["train", "text", *TINY, "--out", str(folder), *map(str, more)])
 
 
-def trainer_of(folder: Path, *more: object) -> TextTrainer:
+def trainer_of(folder: Path, *more: object) -> Trainer[TextObjective]:
     config = parse_train(["text", *TINY, "--out", str(folder), *map(str, more)])
     assert isinstance(config, TextConfig)
-    return TextTrainer(config, load_text(config), RunFolder.create(config), "id")
+    return make_trainer(config, load_text(config), RunFolder.create(config), "id")

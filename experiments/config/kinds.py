@@ -18,7 +18,7 @@ from experiments.domains.text.config import TextConfig
 from experiments.domains.translation import commands as translation
 from experiments.domains.translation.config import TranslateConfig
 from experiments.runs.folder import RunFolder
-from experiments.training.loop import TrainingLoop
+from experiments.training.trainer import Trainer
 
 
 class Kind(Protocol):
@@ -30,7 +30,7 @@ class Kind(Protocol):
     def possible_data(self, config: Any, /) -> object:
         """What to train on; refuses what no run can be, before there is a folder."""
 
-    def trainer_of(self, config: Any, folder: RunFolder, /) -> TrainingLoop[Any, Any]:
+    def trainer_of(self, config: Any, folder: RunFolder, /) -> Trainer[Any]:
         """A training that has not begun, to be measured."""
 
     def evaluate(self, args: Sequence[str], /) -> int:

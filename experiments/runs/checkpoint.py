@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from experiments.base.files import UserError, write_whole
 from experiments.base.reading import expect, parse_json, read_bytes
 
-_FORMAT, _WEIGHTS = "memnet training checkpoint 1", "memnet weights 1"
+_FORMATS = {f"memnet training checkpoint {version}": version for version in (1, 2)}
+_FORMAT, _WEIGHTS = list(_FORMATS)[-1], "memnet weights 1"
 _UNSEALED = 64 * "0"
 # What may stand in a file's header beside our own: how others call a file of torch tensors.
 _METADATA = {"memnet", "format"}
@@ -33,7 +34,7 @@ Numbers = dict[str, dict[str, float | bool | None]]
 
 
 class Kept(TypedDict):
-    """What every training keeps; see `TrainingLoop.kept`."""
+    """What every training keeps; see `Trainer.save`."""
 
     step: int
     seconds: float
@@ -56,9 +57,11 @@ class Checkpoint:
     optimizer: by the number of the parameter and the name of what is kept of it: tensors and numbers.
     carried:   the state between two steps.
     sealed:    whether it has a SHA-256.
+    version:   of its form; of the first, a training does not go on, but its weights are there.
     """
 
     path: Path
+    version: int
     weights: Mapping[str, Tensor]
     optimizer: Mapping[int, Mapping[str, Any]]
     carried: Sequence[Tensor]
@@ -71,7 +74,7 @@ class Checkpoint:
     ) -> None:
         """UserError for what cannot be put back into these.
 
-        carried:  tensors like those carried; the checkpoint may have none.
+        carried:  tensors like those that must be carried.
         restarts: those that the model is a stack of, of which one must be finite.
         """
         _check_weights(self.path, model, self.weights, restarts)
@@ -79,8 +82,7 @@ class Checkpoint:
             torch.Generator().set_state(self.generator)
         except (RuntimeError, TypeError) as error:
             raise UserError(f"{self.path}: its generator is no state of one ({str(error).splitlines()[0]})") from None
-        if self.carried:
-            _check_forms(self.path, _numbered("carried", carried), _numbered("carried", self.carried))
+        _check_forms(self.path, _numbered("carried", carried), _numbered("carried", self.carried))
         expected = _state_after_a_step(optimizer)
         unkept = sorted(expected.keys() - self.optimizer.keys()) if self.progress["step"] > 0 else []
         # A parameter that never had a gradient has no state, but of a file without a SHA-256 nobody knows.
@@ -151,7 +153,7 @@ def load_weights(path: Path, model: nn.Module, restarts: int = 1) -> None:
     UserError for a file that is not there, damaged, or of another model, and for weights that are no finite numbers.
     """
     tensors, header = _read(path)
-    if header.get("format") == _FORMAT:
+    if header.get("format") in _FORMATS:
         tensors = dict(_checkpoint(path, tensors, header).weights)
     elif header.get("format", _WEIGHTS) != _WEIGHTS:
         raise UserError(f"{path} holds no weights of memnet")
@@ -174,7 +176,7 @@ def finite_restarts(model: nn.Module, tensors: Mapping[str, Tensor], restarts: i
 
 def _checkpoint(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> Checkpoint:
     """What a file's tensors and header say; UserError as for `read_checkpoint`."""
-    if header.get("format") != _FORMAT:
+    if (version := _FORMATS.get(header.get("format", ""))) is None:
         raise UserError(f"{path} is no training checkpoint of memnet")
     expect(header, _Header, path)
     progress, numbers = header["progress"], header["optimizer"]
@@ -199,7 +201,8 @@ def _checkpoint(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, 
     whole = [tensor for tensor in carried if tensor is not None]
     if len(whole) < len(carried):
         raise UserError(f"{path} lacks carried.{carried.index(None)}")
-    return Checkpoint(path, parts["model"], state, whole, tensors["generator"], progress, "sha256" in header)
+    tensors_of = parts["model"], state, whole, tensors["generator"]
+    return Checkpoint(path, version, *tensors_of, progress, "sha256" in header)
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:

@@ -15,15 +15,14 @@ from experiments.base.progress import Progress, duration
 from experiments.base.terminal import columns, wrapped
 from experiments.config.kinds import KINDS
 from experiments.config.parts import Config, JudgedConfig, TrainConfig
-from experiments.domains.sequences.models import make_task
-from experiments.domains.sequences.training import Trainer
+from experiments.domains.sequences.training import make_trainer
 from experiments.domains.stories.config import StoryConfig
 from experiments.runs.board import Follower
 from experiments.runs.folder import RunFolder
 from experiments.suite.folder import SuiteFolder
 from experiments.suite.jobs import SuiteJob
-from experiments.training.loop import NotFinite, TrainingLoop
 from experiments.training.running import prepare
+from experiments.training.trainer import NotFinite, Trainer
 
 # Seconds of training for a setting, and for all of them together, besides the first step and a validation of each.
 _ONE = 1.0
@@ -78,9 +77,9 @@ def _seconds(config: Config, budget: float) -> float:
             return math.nan
 
 
-def _trainer(config: Config, folder: RunFolder) -> TrainingLoop[Any, Any]:
+def _trainer(config: Config, folder: RunFolder) -> Trainer[Any]:
     if isinstance(config, TrainConfig):
-        return Trainer(config, make_task(config.task), folder, "measured")
+        return make_trainer(config, folder, "measured")
     return KINDS[type(config)].trainer_of(config, folder)
 
 

@@ -18,23 +18,23 @@ from experiments.base.progress import SHOWN, Progress
 from experiments.base.provenance import command_line
 from experiments.base.stopping import Stopped, handling_signals, stop_at_once
 from experiments.config.parts import Config, to_yaml
-from experiments.runs.about import About, write_about
+from experiments.runs.about import write_about
 from experiments.runs.folder import RunFolder, versions
 from experiments.runs.handover import replay_history, replay_outcome, told_to_tracker
 from experiments.runs.metrics import MetricsFile, cut, read_metrics
 from experiments.runs.tracking import Tracker, check_joined, start_tracker
 from experiments.runs.wandb_environment import given_run_id, import_wandb, legal_id, resolve_mode
-from experiments.training.loop import NotFinite, TrainingLoop
+from experiments.training.objective import Objective
 from experiments.training.ranks import Ranks, choose_device, joined, ranks
+from experiments.training.trainer import NotFinite, Trainer
 
-AnyLoop = TypeVar("AnyLoop", bound=TrainingLoop[Any, Any])
+Work = TypeVar("Work", bound=Objective[Any, Any])
 
 
 def run_training(
     config: Config,
-    make: Callable[[RunFolder, str], AnyLoop],
-    finish: Callable[[AnyLoop, RunFolder, str], str],
-    about_of: Callable[[AnyLoop], About],
+    make: Callable[[RunFolder, str], Trainer[Work]],
+    finish: Callable[[Trainer[Work], RunFolder, str], str],
     *,
     title: str,
     shown: Mapping[str, str] = SHOWN,
@@ -43,7 +43,6 @@ def run_training(
 
     make:   a run's training from its folder and identifier.
     finish: leaves everything in the folder; told where the tracker keeps the run, it returns what is printed.
-    about_of: what is to be told of the run.
     title:  what is trained, in words.
     shown:  see Progress.
     Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped.
@@ -57,7 +56,7 @@ def run_training(
         if earlier is None:
             print(_has_finished(trainer, folder))
             return 0
-        about = about_of(trainer)
+        about = trainer.about
         write_about(folder.path, about)
         print(f"{title}, {trainer.parameters:,} parameters, in {folder.path}", file=sys.stderr)
         tracker = Tracker(trainer.run_id)
@@ -75,6 +74,7 @@ def run_training(
             )
             replay_history(tracker, folder, config, earlier)
             _train(trainer, folder, tracker, shown)
+            trainer.settle()
             closing = finish(trainer, folder, tracker.notice)
             replay_outcome(tracker, folder, config, trainer.sequences)
             exit_code = 0
@@ -115,7 +115,7 @@ def _mode(config: Config) -> str:
     return mode
 
 
-def _help(config: Config, make: Callable[[RunFolder, str], AnyLoop], processes: Ranks) -> int:
+def _help(config: Config, make: Callable[[RunFolder, str], Trainer[Work]], processes: Ranks) -> int:
     """Train beside the first process, in a folder that is thrown away, and say nothing."""
     silence = contextlib.redirect_stderr(io.StringIO())
     with tempfile.TemporaryDirectory() as place, silence, handling_signals(stop_at_once):
@@ -148,7 +148,7 @@ def prepare(device: str, threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def _train(trainer: TrainingLoop[Any, Any], folder: RunFolder, tracker: Tracker, shown: Mapping[str, str]) -> None:
+def _train(trainer: Trainer[Any], folder: RunFolder, tracker: Tracker, shown: Mapping[str, str]) -> None:
     total = trainer.last_step * trainer.config.batch_size
     with (
         MetricsFile(folder.metrics) as metrics,
@@ -162,7 +162,7 @@ def resume_line(folder: RunFolder, *options: object) -> str:
     return command_line("train", "--resume", folder.path, *options)
 
 
-def take_up(folder: RunFolder, trainer: TrainingLoop[Any, Any]) -> list[dict[str, Any]] | None:
+def take_up(folder: RunFolder, trainer: Trainer[Any]) -> list[dict[str, Any]] | None:
     """Bring the trainer to the folder's checkpoint, or write its first; returns the metrics up to there.
 
     None where the run has finished, of which nothing is changed. Files that tell of the end of training go where
@@ -177,7 +177,7 @@ def take_up(folder: RunFolder, trainer: TrainingLoop[Any, Any]) -> list[dict[str
         return None
     if trainer.config.resume:
         folder.note_resumed()
-    trainer.keep_data()
+    trainer.objective.keep_data(folder)
     if not folder.checkpoint.exists():
         trainer.save()
     if earlier:
@@ -192,7 +192,7 @@ def take_up(folder: RunFolder, trainer: TrainingLoop[Any, Any]) -> list[dict[str
     return [row for row in earlier if row["step"] <= trainer.step]
 
 
-def _has_finished(trainer: TrainingLoop[Any, Any], folder: RunFolder) -> str:
+def _has_finished(trainer: Trainer[Any], folder: RunFolder) -> str:
     """What is told of a run that is resumed though it has finished, and what to do with it."""
     told = [f"{folder.path} has finished, after step {trainer.step:,}; nothing was changed", "", "next"]
     if trainer.longer:

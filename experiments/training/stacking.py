@@ -16,30 +16,25 @@ from torch import Tensor
 from torch.func import functional_call
 
 from experiments.base.progress import Progress, working
-from experiments.base.seeds import generator_for
 from experiments.base.stopping import Stopped, deferred_signals
-from experiments.config.parts import TrainConfig
-from experiments.domains.sequences.curriculum import Curriculum
-from experiments.domains.sequences.models import make_model, make_task, training_lengths
-from experiments.domains.sequences.training import Trainer
 from experiments.runs.about import write_about
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import MetricsFile
 from experiments.runs.tracking import Tracker
-from experiments.training.loop import NotFinite
+from experiments.training.objective import Objective, mean
 from experiments.training.running import new_run_id, take_up
-from memnet import SequenceModule
-from tasks import Batch, Task
+from experiments.training.trainer import NotFinite, Trainer
 
 
 class Stack:
     """Models of one shape whose gradients are computed together.
 
-    models: from now on their weights are views of the stacked ones: who changes one changes both.
+    models:    from now on their weights are views of the stacked ones: who changes one changes both.
+    objective: any of theirs: they have the same losses.
     """
 
-    def __init__(self, models: Sequence[SequenceModule], task: Task) -> None:
-        self._models, self._task = models, task
+    def __init__(self, models: Sequence[Any], objective: Objective[Any, Any]) -> None:
+        self._models, self._objective = models, objective
         self._shared = copy.deepcopy(models[0])
         self._shared.backend = "eager"
         self._buffers = {
@@ -52,43 +47,37 @@ class Stack:
             for parameter, view in zip(own, self._weights[name].detach(), strict=True):
                 parameter.data = view
 
-    def backpropagate(self, batches: Sequence[Batch]) -> list[float]:
-        """Give every model's weights the gradient of its own batch; returns the losses.
-
-        Batches may differ in their number of steps: shorter ones get steps at the end that are not scored.
-        """
-        steps = max(batch.input.size(1) for batch in batches)
-        parts = [[_longer(tensor, steps) for tensor in batch[:3]] for batch in batches]
-        stacked = [torch.stack(tensors) for tensors in zip(*parts, strict=True)]
-        losses: Tensor = torch.vmap(self._loss)(self._weights, self._buffers, *stacked)
+    def backpropagate(self, batches: Sequence[Any]) -> list[dict[str, Tensor]]:
+        """Give every model's weights the gradient of its own batch; returns what each counted, see Piece."""
+        losses, counts = torch.vmap(self._piece)(self._weights, self._buffers, *self._objective.alike(batches))
         losses.sum().backward()
         for name, weight in self._weights.items():
             if weight.grad is not None:
                 for model, gradient in zip(self._models, weight.grad, strict=True):
                     model.get_parameter(name).grad = gradient
                 weight.grad = None
-        return losses.tolist()
+        return [{name: count[place] for name, count in counts.items()} for place in range(len(batches))]
 
-    def _loss(
-        self, weights: dict[str, Tensor], buffers: dict[str, Tensor], input: Tensor, target: Tensor, mask: Tensor
-    ) -> Tensor:
-        logits, _ = functional_call(self._shared, (weights, buffers), (input,))
-        return self._task.loss(logits, Batch(input, target, mask, mask.sum(1)))
+    def _piece(self, weights: dict[str, Tensor], buffers: dict[str, Tensor], *batch: Tensor) -> tuple[Tensor, Any]:
+        piece = self._objective.piece(lambda *input: functional_call(self._shared, (weights, buffers), input), *batch)
+        return piece.loss, piece.counts
 
 
-def train_stacked(configs: Sequence[TrainConfig], title: str) -> set[int]:
+def train_stacked(configs: Sequence[Any], make: Callable[[Any, RunFolder, str], Trainer[Any]], title: str) -> set[int]:
     """Train a run of each configuration to its end, all but the tests; returns the seeds that failed.
 
     configs: equal but for seed, out and resume, which say where each run is kept.
+    make:    a run's training from its configuration, folder and identifier.
     Raises   Stopped after Ctrl-C or SIGTERM, with every checkpoint written.
     """
     with ExitStack() as stack:
-        folders = [stack.enter_context(RunFolder.at_work(one)) for one in configs]
-        task = make_task(configs[0].task)
-        every = [Trainer(one, task, folder, new_run_id(folder)) for one, folder in zip(configs, folders, strict=True)]
+        folders = [RunFolder(one.resume) if one.resume else RunFolder.create(one) for one in configs]
+        for folder in folders:
+            stack.enter_context(folder.locked())
+        every = [make(one, folder, new_run_id(folder)) for one, folder in zip(configs, folders, strict=True)]
         trainers = [trainer for trainer in every if take_up(trainer.folder, trainer) is not None]
         for trainer in trainers:
-            write_about(trainer.folder.path, trainer.about())
+            write_about(trainer.folder.path, trainer.about)
         files = {trainer: stack.enter_context(MetricsFile(trainer.folder.metrics)) for trainer in trainers}
         seen = sum(trainer.sequences for trainer in trainers)
         progress = stack.enter_context(Progress(seen, title=title, start=seen))
@@ -96,22 +85,17 @@ def train_stacked(configs: Sequence[TrainConfig], title: str) -> set[int]:
 
 
 @working("measuring what is faster")
-def gain(config: TrainConfig, seeds: int) -> float:
+def gain(objective: Objective[Any, Any], generator: torch.Generator, seeds: int) -> float:
     """How many times as fast the gradients of so many seeds are stacked as one after another, measured here."""
-    task = make_task(config.task)
-    with torch.random.fork_rng(devices=[]):
-        models = [make_model(config, task).to(config.device) for _ in range(seeds)]
-    curriculum, generator = Curriculum(config, training_lengths(config, task)), generator_for("train", config.seed)
-    batches = [
-        task.sample(config.batch_size, length=curriculum.draw(generator), generator=generator).to(config.device)
-        for _ in models
-    ]
+    models = [objective.new_model() for _ in range(seeds)]
+    batches = [objective.draw(model, 0, generator) for model in models]
 
     def alone() -> None:
         for model, batch in zip(models, batches, strict=True):
-            task.loss(model(batch.input)[0], batch).backward()
+            for piece in objective.pieces(model, batch):
+                piece.loss.backward()
 
-    stack = Stack(models, task)
+    stack = Stack(models, objective)
     slow, fast = (min(_seconds(run) for _ in range(3)) for run in (alone, lambda: stack.backpropagate(batches)))
     return slow / fast
 
@@ -139,7 +123,9 @@ class _Told(Progress):
 class _Together:
     """Trainers whose steps are taken together, until each has come to its own end."""
 
-    def __init__(self, trainers: Sequence[Trainer], files: dict[Trainer, MetricsFile], progress: Progress) -> None:
+    def __init__(
+        self, trainers: Sequence[Trainer[Any]], files: dict[Trainer[Any], MetricsFile], progress: Progress
+    ) -> None:
         self._trainers, self._files, self._progress = trainers, files, progress
         self._told = {trainer: _Told(progress, trainer.config.seed) for trainer in trainers}
         self._failed: set[int] = set()
@@ -150,7 +136,7 @@ class _Together:
         self._started = {trainer: time.monotonic() - trainer.seconds for trainer in left}
         with deferred_signals() as stop:
             while left:
-                together, stack = left, Stack([trainer.model for trainer in left], left[0].task)
+                together, stack = left, Stack([trainer.model for trainer in left], left[0].objective)
                 while left == together:
                     left = self._step(together, stack)
                     if stop.number is not None:
@@ -159,18 +145,18 @@ class _Together:
                         raise Stopped(stop.number)
         return self._failed
 
-    def _step(self, trainers: list[Trainer], stack: Stack) -> list[Trainer]:
+    def _step(self, trainers: list[Trainer[Any]], stack: Stack) -> list[Trainer[Any]]:
         """One update of each; returns those that go on."""
         self._progress.begin(trainers[0].step + 1, sum(trainer.sequences for trainer in self._trainers))
-        batches = [trainer.begin_step() for trainer in trainers]
+        batches = [trainer.begin() for trainer in trainers]
         with ExitStack() as noise:
             for trainer in trainers:
-                noise.enter_context(trainer.weight_noise())
-            losses = stack.backpropagate(batches)
+                noise.enter_context(trainer.noisy())
+            counted = stack.backpropagate(batches)
         left = []
-        for trainer, batch, loss in zip(trainers, batches, losses, strict=True):
+        for trainer, counts in zip(trainers, counted, strict=True):
             try:
-                trainer.end_step(batch, loss)
+                trainer.end(counts, self._told[trainer])
             except NotFinite as trouble:
                 self._files[trainer].append(trouble.row)
                 self._told[trainer].message(f"error: {trouble}")
@@ -183,12 +169,6 @@ class _Together:
             if trainer.step % trainer.config.checkpoint_every == 0 or trainer.step == trainer.last_step:
                 trainer.save()
         self._progress.total_sequences = sum(one.last_step * one.config.batch_size for one in self._trainers)
-        row = {"step": trainers[0].step, "train/loss": sum(losses) / len(losses)}
+        row = {"step": trainers[0].step, "train/loss": mean([float(counts["loss"]) for counts in counted])}
         self._progress.update(row, sum(trainer.sequences for trainer in self._trainers))
         return left
-
-
-def _longer(tensor: Tensor, steps: int) -> Tensor:
-    """A tensor (batch, time, ...) with zeros at the end of time."""
-    more = tensor.new_zeros(tensor.size(0), steps - tensor.size(1), *tensor.shape[2:])
-    return torch.cat([tensor, more], 1)

@@ -24,11 +24,13 @@ from experiments.base.files import UserError, remove_parts, write_whole
 from experiments.base.processes import MOST_TRAININGS, Job, experiments_command, last_line, room_for, run_jobs
 from experiments.base.provenance import command_line
 from experiments.base.reading import expect, read_json
+from experiments.base.seeds import generator_for
 from experiments.base.stopping import Stopped, handling_signals, stop_at_once
 from experiments.base.terminal import page
 from experiments.config.command_line import parse_train
 from experiments.config.parts import Config, TrainConfig
-from experiments.domains.sequences.models import make_model, make_task
+from experiments.domains.sequences.models import make_task
+from experiments.domains.sequences.training import SequenceObjective, make_trainer
 from experiments.domains.stories.config import StoryConfig
 from experiments.report.summary import seeds_text
 from experiments.runs.board import Board
@@ -179,9 +181,11 @@ def choose_way(config: Config, seeds: int) -> tuple[Way, str]:
         return "processes", obstacle
     if config.device != "cpu":
         return "stacked", f"one process fills {config.device}"
-    if config.backend == "auto" and _runs_natively(config):
+    objective = SequenceObjective(config, make_task(config.task))
+    if config.backend == "auto" and _runs_natively(objective):
         return "processes", "the native step is faster than a stack"
-    faster, room = gain(config, seeds), min(seeds, room_for(config.threads))
+    generator = generator_for("train", config.seed)
+    faster, room = gain(objective, generator, seeds), min(seeds, room_for(config.threads))
     told = f"measured: a stack is {faster:.1f} times as fast as one seed after another, {room} fit here at once"
     return ("stacked" if faster > room else "processes"), told
 
@@ -195,20 +199,17 @@ def _obstacle(config: TrainConfig) -> str | None:
     return None
 
 
-def _runs_natively(config: TrainConfig) -> bool:
+def _runs_natively(objective: SequenceObjective) -> bool:
     """Whether the native step covers the model; builds it where it is not built yet."""
-    task = make_task(config.task)
-    with torch.random.fork_rng(devices=[]):
-        model = make_model(config, task)
-    model.backend = "auto"
-    model(torch.zeros(1, 1, task.input_size))
+    model = objective.new_model()
+    model(torch.zeros(1, 1, objective.task.input_size))
     return model.backend_used == "native"
 
 
 def _train_stacked(group: Group, seeds: Sequence[int], more: Sequence[str]) -> set[int]:
     """Train seeds as one computation, all but the tests; returns those that failed."""
     configs = [parse_train(group.train_args(seed, more)) for seed in seeds]
-    return train_stacked([one for one in configs if isinstance(one, TrainConfig)], title=group.path.name)
+    return train_stacked(configs, make_trainer, group.path.name)
 
 
 def _run_processes(group: Group, seeds: Sequence[int], config: Config, more: Sequence[str]) -> set[int]:

@@ -11,7 +11,6 @@ from experiments.base.progress import Progress, working
 from experiments.base.provenance import command_line
 from experiments.config.command_line import parse
 from experiments.config.fields import check_least
-from experiments.domains.captions.about import about
 from experiments.domains.captions.config import CaptionConfig
 from experiments.domains.captions.models import World, load_caption_run, make_model
 from experiments.domains.captions.testing import (
@@ -23,7 +22,7 @@ from experiments.domains.captions.testing import (
     same_test,
     table,
 )
-from experiments.domains.captions.training import SHOWN, CaptionTrainer
+from experiments.domains.captions.training import SHOWN, CaptionObjective, make_trainer
 from experiments.figures import Card, captions_figure, figure_name, save_figure, story_curve_figure
 from experiments.figures.drawing import DrawingOptions
 from experiments.runs.checkpoint import save_weights
@@ -31,6 +30,7 @@ from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import read_metrics, write_rows
 from experiments.training.ranks import ranks
 from experiments.training.running import prepare, run_training
+from experiments.training.trainer import Trainer
 from memnet import Captioner
 
 # Test scenes that are drawn after training, films and others, and wrong ones of each.
@@ -44,9 +44,8 @@ def train(config: CaptionConfig) -> int:
     possible_data(config)
     return run_training(
         config,
-        lambda folder, run_id: CaptionTrainer(config, folder, run_id),
+        lambda folder, run_id: make_trainer(config, folder, run_id),
         _finish,
-        lambda trainer: about(config, parameters=trainer.parameters, last_step=trainer.last_step),
         title=config.label,
         shown=SHOWN,
     )
@@ -57,9 +56,9 @@ def possible_data(config: CaptionConfig) -> None:
     make_model(config)
 
 
-def trainer_of(config: CaptionConfig, folder: RunFolder) -> CaptionTrainer:
+def trainer_of(config: CaptionConfig, folder: RunFolder) -> Trainer[CaptionObjective]:
     """A training that has not begun, to be measured."""
-    return CaptionTrainer(config, folder, "measured")
+    return make_trainer(config, folder, "measured")
 
 
 def trained_on(folder: RunFolder) -> str:
@@ -153,9 +152,9 @@ def _draw(folder: RunFolder, config: CaptionConfig, world: World, described: Seq
     return files
 
 
-def _finish(trainer: CaptionTrainer, folder: RunFolder, notice: str) -> str:
+def _finish(trainer: Trainer[CaptionObjective], folder: RunFolder, notice: str) -> str:
     """Test and draw; returns what is told at the end."""
-    config, world, model = trainer.config, trainer.world, trainer.model
+    config, world, model = trainer.objective.config, trainer.objective.world, trainer.model
     save_weights(folder.weights, model)
     rows, described = _tests(model.eval(), world, config.test_scenes)
     folder.keep_tests(rows, same_test, "scenes")

@@ -24,11 +24,14 @@ def make_world(config: CaptionConfig) -> World:
     return WORLDS[config.task](config.things)
 
 
-def make_model(config: CaptionConfig) -> Captioner:
-    """The untrained model of a configuration, drawn from its seed; UserError for sizes that cannot be."""
+def make_model(config: CaptionConfig, beginning: int = 0) -> Captioner:
+    """The untrained model of a configuration, drawn from its seed, another for each beginning.
+
+    UserError for sizes that cannot be.
+    """
     world = make_world(config)
     with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(generator_for("weights", config.seed).get_state())
+        torch.set_rng_state(generator_for("weights", config.seed, beginning).get_state())
         try:
             return Captioner(
                 len(world.words) + 1,

@@ -1,21 +1,23 @@
 """Training on captions: new scenes at every step, validation by the judge, looks at the attention."""
 
-import math
-from typing import Any
+from collections.abc import Iterator
 
 import torch
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from experiments.base.progress import Progress
+from experiments.domains.captions.about import about
 from experiments.domains.captions.config import CaptionConfig
 from experiments.domains.captions.models import make_model, make_world
 from experiments.domains.captions.testing import caption_losses, captions_of, measure, seen
 from experiments.figures.snapshot import Panel
-from experiments.runs.checkpoint import Kept
+from experiments.runs.about import About
 from experiments.runs.folder import RunFolder
-from experiments.training.looks import Look, at_rest
-from experiments.training.loop import TrainingLoop
+from experiments.training.looks import NOTHING, Look, at_rest
+from experiments.training.objective import Objective, Piece, Row, mean
+from experiments.training.schedules import WarmUpAndDown
+from experiments.training.trainer import Trainer
+from experiments.training.updates import Updates
 from memnet import Captioner, weighting_entropy
+from tasks.captions import CaptionBatch
 
 SHOWN = {"train/loss": "loss", "valid/loss": "valid loss", "valid/error_percent": "valid wrong %"}
 
@@ -23,97 +25,47 @@ SHOWN = {"train/loss": "loss", "valid/loss": "valid loss", "valid/error_percent"
 _WATCHED = 2
 
 
-class CaptionKept(Kept):
-    """Scores since the last row."""
+class CaptionObjective(Objective[Captioner, CaptionBatch]):
+    """Scenes and captions, those of a step told by the seed and the step's number."""
 
-    losses: list[float]
-    norms: list[float]
+    def __init__(self, config: CaptionConfig) -> None:
+        schedule = WarmUpAndDown(config.steps, config.warmup_steps, config.cooldown_steps)
+        super().__init__(config, schedule, Updates(config.learning_rate, config.clip_norm))
+        self.config, self.world = config, make_world(config)
 
+    def new_model(self, beginning: int = 0) -> Captioner:
+        return make_model(self.config, beginning).to(self.device)
 
-class CaptionTrainer(TrainingLoop[CaptionConfig, Captioner]):
-    """One run's training of a model of captions. The scenes of a step are told by the seed and the step's number.
+    def about(self, *, parameters: int, last_step: int) -> About:
+        return about(self.config, parameters=parameters, last_step=last_step)
 
-    config, folder: what to train, and where it is kept.
-    """
-
-    kept = CaptionKept
-
-    def __init__(self, config: CaptionConfig, folder: RunFolder, run_id: str) -> None:
-        """UserError for sizes that cannot be."""
-        model = make_model(config).to(config.device)
-        super().__init__(config, folder, run_id, model, torch.optim.Adam(model.parameters(), lr=config.learning_rate))
-        self.world = make_world(config)
-        self._losses: list[float] = []
-        self._norms: list[float] = []
-
-    @property
-    def last_step(self) -> int:
-        """The step after which training ends."""
-        return self.config.steps
-
-    @property
-    def learning_rate(self) -> float:
-        """The rate of the next step."""
-        left = (self.config.steps - self.step) / max(min(self.config.cooldown_steps, self.config.steps), 1)
-        risen = (self.step + 1) / max(self.config.warmup_steps, 1)
-        return self.config.learning_rate * min(left, risen, 1.0)
-
-    @property
-    def most_things(self) -> int:
-        """How many things the scenes of the next step may have."""
+    def most_things(self, step: int) -> int:
+        """How many things the scenes of a step may have."""
         every, most = self.config.curriculum_steps, self.world.max_things
-        return most if self.step >= every else 1 + self.step * (most - 1) // every
+        return most if step >= every else 1 + step * (most - 1) // every
 
-    def changing(self) -> dict[str, Any]:
-        return {"losses": self._losses, "norms": self._norms}
+    def draw(self, model: Captioner, step: int, generator: torch.Generator) -> CaptionBatch:
+        seed, most = (self.config.seed, step), self.most_things(step)
+        return self.world.sample(self.config.batch_size, part="train", seed=seed, most=most)[1]
 
-    def put_back(self, progress: dict[str, Any]) -> None:
-        self._losses, self._norms = progress["losses"], progress["norms"]
+    def pieces(self, model: Captioner, batch: CaptionBatch) -> Iterator[Piece]:
+        losses, words = caption_losses(model, batch)
+        loss = losses.sum() / words.sum()
+        yield Piece(loss, {"loss": loss.detach()})
 
-    def _train_step(self, progress: Progress) -> None:
-        config = self.config
-        _, batch = self.world.sample(
-            config.batch_size, part="train", seed=(config.seed, self.step), most=self.most_things
-        )
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate
-        self.optimizer.zero_grad(set_to_none=True)
-        losses, words = caption_losses(self.model, batch)
-        mean = losses.sum() / words.sum()
-        mean.backward()
-        loss = mean.item()
-        self._note_gradients()
-        norm = get_total_norm([weight.grad for weight in self.model.parameters() if weight.grad is not None])
-        if not (math.isfinite(loss) and math.isfinite(float(norm))):
-            raise self._not_finite(loss, float(norm))
-        if config.clip_norm is not None:
-            clip_grads_with_norm_(self.model.parameters(), config.clip_norm, norm)
-        self._losses.append(loss)
-        self._norms.append(float(norm))
-        self.optimizer.step()
-        self.step += 1
-        progress.update({"step": self.step}, self.sequences)
-
-    def _training_scores(self) -> dict[str, Any]:
-        """Means since the last row, and what drove the last step."""
-        losses, norms = self._losses, self._norms
-        self._losses, self._norms = [], []
+    def scores(self) -> Row:
         return {
-            "train/loss": sum(losses) / len(losses),
-            "train/gradient_norm": sum(norms) / len(norms),
-            "train/learning_rate": self.optimizer.param_groups[0]["lr"],
-            **self._gradients,
+            "loss": mean([one["loss"] for one in self.kept]),
+            "gradient_norm": mean([one["norm"] for one in self.kept]),
         }
 
-    def _validate(self, progress: Progress) -> dict[str, Any]:
-        scores = measure(self.model, self.world, self.config.valid_scenes)
-        return {f"valid/{name}": value for name, value in scores.items()}
+    def validate(self, model: Captioner) -> Row:
+        return measure(model, self.world, self.config.valid_scenes)
 
-    def _look(self) -> Look:
+    def look(self, model: Captioner) -> Look:
         """Where the words of the model's own captions of validation scenes are read from; nothing without attention."""
-        model = self.model
         if not model.attention:
-            return Look({}, [])
+            return NOTHING
         _, batch = self.world.sample(_WATCHED, part="valid", seed="looks")
         images, lengths = seen(model, batch)
         with at_rest(model):
@@ -127,3 +79,8 @@ class CaptionTrainer(TrainingLoop[CaptionConfig, Captioner]):
             for words, weights in zip(captions, attention, strict=True)
         ]
         return Look({"entropy/attention": float(weighting_entropy(attention[written]).mean())}, panels)
+
+
+def make_trainer(config: CaptionConfig, folder: RunFolder, run_id: str) -> Trainer[CaptionObjective]:
+    """One run's training of a model of captions; UserError for sizes that cannot be."""
+    return Trainer(config, CaptionObjective(config), folder, run_id)

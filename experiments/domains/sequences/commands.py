@@ -21,13 +21,14 @@ from experiments.domains.sequences.failures import Failures
 from experiments.domains.sequences.loading import load_run
 from experiments.domains.sequences.models import backend_line, check_model, make_task, training_lengths
 from experiments.domains.sequences.pictures import draw_run
-from experiments.domains.sequences.training import Trainer
+from experiments.domains.sequences.training import SequenceObjective, make_trainer
 from experiments.figures.drawing import DrawingOptions
 from experiments.runs.checkpoint import save_weights
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import write_rows
 from experiments.training.running import prepare, resume_line, run_training
 from experiments.training.together import find_group, resume_seeds, train_seeds
+from experiments.training.trainer import Trainer
 from memnet import NTM, SequenceModule
 from memnet.sequence import Backend
 from tasks import Task
@@ -51,9 +52,8 @@ def train(args: Sequence[str]) -> int:
     task = make_task(config.task)
     return run_training(
         config,
-        lambda folder, run_id: Trainer(config, task, folder, run_id),
+        lambda folder, run_id: make_trainer(config, folder, run_id),
         _finish,
-        lambda trainer: trainer.about(),
         title=f"{config.task}, {model_label(config)}",
         shown={"train/loss": "loss", f"train/{task.curve.name}": task.curve.heading},
     )
@@ -161,10 +161,9 @@ def show(args: Sequence[str]) -> int:
     return 0
 
 
-def _finish(trainer: Trainer, folder: RunFolder, notice: str) -> str:
+def _finish(trainer: Trainer[SequenceObjective], folder: RunFolder, notice: str) -> str:
     """Test and draw; returns what is told at the end."""
-    config, task, model = trainer.config, trainer.task, trainer.model
-    trainer.settle()
+    config, task, model = trainer.objective.config, trainer.objective.task, trainer.model
     save_weights(folder.weights, model)
     failures = Failures(task)
     lengths = task.lengths_to_test(training_lengths(config, task)[1])
@@ -215,19 +214,19 @@ def _check_length(lengths: Sequence[int]) -> None:
         raise UserError(f"--length must be at least 1, not {min(lengths)}")
 
 
-def _closing(trainer: Trainer, folder: RunFolder, notice: str, rows: list[dict[str, Any]]) -> str:
+def _closing(trainer: Trainer[SequenceObjective], folder: RunFolder, notice: str, rows: list[dict[str, Any]]) -> str:
     """What train prints at its end: how it went, the table, where everything is, what to do next."""
     solved = trainer.sequences_to_solve
     if solved is not None:
         again = f", begun {len(trainer.begun)} times" if len(trainer.begun) > 1 else ""
         outcome = f"solved after {solved:,} sequences{again}, {trainer.seconds_to_solve:.0f} s"
-    elif trainer.config.solved_at is not None:
+    elif trainer.objective.config.solved_at is not None:
         outcome = f"not solved in {trainer.sequences:,} sequences"
     else:
         outcome = f"trained on {trainer.sequences:,} sequences"
-    task, run = trainer.task, folder.path
+    task, run = trainer.objective.task, folder.path
     lines = [
-        f"{trainer.config.task}: {outcome}",
+        f"{trainer.objective.config.task}: {outcome}",
         "",
         table(task, rows),
         "",
@@ -238,7 +237,7 @@ def _closing(trainer: Trainer, folder: RunFolder, notice: str, rows: list[dict[s
     if notice:
         lines.append(f"tracker  {notice}")
     lines += ["", "next"]
-    if solved is None and trainer.config.solved_at is not None:
+    if solved is None and trainer.objective.config.solved_at is not None:
         lines.append(f"  {resume_line(folder, *trainer.longer)}")
         lines.append(f"  {command_line('recipes')}   # other settings, for --recipe")
     if isinstance(trainer.model, NTM):
@@ -251,9 +250,9 @@ def _closing(trainer: Trainer, folder: RunFolder, notice: str, rows: list[dict[s
     return "\n".join(lines)
 
 
-def _model_line(trainer: Trainer) -> str:
+def _model_line(trainer: Trainer[SequenceObjective]) -> str:
     """What was trained: how an NTM finds its slots, or that there is no memory, and noise on the weights."""
-    config = trainer.config
+    config = trainer.objective.config
     by = f"addressing by {config.addressing.replace('-', ' ')}" if isinstance(trainer.model, NTM) else "no memory"
     noise = f", noise of {config.weight_noise} on the weights while training" if config.weight_noise else ""
     return f"model    {model_label(config)}, {by}{noise}"

@@ -1,277 +1,183 @@
-"""Training a sequence model on a task: steps, validation, weight noise, and the cooldown once it is solved."""
+"""Training a sequence model on a task: curricula, truncation, validation, looks at heads and memory."""
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, NotRequired
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, TypedDict
 
 import torch
 from torch import Tensor
-from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_norm
 
-from experiments.base.progress import Progress
 from experiments.base.seeds import generator_for
 from experiments.config.parts import TrainConfig
 from experiments.domains.sequences.about import about
 from experiments.domains.sequences.curriculum import Curriculum, CurriculumState
 from experiments.domains.sequences.evaluation import evaluate, validation_batches
-from experiments.domains.sequences.models import backend_line, make_model, training_lengths
+from experiments.domains.sequences.models import backend_line, make_model, make_task, training_lengths
 from experiments.domains.sequences.pictures import pictured_sequence
+from experiments.figures.snapshot import Panel
+from experiments.figures.style import Array
 from experiments.gradients.training import gradient_row
 from experiments.runs.about import About
 from experiments.runs.folder import RunFolder
-from experiments.training.looks import Look, look_at_sequence
-from experiments.training.optimizers import GravesRMSProp
-from experiments.training.ranks import ranks
-from experiments.training.solving import SolvingKept, SolvingLoop
-from memnet import SequenceModule
+from experiments.training.looks import FLAT, Look, at_rest, head_numbers, head_panels
+from experiments.training.objective import Objective, Piece, Row, Update, mean
+from experiments.training.schedules import CoolDown
+from experiments.training.trainer import Trainer
+from experiments.training.updates import Updates
+from memnet import NTM, SequenceModule
 from memnet.state import detach_state
 from tasks import Batch, Task
 
 
-class TrainerKept(SolvingKept):
-    """The curriculum, and scores since the last row."""
+class _Update(Update):
+    scored: float
 
+
+class _State(TypedDict):
+    kept: list[_Update]
     curriculum: CurriculumState
-    losses: list[float]
-    # Checkpoints of earlier versions have none: all tasks were scored in bits.
-    scores: NotRequired[list[float]]
-    norms: list[float]
-    # Nor these: there was one beginning, and the last weights were kept.
-    begun: NotRequired[list[int]]
-    lowest_loss: NotRequired[float | None]
 
 
-class Trainer(SolvingLoop[TrainConfig, SequenceModule]):
-    """One run's training of a sequence model.
+class SequenceObjective(Objective[SequenceModule, Batch]):
+    """A task that draws its own sequences."""
 
-    config, task, folder: what to train, and where it is kept.
-    """
+    form = _State
+    mean_of_rows: ClassVar[bool] = True
 
-    kept = TrainerKept
+    def __init__(self, config: TrainConfig, task: Task) -> None:
+        """UserError for lengths that cannot be."""
+        updates = Updates(
+            config.learning_rate,
+            config.clip_norm,
+            optimizer=config.optimizer,
+            momentum=config.momentum,
+            clip_value=config.clip_value,
+            weight_noise=config.weight_noise,
+        )
+        super().__init__(config, CoolDown(config.steps, config.cooldown_steps), updates)
+        self.config, self.task = config, task
+        self.judged_by, self.restart_after, self.keep_best = task.curve.name, config.restart_after, config.keep_best
+        self.lengths = training_lengths(config, task)
+        self.validation = validation_batches(task, self.lengths, config.valid_sequences, config.seed)
+        self._watched = pictured_sequence(task, self.lengths[1])
+        self.begin_anew()
 
-    def __init__(self, config: TrainConfig, task: Task, folder: RunFolder, run_id: str) -> None:
-        """UserError for sizes that cannot be, or a device that is not there."""
-        self._rows = ranks().share(config.batch_size)
-        model = _new_model(config, task)
-        model.backend, model.checkpoint_steps = config.backend, config.checkpoint_steps
-        super().__init__(config, folder, run_id, model, _make_optimizer(config, model))
-        self.task = task
-        self.curriculum = Curriculum(config, training_lengths(config, task))
-        self.validation = validation_batches(task, training_lengths(config, task), config.valid_sequences, config.seed)
-        self._watched = pictured_sequence(task, training_lengths(config, task)[1])
-        self._weights: list[Tensor] = list(model.parameters())
-        self._clean = [torch.empty_like(weight) for weight in self._weights]
-        self._noise = [torch.empty(weight.shape) for weight in self._weights]
-        self._losses: list[float] = []
-        self._scores: list[float] = []
-        self._norms: list[float] = []
-        self._told_backend: str | None = None
-        self.begun = [0]
-        self._lowest_loss: float | None = None
-        self._best: list[Tensor] = []
+    def new_model(self, beginning: int = 0) -> SequenceModule:
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(generator_for("weights", self.config.seed, beginning).get_state())
+            model = make_model(self.config, self.task).to(self.device)
+        model.backend, model.checkpoint_steps = self.config.backend, self.config.checkpoint_steps
+        return model
 
-    def about(self) -> About:
-        """What is to be told of the run."""
-        return about(self.config, self.task, parameters=self.parameters, last_step=self.last_step)
+    def about(self, *, parameters: int, last_step: int) -> About:
+        return about(self.config, self.task, parameters=parameters, last_step=last_step)
 
-    def changing(self) -> dict[str, Any]:
-        return super().changing() | {
-            "curriculum": self.curriculum.state(),
-            "losses": self._losses,
-            "scores": self._scores,
-            "norms": self._norms,
-            "begun": self.begun,
-            "lowest_loss": self._lowest_loss,
-        }
+    def begin_anew(self) -> None:
+        self.curriculum = Curriculum(self.config, self.lengths)
 
-    def carried(self) -> list[Tensor]:
-        return self._best
+    def draw(self, model: SequenceModule, step: int, generator: torch.Generator) -> Batch:
+        length = self.curriculum.draw(generator)
+        return self.task.sample(self.config.batch_size, length=length, generator=generator)
 
-    def carried_forms(self) -> list[Tensor]:
-        return self._weights
+    def share(self, batch: Batch, rows: slice) -> Batch:
+        return Batch(*(tensor[rows] for tensor in batch))
 
-    def carry_on(self, carried: Sequence[Tensor]) -> None:
-        self._best = [tensor.to(self.device) for tensor in carried]
+    def pieces(self, model: SequenceModule, batch: Batch) -> Iterator[Piece]:
+        """Chunks in time where it is truncated."""
+        state = None
+        for chunk in chunks_of(batch.to(self.device), self.config.truncate):
+            logits, state = model(chunk.input, None if state is None else detach_state(state))
+            yield self._piece(logits, chunk)
 
-    def refusal(self, progress: dict[str, Any]) -> str | None:
-        if self.curriculum.fits(progress["curriculum"]):
-            return None
-        return f"is of another training: its curriculum is at length {progress['curriculum']['limit']}"
+    def alike(self, batches: Sequence[Batch]) -> Sequence[Tensor]:
+        """Shorter sequences get steps at the end that are not scored."""
+        steps = max(batch.input.size(1) for batch in batches)
+        parts = [[_longer(tensor, steps).to(self.device) for tensor in batch[:3]] for batch in batches]
+        return [torch.stack(tensors) for tensors in zip(*parts, strict=True)]
 
-    def put_back(self, progress: dict[str, Any]) -> None:
-        super().put_back(progress)
-        self.curriculum.restore(progress["curriculum"])
-        self._losses, self._norms = progress["losses"], progress["norms"]
-        self._scores = progress.get("scores", [loss / math.log(2) for loss in self._losses])
-        self.begun, self._lowest_loss = progress.get("begun", [0]), progress.get("lowest_loss")
+    def piece(self, model: Callable[..., Any], *batch: Tensor) -> Piece:
+        input, target, mask = batch
+        return self._piece(model(input)[0], Batch(input, target, mask, mask.sum(1)))
 
-    def settle(self) -> None:
-        """Give the model the weights that are to be tested."""
-        if self._best:
-            self._set_weights(self._best)
+    def _piece(self, logits: Tensor, batch: Batch) -> Piece:
+        loss = self.task.loss(logits, batch)
+        return Piece(loss, {"loss": loss.detach().double(), "scored": batch.mask.sum().double()})
 
-    @torch.no_grad()
-    def _set_weights(self, weights: Iterable[Tensor]) -> None:
-        for weight, new in zip(self._weights, weights, strict=True):
-            weight.copy_(new)
-
-    def _go_on_from(self, weights: Iterable[Tensor]) -> None:
-        """Go on with other weights, of which the optimizer knows nothing."""
-        self._set_weights(weights)
-        for kept in self.optimizer.state.values():
-            for tensor in kept.values():
-                tensor.zero_()
-
-    def _is_stuck(self) -> bool:
-        """Whether these weights had their time and were not solved, and as much time is left."""
-        after = self.config.restart_after
-        if after is None or self.solved_step is not None:
-            return False
-        return self.step >= self.begun[-1] + after and self.step + after <= self.config.steps
-
-    def _begin_anew(self) -> None:
-        """Go on with weights that were never trained, drawn from the seed and the number of the beginning."""
-        self._go_on_from(_new_model(self.config, self.task, len(self.begun)).parameters())
-        self.begun.append(self.step)
-        self.curriculum = Curriculum(self.config, training_lengths(self.config, self.task))
-        self._lowest_loss, self._best = None, []
-
-    def _train_step(self, progress: Progress) -> None:
-        batch = self.begin_step()
-        with self.weight_noise():
-            loss = self._backpropagate(batch)
-        if self._told_backend != self.model.backend_used:
-            self._told_backend = self.model.backend_used
-            progress.message(backend_line(self.model))
-        self.end_step(batch, loss)
-
-    def begin_step(self) -> Batch:
-        """Make ready for the gradient of the next batch, and return this process's share of it."""
-        length = self.curriculum.draw(self.generator)
-        whole = self.task.sample(self.config.batch_size, length=length, generator=self.generator)
-        batch = Batch(*(tensor[self._rows] for tensor in whole)).to(self.device)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate
-        self.optimizer.zero_grad(set_to_none=True)
-        return batch
-
-    def end_step(self, batch: Batch, loss: float) -> None:
-        """Update the weights by their gradients; NotFinite where that cannot be."""
-        loss, scored = self._together(loss, float(batch.mask.sum()))
-        self._note_gradients()
-        norm = self._clip()
-        self._losses.append(loss)
-        self._scores.append(self.task.training_score(loss, scored / self.config.batch_size))
-        self._norms.append(norm)
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise self._not_finite(loss, norm)
-        self.optimizer.step()
-        self.step += 1
+    def noted(self, update: Row) -> None:
+        super().noted(update)
         if not self.curriculum.complete:
-            self.curriculum.report(self.task.curriculum_score(loss, scored / self.config.batch_size))
+            self.curriculum.report(self.task.curriculum_score(update["loss"], self._scored(update)))
 
-    def _together(self, loss: float, scored: float) -> tuple[float, float]:
-        """The batch's loss and scored steps from those of the shares; gives every weight the batch's gradient, too."""
-        count = self.ranks.count
-        if count > 1:
-            gradients = [weight.grad for weight in self._weights if weight.grad is not None]
-            self.ranks.add_up(gradients)
-            torch._foreach_div_(gradients, count)
-        losses, scored = self.ranks.sums([loss, scored], self.device)
-        return losses / count, scored
-
-    def _backpropagate(self, batch: Batch) -> float:
-        """Give every weight its gradient, chunk by chunk where it is truncated; returns the loss."""
-        loss, state = 0.0, None
-        for chunk in _chunks(batch, self.config.truncate):
-            logits, state = self.model(chunk.input, None if state is None else detach_state(state))
-            part = self.task.loss(logits, chunk)
-            part.backward()
-            loss += part.item()
-        return loss
-
-    @contextmanager
-    def weight_noise(self) -> Iterator[None]:
-        """Move every weight by Gaussian noise; afterwards each is as before, with the gradient of the moved one."""
-        if not self.config.weight_noise:
-            yield
-            return
-        with torch.no_grad():
-            for weight, clean, noise in zip(self._weights, self._clean, self._noise, strict=True):
-                clean.copy_(weight)
-                weight.add_(noise.normal_(generator=self.generator).to(self.device), alpha=self.config.weight_noise)
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                for weight, clean in zip(self._weights, self._clean, strict=True):
-                    weight.copy_(clean)
-
-    def _clip(self) -> float:
-        """Clip the gradient as configured; returns its norm before."""
-        gradients = [weight.grad for weight in self._weights if weight.grad is not None]
-        norm = left = get_total_norm(gradients)
-        if self.config.clip_value is not None:
-            clip_grad_value_(self._weights, self.config.clip_value)
-            left = get_total_norm(gradients)
-        if self.config.clip_norm is not None:
-            clip_grads_with_norm_(self._weights, self.config.clip_norm, left)
-        return float(norm)
-
-    def _due_row(self, progress: Progress) -> dict[str, Any]:
-        row = super()._due_row(progress)
-        every = self.config.gradient_flow_every
-        if every is not None and self._due(every):
-            row |= gradient_row(self.model, self.task, training_lengths(self.config, self.task)[1], self.config.seed)
-        return row
-
-    def _training_scores(self) -> dict[str, Any]:
-        """Means since the last row, and what drove the last step."""
-        losses, scores, norms = self._losses, self._scores, self._norms
-        self._losses, self._scores, self._norms = [], [], []
-        curve = self.task.curve.name
+    def scores(self) -> Row:
+        every = [self.task.training_score(one["loss"], self._scored(one)) for one in self.kept]
+        curve, norms = self.task.curve.name, [one["norm"] for one in self.kept]
         return {
-            "train/loss": sum(losses) / len(losses),
-            f"train/{curve}": sum(scores) / len(scores),
-            f"train/largest_{curve}": max(scores),
-            "train/gradient_norm": sum(norms) / len(norms),
-            "train/largest_gradient_norm": max(norms),
-            "train/learning_rate": self.optimizer.param_groups[0]["lr"],
-            "train/longest_length": self.curriculum.limit,
-            **self._gradients,
+            "loss": mean([one["loss"] for one in self.kept]),
+            curve: mean(every),
+            f"largest_{curve}": max(every),
+            "gradient_norm": mean(norms),
+            "largest_gradient_norm": max(norms),
+            "longest_length": self.curriculum.limit,
         }
 
-    def _look(self) -> Look:
-        return look_at_sequence(self.model, self.task, self._watched)
+    def _scored(self, update: Row) -> float:
+        """Scored steps of a sequence."""
+        return float(update["scored"] / self.config.batch_size)
 
-    def _note_best(self, loss: float) -> None:
-        if self.config.keep_best and (self._lowest_loss is None or loss < self._lowest_loss):
-            self._lowest_loss, self._best = loss, [weight.detach().clone() for weight in self._weights]
+    def validate(self, model: SequenceModule) -> Row:
+        scores = evaluate(model, self.task, self.validation)
+        return {name: value for name, value in scores.items() if name != "sequences"}
 
-    def _validate(self, progress: Progress) -> dict[str, Any]:
-        scores = self.ranks.agree(lambda: evaluate(self.model, self.task, self.validation))
+    def solves(self, scores: Row) -> bool:
+        limit = self.config.solved_at
+        return limit is not None and scores[self.task.criterion.name] < limit
+
+    def told(self, scores: Row) -> str:
         criterion = self.task.criterion
-        reached = scores[criterion.name]
-        self._note_best(scores[self.task.curve.name])
-        self._note_solved(reached, f"{reached:.3g} {criterion.unit} in validation", progress)
-        if self._best and self.solved_step is not None and not self._solves(reached):
-            progress.message(f"no longer solved, {reached:.3g} {criterion.unit}: back to the best weights")
-            self._go_on_from(self._best)
-        if self._is_stuck():
-            progress.message(f"not solved after {self.step - self.begun[-1]:,} steps: begins again with new weights")
-            self._begin_anew()
-        return {f"valid/{name}": value for name, value in scores.items() if name != "sequences"}
+        return f"{scores[criterion.name]:.3g} {criterion.unit} in validation"
+
+    def beside(self, model: SequenceModule, step: int, row: Row, due: Callable[[int], bool]) -> Row:
+        every = self.config.gradient_flow_every
+        if every is None or not due(every):
+            return {}
+        return gradient_row(model, self.task, self.lengths[1], self.config.seed)
+
+    def computed(self, model: SequenceModule) -> str:
+        return backend_line(model)
+
+    def look(self, model: SequenceModule) -> Look:
+        """What it does with one sequence; weightings and memory where it is an NTM."""
+        batch = self._watched.to(self.device)
+        with at_rest(model):
+            trace = model.trace(batch.input) if isinstance(model, NTM) else None
+            output = model(batch.input)[0] if trace is None else trace.output
+        inputs = Panel("inputs", _of(batch.input), *_span(batch.input), "greys", FLAT)
+        high = max(float(batch.target.max()), 1.0)
+        targets = Panel("targets, where scored", _scored(batch.target, batch), 0, high, "greys", FLAT)
+        outputs = Panel("outputs, where scored", _scored(self.task.predict(output), batch), 0, high, "greys", FLAT)
+        if trace is None:
+            return Look({}, [[inputs, targets], [outputs]])
+        memory, *weightings = head_panels(trace)
+        return Look(head_numbers(trace), [[inputs, targets], [*memory, outputs], *weightings])
+
+    def state(self) -> Row:
+        return {**super().state(), "curriculum": self.curriculum.state()}
+
+    def refusal(self, state: Row) -> str | None:
+        if self.curriculum.fits(state["curriculum"]):
+            return None
+        return f"is of another training: its curriculum is at length {state['curriculum']['limit']}"
+
+    def restore(self, state: Row) -> None:
+        super().restore(state)
+        self.curriculum.restore(state["curriculum"])
 
 
-def _new_model(config: TrainConfig, task: Task, beginning: int = 0) -> SequenceModule:
-    """A model with weights drawn from the seed and the number of the beginning."""
-    with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(generator_for("weights", config.seed, beginning).get_state())
-        return make_model(config, task).to(config.device)
+def make_trainer(config: TrainConfig, folder: RunFolder, run_id: str) -> Trainer[SequenceObjective]:
+    """One run's training of a sequence model; UserError for sizes that cannot be."""
+    return Trainer(config, SequenceObjective(config, make_task(config.task)), folder, run_id)
 
 
-def _chunks(batch: Batch, steps: int | None) -> Iterator[Batch]:
+def chunks_of(batch: Batch, steps: int | None) -> Iterator[Batch]:
     """The batch cut in time; the losses of the chunks sum to the loss of the whole."""
     time = batch.input.size(1)
     if steps is None or steps >= time:
@@ -283,11 +189,20 @@ def _chunks(batch: Batch, steps: int | None) -> Iterator[Batch]:
         yield Batch(input, target, mask, (batch.lengths - first).clamp(0, end - first))
 
 
-def _make_optimizer(config: TrainConfig, model: torch.nn.Module) -> torch.optim.Optimizer:
-    if config.optimizer == "rmsprop":
-        return GravesRMSProp(model.parameters(), lr=config.learning_rate, momentum=config.momentum)
-    if config.optimizer == "plain-rmsprop":
-        return torch.optim.RMSprop(model.parameters(), lr=config.learning_rate, alpha=0.9, momentum=config.momentum)
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(model.parameters(), lr=config.learning_rate, momentum=config.momentum)
-    return torch.optim.Adam(model.parameters(), lr=config.learning_rate, betas=(config.momentum, 0.999))
+def _longer(tensor: Tensor, steps: int) -> Tensor:
+    """A tensor (batch, time, ...) with zeros at the end of time."""
+    more = tensor.new_zeros(tensor.size(0), steps - tensor.size(1), *tensor.shape[2:])
+    return torch.cat([tensor, more], 1)
+
+
+def _of(values: Tensor) -> Array:
+    return values[0].T.cpu().numpy()
+
+
+def _scored(values: Tensor, batch: Batch) -> Array:
+    """(channel, time), white where no prediction is scored."""
+    return _of(values * batch.mask.unsqueeze(-1))
+
+
+def _span(values: Tensor) -> tuple[float, float]:
+    return min(float(values.min()), 0.0), max(float(values.max()), 1.0)

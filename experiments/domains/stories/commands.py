@@ -13,7 +13,6 @@ from experiments.base.progress import working
 from experiments.base.provenance import command_line
 from experiments.config.command_line import parse
 from experiments.config.fields import check_least
-from experiments.domains.stories.about import about
 from experiments.domains.stories.answers import answer_rows
 from experiments.domains.stories.config import StoryConfig
 from experiments.domains.stories.data import StoryData, example_batch, load_data, load_tests
@@ -29,13 +28,14 @@ from experiments.domains.stories.published import published_for
 from experiments.domains.stories.restarts import unstack
 from experiments.domains.stories.tables import PARTS, test_table
 from experiments.domains.stories.testing import Row, choose, same_test, score_restarts, test_rows
-from experiments.domains.stories.training import SHOWN, StoryTrainer, epoch_updates
+from experiments.domains.stories.training import SHOWN, StoryObjective, epoch_updates, make_trainer
 from experiments.figures import figure_name, save_figure, story_curve_figure
 from experiments.figures.drawing import DrawingOptions
 from experiments.runs.checkpoint import save_weights
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import read_metrics, write_rows
 from experiments.training.running import prepare, run_training
+from experiments.training.trainer import Trainer
 from memnet import StoryModel
 from memnet.sequence import Backend
 from tasks.babi import Vocabulary
@@ -51,9 +51,8 @@ def train(config: StoryConfig) -> int:
     restarts = f", {config.restarts} restarts" if config.restarts > 1 else ""
     return run_training(
         config,
-        lambda folder, run_id: StoryTrainer(config, data, folder, run_id),
+        lambda folder, run_id: make_trainer(config, data, folder, run_id),
         _finish,
-        lambda trainer: about(config, data.name, parameters=trainer.parameters, last_step=trainer.last_step),
         title=f"{config.label}, {data.name}{restarts}",
         shown=SHOWN,
     )
@@ -67,9 +66,9 @@ def possible_data(config: StoryConfig) -> StoryData:
     return data
 
 
-def trainer_of(config: StoryConfig, folder: RunFolder) -> StoryTrainer:
+def trainer_of(config: StoryConfig, folder: RunFolder) -> Trainer[StoryObjective]:
     """A training that has not begun, to be measured."""
-    return StoryTrainer(config, load_data(config), folder, "measured")
+    return make_trainer(config, load_data(config), folder, "measured")
 
 
 def trained_on(folder: RunFolder) -> str:
@@ -180,9 +179,9 @@ def _tested(config: StoryConfig, options: EvaluateStoryOptions) -> StoryConfig:
     return config
 
 
-def _finish(trainer: StoryTrainer, folder: RunFolder, notice: str) -> str:
+def _finish(trainer: Trainer[StoryObjective], folder: RunFolder, notice: str) -> str:
     """Choose a restart, keep it, test all; returns what is told at the end."""
-    config, data, model = trainer.config, trainer.data, trainer.model
+    config, data, model = trainer.objective.config, trainer.objective.data, trainer.model
     selection = _select(score_restarts(model, config, data), config)
     chosen = selection["chosen"]
     kept = unstack(model, config.restarts, chosen)

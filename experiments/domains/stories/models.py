@@ -14,15 +14,16 @@ from memnet.readers import StoryReader
 from memnet.story import StoryModel
 
 
-def make_models(config: StoryConfig, sizes: Sizes) -> list[StoryModel]:
-    """The untrained model of every restart, each from a random stream of its own.
+def make_models(config: StoryConfig, sizes: Sizes, beginning: int = 0) -> list[StoryModel]:
+    """The untrained model of every restart, each from a random stream of its own; others for each beginning.
 
     UserError for sizes that cannot be.
     """
     with torch.random.fork_rng(devices=[]):
         models = []
         for restart in range(config.restarts):
-            torch.set_rng_state(generator_for("weights", config.seed, restart).get_state())
+            number = restart + beginning * config.restarts
+            torch.set_rng_state(generator_for("weights", config.seed, number).get_state())
             models.append(make_model(config, sizes))
     return models
 

@@ -7,10 +7,9 @@ restarts, so that each is trained as if it were alone. A single one stays the pl
 import copy
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
 
 from experiments.domains.stories.data import Questions
@@ -76,26 +75,6 @@ def test_logits(stacked: StoryModel, restarts: int, batch: Questions) -> Tensor:
     axes = (0, None, None, None)
     logits: Tensor = torch.vmap(partial(_call, stacked), axes)(dict(stacked.named_parameters()), *batch[:3])
     return logits
-
-
-def clip_gradients(
-    parameters: Sequence[nn.Parameter], restarts: int, scope: Literal["matrix", "model"], limit: float | None
-) -> Tensor:
-    """Scale the gradients of each restart down to a norm of at most `limit`; None leaves them.
-
-    scope:  "matrix" looks at each parameter alone, by its Euclidean norm (the original MemN2N, whose code takes
-            MATLAB's norm of a matrix, the largest singular value); "model" at all parameters of a restart together.
-    Returns (restart,) the norms of the whole gradients before.
-    """
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    rows = [gradient.reshape(restarts, -1) for gradient in gradients]
-    norms = torch.stack([torch.linalg.vector_norm(row, dim=1) for row in rows])
-    total: Tensor = torch.linalg.vector_norm(norms, dim=0)
-    if limit is not None:
-        scales = (limit / (norms if scope == "matrix" else total.expand_as(norms))).clamp_max(1.0)
-        for gradient, scale in zip(gradients, scales, strict=True):
-            gradient.mul_(scale.view(restarts, *[1] * (gradient.dim() - 1)) if restarts > 1 else scale)
-    return total
 
 
 def _call(

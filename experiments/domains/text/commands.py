@@ -13,12 +13,11 @@ from experiments.base.progress import Progress, working
 from experiments.base.provenance import command_line
 from experiments.config.command_line import parse
 from experiments.config.fields import check_least
-from experiments.domains.text.about import about
 from experiments.domains.text.config import TextConfig
 from experiments.domains.text.data import TextData, load_text, read_text
 from experiments.domains.text.models import Known, load_text_run, make_model, read_known
 from experiments.domains.text.testing import CHUNK, Row, known_bits, same_test, table, test_row
-from experiments.domains.text.training import SHOWN, TextTrainer
+from experiments.domains.text.training import SHOWN, TextObjective, make_trainer
 from experiments.domains.text.units import activations, choose_units, named_units
 from experiments.figures import figure_name, save_figure
 from experiments.figures.drawing import DrawingOptions
@@ -28,6 +27,7 @@ from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import read_metrics
 from experiments.training.ranks import ranks
 from experiments.training.running import prepare, run_training
+from experiments.training.trainer import Trainer
 from memnet import LanguageModel
 from memnet.sequence import Backend
 
@@ -49,9 +49,8 @@ def train(config: TextConfig) -> int:
         title += f", true entropy {data.entropy_rate:.4f} bits per character"
     return run_training(
         config,
-        lambda folder, run_id: TextTrainer(config, data, folder, run_id),
+        lambda folder, run_id: make_trainer(config, data, folder, run_id),
         _finish,
-        lambda trainer: about(config, parameters=trainer.parameters, last_step=trainer.last_step),
         title=title,
         shown=SHOWN,
     )
@@ -64,9 +63,9 @@ def possible_data(config: TextConfig) -> TextData:
     return data
 
 
-def trainer_of(config: TextConfig, folder: RunFolder) -> TextTrainer:
+def trainer_of(config: TextConfig, folder: RunFolder) -> Trainer[TextObjective]:
     """A training that has not begun, to be measured."""
-    return TextTrainer(config, load_text(config), folder, "measured")
+    return make_trainer(config, load_text(config), folder, "measured")
 
 
 def trained_on(folder: RunFolder) -> str:
@@ -210,9 +209,10 @@ def _test(model: LanguageModel, numbers: Tensor, name: str, part: str, whole: in
     return row if whole == len(numbers) else row | {"first_of": whole - 1}
 
 
-def _finish(trainer: TextTrainer, folder: RunFolder, notice: str) -> str:
+def _finish(trainer: Trainer[TextObjective], folder: RunFolder, notice: str) -> str:
     """Test and draw; returns what is told at the end."""
-    config, data, model = trainer.config, trainer.data, trainer.model
+    objective, model = trainer.objective, trainer.model
+    config, data, seen = objective.config, objective.data, objective.characters(trainer.step)
     save_weights(folder.weights, model)
     rows = _tests(model, data, config.test_characters)
     folder.keep_tests(rows, same_test, "characters")
@@ -223,14 +223,14 @@ def _finish(trainer: TextTrainer, folder: RunFolder, notice: str) -> str:
         "trained_on": data.name,
         "backend_used": backend_used,
         "steps": trainer.step,
-        "characters_seen": trainer.characters,
+        "characters_seen": seen,
         "entropy_rate": data.entropy_rate,
         "perf/seconds": trainer.seconds,
     }
     folder.keep_result(config, facts)
-    passes = trainer.characters / len(data.train)
+    passes = seen / len(data.train)
     lines = [
-        f"{config.label}: {trainer.characters:,} characters of {data.name}, {passes:.1f} times the training part, "
+        f"{config.label}: {seen:,} characters of {data.name}, {passes:.1f} times the training part, "
         f"{trainer.seconds:.0f} s",
         "",
         table(rows),

@@ -38,12 +38,15 @@ class _Vocabulary(TypedDict):
     characters: str
 
 
-def make_model(config: TextConfig, symbols: int) -> LanguageModel:
-    """The untrained model of a configuration, drawn from its seed; UserError for sizes that cannot be."""
+def make_model(config: TextConfig, symbols: int, beginning: int = 0) -> LanguageModel:
+    """The untrained model of a configuration, drawn from its seed, another for each beginning.
+
+    UserError for sizes that cannot be.
+    """
     input_size = symbols if config.embedding == "one-hot" else config.embedding_size
     try:
         with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(generator_for("weights", config.seed).get_state())
+            torch.set_rng_state(generator_for("weights", config.seed, beginning).get_state())
             model = LanguageModel(_make_sequence(config, input_size, symbols), embedding=config.embedding)
         model.backend = config.backend
     except (ValueError, RuntimeError) as error:

@@ -1,22 +1,24 @@
 """Training on text: chunk after chunk of every stream, the state carried on and its gradient cut between them."""
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch import Tensor
 
-from experiments.base.progress import Progress
+from experiments.domains.text.about import about
 from experiments.domains.text.config import TextConfig
-from experiments.domains.text.data import Streams, TextData
+from experiments.domains.text.data import Chunk, Streams, TextData
 from experiments.domains.text.models import make_model, write_known
 from experiments.domains.text.testing import bits_per_character, losses_of, perplexity
 from experiments.figures.snapshot import Panel
-from experiments.runs.checkpoint import Kept
+from experiments.runs.about import About
 from experiments.runs.folder import RunFolder
 from experiments.training.looks import Look, at_rest, head_numbers, head_panels
-from experiments.training.loop import TrainingLoop
+from experiments.training.objective import Objective, Piece, Row, mean
+from experiments.training.schedules import WarmUpAndDown
+from experiments.training.trainer import Trainer
+from experiments.training.updates import Updates
 from memnet import NTM, LanguageModel, detach_state
 from memnet.state import State, map_state, state_tensors
 
@@ -26,123 +28,75 @@ SHOWN = {"train/bits_per_character": "bits/char", "valid/bits_per_character": "v
 _WATCHED = 100
 
 
-class TextKept(Kept):
-    """The digest of the text, and scores since the last row."""
+class TextObjective(Objective[LanguageModel, Chunk]):
+    """A text. A sequence is a chunk of one stream; each pass begins all streams anew."""
 
-    text: str
-    losses: list[float]
-    norms: list[float]
-
-
-class TextTrainer(TrainingLoop[TextConfig, LanguageModel]):
-    """One run's training of a model of text. A sequence is a chunk of one stream; each pass begins all streams anew.
-
-    config, data, folder: what to train, on what, and where it is kept.
-    """
-
-    kept = TextKept
-
-    def __init__(self, config: TextConfig, data: TextData, folder: RunFolder, run_id: str) -> None:
-        """UserError for sizes that cannot be."""
-        model = make_model(config, len(data.alphabet)).to(config.device)
-        super().__init__(config, folder, run_id, model, torch.optim.Adam(model.parameters(), lr=config.learning_rate))
-        self.data = data
+    def __init__(self, config: TextConfig, data: TextData) -> None:
+        schedule = WarmUpAndDown(config.steps, 0, config.cooldown_steps)
+        super().__init__(config, schedule, Updates(config.learning_rate, config.clip_norm))
+        self.config, self.data = config, data
+        self.digest, self.others = data.digest, f"another text than {config.text} holds"
         self.streams = Streams(data.train, config.batch_size, config.chunk_length)
+        self.judged_by = "bits_per_character"
         self._state: State | None = None
-        self._losses: list[float] = []
-        self._norms: list[float] = []
 
-    @property
-    def characters(self) -> int:
-        """Training characters seen so far; of those that are seen again each time."""
-        passes, rest = divmod(self.step, len(self.streams))
+    def new_model(self, beginning: int = 0) -> LanguageModel:
+        return make_model(self.config, len(self.data.alphabet), beginning).to(self.device)
+
+    def about(self, *, parameters: int, last_step: int) -> About:
+        return about(self.config, parameters=parameters, last_step=last_step)
+
+    def characters(self, step: int) -> int:
+        """Training characters seen after so many steps; of those that are seen again each time."""
+        passes, rest = divmod(step, len(self.streams))
         into = min(rest * self.config.batch_size * self.config.chunk_length, len(self.data.train) - 1)
         return passes * (len(self.data.train) - 1) + into
 
-    @property
-    def last_step(self) -> int:
-        """The step after which training ends."""
-        return self.config.steps
+    def keep_data(self, folder: RunFolder) -> None:
+        write_known(folder, self.data)
 
-    @property
-    def learning_rate(self) -> float:
-        """The rate of the next step."""
-        left = (self.config.steps - self.step) / max(min(self.config.cooldown_steps, self.config.steps), 1)
-        return self.config.learning_rate * min(left, 1.0)
+    def draw(self, model: LanguageModel, step: int, generator: torch.Generator) -> Chunk:
+        place = step % len(self.streams)
+        if place == 0:
+            self._state = None
+        return self.streams.chunk(place)
 
-    def keep_data(self) -> None:
-        write_known(self.folder, self.data)
-
-    def changing(self) -> dict[str, Any]:
-        return {"text": self.data.digest, "losses": self._losses, "norms": self._norms}
-
-    def carried(self) -> list[torch.Tensor]:
-        return [] if self._state is None else state_tensors(self._state)
-
-    def refusal(self, progress: dict[str, Any]) -> str | None:
-        if progress["text"] != self.data.digest:
-            return f"was trained on another text than {self.config.text} holds"
-        return None
-
-    def put_back(self, progress: dict[str, Any]) -> None:
-        self._losses, self._norms = progress["losses"], progress["norms"]
-
-    def carried_forms(self) -> list[torch.Tensor]:
-        return state_tensors(self.model.sequence.initial_state(self.config.batch_size))
-
-    def carry_on(self, carried: Sequence[torch.Tensor]) -> None:
-        rest = iter(carried)
-        start = self.model.sequence.initial_state(self.config.batch_size)
-        self._state = map_state(lambda _: next(rest).to(self.device, copy=True), start) if carried else None
-
-    def _train_step(self, progress: Progress) -> None:
-        place = self.step % len(self.streams)
-        chunk = self.streams.chunk(place).to(self.device)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate
-        self.optimizer.zero_grad(set_to_none=True)
-        logits, state = self.model(chunk.input, self._state if place else None, lengths=chunk.lengths)
-        mean = losses_of(logits, chunk).mean()
-        mean.backward()
-        loss = mean.item()
-        self._note_gradients()
-        gradients = [weight.grad for weight in self.model.parameters() if weight.grad is not None]
-        norm = get_total_norm(gradients)
-        if not (math.isfinite(loss) and math.isfinite(float(norm))):
-            raise self._not_finite(loss, float(norm))
-        if self.config.clip_norm is not None:
-            clip_grads_with_norm_(self.model.parameters(), self.config.clip_norm, norm)
-        self._losses.append(loss)
-        self._norms.append(float(norm))
+    def pieces(self, model: LanguageModel, batch: Chunk) -> Iterator[Piece]:
+        chunk = batch.to(self.device)
+        logits, state = model(chunk.input, self._state, lengths=chunk.lengths)
+        loss = losses_of(logits, chunk).mean()
+        yield Piece(loss, {"loss": loss.detach()})
         self._state = detach_state(state)
-        self.optimizer.step()
-        self.step += 1
 
-    def _due_row(self, progress: Progress) -> dict[str, Any]:
-        row = super()._due_row(progress)
-        return row and {"characters": self.characters} | row
-
-    def _training_scores(self) -> dict[str, Any]:
-        """Means since the last row, and what drove the last step."""
-        losses, norms = self._losses, self._norms
-        self._losses, self._norms = [], []
-        loss = sum(losses) / len(losses)
+    def scores(self) -> Row:
+        loss, norms = mean([one["loss"] for one in self.kept]), [one["norm"] for one in self.kept]
         return {
-            "train/loss": loss,
-            "train/bits_per_character": loss / math.log(2),
-            "train/gradient_norm": sum(norms) / len(norms),
-            "train/largest_gradient_norm": max(norms),
-            "train/learning_rate": self.optimizer.param_groups[0]["lr"],
-            **self._gradients,
+            "loss": loss,
+            "bits_per_character": loss / math.log(2),
+            "gradient_norm": mean(norms),
+            "largest_gradient_norm": max(norms),
         }
 
-    def _validate(self, progress: Progress) -> dict[str, Any]:
-        bits = bits_per_character(self.model, self.data.valid[: self.config.valid_characters + 1])
-        return {"valid/bits_per_character": bits, "valid/perplexity": perplexity(bits)}
+    def validate(self, model: LanguageModel) -> Row:
+        bits = bits_per_character(model, self.data.valid[: self.config.valid_characters + 1])
+        return {"bits_per_character": bits, "perplexity": perplexity(bits)}
 
-    def _look(self) -> Look:
+    def beside(self, model: LanguageModel, step: int, row: Row, due: Callable[[int], bool]) -> Row:
+        return row and {"characters": self.characters(step)}
+
+    def carried(self) -> Sequence[Tensor]:
+        return () if self._state is None else state_tensors(self._state)
+
+    def carried_forms(self, model: LanguageModel) -> Sequence[Tensor]:
+        return state_tensors(model.sequence.initial_state(self.config.batch_size))
+
+    def carry_on(self, model: LanguageModel, carried: Sequence[Tensor]) -> None:
+        rest = iter(carried)
+        start = model.sequence.initial_state(self.config.batch_size)
+        self._state = map_state(lambda _: next(rest).to(self.device, copy=True), start) if carried else None
+
+    def look(self, model: LanguageModel) -> Look:
         """The probability of every character along the beginning of the validation part; heads and memory of an NTM."""
-        model = self.model
         symbols = self.data.valid[: _WATCHED + 1].long().to(self.device)
         with at_rest(model):
             input = model.embed(symbols[:-1].unsqueeze(0))
@@ -158,3 +112,8 @@ class TextTrainer(TrainingLoop[TextConfig, LanguageModel]):
         if trace is None:
             return Look({}, panels)
         return Look(head_numbers(trace), [*panels, *head_panels(trace)])
+
+
+def make_trainer(config: TextConfig, data: TextData, folder: RunFolder, run_id: str) -> Trainer[TextObjective]:
+    """One run's training of a model of text; UserError for sizes that cannot be."""
+    return Trainer(config, TextObjective(config, data), folder, run_id)

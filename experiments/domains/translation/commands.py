@@ -14,7 +14,6 @@ from experiments.base.provenance import command_line
 from experiments.base.ragged import Ragged
 from experiments.config.command_line import parse
 from experiments.config.fields import check_least
-from experiments.domains.translation.about import about
 from experiments.domains.translation.config import TranslateConfig
 from experiments.domains.translation.data import Sentences, TranslationData, Words, load_data, more_tests
 from experiments.domains.translation.loading import keep_words, load_translation_run, read_words
@@ -28,13 +27,14 @@ from experiments.domains.translation.testing import (
     test_rows,
     translations,
 )
-from experiments.domains.translation.training import SHOWN, TranslationTrainer
+from experiments.domains.translation.training import SHOWN, TranslationObjective, make_trainer
 from experiments.figures import alignment_figure, figure_name, save_figure, story_curve_figure
 from experiments.figures.drawing import DrawingOptions
 from experiments.runs.checkpoint import save_weights
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import read_metrics, write_rows
 from experiments.training.running import prepare, run_training
+from experiments.training.trainer import Trainer
 from memnet import EncoderDecoder
 from memnet.decoding import Normalization
 
@@ -48,9 +48,8 @@ def train(config: TranslateConfig) -> int:
 
     return run_training(
         config,
-        lambda folder, run_id: TranslationTrainer(config, data, folder, run_id),
+        lambda folder, run_id: make_trainer(config, data, folder, run_id),
         _finish,
-        lambda trainer: about(config, parameters=trainer.parameters, last_step=trainer.last_step),
         title=f"{config.label}, {data.name}",
         shown=SHOWN,
     )
@@ -63,9 +62,9 @@ def possible_data(config: TranslateConfig) -> TranslationData:
     return data
 
 
-def trainer_of(config: TranslateConfig, folder: RunFolder) -> TranslationTrainer:
+def trainer_of(config: TranslateConfig, folder: RunFolder) -> Trainer[TranslationObjective]:
     """A training that has not begun, to be measured."""
-    return TranslationTrainer(config, load_data(config), folder, "measured")
+    return make_trainer(config, load_data(config), folder, "measured")
 
 
 def trained_on(folder: RunFolder) -> str:
@@ -187,9 +186,9 @@ def _draw(
     return files
 
 
-def _finish(trainer: TranslationTrainer, folder: RunFolder, notice: str) -> str:
+def _finish(trainer: Trainer[TranslationObjective], folder: RunFolder, notice: str) -> str:
     """Test and draw; returns what is told at the end."""
-    config, data, model = trainer.config, trainer.data, trainer.model
+    config, data, model = trainer.objective.config, trainer.objective.data, trainer.model
     save_weights(folder.weights, model)
     model.eval()
     rows, answers = _tests(model, data.test, data.words, config, data.name)
@@ -209,17 +208,17 @@ def _finish(trainer: TranslationTrainer, folder: RunFolder, notice: str) -> str:
     return _closing(trainer, folder, notice, rows)
 
 
-def _closing(trainer: TranslationTrainer, folder: RunFolder, notice: str, rows: list[Row]) -> str:
+def _closing(trainer: Trainer[TranslationObjective], folder: RunFolder, notice: str, rows: list[Row]) -> str:
     """What train prints at its end: how it went, the table, where everything is, what to do next."""
     solved = trainer.sequences_to_solve
     if solved is not None:
         outcome = f"solved after {solved:,} sentences, {trainer.seconds_to_solve:.0f} s"
-    elif trainer.config.solved_at is not None:
+    elif trainer.objective.config.solved_at is not None:
         outcome = f"not solved in {trainer.sequences:,} sentences"
     else:
         outcome = f"trained on {trainer.sequences:,} sentences"
     lines = [
-        f"{trainer.config.label}: {outcome}; {trainer.seconds:.0f} s in all, {trainer.data.name}",
+        f"{trainer.config.label}: {outcome}; {trainer.seconds:.0f} s in all, {trainer.objective.data.name}",
         "",
         table(rows),
         "",
@@ -227,7 +226,7 @@ def _closing(trainer: TranslationTrainer, folder: RunFolder, notice: str, rows: 
         *(f"figure   {path}" for path in sorted(folder.figures.glob("*.png"))),
     ]
     lines += [f"tracker  {notice}"] if notice else []
-    example = trainer.data.test.pairs[0].source
+    example = trainer.objective.data.test.pairs[0].source
     lines += [
         "",
         "next",

@@ -13,8 +13,11 @@ from experiments.domains.translation.data import Words
 from memnet import AttentionEncoderDecoder, EncoderDecoder
 
 
-def make_model(config: TranslateConfig, words: Words) -> EncoderDecoder:
-    """The model of a configuration with weights of its seed; UserError for sizes that cannot be."""
+def make_model(config: TranslateConfig, words: Words, beginning: int = 0) -> EncoderDecoder:
+    """The untrained model of a configuration, drawn from its seed, another for each beginning.
+
+    UserError for sizes that cannot be.
+    """
     sizes = len(words.source), len(words.target)
     common: dict[str, Any] = {
         "embedding_size": config.embedding_size,
@@ -24,7 +27,7 @@ def make_model(config: TranslateConfig, words: Words) -> EncoderDecoder:
         **gate_options(config, config.controller),
     }
     with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(generator_for("weights", config.seed).get_state())
+        torch.set_rng_state(generator_for("weights", config.seed, beginning).get_state())
         try:
             if config.model == "attention":
                 return AttentionEncoderDecoder(*sizes, controller=config.controller, scores=config.scores, **common)

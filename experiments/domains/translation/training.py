@@ -1,23 +1,25 @@
 """Training on translation: steps, validation, looks at the attention, and the cooldown once it is solved."""
 
-import math
-from typing import Any
+from collections.abc import Iterator
+from typing import TypedDict
 
 import torch
 from torch import Tensor
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from experiments.base.progress import Progress
+from experiments.domains.translation.about import about
 from experiments.domains.translation.config import TranslateConfig
 from experiments.domains.translation.data import TranslationData
 from experiments.domains.translation.loading import keep_words
 from experiments.domains.translation.models import make_model
 from experiments.domains.translation.testing import measure, sentence_losses
 from experiments.figures.snapshot import Panel
+from experiments.runs.about import About
 from experiments.runs.folder import RunFolder
-from experiments.training.looks import Look
-from experiments.training.ranks import ranks
-from experiments.training.solving import SolvingKept, SolvingLoop
+from experiments.training.looks import NOTHING, Look
+from experiments.training.objective import Objective, Piece, Row, Update, added, mean
+from experiments.training.schedules import CoolDown
+from experiments.training.trainer import Trainer
+from experiments.training.updates import Updates
 from memnet import EncoderDecoder, weighting_entropy
 
 SHOWN = {"train/loss": "loss", "train/error_percent": "train error %", "valid/error_percent": "valid error %"}
@@ -26,110 +28,79 @@ SHOWN = {"train/loss": "loss", "train/error_percent": "train error %", "valid/er
 _WATCHED, _DRAWN, _LINES = 32, 2, 60
 
 
-class TranslationKept(SolvingKept):
-    """The digest of the sentences, and sums since the last row: loss, words, wrong sentences; norms one by one."""
-
-    sentences: str
-    sums: list[float]
-    norms: list[float]
+class _Update(Update):
+    words: float
+    wrong: float
 
 
-class TranslationTrainer(SolvingLoop[TranslateConfig, EncoderDecoder]):
-    """One run's training of a model that translates.
+class _State(TypedDict):
+    kept: list[_Update]
 
-    config, data, folder: what to train, on what, and where it is kept.
-    """
 
-    kept = TranslationKept
+class TranslationObjective(Objective[EncoderDecoder, Tensor]):
+    """Sentences and their translations; a batch is the numbers of some."""
 
-    def __init__(self, config: TranslateConfig, data: TranslationData, folder: RunFolder, run_id: str) -> None:
-        """UserError for sizes that cannot be."""
-        self._rows = ranks().share(config.batch_size)
-        model = make_model(config, data.words).to(config.device)
-        super().__init__(config, folder, run_id, model, torch.optim.Adam(model.parameters(), lr=config.learning_rate))
-        self.data = data
-        self._digest = data.digest()
-        self._forget()
+    form = _State
 
-    def keep_data(self) -> None:
-        keep_words(self.folder, self.data)
+    def __init__(self, config: TranslateConfig, data: TranslationData) -> None:
+        schedule = CoolDown(config.steps, config.cooldown_steps)
+        super().__init__(config, schedule, Updates(config.learning_rate, config.clip_norm))
+        self.config, self.data = config, data
+        self.digest, self.others = data.digest(), f"other sentences than {data.name} now holds"
 
-    def changing(self) -> dict[str, Any]:
-        return super().changing() | {
-            "sentences": self._digest,
-            "sums": self._sums,
-            "norms": self._norms,
-        }
+    def keep_data(self, folder: RunFolder) -> None:
+        keep_words(folder, self.data)
 
-    def refusal(self, progress: dict[str, Any]) -> str | None:
-        if progress["sentences"] != self._digest:
-            return f"was trained on other sentences than {self.data.name} now holds"
-        return None if len(progress["sums"]) == len(self._sums) else "is of another training: its sums are not three"
+    def new_model(self, beginning: int = 0) -> EncoderDecoder:
+        return make_model(self.config, self.data.words, beginning).to(self.device)
 
-    def put_back(self, progress: dict[str, Any]) -> None:
-        super().put_back(progress)
-        self._sums, self._norms = progress["sums"], progress["norms"]
+    def about(self, *, parameters: int, last_step: int) -> About:
+        return about(self.config, parameters=parameters, last_step=last_step)
 
-    def _train_step(self, progress: Progress) -> None:
-        config = self.config
-        index = torch.randint(len(self.data.train), (config.batch_size,), generator=self.generator)[self._rows]
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate
-        self.optimizer.zero_grad(set_to_none=True)
-        own = [0.0, 0.0, 0.0]
-        for source, target in self.data.train.groups(index):
-            losses, words, exact = sentence_losses(self.model, source.to(self.device), target.to(self.device))
-            # Of the whole batch, whose parts and shares add up.
-            (losses.sum() / config.batch_size).backward()
-            parts = float(losses.detach().sum()), float(words.sum()), float((~exact).sum())
-            own = [one + other for one, other in zip(own, parts, strict=True)]
-        gradients = [weight.grad for weight in self.model.parameters() if weight.grad is not None]
-        if self.ranks.count > 1:
-            self.ranks.add_up(gradients)
-        sums = self.ranks.sums(own, self.device)
-        self._note_gradients()
-        norm = get_total_norm(gradients)
-        if config.clip_norm is not None:
-            clip_grads_with_norm_(self.model.parameters(), config.clip_norm, norm)
-        if not (math.isfinite(sums[0]) and math.isfinite(norm)):
-            raise self._not_finite(sums[0], float(norm))
-        self._sums = [one + other for one, other in zip(self._sums, sums, strict=True)]
-        self._norms.append(float(norm))
-        self.optimizer.step()
-        self.step += 1
-        progress.update({"step": self.step}, self.sequences)
+    def draw(self, model: EncoderDecoder, step: int, generator: torch.Generator) -> Tensor:
+        return torch.randint(len(self.data.train), (self.config.batch_size,), generator=generator)
 
-    def _forget(self) -> None:
-        """Begin the sums since the last row anew: loss in nats, words, wrong sentences."""
-        self._sums = [0.0, 0.0, 0.0]
-        self._norms = list[float]()
+    def share(self, batch: Tensor, rows: slice) -> Tensor:
+        return batch[rows]
 
-    def _training_scores(self) -> dict[str, Any]:
-        """Means since the last row, and what drove the last step."""
-        loss, words, wrong = self._sums
-        norms = self._norms
-        self._forget()
+    def pieces(self, model: EncoderDecoder, batch: Tensor) -> Iterator[Piece]:
+        """Sentences of like length; the loss is that of the whole batch, the counts are in nats, words, sentences."""
+        for source, target in self.data.train.groups(batch):
+            losses, words, exact = sentence_losses(model, source.to(self.device), target.to(self.device))
+            counts = {"loss": losses.detach().sum(), "words": words.sum(), "wrong": (~exact).sum()}
+            yield Piece(losses.sum() / self.config.batch_size, {name: count.double() for name, count in counts.items()})
+
+    def scores(self) -> Row:
+        loss, words, wrong = (added([one[name] for one in self.kept]) for name in ("loss", "words", "wrong"))
         return {
-            "train/loss": loss / words,
-            "train/error_percent": 100 * wrong / (len(norms) * self.config.batch_size),
-            "train/gradient_norm": sum(norms) / len(norms),
-            "train/learning_rate": self.optimizer.param_groups[0]["lr"],
-            **self._gradients,
+            "loss": loss / words,
+            "error_percent": 100 * wrong / (len(self.kept) * self.config.batch_size),
+            "gradient_norm": mean([one["norm"] for one in self.kept]),
         }
 
-    def _look(self) -> Look:
+    def validate(self, model: EncoderDecoder) -> Row:
+        return measure(model, self.data.valid)
+
+    def solves(self, scores: Row) -> bool:
+        limit = self.config.solved_at
+        return limit is not None and scores["error_percent"] < limit
+
+    def told(self, scores: Row) -> str:
+        return f"{scores['error_percent']:.2f} % of the validation sentences are wrong"
+
+    def look(self, model: EncoderDecoder) -> Look:
         """Where the words of validation sentences are read from; nothing without attention."""
         valid, words = self.data.valid, self.data.words
         entropies, panels = list[Tensor](), list[list[Panel]]()
         for source, target in valid.groups(torch.arange(min(_WATCHED, len(valid)))):
-            attention = self._attention(source, target)
+            attention = self._attention(model, source, target)
             if attention is None:
-                return Look({}, [])
+                return NOTHING
             written = torch.nn.functional.pad(target > 0, (1, 0), value=True)
             entropies.append(weighting_entropy(attention[written]))
         for place in range(min(_DRAWN, len(valid))):
             source, target = (rows.padded(torch.tensor([place])) for rows in (valid.source, valid.target))
-            attention = self._attention(source, target)
+            attention = self._attention(model, source, target)
             assert attention is not None
             names = [*(words.target.words[word] for word in target[0].tolist()), "(end)"][:_LINES]
             told = " ".join(words.source.words[word] for word in source[0, :_LINES].tolist())
@@ -137,14 +108,15 @@ class TranslationTrainer(SolvingLoop[TranslateConfig, EncoderDecoder]):
             panels.append([Panel(f"{told} (where each word was read from)", values, names=names)])
         return Look({"entropy/attention": float(torch.cat(entropies).mean())}, panels)
 
-    def _attention(self, source: Tensor, target: Tensor) -> Tensor | None:
+    def _attention(self, model: EncoderDecoder, source: Tensor, target: Tensor) -> Tensor | None:
         """Where words of the target were read from, on the CPU."""
         with torch.no_grad():
-            attention = self.model.trace(source.to(self.device), target.to(self.device)).attention
+            attention = model.trace(source.to(self.device), target.to(self.device)).attention
         return None if attention is None else attention.cpu()
 
-    def _validate(self, progress: Progress) -> dict[str, Any]:
-        scores = self.ranks.agree(lambda: measure(self.model, self.data.valid))
-        wrong = scores["error_percent"]
-        self._note_solved(wrong, f"{wrong:.2f} % of the validation sentences are wrong", progress)
-        return {f"valid/{name}": value for name, value in scores.items()}
+
+def make_trainer(
+    config: TranslateConfig, data: TranslationData, folder: RunFolder, run_id: str
+) -> Trainer[TranslationObjective]:
+    """One run's training of a model that translates; UserError for sizes that cannot be."""
+    return Trainer(config, TranslationObjective(config, data), folder, run_id)

@@ -1,0 +1,100 @@
+"""How weights follow their gradients: the optimizer, the limits on a gradient, and noise on the weights."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_norm
+
+from experiments.training.optimizers import GravesRMSProp
+
+
+@dataclasses.dataclass(frozen=True)
+class Updates:
+    """What every training has; see the options of these names."""
+
+    learning_rate: float
+    clip_norm: float | None
+    optimizer: Literal["adam", "rmsprop", "plain-rmsprop", "sgd"] = "adam"
+    momentum: float = 0.9
+    clip_value: float | None = None
+    weight_noise: float = 0.0
+
+    def make_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
+        """Each works element by element, so that copies stay independent."""
+        weights, rate, momentum = model.parameters(), self.learning_rate, self.momentum
+        if self.optimizer == "rmsprop":
+            return GravesRMSProp(weights, lr=rate, momentum=momentum)
+        if self.optimizer == "plain-rmsprop":
+            return torch.optim.RMSprop(weights, lr=rate, alpha=0.9, momentum=momentum)
+        if self.optimizer == "sgd":
+            return torch.optim.SGD(weights, lr=rate, momentum=momentum)
+        return torch.optim.Adam(weights, lr=rate, betas=(momentum, 0.999))
+
+    def clip(self, weights: Sequence[nn.Parameter]) -> Tensor:
+        """Clip the gradient, by value and then by norm; returns its norm before, () or (copy,)."""
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        norm = left = get_total_norm(gradients)
+        if self.clip_value is not None:
+            clip_grad_value_(weights, self.clip_value)
+            left = get_total_norm(gradients)
+        if self.clip_norm is not None:
+            clip_grads_with_norm_(weights, self.clip_norm, left)
+        return norm
+
+    @contextmanager
+    def noisy(self, weights: Sequence[nn.Parameter], generator: torch.Generator) -> Iterator[None]:
+        """Move every weight by Gaussian noise; afterwards each is as before, with the gradient of the moved one."""
+        if not self.weight_noise:
+            yield
+            return
+        clean = [weight.detach().clone() for weight in weights]
+        with torch.no_grad():
+            for weight in weights:
+                noise = torch.empty(weight.shape).normal_(generator=generator)
+                weight.add_(noise.to(weight.device), alpha=self.weight_noise)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for weight, before in zip(weights, clean, strict=True):
+                    weight.copy_(before)
+
+
+@torch.no_grad()
+def go_on_from(others: Iterable[Tensor], weights: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
+    """Give weights other values, of which the optimizer knows nothing."""
+    for weight, other in zip(weights, others, strict=True):
+        weight.copy_(other)
+    for kept in optimizer.state.values():
+        for value in kept.values():
+            if isinstance(value, Tensor):
+                value.zero_()
+
+
+@dataclasses.dataclass(frozen=True)
+class UpdatesByCopy(Updates):
+    """Of stacked models, each of which has a gradient of its own; by norm alone.
+
+    scope:  "matrix" limits each parameter alone, by its Euclidean norm (the original MemN2N, whose code takes MATLAB's
+            norm of a matrix, the largest singular value); "model" all parameters of a copy together.
+    """
+
+    copies: int = 1
+    scope: Literal["matrix", "model"] = "model"
+
+    def clip(self, weights: Sequence[nn.Parameter]) -> Tensor:
+        """Scale the gradients of each copy down to a norm of at most `clip_norm`; returns (copy,) the norms before."""
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        rows = [gradient.reshape(self.copies, -1) for gradient in gradients]
+        norms = torch.stack([torch.linalg.vector_norm(row, dim=1) for row in rows])
+        total: Tensor = torch.linalg.vector_norm(norms, dim=0)
+        if self.clip_norm is not None:
+            scales = (self.clip_norm / (norms if self.scope == "matrix" else total.expand_as(norms))).clamp_max(1.0)
+            for gradient, scale in zip(gradients, scales, strict=True):
+                # Of one copy there is no axis for the copy.
+                gradient.mul_(scale.view(self.copies, *[1] * (gradient.dim() - 1)) if self.copies > 1 else scale)
+        return total
