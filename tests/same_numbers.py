@@ -28,9 +28,10 @@ SHORT = f"{ALWAYS} --steps 60 --valid-sequences 40 --test-sequences 8 --picture-
 SMALL = "--controller lstm --hidden-size 32 --num-layers 1 --num-slots 16 --batch-size 16"
 GROWING = "--curriculum growing --growing-start 20 --growing-threshold 0.01 --min-length 10 --max-length 40"
 STORIES = f"{ALWAYS} --task 1 --questions 400 --test-questions 40 --epochs 3 --babi-data generated"
-TEXT = f"text --text markov --characters 30000 {ALWAYS} --steps 40"
-TRANSLATE = f"translate {ALWAYS} --steps 40"
-CAPTIONS = f"{ALWAYS} --steps 20 --batch-size 16 --test-scenes 20"
+TEXT = f"text --text markov --characters 30000 {ALWAYS}"
+TRANSLATE = f"translate {ALWAYS}"
+CAPTIONS = f"{ALWAYS} --batch-size 16 --test-scenes 20"
+SOLVED = "--questions 60 --test-questions 20 --batch-size 8 --num-slots 4 --embedding-size 16 --epochs 40"
 ONE = "--tracker none --steps 1 --valid-sequences 1 --test-sequences 1 --batch-size 1 --picture-every None"
 ONE_STORY = "--tracker none --questions 20 --test-questions 4 --epochs 1 --restarts 1 --linear-start-epochs 0"
 BITS = ("copy", "repeat-copy", "associative-recall", "dynamic-ngrams", "priority-sort")
@@ -46,6 +47,9 @@ CASES: dict[str, list[str]] = {
     "copy, clipped by value": [f"train copy {SHORT} --optimizer rmsprop --clip-norm None --clip-value 10 --out {{}}"],
     "copy, two ranks": [f"2 ranks:train copy {SHORT} --out {{}}"],
     "copy, stacked seeds": [f"train copy --model lstm --seeds 2 --together stacked {SHORT} --out {{}}"],
+    "copy, begins again and keeps the best": [
+        f"train copy --model lstm {SHORT} --restart-after 20 --keep-best True --solved-at 1e-9 --out {{}}"
+    ],
     "adding, growing, solved, cooling": [
         f"train adding {SHORT} {SMALL} {GROWING} --solved-at 1 --cooldown-steps 15 --learning-rate 0.003 --out {{}}"
     ],
@@ -54,16 +58,23 @@ CASES: dict[str, list[str]] = {
     ],
     "stories, MemN2N, joint": [f"train babi {STORIES} --task 1,6 --restarts 1 --linear-start-epochs 1 --out {{}}"],
     "stories, EntNet until solved": [f"train babi --model entnet {STORIES} --restarts 2 --epochs 6 --out {{}}"],
+    "stories, EntNet stops when solved": [
+        f"train babi --model entnet {STORIES} {SOLVED} --task 20 --restarts 1 --stop-when-solved True --out {{}}"
+    ],
     "stories, two ranks": [f"2 ranks:train babi {STORIES} --restarts 2 --batch-size 8 --out {{}}"],
     "stories, resumed": [f"train babi {STORIES} --restarts 2 --out {{}}", "train --resume {} --epochs 4"],
     "stories, key-value": [f"train babi --model kv {STORIES} --restarts 1 --out {{}}"],
     "stories, LSTM reads": [f"train babi --model lstm {STORIES} --restarts 1 --out {{}}"],
     "world model, EntNet": [f"train world-model {ALWAYS} --questions 200 --test-questions 20 --epochs 2 --out {{}}"],
-    "text, LSTM": [f"train {TEXT} --out {{}}"],
-    "text, NTM": [f"train {TEXT} --model ntm --num-slots 16 --hidden-size 32 --out {{}}"],
-    "translation, attention": [f"train {TRANSLATE} --out {{}}"],
-    "translation, without": [f"train {TRANSLATE} --model encoder-decoder --out {{}}"],
-    "captions": [f"train captions {CAPTIONS} --out {{}}"],
+    "text, LSTM": [f"train {TEXT} --steps 40 --out {{}}"],
+    "text, resumed": [f"train {TEXT} --steps 25 --cooldown-steps 5 --out {{}}", "train --resume {} --steps 40"],
+    "text, NTM": [f"train {TEXT} --steps 40 --model ntm --num-slots 16 --hidden-size 32 --out {{}}"],
+    "translation, attention": [f"train {TRANSLATE} --steps 40 --out {{}}"],
+    "translation, resumed": [f"train {TRANSLATE} --steps 25 --out {{}}", "train --resume {} --steps 40"],
+    "translation, two ranks": [f"2 ranks:train {TRANSLATE} --steps 20 --out {{}}"],
+    "translation, without": [f"train {TRANSLATE} --steps 40 --model encoder-decoder --out {{}}"],
+    "captions": [f"train captions {CAPTIONS} --steps 20 --out {{}}"],
+    "captions, resumed": [f"train captions {CAPTIONS} --steps 8 --out {{}}", "train --resume {} --steps 20"],
     "captions of films": [f"train moving-captions {CAPTIONS} --steps 6 --out {{}}"],
     **{
         f"model: {task}, {model}": [f"train {task} --model {model} {ONE} --out {{}}"]
