@@ -2,8 +2,8 @@
 
 Tensors are called model.NAME, optimizer.INDEX.NAME, carried.INDEX and generator; the rest (step, curriculum, numbers
 of the optimizer) is JSON under "memnet" in the file's header. There also stands the SHA-256 of the whole file, taken
-with 64 zeros in its place; files of earlier versions have none. Loading never executes code, and nothing is put back
-before everything is checked.
+with 64 zeros in its place; files of weights and checkpoints of version 1 may have none. Loading never executes code,
+and nothing is put back before everything is checked.
 """
 
 import copy
@@ -51,12 +51,11 @@ class _Header(TypedDict):
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint's file holds. It is as it was written, if it has a SHA-256, but may be of another training.
+    """What a checkpoint's file holds. It is as it was written, but may be of another training.
 
     weights:   by name.
     optimizer: by the number of the parameter and the name of what is kept of it: tensors and numbers.
     carried:   the state between two steps.
-    sealed:    whether it has a SHA-256.
     version:   of its form; of the first, a training does not go on, but its weights are there.
     """
 
@@ -67,7 +66,6 @@ class Checkpoint:
     carried: Sequence[Tensor]
     generator: Tensor
     progress: dict[str, Any]
-    sealed: bool
 
     def check(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, carried: Sequence[Tensor], restarts: int = 1
@@ -84,11 +82,9 @@ class Checkpoint:
             raise UserError(f"{self.path}: its generator is no state of one ({str(error).splitlines()[0]})") from None
         _check_forms(self.path, _numbered("carried", carried), _numbered("carried", self.carried))
         expected = _state_after_a_step(optimizer)
-        unkept = sorted(expected.keys() - self.optimizer.keys()) if self.progress["step"] > 0 else []
-        # A parameter that never had a gradient has no state, but of a file without a SHA-256 nobody knows.
-        if unkept and not (self.sealed and self.optimizer):
-            name = _parameter_names(model, optimizer)[unkept[0]]
-            raise UserError(f"{self.path} is of another training: it lacks the optimizer's state of {name}")
+        # A parameter that never had a gradient has none.
+        if self.progress["step"] > 0 and expected and not self.optimizer:
+            raise UserError(f"{self.path} is of another training: it lacks the optimizer's state")
         for index, own in self.optimizer.items():
             forms = expected.get(index, {})
             _check_forms(self.path, _tensors(f"optimizer.{index}", forms), _tensors(f"optimizer.{index}", own))
@@ -153,7 +149,7 @@ def load_weights(path: Path, model: nn.Module, restarts: int = 1) -> None:
     UserError for a file that is not there, damaged, or of another model, and for weights that are no finite numbers.
     """
     tensors, header = _read(path)
-    if header.get("format") in _FORMATS:
+    if str(header.get("format")) in _FORMATS:
         tensors = dict(_checkpoint(path, tensors, header).weights)
     elif header.get("format", _WEIGHTS) != _WEIGHTS:
         raise UserError(f"{path} holds no weights of memnet")
@@ -176,8 +172,10 @@ def finite_restarts(model: nn.Module, tensors: Mapping[str, Tensor], restarts: i
 
 def _checkpoint(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> Checkpoint:
     """What a file's tensors and header say; UserError as for `read_checkpoint`."""
-    if (version := _FORMATS.get(header.get("format", ""))) is None:
+    if (version := _FORMATS.get(str(header.get("format")))) is None:
         raise UserError(f"{path} is no training checkpoint of memnet")
+    if version > 1 and "sha256" not in header:
+        raise UserError(f"{path} is damaged: it lacks its SHA-256")
     expect(header, _Header, path)
     progress, numbers = header["progress"], header["optimizer"]
     if progress["step"] < 0 or not progress["seconds"] >= 0:
@@ -201,8 +199,7 @@ def _checkpoint(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, 
     whole = [tensor for tensor in carried if tensor is not None]
     if len(whole) < len(carried):
         raise UserError(f"{path} lacks carried.{carried.index(None)}")
-    tensors_of = parts["model"], state, whole, tensors["generator"]
-    return Checkpoint(path, version, *tensors_of, progress, "sha256" in header)
+    return Checkpoint(path, version, parts["model"], state, whole, tensors["generator"], progress)
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
@@ -255,12 +252,6 @@ def _state_after_a_step(optimizer: torch.optim.Optimizer) -> dict[int, dict[str,
     stepped.step()
     state: dict[int, dict[str, Any]] = stepped.state_dict()["state"]
     return state
-
-
-def _parameter_names(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
-    """What the parameters of an optimizer are called in the model, by their numbers."""
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    return [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def _tensors(prefix: str, values: Mapping[str, Any]) -> dict[str, Tensor]:
