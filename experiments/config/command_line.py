@@ -6,6 +6,7 @@ import dataclasses
 import io
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar, get_args
 
@@ -79,7 +80,7 @@ def _kind_asked(words: Sequence[str]) -> type[Config]:
     """The kind of configuration that arguments of `train` are for: their task's, else that of what they begin from."""
     if words and not words[0].startswith("-"):
         return kind_of(words[0])
-    for word, after in zip(words, [*words[1:], ""], strict=True):
+    for word, after in pairwise([*words, ""]):
         name, equals, value = word.partition("=")
         if name in ("--config", "--resume"):
             path = Path(value if equals else after)
