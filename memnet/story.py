@@ -1,5 +1,6 @@
 """What every model that reads stories shares: one interface, checked at the door."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 
 from memnet.checks import Described, check_lengths, check_sizes, check_tensor, values_known
 from memnet.encoding import last_filled
+from memnet.trace import Part, StoryTrace
 
 
 class Story(NamedTuple):
@@ -20,6 +22,16 @@ class Story(NamedTuple):
     story: Tensor
     question: Tensor
     lengths: Tensor
+
+
+class Answered(NamedTuple):
+    """The trace of a model of stories that tells nothing but its answer.
+
+    logits: what forward returns. parts: none.
+    """
+
+    logits: Tensor
+    parts: Sequence[Part] = ()
 
 
 class StoryModel(Described):
@@ -50,6 +62,10 @@ class StoryModel(Described):
             check_sizes(max_words=max_words)
         self.vocab_size, self.max_words = vocab_size, max_words
         self.validate = True
+
+    def trace(self, story: Tensor, question: Tensor, *, story_lengths: Tensor | None = None) -> StoryTrace:
+        """Run as forward does and keep what was looked at; here nothing."""
+        return Answered(self(story, question, story_lengths=story_lengths))
 
     def read(self, story: Tensor, question: Tensor, story_lengths: Tensor | None) -> Story:
         """Check the arguments of forward and bring them into one form."""

@@ -62,6 +62,14 @@ class SequenceTrace(AnyTrace, Protocol):
         """The state after each row's last step."""
 
 
+class StoryTrace(AnyTrace, Protocol):
+    """What the traces of all models of stories have."""
+
+    @property
+    def logits(self) -> Tensor:
+        """What forward returns."""
+
+
 class Trace(NamedTuple):
     """Any sequence model watched over time.
 
@@ -107,12 +115,20 @@ def numbers(parts: Sequence[Part], lengths: Mapping[str, Tensor] | None = None) 
     return found
 
 
+def steps_first(part: Part) -> Part:
+    """A part with the axis along which the model went on, if there is one, before all others."""
+    place = _place_of_steps(part)
+    if not place:
+        return part
+    axes = (part.axes[place], *part.axes[:place], *part.axes[place + 1 :])
+    return part._replace(values=part.values.movedim(place + 1, 1), axes=axes)
+
+
 def rows(part: Part, lengths: Mapping[str, Tensor] | None = None) -> list[Tensor]:
     """The values of every row of the batch, its steps first and as many as are real."""
     place = _place_of_steps(part)
-    if place is None:
-        return list(part.values)
-    values, ends = part.values.movedim(place, 1), (lengths or {}).get(part.axes[place - 1])
+    ends = None if place is None else (lengths or {}).get(part.axes[place])
+    values = steps_first(part).values
     return list(values) if ends is None else [row[:end] for row, end in zip(values, ends.tolist(), strict=True)]
 
 
@@ -121,10 +137,9 @@ def real(part: Part, lengths: Mapping[str, Tensor] | None = None) -> tuple[Tenso
 
     Where a part has no steps, the first axis is that of its rows.
     """
-    place = _place_of_steps(part)
-    if place is None:
+    if _place_of_steps(part) is None:
         return part.values, part.axes
-    return torch.cat(rows(part, lengths)), part.axes[: place - 1] + part.axes[place:]
+    return torch.cat(rows(part, lengths)), steps_first(part).axes[1:]
 
 
 def members(part: Part) -> Iterator[Part]:
@@ -142,7 +157,7 @@ def members(part: Part) -> Iterator[Part]:
         yield from members(part._replace(name=name, values=values, axes=axes))
 
 
-def first(parts: Sequence[Part], kind: Kind, *axes: str) -> Part | None:
+def find(parts: Sequence[Part], kind: Kind, *axes: str) -> Part | None:
     """The first part of this kind that has these axes, in any order and beside others."""
     return next((part for part in parts if part.kind == kind and set(axes) <= set(part.axes)), None)
 
@@ -164,6 +179,6 @@ def state_parts(states: State, name: str = "") -> list[Part]:
 
 
 def _place_of_steps(part: Part) -> int | None:
-    """Where in the values the axis is along which the model went on; it is none that a weighting is spread over."""
+    """Where among the axes that is along which the model went on; it is none that a weighting is spread over."""
     axes = part.axes[:-1] if part.kind in ("read", "write") else part.axes
-    return next((place for place, axis in enumerate(axes, start=1) if axis in STEPS), None)
+    return next((place for place, axis in enumerate(axes) if axis in STEPS), None)

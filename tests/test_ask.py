@@ -35,7 +35,7 @@ class Newest(StoryModel):
         self.max_sentences = 3
         self.asked: list[tuple[Tensor, Tensor]] = []
 
-    def trace(self, story: Tensor, question: Tensor) -> MemN2NTrace:
+    def trace(self, story: Tensor, question: Tensor, *, story_lengths: Tensor | None = None) -> MemN2NTrace:
         self.asked.append((story, question))
         chances = torch.full((1, SIZE), 0.02 / (SIZE - 2))
         chances[0, VOCABULARY.number("office")] = 0.05

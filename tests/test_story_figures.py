@@ -208,8 +208,9 @@ def test_an_ntm_is_scored_at_the_question_mark() -> None:
 def test_slots_are_named_by_the_words_of_tied_keys() -> None:
     keys = [VOCABULARY.number(word) for word in ("sandra", "john", "milk")]
     model = EntNet(SIZE, max_words=7, embedding_size=8, keys=keys).eval()
-    assert slot_names(model, VOCABULARY) == ["sandra", "john", "milk"]
-    assert slot_names(EntNet(SIZE, max_words=7), VOCABULARY) is None
+    one = encode(EXAMPLES[:1], VOCABULARY)
+    assert slot_names(model.trace(one.story, one.question), VOCABULARY) == ["sandra", "john", "milk"]
+    assert slot_names(EntNet(SIZE, max_words=7).trace(one.story, one.question), VOCABULARY) is None
     _, figure = story_figure(model, VOCABULARY, encode(EXAMPLES[:1], VOCABULARY), "run")
     assert [label.get_text() for label in grids(figure)[0].get_xticklabels()] == ["sandra", "john", "milk"]
 

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import memnet
+from experiments.domains.sequences.looks import look_at_sequence
+from experiments.domains.sequences.pictures import pictured_sequence, watch
+from experiments.domains.stories.pictures import draw_story_run
+from experiments.figures import memory_figure, save_figure
+from experiments.inspector.watch import show_parts
 from memnet import Part, trace
 from memnet.abilities import DrawsAges, HasBackend, HasSlots, ReadsWords, StartsLinear, Traced
 from memnet.cells import StackedCell
+from tasks import TASKS
+from tasks.babi import Vocabulary, encode, examples_of, generate
+from tests.figure_parts import panels
+from tests.figure_parts import shown as shown_in
 
 SIZE = 9
 
@@ -202,3 +212,70 @@ def test_models_are_asked_what_they_can() -> None:
         ["Traced"],
         [],
     ]
+
+
+# ------------------------------------------------------------------------------- a model that nobody has heard of
+
+
+class FastState(NamedTuple):
+    """fast_weights: (batch, value, key)."""
+
+    fast_weights: Tensor
+
+
+class FastWeightCell(memnet.Cell):
+    """A Hebbian memory, A' = decay A + v k^T / 2, read by a query; all are tanh of what is linear in the input."""
+
+    def __init__(self, input_size: int, *, key_size: int = 3, value_size: int = 4, decay: float = 0.9) -> None:
+        super().__init__()
+        self.input_size, self.output_size = input_size, value_size
+        self.sizes, self.decay = (key_size, value_size, key_size), decay
+        self.vectors = nn.Linear(input_size, sum(self.sizes))
+
+    def initial_state(self, batch_size: int) -> FastState:
+        key_size, value_size, _ = self.sizes
+        return FastState(self.vectors.weight.new_zeros(batch_size, value_size, key_size))
+
+    def project(self, input: Tensor, first: int = 0) -> tuple[Tensor, ...]:
+        return (nn.functional.linear(input, self.vectors.weight, self.vectors.bias),)
+
+    def step(self, projected: tuple[Tensor, ...], state: FastState) -> tuple[Tensor, FastState]:
+        key, value, query = torch.tanh(projected[0]).split(self.sizes, -1)
+        after = self.decay * state.fast_weights + 0.5 * value.unsqueeze(-1) * key.unsqueeze(-2)
+        return (after @ query.unsqueeze(-1)).squeeze(-1), FastState(after)
+
+
+class FastWeights(memnet.SequenceModule):
+    """A FastWeightCell over time."""
+
+    cell_type = FastWeightCell
+
+
+def test_a_cell_that_says_nothing_of_itself_is_traced_looked_at_and_drawn(tmp_path: Path) -> None:
+    """Nothing but the thirty lines above knows it: its memory is in looks and figures, and in a reader's, too."""
+    torch.manual_seed(0)
+    task = TASKS["copy"]()
+    model: Any = FastWeights(task.input_size, task.output_size)
+    batch = pictured_sequence(task, 5)
+    with torch.no_grad():
+        found = model.trace(batch.input)
+    assert described(found.parts) == {"fast weights": ("memory", ("time", "slot", "width"))}
+    assert torch.equal(found.output, model(batch.input)[0])
+    last = found.parts[0].values[0, -1]
+    assert torch.equal(last, found.state.fast_weights[0])
+    look = look_at_sequence(model, task, batch)
+    maps = {panel.title: panel for row in look.panels for panel in row}
+    assert look.numbers == {}
+    title = next(title for title in maps if title.startswith("fast weights at the end"))
+    np.testing.assert_array_equal(maps[title].values, last.numpy().T)
+    figure = memory_figure(watch(model, task, 5))
+    np.testing.assert_allclose(shown_in(panels(figure)["Fast weights at the end"]).T, last.numpy())
+    save_figure(figure, tmp_path / "memory.png")
+    (shown,) = show_parts([found.parts])
+    assert [(one["name"], one["values"]["shape"]) for one in shown["states"]] == [("fast weights", [11, 12])]
+
+    examples = examples_of(generate(1, 4, seed=0))
+    vocabulary = Vocabulary.of(examples)
+    reader = memnet.StoryReader(FastWeights(6, len(vocabulary)), len(vocabulary))
+    files = draw_story_run(tmp_path, reader, vocabulary, encode(examples[:2], vocabulary), "own")
+    assert [file.name for file in files] == ["memory-1.png", "memory-2.png"]

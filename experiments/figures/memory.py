@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -44,9 +44,10 @@ class Episode:
     write_weights: (time, head, slot), or None.
     read_weights:  (time, head, slot), or None.
     answer:        whether the targets are "bits", "symbols" or "numbers".
+    kept:          by name what memories hold at the end, (row, column), with what these count, as ("slot", "width").
 
-    Of row `i` of an NTMTrace: outputs = trace.output[i].sigmoid() for bits, add = trace.heads.add[i], the
-    others by their names. ValueError for shapes that do not fit and probabilities outside 0 to 1.
+    Of a trace see experiments.figures.trace.episode_arrays. ValueError for shapes that do not fit and probabilities
+    outside 0 to 1.
     """
 
     inputs: Array
@@ -58,11 +59,12 @@ class Episode:
     write_weights: Array | None = None
     read_weights: Array | None = None
     answer: Literal["bits", "symbols", "numbers"] = "bits"
+    kept: Mapping[str, tuple[Array, tuple[str, ...]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         steps = len(self.inputs)
         for name in self.__dataclass_fields__:
-            if name == "answer" or getattr(self, name) is None:
+            if name in ("answer", "kept") or getattr(self, name) is None:
                 continue
             axes = 1 if name == "mask" else 2 if name in ("inputs", "targets", "outputs") else 3
             array = np.asarray(getattr(self, name), dtype=bool if name == "mask" else float)
@@ -76,6 +78,11 @@ class Episode:
             raise ValueError(f"write_weights and read_weights must be over the same slots, not {sorted(slots)}")
         if self.answer != "numbers" and np.any((self.outputs < 0) | (self.outputs > 1)):
             raise ValueError("outputs must be probabilities from 0 to 1; these look like logits")
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether anything but inputs and outputs is known."""
+        return bool(self.kept) or self.write_weights is not None or self.read_weights is not None
 
     @property
     def wrong(self) -> Array:
@@ -110,7 +117,8 @@ def memory_figure(episode: Episode, title: str = "", beside: Sequence[Episode] =
     On the left inputs, added vectors and write weightings, on the right targets, outputs, read
     vectors and read weightings, one panel a head; a model without memory has no such panels. Of a
     large memory only the stretch of slots with a weight of 0.01 or more at some step is shown; where
-    the heads walk over the end of the memory, slot 0 follows the last. Where cells are smaller than
+    the heads walk over the end of the memory, slot 0 follows the last. What memories without such heads hold at the end
+    is below. Where cells are smaller than
     pixels, weightings show the largest of the cells that share a pixel, the other panels their mean.
 
     beside: episodes whose figures are to be compared with this one, such as others of the same run: a colour is the
@@ -123,6 +131,7 @@ def memory_figure(episode: Episode, title: str = "", beside: Sequence[Episode] =
         page.draw_weightings()
         page.draw_key()
         page.label_time()
+        page.draw_kept()
     return page.figure
 
 
@@ -132,8 +141,8 @@ class _MemoryPage:
     LEFT, GAP = 84, 106
     # The line over a panel, the space between blocks of panels, the key, and the time axis.
     HEADER, SPACE, KEY, FOOTER = 32, 12, 74, 58
-    # The least height of a panel with room for the words beside it.
-    LEAST = 64
+    # The least height of a panel with room for the words beside it, and that of what is kept.
+    LEAST, KEPT = 64, 170
 
     def __init__(self, episode: Episode, title: str, compared: Sequence[Episode]) -> None:
         self.episode, self.compared = episode, compared
@@ -160,6 +169,9 @@ class _MemoryPage:
         for count, height in zip(heads, (self.vector_height, self.weight_height), strict=True):
             tops.append(tops[-1] + (self.SPACE + count * (self.HEADER + height) if count else 0))
         self.bits_top, self.vectors_top, self.weights_top, bottom = tops
+        self.kept_top = bottom + self.FOOTER
+        if episode.kept:
+            bottom = self.kept_top + -(-len(episode.kept) // 2) * (self.HEADER + self.KEPT + self.FOOTER) - self.FOOTER
         self.key_top = self.bits_top + key
         self.figure = new_figure(bottom + self.FOOTER, title, self.LEFT, LEAST)
 
@@ -238,6 +250,22 @@ class _MemoryPage:
             axes.yaxis.set_major_formatter(FuncFormatter(lambda slot, _: f"{round(slot) % slots}"))
         self.bar(drawn, 1, self.weights_top + self.SPACE, self.weight_height, "weight")
 
+    def draw_kept(self) -> None:
+        """What memories hold at the end, each on a scale of its own that is the same in all figures compared."""
+        import matplotlib
+
+        colours = matplotlib.colormaps["RdBu_r"].with_extremes(bad=NOT_FINITE)
+        for number, (name, (values, (down, across))) in enumerate(self.episode.kept.items()):
+            top, column = self.kept_top + number // 2 * (self.HEADER + self.KEPT + self.FOOTER), number % 2
+            _, high = colour_span([one.kept[name][0] for one in self.compared if name in one.kept])
+            axes = self.panel(column, top, self.KEPT, f"{name[0].upper()}{name[1:]} at the end", down)
+            drawn = axes.imshow(values, cmap=colours, vmin=-high, vmax=high, aspect="auto", interpolation="nearest")
+            axes.tick_params(labelbottom=True)
+            axes.set_xlabel(across)
+            axes.xaxis.set_major_locator(_whole_ticks(7))
+            axes.yaxis.set_major_locator(_whole_ticks(4))
+            self.bar(drawn, column, top, self.KEPT, "value")
+
     def draw_key(self) -> None:
         """What the marks mean, as far as they occur, and which slots are shown."""
         from matplotlib.lines import Line2D
@@ -250,7 +278,11 @@ class _MemoryPage:
             marks.append(Line2D([], [], linestyle="none", label=f"wrong {episode.answer.removesuffix('s')}", **look))
         if not episode.mask.all():
             marks.append(Patch(color=SHADE, alpha=0.8, label="not scored"))
-        arrays = _present(*(getattr(episode, name) for name in episode.__dataclass_fields__ if name != "answer"))
+        fields = [name for name in episode.__dataclass_fields__ if name not in ("answer", "kept")]
+        arrays = [
+            *_present(*(getattr(episode, name) for name in fields)),
+            *(array for array, _ in episode.kept.values()),
+        ]
         if not all(np.isfinite(array).all() for array in arrays):
             marks.append(Patch(color=NOT_FINITE, label="not finite"))
         axes = add_axes(self.figure, self.LEFT, self.key_top, self.column, self.KEY)

@@ -12,9 +12,10 @@ from experiments.base.files import UserError
 from experiments.base.names import model_label
 from experiments.config.parts import Config
 from experiments.dashboard.look import MODELS
+from experiments.inspector.watch import sequences_in
 from experiments.runs.checkpoint import read_progress
 from experiments.runs.folder import RunFolder
-from memnet import NTM
+from memnet.abilities import HasSlots
 
 AnyModel = TypeVar("AnyModel", bound=nn.Module)
 
@@ -94,16 +95,20 @@ class Inspector(ABC):
         }
 
 
+def have_slots(model: nn.Module) -> list[HasSlots]:
+    """The sequence models within a model whose slots may be set."""
+    return [part for part in sequences_in(model) if isinstance(part, HasSlots)]
+
+
 def with_slots(model: AnyModel, slots: int | None) -> AnyModel:
-    """The model, or where the number is given and it has an NTM a copy with so many slots, so that several can be
+    """The model, or where the number is given and it can have so many slots a copy that has, so that several can be
     looked at at once; UserError where it cannot have them."""
-    if slots is None or not any(isinstance(part, NTM) for part in model.modules()):
+    if slots is None or not have_slots(model):
         return model
     changed = copy.deepcopy(model)
     try:
-        for part in changed.modules():
-            if isinstance(part, NTM):
-                part.num_slots = slots
+        for part in have_slots(changed):
+            part.num_slots = slots
     except ValueError as error:
         raise UserError(f"--num-slots {slots}: {error}") from None
     return changed

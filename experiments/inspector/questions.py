@@ -13,12 +13,19 @@ from experiments.base.seeds import generator_for
 from experiments.domains.stories.config import GENERATED, StoryConfig
 from experiments.domains.stories.data import spelled, test_examples
 from experiments.domains.stories.loading import load_story_run
-from experiments.domains.stories.pictures import sentence_text, slot_names
+from experiments.domains.stories.pictures import (
+    attention_on_sentences,
+    gates_of_slots,
+    heard_words,
+    sentence_text,
+    slot_names,
+)
 from experiments.inspector.arrays import check_room, pack
-from experiments.inspector.inspector import SEEDS, Choice, Choices, Inspector, with_slots
-from experiments.inspector.watch import Panel, show_traces, width_of
+from experiments.inspector.inspector import SEEDS, Choice, Choices, Inspector, have_slots, with_slots
+from experiments.inspector.watch import Panel, show_parts, width_of
 from experiments.runs.folder import RunFolder
-from memnet import EntNetTrace, KeyValueTrace, MemN2NTrace, StoryModel, StoryReader, StoryReaderTrace
+from memnet import StoryModel
+from memnet.abilities import ReadsWords
 from tasks.babi import TASK_NAMES, Example, StoryBatch, Vocabulary, WorldModel, encode
 
 # Questions shown, questions among which they are chosen, of each task at least so many, and answers listed.
@@ -96,9 +103,9 @@ class StoryInspector(Inspector):
         for reader, of_run in zip(readers, asked.batches, strict=True):
             panel, trace = self._panel(reader, of_run.rows(torch.tensor([row])))
             panels.append(panel)
-            if isinstance(trace, StoryReaderTrace):
-                sequences.append((panel, trace.sequence))
-        for (panel, _), shown in zip(sequences, show_traces([trace for _, trace in sequences]), strict=True):
+            if "words" in panel:
+                sequences.append((panel, trace.parts))
+        for (panel, _), shown in zip(sequences, show_parts([parts for _, parts in sequences]), strict=True):
             panel.update(shown)
         return {
             "about": asked.about,
@@ -109,7 +116,7 @@ class StoryInspector(Inspector):
 
     def _slots_change(self) -> bool:
         """Whether there is a model whose number of slots is no part of its weights."""
-        return any(reader.config.model == "ntm" for reader in self.readers)
+        return any(have_slots(reader.model) for reader in self.readers)
 
     def _asked(self, choice: Choice) -> list[Asked]:
         if self.config.task == "world-model":
@@ -145,12 +152,11 @@ class StoryInspector(Inspector):
         """One question: the story, the answers, and what was looked at; and the trace itself."""
         told = int(batch.story_lengths)
         story = batch.story[:, :told]
-        watch: Any = reader.model.trace
         with torch.inference_mode():
-            if isinstance(reader.model, StoryReader):
+            if isinstance(reader.model, ReadsWords):
                 heard = reader.model.stream(story, batch.question)[0].size(1)
-                check_room(f"a story of {heard} words", heard, width_of(reader.model.sequence))
-            trace = watch(story, batch.question)
+                check_room(f"a story of {heard} words", heard, width_of(reader.model))
+            trace: Any = reader.model.trace(story, batch.question)
         chances = _chances(trace.logits, reader)[0]
         best = chances.topk(min(_ANSWERS, len(chances))).indices + 1
         words = [reader.vocabulary.words[number] for number in best.tolist()]
@@ -160,20 +166,25 @@ class StoryInspector(Inspector):
             "right": int(best[0]) == int(batch.answer),
             "answers": words,
             "chances": pack(chances[best - 1]),
-            **_looked(trace, best, reader),
+            **_looked(trace, best, reader, told),
         }
         return panel, trace
 
 
-def _looked(trace: Any, best: Tensor, reader: Reader) -> Panel:
-    """Attention by hop, gates by slot, or the words with the answer as it would be given at each."""
-    if isinstance(trace, MemN2NTrace | KeyValueTrace):
-        return {"attention": pack(trace.attention[0])}
-    if isinstance(trace, EntNetTrace):
-        names = slot_names(reader.model, reader.vocabulary) or list(map(str, range(trace.gates.size(2))))
-        return {"gates": pack(trace.gates[0]), "look": pack(trace.attention[0]), "slots_named": names}
-    words = [reader.vocabulary.words[word] if word else "?" for word in trace.words[0].tolist()]
-    return {"words": words, "output": pack(_chances(trace.sequence.output[0], reader)[:, best - 1])}
+def _looked(trace: Any, best: Tensor, reader: Reader, story: int) -> Panel:
+    """Attention by hop, gates by slot, or the words with the answer as it would be given at each.
+
+    story: sentences in it.
+    """
+    words = heard_words(trace, reader.vocabulary)
+    if words is not None:
+        return {"words": words, "output": pack(_chances(trace.sequence.output[0], reader)[:, best - 1])}
+    if (gated := gates_of_slots(trace.parts)) is not None:
+        gates, look = (values[0] for values in gated)
+        names = slot_names(trace, reader.vocabulary) or list(map(str, range(len(look))))
+        return {"gates": pack(gates), "look": pack(look), "slots_named": names}
+    attention = attention_on_sentences(trace.parts)
+    return {"attention": pack(torch.zeros(0, story) if attention is None else attention[0])}
 
 
 def _chances(logits: Tensor, reader: Reader) -> Tensor:

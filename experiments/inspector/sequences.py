@@ -13,9 +13,9 @@ from experiments.domains.sequences.loading import load_run
 from experiments.domains.sequences.models import training_lengths
 from experiments.inspector.arrays import check_room, pack
 from experiments.inspector.inspector import SEEDS, Choice, Choices, Inspector, with_slots
-from experiments.inspector.watch import Panel, show_traces, width_of
+from experiments.inspector.watch import Panel, show_parts, width_of
 from experiments.runs.folder import RunFolder
-from memnet import NTM
+from memnet.abilities import HasSlots
 from tasks import Batch
 
 
@@ -58,12 +58,14 @@ class SequenceInspector(Inspector):
             "input": pack(batch.input[0]),
             "target": pack(batch.target[0]),
             "mask": pack(batch.mask[0]),
-            "panels": [one | shown for one, shown in zip(told, show_traces(traces), strict=True)],
+            "panels": [
+                one | shown for one, shown in zip(told, show_parts([trace.parts for trace in traces]), strict=True)
+            ],
         }
 
     def _memories(self) -> list[int]:
         """Slots of the models that have any."""
-        return [model.num_slots for model in self.models if isinstance(model, NTM)]
+        return [model.num_slots for model in self.models if isinstance(model, HasSlots)]
 
     def _sample(self, choice: Choice, models: Sequence[Any]) -> Batch:
         """One of the sequences that `show` draws, with seed 0; UserError for a length that there cannot be."""

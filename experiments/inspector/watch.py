@@ -1,45 +1,67 @@
 """What a sequence model did at every step, as the page shows it."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 
 from experiments.figures.arrays import used_slots
 from experiments.figures.style import Array
+from experiments.figures.trace import as_array
 from experiments.inspector.arrays import pack
-from memnet import NTM, RecurrentTrace, SequenceModule
-from memnet.models.ntm import NTMTrace
+from memnet import Part, SequenceModule
 from memnet.state import state_tensors
+from memnet.trace import find, members, steps_first
 
 Panel = dict[str, Any]
 
 
-def show_traces(traces: Sequence[Any]) -> list[Panel]:
-    """For each model the memory and the heads of an NTM, or the states and gates of a recurrent network.
+class Heads(NamedTuple):
+    """A memory of slots over time, and the weightings of those who read and write it."""
 
-    traces: of batches of one. Memories side by side are shown over the same stretch of slots.
+    memory: Part
+    read: Part
+    write: Part
+
+    @property
+    def weights(self) -> Array:
+        """Of all heads, those that read before those that write, (time, head, slot)."""
+        return as_array(torch.cat([self.read.values, self.write.values], 2)[0])
+
+
+def show_parts(models: Sequence[Sequence[Part]]) -> list[Panel]:
+    """For each model its memory and heads where it has such, else everything that it tells of its steps.
+
+    models: the parts of each, of batches of one. Memories side by side are shown over the same stretch of slots.
     """
-    memories = [trace for trace in traces if isinstance(trace, NTMTrace)]
-    stretches = iter(shared_slots([_weights(trace) for trace in memories]))
+    heads = [heads_of(parts) for parts in models]
+    stretches = iter(shared_slots([one.weights for one in heads if one is not None]))
     return [
-        _memory(trace, next(stretches)) if isinstance(trace, NTMTrace) else {"states": _states(trace)}
-        for trace in traces
+        {"states": _states(parts)} if one is None else _memory(one, parts, next(stretches))
+        for one, parts in zip(heads, models, strict=True)
     ]
 
 
-def width_of(model: SequenceModule) -> int:
-    """How many numbers a model keeps from step to step: those of its memory, or of its state."""
-    if isinstance(model, NTM):
-        return model.num_slots * model.cell.slot_size
-    return sum(tensor.numel() for tensor in state_tensors(model.initial_state(1)))
+def heads_of(parts: Sequence[Part]) -> Heads | None:
+    """What reads and writes a memory over time, if anything does."""
+    memory, read, write = (find(parts, kind, "time", "slot") for kind in ("memory", "read", "write"))
+    if memory is None or read is None or write is None:
+        return None
+    fits = memory.axes == ("time", "slot", "width") and read.axes == write.axes == ("time", "head", "slot")
+    return Heads(memory, read, write) if fits else None
 
 
-def _weights(trace: NTMTrace) -> Array:
-    """Of all heads, those that read before those that write, (time, head, slot)."""
-    weights: Array = torch.cat([trace.read_weights, trace.write_weights], 2)[0].numpy()
-    return weights
+def sequences_in(model: nn.Module) -> list[SequenceModule]:
+    """The sequence models of which a model is made: itself, or what reads for it."""
+    return [part for part in model.modules() if isinstance(part, SequenceModule)]
+
+
+def width_of(model: nn.Module) -> int:
+    """How many numbers a model keeps from step to step."""
+    states = [sequence.initial_state(1) for sequence in sequences_in(model)]
+    return sum(tensor.numel() for tensor in state_tensors(tuple(states)))
 
 
 def shared_slots(weights: Sequence[Array]) -> list[Panel]:
@@ -62,34 +84,31 @@ def shared_slots(weights: Sequence[Array]) -> list[Panel]:
     return stretches
 
 
-def _memory(trace: NTMTrace, slots: Panel) -> Panel:
-    weights, reads, shown = _weights(trace), trace.read_weights.size(2), slots["shown"]
-    heads = []
-    for number in range(weights.shape[1]):
-        if number < reads:
-            kind, place, count = "read", number, reads
-        else:
-            kind, place, count = "write", number - reads, weights.shape[1] - reads
-        name = f"{kind} head {place + 1}" if count > 1 else f"{kind} head"
-        head = {"kind": kind, "name": name, "weights": pack(weights[:, number, shown])}
-        for part in ("strength", "gate", "shift", "sharpening"):
-            values = getattr(trace.heads, part)[0, :, number]
-            # Some ways of addressing have no use for some of them.
-            if values.size(-1):
-                head[part] = pack(values)
-        heads.append(head)
-    return {"heads": heads, "memory": pack(trace.memory[0, :, shown]), "slots": slots}
+def _memory(heads: Heads, parts: Sequence[Part], slots: Panel) -> Panel:
+    shown, drawn = slots["shown"], []
+    signals = {part.name: part for part in parts if part.kind == "signal"}
+    for part in (heads.read, heads.write):
+        count = part.values.size(2)
+        for number in range(count):
+            name = f"{part.kind} head {number + 1}" if count > 1 else f"{part.kind} head"
+            head = {"kind": part.kind, "name": name, "weights": pack(part.values[0, :, number, shown])}
+            for what in ("strength", "gate", "shift", "sharpening"):
+                # Some ways of addressing have no use for some of them.
+                if (signal := signals.get(f"{part.name} {what}")) is not None:
+                    values = signal.values[0, :, number]
+                    head[what] = pack(values.reshape(len(values), -1))
+            drawn.append(head)
+    return {"heads": drawn, "memory": pack(heads.memory.values[0, :, shown]), "slots": slots}
 
 
-def _states(trace: RecurrentTrace) -> list[Panel]:
-    """Every kind of state and gate of every layer, (time, unit) each."""
-    single = hasattr(trace.states, "_fields")
-    layers = [(trace.states, trace.gates)] if single else list(zip(trace.states, trace.gates, strict=True))
+def _states(parts: Sequence[Part]) -> list[Panel]:
+    """Every part over time, (time, unit), its heads apart."""
     found = []
-    for number, (states, gates) in enumerate(layers, start=1):
-        of_layer = "" if single else f", layer {number}"
-        for part, suffix in ((states, " state"), (gates, " gate")):
-            for name in getattr(part, "_fields", ()):
-                values = getattr(part, name)[0]
-                found.append({"name": f"{name}{suffix}{of_layer}", "gate": part is gates, "values": pack(values)})
+    for part in parts:
+        for one in members(steps_first(part)) if "time" in part.axes else ():
+            values = one.values[0].float()
+            packed = pack(values.reshape(len(values), -1))
+            found.append(
+                {"name": one.name.replace("-", " "), "gate": part.kind in ("gate", "read", "write"), "values": packed}
+            )
     return found

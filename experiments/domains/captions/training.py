@@ -8,7 +8,7 @@ from experiments.domains.captions.about import about
 from experiments.domains.captions.config import CaptionConfig
 from experiments.domains.captions.models import make_model, make_world
 from experiments.domains.captions.testing import caption_losses, captions_of, measure, seen
-from experiments.figures.snapshot import Panel
+from experiments.figures.trace import named_panel
 from experiments.runs.about import About
 from experiments.runs.folder import RunFolder
 from experiments.training.looks import NOTHING, Look, at_rest
@@ -16,7 +16,8 @@ from experiments.training.objective import Objective, Piece, Row, mean
 from experiments.training.schedules import WarmUpAndDown
 from experiments.training.trainer import Trainer
 from experiments.training.updates import Updates
-from memnet import Captioner, weighting_entropy
+from memnet import Captioner
+from memnet.trace import find, numbers
 from tasks.captions import CaptionBatch
 
 SHOWN = {"train/loss": "loss", "valid/loss": "valid loss", "valid/error_percent": "valid wrong %"}
@@ -70,15 +71,15 @@ class CaptionObjective(Objective[Captioner, CaptionBatch]):
         images, lengths = seen(model, batch)
         with at_rest(model):
             captions = captions_of(model, self.world, images, lengths)
-            numbers = torch.from_numpy(self.world.encode(captions)).to(images.device)
-            attention = model.trace(images, numbers, lengths=lengths).attention
+            ids = torch.from_numpy(self.world.encode(captions)).to(images.device)
+            parts = model.trace(images, ids, lengths=lengths).parts
+        attention = find(parts, "read", "word")
         assert attention is not None
-        written = torch.nn.functional.pad(numbers > 0, (1, 0), value=True)
         panels = [
-            [Panel("where each word was read from", weights[: len(words) + 1].cpu().numpy(), names=[*words, "(end)"])]
-            for words, weights in zip(captions, attention, strict=True)
+            [named_panel(attention, row, "where each word was read from", [*words, "(end)"])]
+            for row, words in enumerate(captions)
         ]
-        return Look({"entropy/attention": float(weighting_entropy(attention[written]).mean())}, panels)
+        return Look(numbers(parts, {"word": (ids > 0).sum(1) + 1}), panels)
 
 
 def make_trainer(config: CaptionConfig, folder: RunFolder, run_id: str) -> Trainer[CaptionObjective]:

@@ -20,10 +20,11 @@ from experiments.figures import (
     memory_figure,
     save_figure,
 )
+from experiments.figures.trace import episode_arrays
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import read_metrics
 from experiments.runs.papers import paper_curve
-from memnet import NTM, SequenceModule
+from memnet import SequenceModule
 from tasks import Batch, Score, Task
 
 
@@ -86,25 +87,15 @@ def measure_of(score: Score) -> Measure:
 
 
 def watch(model: SequenceModule, task: Task, length: int) -> Episode:
-    """Run one test sequence and keep what the heads did."""
+    """Run one test sequence and keep what the model did with its memory."""
     batch = pictured_sequence(task, length).to(model.readout.weight.device)
     with torch.inference_mode():
-        if isinstance(model, NTM):
-            trace = model.trace(batch.input)
-            logits = trace.output
-            memory = {
-                "add": trace.heads.add,
-                "reads": trace.reads,
-                "write_weights": trace.write_weights,
-                "read_weights": trace.read_weights,
-            }
-        else:
-            logits, memory = model(batch.input)[0], {}
+        trace = model.trace(batch.input)
     return Episode(
         inputs=batch.input[0].cpu().numpy(),
         targets=batch.target[0].cpu().numpy(),
-        outputs=task.predict(logits)[0].cpu().numpy(),
+        outputs=task.predict(trace.output)[0].cpu().numpy(),
         mask=batch.mask[0].cpu().numpy(),
         answer=task.answer,
-        **{key: value[0].cpu().numpy() for key, value in memory.items()},
+        **episode_arrays(trace.parts),
     )

@@ -1,4 +1,4 @@
-"""Training a sequence model on a task: curricula, truncation, validation, looks at heads and memory."""
+"""Training a sequence model on a task: curricula, truncation, validation."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, TypedDict
@@ -11,19 +11,18 @@ from experiments.config.parts import TrainConfig
 from experiments.domains.sequences.about import about
 from experiments.domains.sequences.curriculum import Curriculum, CurriculumState
 from experiments.domains.sequences.evaluation import evaluate, validation_batches
+from experiments.domains.sequences.looks import look_at_sequence
 from experiments.domains.sequences.models import backend_line, make_model, make_task, training_lengths
 from experiments.domains.sequences.pictures import pictured_sequence
-from experiments.figures.snapshot import Panel
-from experiments.figures.style import Array
 from experiments.gradients.training import gradient_row
 from experiments.runs.about import About
 from experiments.runs.folder import RunFolder
-from experiments.training.looks import FLAT, Look, at_rest, head_numbers, head_panels
+from experiments.training.looks import Look
 from experiments.training.objective import Objective, Piece, Row, Update, mean
 from experiments.training.schedules import CoolDown
 from experiments.training.trainer import Trainer
 from experiments.training.updates import Updates
-from memnet import NTM, SequenceModule
+from memnet import SequenceModule
 from memnet.state import detach_state
 from tasks import Batch, Task
 
@@ -145,19 +144,7 @@ class SequenceObjective(Objective[SequenceModule, Batch]):
         return backend_line(model)
 
     def look(self, model: SequenceModule) -> Look:
-        """What it does with one sequence; weightings and memory where it is an NTM."""
-        batch = self._watched.to(self.device)
-        with at_rest(model):
-            trace = model.trace(batch.input) if isinstance(model, NTM) else None
-            output = model(batch.input)[0] if trace is None else trace.output
-        inputs = Panel("inputs", _of(batch.input), *_span(batch.input), "greys", FLAT)
-        high = max(float(batch.target.max()), 1.0)
-        targets = Panel("targets, where scored", _scored(batch.target, batch), 0, high, "greys", FLAT)
-        outputs = Panel("outputs, where scored", _scored(self.task.predict(output), batch), 0, high, "greys", FLAT)
-        if trace is None:
-            return Look({}, [[inputs, targets], [outputs]])
-        memory, *weightings = head_panels(trace)
-        return Look(head_numbers(trace), [[inputs, targets], [*memory, outputs], *weightings])
+        return look_at_sequence(model, self.task, self._watched)
 
     def state(self) -> Row:
         return {**super().state(), "curriculum": self.curriculum.state()}
@@ -193,16 +180,3 @@ def _longer(tensor: Tensor, steps: int) -> Tensor:
     """A tensor (batch, time, ...) with zeros at the end of time."""
     more = tensor.new_zeros(tensor.size(0), steps - tensor.size(1), *tensor.shape[2:])
     return torch.cat([tensor, more], 1)
-
-
-def _of(values: Tensor) -> Array:
-    return values[0].T.cpu().numpy()
-
-
-def _scored(values: Tensor, batch: Batch) -> Array:
-    """(channel, time), white where no prediction is scored."""
-    return _of(values * batch.mask.unsqueeze(-1))
-
-
-def _span(values: Tensor) -> tuple[float, float]:
-    return min(float(values.min()), 0.0), max(float(values.max()), 1.0)

@@ -1,17 +1,17 @@
 """What a model of stories answered to test questions, and where it looked: answers.jsonl of a run."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from experiments.domains.stories.data import Questions, Tests
-from experiments.domains.stories.pictures import sentence_text
+from experiments.domains.stories.pictures import attention_on_sentences, gates_of_slots, sentence_text
 from experiments.domains.stories.restarts import test_logits
 from experiments.training.looks import at_rest
-from memnet import EntNetTrace, KeyValueTrace, MemN2NTrace
-from memnet.readers import StoryReader
-from memnet.story import StoryModel
+from memnet import Part, StoryModel
+from memnet.abilities import ReadsWords
 from tasks.babi import Vocabulary
 
 # Of each task or length: the first questions whatever was answered, and the first wrong answers.
@@ -40,15 +40,18 @@ def answer_rows(model: StoryModel, vocabulary: Vocabulary, tests: Tests, kind: s
     return rows
 
 
-def sentence_weights(trace: MemN2NTrace | KeyValueTrace | EntNetTrace) -> Tensor:
-    """How much each sentence weighed in an answer: (batch, sentence), from 0 to 1.
+def sentence_weights(parts: Sequence[Part]) -> Tensor | None:
+    """How much each sentence weighed in an answer: (batch, sentence), from 0 to 1; None where nobody can say.
 
-    The mean of its attention over hops; of an EntNet the mean of the gates that it opened, each weighted by the
+    The mean of its attention over hops; or the mean of the gates of slots that it opened, each weighted by the
     question's attention on the slot.
     """
-    if isinstance(trace, EntNetTrace):
-        return (trace.gates @ trace.attention.unsqueeze(-1)).squeeze(-1)
-    return trace.attention.mean(1)
+    if (attention := attention_on_sentences(parts)) is not None:
+        return attention.mean(1)
+    if (gated := gates_of_slots(parts)) is not None:
+        gates, look = gated
+        return (gates @ look.unsqueeze(-1)).squeeze(-1)
+    return None
 
 
 def _chances(model: StoryModel, questions: Questions) -> Tensor:
@@ -64,13 +67,15 @@ def _chances(model: StoryModel, questions: Questions) -> Tensor:
 def _looked_at(model: StoryModel, questions: Questions, index: Tensor) -> list[dict[str, Any]]:
     """The number, from 1, and the weight of the sentence that weighs most, for some of the questions."""
     nothing = {"looked_at": None, "weight": None}
-    if isinstance(model, StoryReader):
+    if isinstance(model, ReadsWords):
         return [nothing] * len(index)
-    watch: Any = model.trace
     batch = questions.rows(index).to(next(model.parameters()).device)
     with at_rest(model):
-        trace = watch(batch.story, batch.question, story_lengths=batch.lengths)
-    weights, sentences = sentence_weights(trace).max(1)
+        trace = model.trace(batch.story, batch.question, story_lengths=batch.lengths)
+    weighed = sentence_weights(trace.parts)
+    if weighed is None:
+        return [nothing] * len(index)
+    weights, sentences = weighed.max(1)
     found = zip(batch.lengths.tolist(), sentences.tolist(), weights.tolist(), strict=True)
     return [{"looked_at": place + 1, "weight": weight} if told else nothing for told, place, weight in found]
 

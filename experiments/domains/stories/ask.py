@@ -5,7 +5,7 @@ import dataclasses
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TextIO
+from typing import TextIO
 
 import torch
 import tyro
@@ -16,8 +16,9 @@ from experiments.base.names import beginning, unknown_words
 from experiments.base.terminal import wrapped
 from experiments.config.command_line import parse
 from experiments.domains.stories.loading import load_story_run
-from experiments.domains.stories.pictures import slot_names
-from memnet import EntNetTrace, KeyValueTrace, MemN2NTrace, NTMTrace, StoryModel
+from experiments.domains.stories.pictures import attention_on_sentences, gates_of_slots, heard_words, slot_names
+from memnet import Part, StoryModel
+from memnet.trace import AnyTrace, find, members, rows, steps_first
 from tasks.babi import TASK_NAMES, Fact, Vocabulary, stream, words_of
 from tasks.babi.encoding import pad
 from tasks.babi.stories import QUESTION_MARKS
@@ -155,9 +156,8 @@ class Conversation:
 
     def _answer(self, question: str) -> None:
         story = self._numbers(self.sentences).unsqueeze(0)
-        watch: Any = self._model.trace
         with torch.inference_mode():
-            trace = watch(story, self._numbers([question]))
+            trace = self._model.trace(story, self._numbers([question]))
         # Nil is no answer, and time words that some models score are none either.
         chances = trace.logits[0].softmax(-1)[1 : len(self._vocabulary)]
         (best, *others), numbers = (tensor.tolist() for tensor in chances.topk(min(3, len(chances))))
@@ -178,33 +178,45 @@ class Conversation:
         pieces = [piece.strip(_ENDS) for piece in text.casefold().split()]
         return [word for piece in pieces for word in ([piece] if piece in self._known else words_of(piece))]
 
-    def _looks(self, trace: Any) -> Iterator[str]:
+    def _looks(self, trace: AnyTrace) -> Iterator[str]:
         """What of the story came into the answer, line by line."""
         numbered = [f"{k:2} {sentence}" for k, sentence in enumerate(self.sentences, start=1)]
-        if isinstance(trace, MemN2NTrace | KeyValueTrace):
-            for hop, weights in enumerate(trace.attention[0].tolist(), start=1):
+        heads, heard = find(trace.parts, "read", "time", "slot"), heard_words(trace, self._vocabulary)
+        if (attention := attention_on_sentences(trace.parts)) is not None:
+            for hop, weights in enumerate(attention[0].tolist(), start=1):
                 empty = 1 - sum(weights)
                 names, weights = [*numbered, "(empty slots)"], [*weights, empty if empty >= 0.005 else 0.0]
                 yield from _under(f"hop {hop}", _strongest(weights, names, share=True))
-        elif isinstance(trace, EntNetTrace):
-            names = slot_names(self._model, self._vocabulary) or list(map(str, range(trace.attention.size(1))))
-            listed = _strongest(trace.attention[0].tolist(), [f"slot {name}" for name in names], share=True)
-            yield from _under("question", listed)
-            for slot in trace.attention[0].topk(min(2, len(names))).indices.tolist():
-                opened = _strongest(trace.gates[0, :, slot].tolist(), numbered)
-                yield from _under(f"gate of slot {names[slot]}", opened)
-        elif isinstance(trace.sequence, NTMTrace):
-            yield from self._heads(trace.words[0].tolist(), trace.sequence)
+        elif (gated := gates_of_slots(trace.parts)) is not None:
+            gates, look = (values[0] for values in gated)
+            yield from self._gates(gates, look, slot_names(trace, self._vocabulary), numbered)
+        elif heads is not None and heard is not None:
+            yield from self._heads(heads, find(trace.parts, "write", "time", "slot"), heard)
         else:
             yield "(this model keeps the story in its state: there is no memory to look into)"
 
-    def _heads(self, words: Sequence[int], trace: NTMTrace) -> Iterator[str]:
+    def _gates(
+        self, gates: Tensor, attention: Tensor, named: Sequence[str] | None, sentences: Sequence[str]
+    ) -> Iterator[str]:
+        """Which slots the question looked at (slot,), and which sentences opened their gates (sentence, slot)."""
+        names = list(map(str, range(len(attention)))) if named is None else named
+        yield from _under("question", _strongest(attention.tolist(), [f"slot {name}" for name in names], share=True))
+        for slot in attention.topk(min(2, len(names))).indices.tolist():
+            yield from _under(f"gate of slot {names[slot]}", _strongest(gates[:, slot].tolist(), sentences))
+
+    def _heads(self, read: Part, write: Part | None, heard: Sequence[str]) -> Iterator[str]:
         """Where the read heads were at the question mark, and which word was read while that was written most."""
-        written = trace.write_weights[0].sum(1).argmax(0).tolist()
-        spoken = [self._vocabulary.words[word] if word else "?" for word in words]
-        names = [f"slot {slot}, written most at word {step + 1}, {spoken[step]!r}" for slot, step in enumerate(written)]
-        for head, weights in enumerate(trace.read_weights[0, -1].tolist(), start=1):
-            yield from _under(f"read head {head}", _strongest(weights, names, share=True))
+        names = [f"slot {slot}" for slot in range(read.values.size(-1))]
+        if write is not None:
+            (weights,) = rows(write)
+            written = weights.reshape(len(weights), -1, weights.size(-1)).sum(1).argmax(0).tolist()
+            names = [
+                f"{name}, written most at word {k + 1}, {heard[k]!r}" for name, k in zip(names, written, strict=True)
+            ]
+        read = steps_first(read)
+        last = read._replace(values=read.values[0, -1], axes=read.axes[1:], name="read")
+        for head in members(last):
+            yield from _under(head.name.replace("-", " "), _strongest(head.values.tolist(), names, share=True))
 
 
 def greeting(vocabulary: Vocabulary) -> str:

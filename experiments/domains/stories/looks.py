@@ -1,16 +1,13 @@
-"""One look at a model of stories in training: on always the same questions."""
+"""One look at a model of stories in training: what it looks at while it answers."""
 
-from typing import Any
-
-import torch
 from torch import Tensor
 
 from experiments.domains.stories.data import Questions
 from experiments.domains.stories.pictures import sentence_text
-from experiments.figures.snapshot import Panel, Shades
-from experiments.training.looks import NOTHING, Look, at_rest, head_numbers, head_panels
-from memnet import EntNetTrace, KeyValueTrace, MemN2N, MemN2NTrace, NTMTrace, weighting_entropy
-from memnet.story import StoryModel
+from experiments.figures.trace import in_twos, in_words, named_panel, panels_of
+from experiments.training.looks import Look, at_rest
+from memnet import StoryModel
+from memnet.trace import lengths_of, names_of, numbers
 from tasks.babi import Vocabulary
 
 # Of longer stories the last sentences are drawn.
@@ -18,52 +15,28 @@ MOST_SENTENCES = 20
 
 
 def look_at_questions(model: StoryModel, vocabulary: Vocabulary, questions: Questions, drawn: int) -> Look:
-    """What a model of stories looks at while it answers: numbers over all questions, pictures of the first `drawn`.
+    """What a model of stories looks at while it answers: numbers over all questions, pictures of the first `drawn`;
+    of one that reads word by word, of the first question.
 
     Of a linear start there are no entropies, since its scores are no weightings.
     """
-    shades: Shades
     questions = questions.to(next(model.parameters()).device)
-    watch: Any = model.trace
     with at_rest(model):
-        trace = watch(questions.story, questions.question, story_lengths=questions.lengths)
-    if isinstance(trace, MemN2NTrace | KeyValueTrace):
-        weighted = not (isinstance(model, MemN2N) and model.linear_start)
-        numbers = hop_numbers(trace.attention) if weighted else {}
-        seen, what, shades = trace.attention.mT, "attention by hop", "purples"
-    elif isinstance(trace, EntNetTrace):
-        numbers = gate_numbers(trace, questions.lengths)
-        seen, what, shades = trace.gates, "gates by slot", "greens"
-    elif isinstance(trace.sequence, NTMTrace):
-        return Look(head_numbers(trace.sequence, trace.lengths), head_panels(trace.sequence, int(trace.lengths[0])))
-    else:
-        return NOTHING
+        trace = model.trace(questions.story, questions.question, story_lengths=questions.lengths)
+    lengths = {"sentence": questions.lengths} | lengths_of(names_of(trace))
+    told = numbers(trace.parts, lengths)
+    part = next((one for one in trace.parts if "sentence" in one.axes), None)
+    if part is None:
+        memory, over_time = panels_of(trace.parts, lengths)
+        return Look(told, in_twos(memory) + over_time)
     panels = []
     for row in questions.lengths.nonzero().flatten().tolist()[:drawn]:
-        told = int(questions.lengths[row])
-        first = max(told - MOST_SENTENCES, 0)
-        names = [f"{k + 1} {sentence_text(questions.story[row, k], vocabulary)}" for k in range(first, told)]
-        title = f"{_verdict(questions, row, trace.logits[row], vocabulary)} ({what})"
-        panels.append([Panel(title, seen[row, first:told].cpu().numpy(), names=names, shades=shades)])
-    return Look(numbers, panels)
-
-
-def hop_numbers(attention: Tensor) -> dict[str, float]:
-    """The entropy of every hop's attention (question, hop, sentence), over the questions."""
-    return {
-        f"entropy/hop-{hop}": entropy for hop, entropy in enumerate(weighting_entropy(attention).mean(0).tolist(), 1)
-    }
-
-
-def gate_numbers(trace: EntNetTrace, lengths: Tensor) -> dict[str, float]:
-    """Of an EntNet's gates, over the sentences told and all slots, the mean and the share above 1/2; and the entropy of
-    the question's attention over the slots."""
-    gates = torch.cat([row[:told] for row, told in zip(trace.gates, lengths.tolist(), strict=True)])
-    return {
-        "gate/mean": float(gates.mean()),
-        "gate/open_share": float((gates > 0.5).to(gates.dtype).mean()),
-        "entropy/attention": float(weighting_entropy(trace.attention).mean()),
-    }
+        end = int(questions.lengths[row])
+        start = max(end - MOST_SENTENCES, 0)
+        names = [f"{k + 1} {sentence_text(questions.story[row, k], vocabulary)}" for k in range(start, end)]
+        title = f"{_verdict(questions, row, trace.logits[row], vocabulary)} ({in_words(part)})"
+        panels.append([named_panel(part, row, title, names, start)])
+    return Look(told, panels)
 
 
 def _verdict(questions: Questions, row: int, logits: Tensor, vocabulary: Vocabulary) -> str:

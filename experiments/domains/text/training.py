@@ -12,15 +12,17 @@ from experiments.domains.text.data import Chunk, Streams, TextData
 from experiments.domains.text.models import make_model, write_known
 from experiments.domains.text.testing import bits_per_character, losses_of, perplexity
 from experiments.figures.snapshot import Panel
+from experiments.figures.trace import in_twos, panels_of
 from experiments.runs.about import About
 from experiments.runs.folder import RunFolder
-from experiments.training.looks import Look, at_rest, head_numbers, head_panels
+from experiments.training.looks import Look, at_rest
 from experiments.training.objective import Objective, Piece, Row, mean
 from experiments.training.schedules import WarmUpAndDown
 from experiments.training.trainer import Trainer
 from experiments.training.updates import Updates
-from memnet import NTM, LanguageModel, detach_state
+from memnet import LanguageModel, detach_state
 from memnet.state import State, map_state, state_tensors
+from memnet.trace import numbers
 
 SHOWN = {"train/bits_per_character": "bits/char", "valid/bits_per_character": "valid bits/char"}
 
@@ -96,22 +98,19 @@ class TextObjective(Objective[LanguageModel, Chunk]):
         self._state = map_state(lambda _: next(rest).to(self.device, copy=True), start) if carried else None
 
     def look(self, model: LanguageModel) -> Look:
-        """The probability of every character along the beginning of the validation part; heads and memory of an NTM."""
+        """The probability of every character along the beginning of the validation part; what the model did."""
         symbols = self.data.valid[: _WATCHED + 1].long().to(self.device)
         with at_rest(model):
-            input = model.embed(symbols[:-1].unsqueeze(0))
-            trace = model.sequence.trace(input) if isinstance(model.sequence, NTM) else None
-            logits = model.sequence(input)[0] if trace is None else trace.output
-        came = torch.zeros_like(logits[0]).scatter_(1, symbols[1:, None], 1.0)
+            trace = model.trace(symbols[:-1].unsqueeze(0))
+        came = torch.zeros_like(trace.output[0]).scatter_(1, symbols[1:, None], 1.0)
         panels = [
             [
                 Panel("the character that came", came.T.cpu().numpy(), shades="greys", height=192),
-                Panel("its probability", logits[0].softmax(-1).T.cpu().numpy(), shades="greys", height=192),
+                Panel("its probability", trace.output[0].softmax(-1).T.cpu().numpy(), shades="greys", height=192),
             ]
         ]
-        if trace is None:
-            return Look({}, panels)
-        return Look(head_numbers(trace), [*panels, *head_panels(trace)])
+        memory, over_time = panels_of(trace.parts)
+        return Look(numbers(trace.parts), [*panels, *in_twos(memory), *over_time])
 
 
 def make_trainer(config: TextConfig, data: TextData, folder: RunFolder, run_id: str) -> Trainer[TextObjective]:

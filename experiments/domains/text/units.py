@@ -12,12 +12,12 @@ from torch import Tensor
 
 from experiments.base.files import UserError
 from experiments.training.looks import at_rest
-from memnet import LanguageModel, LSTMState, RNNState
-from memnet.models.ntm import NTMState
-from memnet.state import State
+from memnet import LanguageModel, Part
 
 Values = NDArray[np.float64]
 
+# Characters of which all that the model did is kept at once.
+_CHUNK = 250
 # Units that are drawn where nothing is known to look for.
 _LIVELIEST = 4
 # How often at most any feature may seem to be followed by chance.
@@ -36,17 +36,18 @@ class Unit(NamedTuple):
 def activations(model: LanguageModel, symbols: Tensor) -> list[Values]:
     """What every unit is after each symbol of a text, layer by layer (character, unit).
 
-    Of an LSTM it is the memory cell, of other networks the hidden state; of an NTM its controller's. Layers without a
-    state have none.
+    It is the last that a cell keeps by unit: of an LSTM the memory cell, of other networks the hidden state; of an NTM
+    its controller's. Layers without a state have none.
     symbols: (character,) integers.
     """
     layers: list[list[Tensor]] = []
     with at_rest(model):
         state = None
-        for symbol in symbols.view(-1, 1, 1).long().to(model.sequence.readout.weight.device).unbind():
-            _, state = model(symbol, state)
-            layers.append([one[0].double().cpu() for one in _units(state)])
-    return [torch.stack(steps).numpy() for steps in zip(*layers, strict=True)]
+        for chunk in symbols.long().to(model.sequence.readout.weight.device).split(_CHUNK):
+            trace = model.trace(chunk.unsqueeze(0), state)
+            layers.append([part.values[0].double().cpu() for part in _units(trace.parts)])
+            state = trace.state
+    return [torch.cat(chunks).numpy() for chunks in zip(*layers, strict=True)]
 
 
 def features(text: str) -> dict[str, Values]:
@@ -140,12 +141,8 @@ def named_units(layers: Sequence[Values], cells: Sequence[str]) -> list[Unit]:
     return units
 
 
-def _units(state: State) -> list[Tensor]:
-    """The units of every layer in a cell's state: (batch, unit)."""
-    if isinstance(state, NTMState):
-        return _units(state.controller)
-    if isinstance(state, LSTMState):
-        return [state.cell]
-    if isinstance(state, RNNState):
-        return [state.hidden]
-    return [unit for layer in state for unit in _units(layer)]
+def _units(parts: Sequence[Part]) -> list[Part]:
+    """The units of every layer, the last of its states (time, unit)."""
+    states = [part for part in parts if part.kind == "signal" and part.axes == ("time", "unit")]
+    # The names of what a layer does end in its number.
+    return list({part.name.partition(", ")[2]: part for part in states}.values())

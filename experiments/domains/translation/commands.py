@@ -37,6 +37,7 @@ from experiments.training.running import prepare, run_training
 from experiments.training.trainer import Trainer
 from memnet import EncoderDecoder
 from memnet.decoding import Normalization
+from memnet.trace import find
 
 # Test sentences that are drawn after training.
 _PICTURES = 3
@@ -177,11 +178,11 @@ def _draw(
         target = torch.tensor([[words.target.number(word) for word in given]], dtype=torch.int64)
         device = model.source_words.device
         with torch.no_grad():
-            attention = model.trace(source.to(device), target.to(device)).attention
+            attention = find(model.trace(source.to(device), target.to(device)).parts, "read", "source")
         if attention is not None:
             pair = sentences.pairs[place]
             files.append(folder.figures / figure_name(f"attention-{number}"))
-            weights = attention[0].cpu().numpy()
+            weights = attention.values[0].cpu().numpy()
             save_figure(alignment_figure(pair.source.split(), given, pair.target.split(), weights, title), files[-1])
     return files
 

@@ -13,6 +13,7 @@ from experiments.domains.translation.loading import keep_words
 from experiments.domains.translation.models import make_model
 from experiments.domains.translation.testing import measure, sentence_losses
 from experiments.figures.snapshot import Panel
+from experiments.figures.trace import named_panel
 from experiments.runs.about import About
 from experiments.runs.folder import RunFolder
 from experiments.training.looks import NOTHING, Look
@@ -20,7 +21,8 @@ from experiments.training.objective import Objective, Piece, Row, Update, added,
 from experiments.training.schedules import CoolDown
 from experiments.training.trainer import Trainer
 from experiments.training.updates import Updates
-from memnet import EncoderDecoder, weighting_entropy
+from memnet import EncoderDecoder, Part, weighting_entropy
+from memnet.trace import find, real
 
 SHOWN = {"train/loss": "loss", "train/error_percent": "train error %", "valid/error_percent": "valid error %"}
 
@@ -96,23 +98,21 @@ class TranslationObjective(Objective[EncoderDecoder, Tensor]):
             attention = self._attention(model, source, target)
             if attention is None:
                 return NOTHING
-            written = torch.nn.functional.pad(target > 0, (1, 0), value=True)
-            entropies.append(weighting_entropy(attention[written]))
+            entropies.append(weighting_entropy(real(attention, {"word": (target > 0).sum(1) + 1})[0]))
         for place in range(min(_DRAWN, len(valid))):
             source, target = (rows.padded(torch.tensor([place])) for rows in (valid.source, valid.target))
             attention = self._attention(model, source, target)
             assert attention is not None
             names = [*(words.target.words[word] for word in target[0].tolist()), "(end)"][:_LINES]
             told = " ".join(words.source.words[word] for word in source[0, :_LINES].tolist())
-            values = attention[0, :_LINES, :_LINES].numpy()
-            panels.append([Panel(f"{told} (where each word was read from)", values, names=names)])
+            shown = attention._replace(values=attention.values[..., :_LINES])
+            panels.append([named_panel(shown, 0, f"{told} (where each word was read from)", names)])
         return Look({"entropy/attention": float(torch.cat(entropies).mean())}, panels)
 
-    def _attention(self, model: EncoderDecoder, source: Tensor, target: Tensor) -> Tensor | None:
-        """Where words of the target were read from, on the CPU."""
+    def _attention(self, model: EncoderDecoder, source: Tensor, target: Tensor) -> Part | None:
+        """Where words of the target were read from."""
         with torch.no_grad():
-            attention = model.trace(source.to(self.device), target.to(self.device)).attention
-        return None if attention is None else attention.cpu()
+            return find(model.trace(source.to(self.device), target.to(self.device)).parts, "read", "source")
 
 
 def make_trainer(
