@@ -272,7 +272,9 @@ def test_a_cell_that_says_nothing_of_itself_is_traced_looked_at_and_drawn(tmp_pa
     np.testing.assert_allclose(shown_in(panels(figure)["Fast weights at the end"]).T, last.numpy())
     save_figure(figure, tmp_path / "memory.png")
     (shown,) = show_parts([found.parts])
-    assert [(one["name"], one["values"]["shape"]) for one in shown["states"]] == [("fast weights", [11, 12])]
+    (state,) = shown["states"]
+    assert (state["name"], state["values"]["shape"]) == ("fast weights", [11, 12])
+    assert (state["axes"], state["width"]) == (("slot", "width"), 3)
 
     examples = examples_of(generate(1, 4, seed=0))
     vocabulary = Vocabulary.of(examples)

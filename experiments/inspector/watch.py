@@ -102,13 +102,17 @@ def _memory(heads: Heads, parts: Sequence[Part], slots: Panel) -> Panel:
 
 
 def _states(parts: Sequence[Part]) -> list[Panel]:
-    """Every part over time, (time, unit), its heads apart."""
+    """Every part over time, (time, unit), its heads apart; of memories and matrices also how they are laid out."""
     found = []
     for part in parts:
         for one in members(steps_first(part)) if "time" in part.axes else ():
             values = one.values[0].float()
-            packed = pack(values.reshape(len(values), -1))
-            found.append(
-                {"name": one.name.replace("-", " "), "gate": part.kind in ("gate", "read", "write"), "values": packed}
-            )
+            state = {
+                "name": one.name.replace("-", " "),
+                "gate": one.kind in ("gate", "read", "write"),
+                "values": pack(values.reshape(len(values), -1)),
+            }
+            if one.kind in ("memory", "matrix"):
+                state |= {"axes": one.axes[-2:], "width": values.size(-1)}
+            found.append(state)
     return found

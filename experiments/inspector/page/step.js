@@ -149,21 +149,48 @@ function drawMemory(place, panel, step, most) {
   place.setAttribute("aria-label", `Memory at step ${step}, with the weightings of the heads`);
 }
 
-/** The units of every kind of state at this step. */
+// Pixels between two maps of a state, and of a row of units.
+const APART = 62;
+const UNITS = 30;
+
+/** What is kept at this step: the units of every kind of state one under the other, then every memory as a map. */
 function drawState(place, panel, step) {
-  const names = panel.states.map((state) => state.name);
-  const height = 30 * names.length;
-  place.style.height = `${height + 62}px`;
-  Plotly.react(place, [{
-    type: "heatmap", z: panel.states.map((state) => atStep(state.values, step)), colorscale: bothWays(), zmin: -1, zmax: 1, ygap: 2, showscale: false,
-    text: names.map((name, k) => Array(panel.states[k].values.shape[1]).fill(plain(name))), hovertemplate: "%{text}, unit %{x}: %{z:.3f}<extra></extra>",
-  }], {
-    ...chartLook(), height: height + 62, margin: { l: 8, r: 8, t: 22, b: 36 }, dragmode: false,
-    xaxis: { ...axisLook(), title: { text: "unit" }, showgrid: false, fixedrange: true },
-    yaxis: { ...axisLook(), range: [names.length - 0.5, -0.5], tickvals: names.map((_, k) => k), ticktext: names, showgrid: false, fixedrange: true },
-    annotations: [{ text: "State at this step, from −1 to 1", xref: "paper", yref: "paper", x: 0, y: 1, xanchor: "left", yanchor: "bottom", showarrow: false, font: { size: 12, color: colour("ink") } }],
-  }, { displayModeBar: false, responsive: true });
+  const maps = stateMaps(panel, step);
+  const total = maps.reduce((sum, map) => sum + map.height + APART, 0);
+  const layout = { ...chartLook(), height: total, margin: { l: 8, r: 8, t: 22, b: 36 }, dragmode: false, annotations: [] };
+  const inner = total - 22 - 36;
+  let top = 0;
+  const traces = maps.map((map, k) => {
+    const number = k ? k + 1 : "";
+    const domain = [1 - (top + map.height) / inner, 1 - top / inner].map((one) => Math.max(one, 0));
+    top += map.height + APART;
+    layout[`xaxis${number}`] = { ...axisLook(), title: { text: map.across }, showgrid: false, fixedrange: true, anchor: `y${number}` };
+    layout[`yaxis${number}`] = { ...axisLook(), domain, range: [map.z.length - 0.5, -0.5], showgrid: false, fixedrange: true, anchor: `x${number}`, ...map.ticks };
+    layout.annotations.push({ text: map.title, xref: "paper", yref: "paper", x: 0, y: domain[1], xanchor: "left", yanchor: "bottom", showarrow: false, font: { size: 12, color: colour("ink") } });
+    return { type: "heatmap", xaxis: `x${number}`, yaxis: `y${number}`, z: map.z, colorscale: bothWays(), zmin: -map.most, zmax: map.most, showscale: false, ...map.look };
+  });
+  place.style.height = `${total}px`;
+  Plotly.react(place, traces, layout, { displayModeBar: false, responsive: true });
   place.setAttribute("aria-label", `State at step ${step}`);
+}
+
+/** {title, height, z, most, across, ticks, look} of everything that is drawn of a state. */
+function stateMaps(panel, step) {
+  const units = panel.states.filter((state) => !state.axes);
+  const names = units.map((state) => state.name);
+  const maps = panel.states.filter((state) => state.axes).map(({ name, values, axes: [down, across], width }) => {
+    const z = inRows(atStep(values, step), width);
+    const most = peak(values.values) || 1;
+    return {
+      title: `${name[0].toUpperCase()}${name.slice(1)}, from −${fixed(most)} to ${fixed(most)}`, height: Math.max(90, Math.min(z.length * 12, 300)), z, most, across,
+      ticks: { title: { text: down }, nticks: 4 }, look: { hovertemplate: `${down} %{y}, ${across} %{x}: %{z:.3f}<extra></extra>` },
+    };
+  });
+  if (!units.length) return maps;
+  return [{
+    title: "State at this step, from −1 to 1", height: UNITS * units.length, z: units.map((state) => atStep(state.values, step)), most: 1, across: "unit", ticks: { tickvals: names.map((_, k) => k), ticktext: names },
+    look: { ygap: 2, text: names.map((name, k) => Array(units[k].values.shape[1]).fill(plain(name))), hovertemplate: "%{text}, unit %{x}: %{z:.3f}<extra></extra>" },
+  }, ...maps];
 }
 
 function markWord(tokens, step) {
