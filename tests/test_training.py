@@ -232,22 +232,6 @@ def test_a_run_leaves_everything_in_one_folder(tmp_path: Path, capsys: pytest.Ca
     assert "addressing by location, noise of 0.02 on the weights" in printed
 
 
-def test_the_learning_rate_falls_to_zero_when_solved_or_at_the_end(tmp_path: Path) -> None:
-    config = TrainConfig(task="copy", steps=100, cooldown_steps=10, learning_rate=1.0, out=str(tmp_path / "run"))
-    trainer = make_trainer(config, RunFolder.create(config), "id")
-    rates = []
-    for trainer.step in range(100):
-        rates.append(trainer.learning_rate)
-    assert rates[:91] == [1.0] * 91
-    assert rates[91:] == pytest.approx([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1])
-    trainer.solved_step = 40
-    assert trainer.last_step == 50
-    trainer.step = 45
-    assert trainer.learning_rate == pytest.approx(0.5)
-    trainer.solved_step = 97
-    assert trainer.last_step == 100
-
-
 def test_weight_noise_moves_the_weights_for_one_step_only(tmp_path: Path) -> None:
     options = {"steps": 1, "cooldown_steps": 0, "valid_every": 9, "log_every": 9, "tracker": "none"}
     config = TrainConfig(task="copy", weight_noise=0.1, out=str(tmp_path / "run"), **options)  # type: ignore[arg-type]

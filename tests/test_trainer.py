@@ -1,0 +1,140 @@
+"""The trainer with an objective that it has never heard of: a line, with something carried from step to step."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from experiments.base.files import UserError
+from experiments.base.progress import Progress
+from experiments.base.seeds import generator_for
+from experiments.config.parts import TrainConfig
+from experiments.runs.about import About
+from experiments.runs.folder import RunFolder
+from experiments.runs.metrics import MetricsFile, cut, read_metrics
+from experiments.runs.tracking import Tracker
+from experiments.training.objective import Objective, Piece, Row, mean
+from experiments.training.schedules import CoolDown, Halving, Schedule, WarmUpAndDown
+from experiments.training.trainer import Trainer
+from experiments.training.updates import Updates
+from tests.test_training import assert_same_run, die_at
+
+CONFIG = TrainConfig("copy", steps=24, batch_size=4, log_every=3, valid_every=2, checkpoint_every=5, picture_every=None)
+
+
+class Line(Objective[nn.Linear, Tensor]):
+    """y = 2 x and what was seen before, in two pieces; validations say that step 14 is best."""
+
+    restart_after, keep_best = 10, True
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__(config, CoolDown(config.steps, 4), Updates(0.1, None, weight_noise=0.01))
+        self.digest, self.others = "line", "another line"
+        self.seen = torch.zeros(1)
+        self.step = 0
+
+    def new_model(self, beginning: int = 0) -> nn.Linear:
+        model = nn.Linear(1, 1)
+        for weight in model.parameters():
+            weight.data.normal_(generator=generator_for("weights", 0, beginning))
+        return model
+
+    def draw(self, model: nn.Linear, step: int, generator: torch.Generator) -> Tensor:
+        self.step = step + 1
+        return torch.randn(4, 1, generator=generator)
+
+    def pieces(self, model: nn.Linear, batch: Tensor) -> Iterator[Piece]:
+        for input in batch.split(2):
+            loss = (model(input) - 2 * input - self.seen).square().sum()
+            yield Piece(loss, {"loss": loss.detach()})
+            self.seen = self.seen + input.mean()
+
+    def scores(self) -> Row:
+        return {"loss": mean([one["loss"] for one in self.kept])}
+
+    def validate(self, model: nn.Linear) -> Row:
+        return {"loss": float(abs(self.step - 14)), "weight": model.weight.item()}
+
+    def about(self, *, parameters: int, last_step: int) -> About:
+        raise NotImplementedError
+
+    def carried(self) -> Sequence[Tensor]:
+        return [self.seen]
+
+    def carried_forms(self, model: nn.Linear) -> Sequence[Tensor]:
+        return [torch.zeros(1)]
+
+    def carry_on(self, model: nn.Linear, carried: Sequence[Tensor]) -> None:
+        (self.seen,) = carried or [torch.zeros(1)]
+
+
+def trainer_of(folder: Path, keep_best: bool = True) -> Trainer[Line]:
+    """A new run's training, or one that goes on with what is in the folder."""
+    config = dataclasses.replace(CONFIG, out=str(folder))
+    objective = Line(config)
+    objective.keep_best = keep_best
+    return Trainer(config, objective, RunFolder(folder) if folder.exists() else RunFolder.create(config), "id")
+
+
+def go_on(trainer: Trainer[Any]) -> None:
+    with MetricsFile(trainer.folder.metrics) as metrics:
+        trainer.train(metrics, Tracker("id"), Progress(1))
+
+
+@pytest.mark.parametrize("keep_best", [True, False])
+def test_any_objective_begins_again_keeps_its_best_and_goes_on_bit_for_bit(tmp_path: Path, keep_best: bool) -> None:
+    whole, killed = (trainer_of(tmp_path / name, keep_best) for name in ("whole", "killed"))
+    go_on(whole)
+    die_at(killed, 18)
+    resumed = trainer_of(tmp_path / "killed", keep_best)
+    resumed.restore()
+    assert (resumed.step, resumed.begun) == (15, [0, 10])
+    cut(resumed.folder.metrics, resumed.step)
+    go_on(resumed)
+    assert_same_run(tmp_path / "whole", tmp_path / "killed")
+    for trainer in (whole, resumed):
+        trainer.settle()
+        rows = {row["step"]: row for row in read_metrics(trainer.folder.metrics)}
+        assert trainer.model.weight.item() == rows[14 if keep_best else 24]["valid/weight"]
+        # What was best before it began again counts no more.
+        assert rows[10]["valid/loss"] == 4
+
+
+def test_of_other_data_nothing_is_put_back(tmp_path: Path) -> None:
+    trainer = trainer_of(tmp_path / "run")
+    trainer.save()
+    trainer.objective.digest = "curve"
+    with pytest.raises(UserError, match="was trained on another line"):
+        trainer.restore()
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rates", "longer"),
+    [
+        (CoolDown(8, 4), [1, 1, 1, 1, 1, 0.75, 0.5, 0.25], ("--steps", "16")),
+        (CoolDown(3, 4), [1, 2 / 3, 1 / 3], ("--steps", "6")),
+        (WarmUpAndDown(8, 4, 2), [0.25, 0.5, 0.75, 1, 1, 1, 1, 0.5], ("--steps", "16")),
+        (WarmUpAndDown(4, 0, 8), [1, 0.75, 0.5, 0.25], ("--steps", "8")),
+        (Halving(2, 1, 3, 2), [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5], ("--epochs", "6")),
+        (Halving(2, 0, 2, None), [1, 1, 1, 1], ("--epochs", "4")),
+    ],
+    ids=str,
+)
+def test_schedules(schedule: Schedule, rates: list[float], longer: tuple[str, ...]) -> None:
+    assert schedule.last_step(None) == len(rates)
+    assert [schedule.rate(step, None) for step in range(len(rates))] == pytest.approx(rates)
+    assert schedule.longer(len(rates), None) == longer
+
+
+def test_schedules_of_what_is_solved() -> None:
+    cooling, halving = CoolDown(20, 4), Halving(2, 0, 9, 4)
+    assert [cooling.last_step(solved) for solved in (3, 16, 18)] == [7, 20, 20]
+    assert [cooling.rate(step, 3) for step in (2, 3, 5, 7)] == [1, 1, 0.5, 0]
+    assert [cooling.longer(20, solved) for solved in (3, 18)] == [(), ("--steps", "40")]
+    assert (halving.last_step(5), halving.longer(5, 5)) == (5, ())
