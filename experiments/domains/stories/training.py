@@ -24,7 +24,7 @@ from experiments.training.ranks import ranks
 from experiments.training.schedules import Halving
 from experiments.training.trainer import Trainer
 from experiments.training.updates import UpdatesByCopy
-from memnet import MemN2N
+from memnet.abilities import DrawsAges, StartsLinear
 from memnet.story import StoryModel
 
 SHOWN = {"train/loss": "loss", "train/error_percent": "train error %", "valid/error_percent": "valid error %"}
@@ -46,7 +46,7 @@ class _State(TypedDict):
 
 
 class Asked(NamedTuple):
-    """A batch: questions, those of one restart after those of the other, and for a MemN2N ages of the sentences."""
+    """A batch: questions, those of one restart after those of the other, and ages of the sentences if they are drawn."""
 
     questions: Questions
     times: Tensor | None
@@ -89,11 +89,12 @@ class StoryObjective(Objective[StoryModel, Asked]):
         return about(self.config, self.data.name, parameters=parameters, last_step=last_step)
 
     def draw(self, model: StoryModel, step: int, generator: torch.Generator) -> Asked:
-        """Sets the linear start of a MemN2N, too, whose noise in time is drawn here."""
+        """Ages of sentences are drawn here, for a model that takes them; a linear start is set, too."""
         questions = self.data.draw(self.copies * self.config.batch_size, generator)
-        if not isinstance(model, MemN2N):
+        if isinstance(model, StartsLinear):
+            self._linear = model.linear_start = step < self.schedule.first_steps
+        if not isinstance(model, DrawsAges):
             return Asked(questions, None)
-        self._linear = model.linear_start = step < self.schedule.first_steps
         return Asked(questions, model.draw_times(questions.lengths, questions.story.size(1), generator))
 
     def share(self, batch: Asked, rows: slice) -> Asked:
