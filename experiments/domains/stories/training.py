@@ -46,7 +46,7 @@ class _State(TypedDict):
 
 
 class Asked(NamedTuple):
-    """A batch: questions, those of one restart after those of the other, and ages of the sentences if they are drawn."""
+    """A batch: questions, those of one restart after those of the other; ages of the sentences, if they are drawn."""
 
     questions: Questions
     times: Tensor | None
