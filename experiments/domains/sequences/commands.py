@@ -29,7 +29,8 @@ from experiments.runs.metrics import write_rows
 from experiments.training.running import prepare, resume_line, run_training
 from experiments.training.together import find_group, resume_seeds, train_seeds
 from experiments.training.trainer import Trainer
-from memnet import NTM, SequenceModule
+from memnet import SequenceModule
+from memnet.abilities import HasSlots
 from memnet.sequence import Backend
 from tasks import Task
 
@@ -150,7 +151,7 @@ def show(args: Sequence[str]) -> int:
     config, task, model = load_run(options.run)
     try:
         if options.num_slots is not None:
-            if not isinstance(model, NTM):
+            if not isinstance(model, HasSlots):
                 raise UserError(f"--num-slots {options.num_slots}: this model has no memory")
             model.num_slots = options.num_slots
         with options.drawn():
@@ -240,7 +241,7 @@ def _closing(trainer: Trainer[SequenceObjective], folder: RunFolder, notice: str
     if solved is None and trainer.objective.config.solved_at is not None:
         lines.append(f"  {resume_line(folder, *trainer.longer)}")
         lines.append(f"  {command_line('recipes')}   # other settings, for --recipe")
-    if isinstance(trainer.model, NTM):
+    if isinstance(trainer.model, HasSlots):
         # A head walks a slot a step: long sequences want more slots than steps.
         length, slots = 5 * max(task.test_lengths) // 2, 16 * trainer.model.num_slots
         more = ("--length", length, "--num-slots", slots, "--sequences", 20)
@@ -253,6 +254,6 @@ def _closing(trainer: Trainer[SequenceObjective], folder: RunFolder, notice: str
 def _model_line(trainer: Trainer[SequenceObjective]) -> str:
     """What was trained: how an NTM finds its slots, or that there is no memory, and noise on the weights."""
     config = trainer.objective.config
-    by = f"addressing by {config.addressing.replace('-', ' ')}" if isinstance(trainer.model, NTM) else "no memory"
+    by = f"addressing by {config.addressing.replace('-', ' ')}" if isinstance(trainer.model, HasSlots) else "no memory"
     noise = f", noise of {config.weight_noise} on the weights while training" if config.weight_noise else ""
     return f"model    {model_label(config)}, {by}{noise}"

@@ -8,7 +8,9 @@ import torch
 from experiments.base.files import UserError
 from experiments.base.seeds import generator_for
 from experiments.base.terminal import facts
-from memnet import NTM, SequenceModule
+from memnet import SequenceModule
+from memnet.abilities import HasSlots
+from memnet.state import state_tensors
 from tasks import Batch, DynamicNGrams, RepeatCopy, Task
 
 # Numbers of memory that a batch should not exceed, so that it stays in a processor's cache.
@@ -69,7 +71,7 @@ def test_at(
 ) -> dict[str, Any]:
     """One row of the test table: new sequences of one length, drawn from a stream that training never sees.
 
-    num_slots:  rows of an NTM's memory in this test; None for those it was trained with.
+    num_slots:  rows of the memory in this test; None for those it was trained with.
     repeats:    repeat copy only: the number of copies; None draws it from the task's range.
     batch_size: None chooses one that keeps the memory in cache.
     tell:       called with the number of sequences done, as they are.
@@ -79,8 +81,8 @@ def test_at(
                 sequences.
     UserError   for a length, slots or repeats that cannot be.
     """
-    trained_slots = model.num_slots if isinstance(model, NTM) else None
-    if num_slots is not None and not isinstance(model, NTM):
+    trained_slots = model.num_slots if isinstance(model, HasSlots) else None
+    if num_slots is not None and not isinstance(model, HasSlots):
         raise UserError(f"--num-slots {num_slots}: this model has no memory")
     if repeats is not None and not isinstance(task, RepeatCopy):
         raise UserError(f"--repeats {repeats}: only repeat-copy has repeats, not {task.name}")
@@ -104,13 +106,13 @@ def test_at(
                     tell(done + min(first + chosen_batch, size))
 
     try:
-        if isinstance(model, NTM) and num_slots is not None:
+        if isinstance(model, HasSlots) and num_slots is not None:
             model.num_slots = num_slots
         scores: dict[str, Any] = dict(evaluate(model, task, batches(), see))
     except ValueError as error:
         raise UserError(str(error)) from None
     finally:
-        if isinstance(model, NTM) and trained_slots is not None:
+        if isinstance(model, HasSlots) and trained_slots is not None:
             model.num_slots = trained_slots
     if optimal:
         scores["optimal_bits_per_sequence"] = float(torch.cat(optimal).double().mean())
@@ -134,7 +136,8 @@ def same_test(row: dict[str, Any]) -> tuple[int, ...]:
 
 
 def _fitting_batch(model: SequenceModule, num_slots: int | None) -> int:
-    if not isinstance(model, NTM) or model.readout.weight.is_cuda:
+    if not isinstance(model, HasSlots) or model.readout.weight.is_cuda:
         return _LARGEST_BATCH
-    memory = (num_slots or model.num_slots) * model.cell.slot_size
-    return max(1, min(_LARGEST_BATCH, _CACHE // memory))
+    slots = [tensor.numel() for tensor in state_tensors(model.initial_state(1)) if tensor.dim() > 2]
+    memory = max(slots, default=1) * (num_slots or model.num_slots) // model.num_slots
+    return max(1, min(_LARGEST_BATCH, _CACHE // max(memory, 1)))
