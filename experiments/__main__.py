@@ -51,17 +51,13 @@ def main(args: Sequence[str] | None = None) -> int:
     if not args or args[0] in ("-h", "--help"):
         print(HELP, end="")
         return 0 if args else 2
-    from tasks.reading import TextError
-
     try:
         with running(args):
             return _command(args[0])(args[1:])
-    except (UserError, TextError) as error:
-        from experiments.training.ranks import let_first_tell
-
-        let_first_tell()
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    except UserError as error:
+        return _refuse(error)
+    except _no_text() as error:
+        return _refuse(error)
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""
         print(f"error: {error.strerror or error}{place}", file=sys.stderr)
@@ -84,49 +80,25 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _command(name: str) -> Callable[[Sequence[str]], int]:
-    from experiments.base.files import UserError
-    from experiments.base.names import nearest
-    from experiments.benchmark.commands import benchmark
-    from experiments.commands.sync import sync
-    from experiments.dashboard.command import dashboard
-    from experiments.domains.captions.describe import describe
-    from experiments.domains.sequences import commands
-    from experiments.domains.sequences.recipes import table
-    from experiments.domains.stories.ask import ask
-    from experiments.domains.stories.recipes import story_table
-    from experiments.domains.text.sampling import sample
-    from experiments.domains.translation.translate import translate
-    from experiments.gradients.command import gradients
-    from experiments.inspector.command import inspect
-    from experiments.report.command import report
-    from experiments.report.summary import summarize
-    from experiments.suite.commands import suite
+    from experiments.config.registry import COMMANDS, at, entry
 
-    def recipes(args: Sequence[str]) -> int:
-        print(table(), story_table(), sep="\n\n")
-        return 0
+    command: Callable[[Sequence[str]], int] = at(entry(name, COMMANDS, "command"))
+    return command
 
-    known: dict[str, Callable[[Sequence[str]], int]] = {
-        "train": commands.train,
-        "evaluate": commands.evaluate,
-        "ask": ask,
-        "sample": sample,
-        "translate": translate,
-        "describe": describe,
-        "show": commands.show,
-        "summarize": summarize,
-        "report": report,
-        "benchmark": benchmark,
-        "suite": suite,
-        "sync": sync,
-        "gradients": gradients,
-        "dashboard": dashboard,
-        "inspect": inspect,
-        "recipes": recipes,
-    }
-    if name not in known:
-        raise UserError(f"no command is called {name!r}{nearest(name, known)}")
-    return known[name]
+
+def _no_text() -> type[Exception]:
+    """The error for what is no text, which only a command that has read one raises."""
+    from tasks.reading import TextError
+
+    return TextError
+
+
+def _refuse(error: Exception) -> int:
+    from experiments.base.processes import let_first_tell
+
+    let_first_tell()
+    print(f"error: {error}", file=sys.stderr)
+    return 2
 
 
 def run(args: Sequence[str] | None = None) -> int:

@@ -169,15 +169,16 @@ def _server() -> socket.socket:
 
 def _prepare() -> None:
     """Import what commands import, and nothing else."""
-    from experiments import __main__ as commands
+    from experiments.config.registry import COMMANDS, DOMAINS, at
 
-    commands._command("recipes")
+    for place in COMMANDS.values():
+        at(place)
+    for place in DOMAINS.values():
+        importlib.import_module(place)
     for later in ("torch._dynamo", "matplotlib.figure", "matplotlib.backends.backend_agg"):
         importlib.import_module(later)
     assert "wandb" not in sys.modules
     assert len(os.listdir("/proc/self/task")) == 1
-    # Which is run as __main__.
-    del sys.modules["experiments.__main__"]
 
 
 def _serve(asked: socket.socket) -> Request | None:

@@ -46,15 +46,9 @@ FLOORS: dict[str, Floors] = {
 EXCEPTIONS: dict[str, dict[str, str]] = {
     "memnet": {},
     "experiments": {
-        "commands.sync": "domains.sequences.models",
         "config.command_line": (
             "domains.captions.config domains.sequences.recipes domains.stories.config domains.stories.data "
             "domains.stories.recipes domains.text.config domains.translation.config runs.folder"
-        ),
-        "config.kinds": (
-            "domains.captions.commands domains.captions.config domains.stories.commands domains.stories.config "
-            "domains.text.commands domains.text.config domains.translation.commands domains.translation.config "
-            "runs.folder training.trainer"
         ),
         "config.lacking": (
             "domains.captions.config domains.captions.models domains.sequences.models domains.stories.config "
@@ -94,8 +88,8 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         ),
         "runs.outcomes": "config.parts",
         "runs.papers": "config.parts config.settings domains.sequences.recipes figures.paper_curves",
-        "suite.cost": "domains.sequences.training domains.stories.config",
-        "suite.jobs": "domains.sequences.commands domains.stories.config",
+        "suite.cost": "domains.stories.config",
+        "suite.jobs": "domains.stories.config",
         "suite.outcome": "domains.stories.tables",
         "training.together": (
             "domains.sequences.models domains.sequences.training domains.stories.config report.summary"

@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import load_file
 
 from experiments.__main__ import main
+from experiments.base import processes
 from experiments.base.files import UserError
-from experiments.training import ranks as parallel
 from experiments.training.ranks import Ranks
 from tests.forked import ROOT, Forked
 
@@ -148,7 +148,7 @@ def test_a_mistake_that_only_a_later_process_finds_is_told(
 ) -> None:
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setattr(parallel, "FIRST_TELLS", 0.0)
+    monkeypatch.setattr(processes, "FIRST_TELLS", 0.0)
     assert main(["train", "copy", "--device", "cuda:99"]) == 2
     assert "error: --device cuda:99 cannot be used" in capsys.readouterr().err
 

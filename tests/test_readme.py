@@ -17,7 +17,7 @@ from PIL import Image
 import tasks.__main__
 from experiments.__main__ import main
 from experiments.base.processes import Job
-from experiments.config.parts import ALL_TASKS
+from experiments.config.registry import TASKS
 from experiments.suite import commands, cost
 from experiments.suite.queue import SuiteQueue
 from experiments.training import together
@@ -79,7 +79,7 @@ def test_every_command_of_the_readme_exists(capsys: pytest.CaptureFixture[str]) 
     for line in commands:
         name, *args = shlex.split(line)
         options = [one for one in args if one.startswith("--")]
-        task = next((one for one in args if one in ALL_TASKS), "copy")
+        task = next((one for one in args if one in TASKS), "copy")
         with pytest.raises(SystemExit) as end:
             main([name, *([task] if name == "train" else []), "--help"])
         assert end.value.code == 0

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from experiments.config.command_line import parse_train, start_of
-from experiments.config.parts import ALL_TASKS
+from experiments.config.registry import TASKS
 from experiments.config.settings import differences, setting_of
 from experiments.dashboard.collect import Collector
 from experiments.domains.sequences.recipes import recipe_names, task_of
@@ -16,7 +16,7 @@ from tests.made_up_runs import copy_run, story_run
 from tests.test_report import reported, table
 
 STARTS = [
-    *((task, "default", "generated") for task in ALL_TASKS),
+    *((task, "default", "generated") for task in TASKS),
     *((task_of(name), name, None) for name in recipe_names()[1:]),
     *(("world-model" if "world" in name else "babi", name, "/data/babi") for name in story_recipe_names()[1:]),
 ]

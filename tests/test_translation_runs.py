@@ -18,7 +18,6 @@ from experiments.base.files import UserError
 from experiments.base.ragged import Ragged
 from experiments.commands.sync import _parameters
 from experiments.config.command_line import parse_train
-from experiments.config.kinds import KINDS
 from experiments.config.parts import from_mapping
 from experiments.dashboard.collect import Collector
 from experiments.domains.sequences.loading import load_run
@@ -32,6 +31,7 @@ from experiments.figures import alignment_figure
 from experiments.runs.folder import RunFolder
 from experiments.runs.handover import outcome
 from experiments.runs.metrics import read_metrics, read_rows
+from experiments.training.domain import domain_of
 from experiments.training.trainer import Trainer
 from tasks.translation import Languages, Pair, Translator
 from tests.figure_parts import beyond
@@ -384,7 +384,7 @@ def test_the_tracker_gets_the_tests(run: Path) -> None:
     values = outcome(config, tests, result)
     assert values["test/exact_share/length-3"] == next(row for row in tests if row["length"] == 3)["exact_share"]
     assert {"test/beam_exact_share/length-all", "outcome/solved"} <= values.keys()
-    assert KINDS[type(config)].trained_on(folder) == "invented languages"
+    assert domain_of(config).trained_on(folder) == "invented languages"
     assert _parameters(folder, config) == sum(one.numel() for one in load_translation_run(run)[2].parameters())
 
 

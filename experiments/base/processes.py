@@ -23,6 +23,8 @@ _LOOK_EVERY = 0.05
 GRACE = 60.0
 # The exit code of a job that has taken too long, as `timeout` gives it.
 TOO_LONG = 124
+# Seconds that the first process of a training has to tell of a mistake that all of them find.
+FIRST_TELLS = 10.0
 # Bytes at a log's end in which its last line is looked for.
 _END = 1 << 16
 
@@ -53,6 +55,15 @@ class Queue(Protocol):
 
     def look(self, running: Sequence[Job]) -> None:
         """Called many times a second."""
+
+
+def let_first_tell() -> None:
+    """Wait, in all processes of a training but the first, while that one tells of a mistake: torchrun ends the others.
+
+    Returns where it does not, since it has not made the mistake.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        time.sleep(FIRST_TELLS)
 
 
 def cores() -> int:

@@ -4,26 +4,23 @@ import contextlib
 import dataclasses
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import torch
 import tyro
-from torch import nn
 
 from experiments.base.files import UserError
 from experiments.config.command_line import parse
-from experiments.config.kinds import KINDS
-from experiments.config.parts import Config, TrainConfig
+from experiments.config.parts import Config
 from experiments.dashboard.collect import find_runs
-from experiments.domains.sequences.models import make_model, make_task
 from experiments.runs.checkpoint import read_progress
 from experiments.runs.folder import RunFolder
 from experiments.runs.handover import replay_history, replay_outcome, told_to_tracker
 from experiments.runs.metrics import read_metrics
 from experiments.runs.tracking import Tracker, start_tracker, sync_command
 from experiments.runs.wandb_environment import import_wandb, legal_id, resolve_mode, several_runs
+from experiments.training.domain import domain_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +82,7 @@ def sync_run(folder: RunFolder, mode: str, run_id: str) -> Tracker:
     with folder.locked():
         config = folder.read_config()
         rows = read_metrics(folder.metrics) if folder.metrics.exists() else []
-        stories = "" if isinstance(config, TrainConfig) else KINDS[type(config)].trained_on(folder)
+        stories = domain_of(config).trained_on(folder)
         result = folder.read_result()
         names, told = told_to_tracker(folder, config, stories)
         facts = {"parameters": _parameters(folder, config)} | {key: result[key] for key in {"versions"} & result.keys()}
@@ -115,10 +112,5 @@ def run_id_of(folder: RunFolder) -> str:
 
 def _parameters(folder: RunFolder, config: Config) -> int:
     """Numbers that are trained, in all restarts."""
-    models: Iterable[nn.Module]
-    if isinstance(config, TrainConfig):
-        with torch.random.fork_rng(devices=[]):
-            models = [make_model(config, make_task(config.task))]
-    else:
-        models = KINDS[type(config)].models_of(config, folder)
+    models = domain_of(config).models_of(config, folder)
     return sum(parameter.numel() for model in models for parameter in model.parameters())

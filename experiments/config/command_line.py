@@ -16,7 +16,8 @@ from experiments.base.files import UserError
 from experiments.base.names import nearest
 from experiments.base.terminal import Kept, show_help
 from experiments.config.fields import check_values, fields_of, option
-from experiments.config.parts import ALL_TASKS, CHANGEABLE, STORY_TASKS, Config, TrainConfig, from_yaml, kind_of
+from experiments.config.parts import CHANGEABLE, STORY_TASKS, Config, TrainConfig, from_yaml, kind_of
+from experiments.config.registry import TASKS, entry
 from experiments.domains.captions.config import CaptionConfig
 from experiments.domains.sequences.recipes import CHOICES, recipe
 from experiments.domains.stories.config import StoryConfig
@@ -94,7 +95,7 @@ def _task_first(words: list[str]) -> list[str]:
     for place, word in enumerate(words):
         name, equals, value = word.partition("=")
         given = [value] if equals else words[place + 1 : place + 2]
-        if name == "--task" and given and given[0] in ALL_TASKS:
+        if name == "--task" and given and given[0] in TASKS:
             return [*given, *words[:place], *words[place + (1 if equals else 2) :]]
     return words
 
@@ -122,14 +123,14 @@ def parse_train(args: Sequence[str]) -> Config:
             raise UserError("--config and --recipe both give the settings to start from; take one of them")
         start = _from_file(Path(given.config), task)
     elif task is not None:
-        _check_task(task)
+        entry(task, TASKS, "task")
         chosen = {name: getattr(given, name) for name in CHOICES if getattr(given, name) is not None}
         start = start_of(task, given.recipe, chosen)
     elif {"-h", "--help"} & set(args):
         start = TrainConfig(task="copy")
     else:
         raise UserError(
-            f"train needs a task first, as in `python -m experiments train copy`; there are {', '.join(ALL_TASKS)}"
+            f"train needs a task first, as in `python -m experiments train copy`; there are {', '.join(TASKS)}"
         )
     return _checked(parse(type(start), "train", args, start))
 
@@ -149,26 +150,15 @@ def start_of(task: str, name: str | None, chosen: Mapping[str, str]) -> Config:
     return kind(task)  # type: ignore[arg-type]
 
 
-def kind_of_run(args: Sequence[str]) -> type[Config]:
-    """The kind of configuration of the run that the arguments of a command name; TrainConfig where they name none."""
-    files = (Path(arg) / "config.yaml" for arg in args)
-    return next((type(from_yaml(file)) for file in files if file.is_file()), TrainConfig)
-
-
 def _from_file(path: Path, task: str | None) -> Config:
     start = from_yaml(path)
-    _check_task(start.task)
+    entry(start.task, TASKS, "task")
     if task is None:
         return start
-    _check_task(task)
+    entry(task, TASKS, "task")
     if not isinstance(start, kind_of(task)) or (start.task in STORY_TASKS and task != start.task):
         raise UserError(f"{path} is a configuration for {start.task}, not {task}")
     return dataclasses.replace(start, task=task)  # type: ignore[arg-type]
-
-
-def _check_task(name: str) -> None:
-    if name not in ALL_TASKS:
-        raise UserError(f"no task is called {name!r}{nearest(name, ALL_TASKS)}")
 
 
 def _resumed(run: str, args: Sequence[str]) -> Config:

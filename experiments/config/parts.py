@@ -11,6 +11,7 @@ import yaml
 from experiments.base.files import UserError
 from experiments.base.names import model_label
 from experiments.base.reading import expect, read_yaml
+from experiments.config import registry
 from experiments.config.fields import (
     TRACKING,
     WANDB,
@@ -20,10 +21,10 @@ from experiments.config.fields import (
     from_fields,
     saved_fields,
 )
-from experiments.domains.captions.config import CaptionConfig, CaptionTask
+from experiments.domains.captions.config import CaptionConfig
 from experiments.domains.stories.config import StoryConfig, StoryTask
-from experiments.domains.text.config import TextConfig, TextTask
-from experiments.domains.translation.config import TranslateConfig, TranslationTask
+from experiments.domains.text.config import TextConfig
+from experiments.domains.translation.config import TranslateConfig
 from memnet.cells import ControllerName, RecurrentInit
 from memnet.models.ntm import Addressing, MemoryInit, ReadOrder, WeightsInit
 from memnet.sequence import Backend
@@ -234,14 +235,8 @@ Config: TypeAlias = TrainConfig | StoryConfig | TextConfig | TranslateConfig | C
 # Those that say what solved is, and may end early.
 JudgedConfig: TypeAlias = TrainConfig | TranslateConfig
 
-# Tasks whose configuration is no TrainConfig.
-_KINDS: dict[str, type[Config]] = {
-    **dict.fromkeys(STORY_TASKS, StoryConfig),
-    **dict.fromkeys(get_args(TextTask), TextConfig),
-    **dict.fromkeys(get_args(TranslationTask), TranslateConfig),
-    **dict.fromkeys(get_args(CaptionTask), CaptionConfig),
-}
-ALL_TASKS = (*TASKS, *_KINDS)
+# The configuration of every domain.
+_KINDS: dict[str, type[Config]] = {kind.kind: kind for kind in get_args(Config)}
 
 
 class _Content(TypedDict):
@@ -250,7 +245,7 @@ class _Content(TypedDict):
 
 def kind_of(task: str) -> type[Config]:
     """The kind of configuration that a task has."""
-    return _KINDS.get(task, TrainConfig)
+    return _KINDS[registry.TASKS.get(task, "sequences")]
 
 
 def to_yaml(config: Config) -> str:

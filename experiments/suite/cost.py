@@ -6,23 +6,21 @@ import math
 import shlex
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import torch
 from rich.console import Console
 
 from experiments.base.progress import Progress, duration
 from experiments.base.terminal import columns, wrapped
-from experiments.config.kinds import KINDS
-from experiments.config.parts import Config, JudgedConfig, TrainConfig
-from experiments.domains.sequences.training import make_trainer
+from experiments.config.parts import Config, JudgedConfig
 from experiments.domains.stories.config import StoryConfig
 from experiments.runs.board import Follower
 from experiments.runs.folder import RunFolder
 from experiments.suite.folder import SuiteFolder
 from experiments.suite.jobs import SuiteJob
+from experiments.training.domain import domain_of
 from experiments.training.running import prepare
-from experiments.training.trainer import NotFinite, Trainer
+from experiments.training.trainer import NotFinite
 
 # Seconds of training for a setting, and for all of them together, besides the first step and a validation of each.
 _ONE = 1.0
@@ -72,15 +70,9 @@ def _seconds(config: Config, budget: float) -> float:
     with tempfile.TemporaryDirectory() as place, torch.random.fork_rng(devices=[]):
         folder = RunFolder.create(dataclasses.replace(config, out=f"{place}/run"))
         try:
-            return _trainer(config, folder).measure(budget, quiet)
+            return domain_of(config).trainer_of(config, folder).measure(budget, quiet)
         except NotFinite:
             return math.nan
-
-
-def _trainer(config: Config, folder: RunFolder) -> Trainer[Any]:
-    if isinstance(config, TrainConfig):
-        return make_trainer(config, folder, "measured")
-    return KINDS[type(config)].trainer_of(config, folder)
 
 
 def _share(folder: SuiteFolder, job: SuiteJob) -> float:

@@ -13,9 +13,9 @@ from experiments.config.command_line import parse_train
 from experiments.config.fields import option
 from experiments.config.lacking import lacking
 from experiments.config.parts import Config, TrainConfig
-from experiments.domains.sequences.commands import refuse_impossible
 from experiments.domains.stories.config import StoryConfig
 from experiments.suite.reading import Plan, Setting, check_count
+from experiments.training.domain import domain_of
 
 # Longer names are cut.
 _LONGEST = 120
@@ -74,7 +74,7 @@ def _config(one: Setting) -> Config:
     args = [f"{option(name)}={value}" for name, value in one.options.items()]
     try:
         config = parse_train([one.task, *args])
-        refuse_impossible(config)
+        domain_of(config).possible_data(config)
     except UserError as error:
         raise UserError(f"{one.where}: {error}") from None
     return config

@@ -7,7 +7,6 @@ first one has the run's folder, tells anything and decides anything; see running
 import dataclasses
 import datetime
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
@@ -20,8 +19,6 @@ from experiments.base.files import UserError
 Result = TypeVar("Result")
 # Until a process that hears nothing of the others gives up: the first one tests and draws while they wait.
 _PATIENCE = datetime.timedelta(hours=2)
-# Seconds that the first one has to tell of a mistake that all of them find.
-FIRST_TELLS = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,15 +72,6 @@ class Ranks:
 def ranks() -> Ranks:
     """What torchrun says of this process; the only one where it was not started by torchrun."""
     return Ranks(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
-
-
-def let_first_tell() -> None:
-    """Wait, in all processes but the first, while that one tells of a mistake: torchrun then ends the others.
-
-    Returns where it does not, since it has not made the mistake.
-    """
-    if not ranks().first:
-        time.sleep(FIRST_TELLS)
 
 
 def choose_device(device: str) -> None:

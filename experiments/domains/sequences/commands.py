@@ -1,25 +1,24 @@
-"""What `python -m experiments` does with one run: train, evaluate, show."""
+"""What `python -m experiments` does with a run on sequences: train, evaluate, show."""
 
 import dataclasses
 import sys
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 import tyro
 
 from experiments.base.files import UserError
 from experiments.base.names import model_label
 from experiments.base.progress import Progress
 from experiments.base.provenance import command_line
-from experiments.config.command_line import kind_of_run, parse, parse_train, spelled_out
+from experiments.config.command_line import parse
 from experiments.config.fields import check_least
-from experiments.config.kinds import KINDS
-from experiments.config.lacking import idle
-from experiments.config.parts import Config, TrainConfig
+from experiments.config.parts import TrainConfig
 from experiments.domains.sequences.evaluation import same_test, table, test_at
 from experiments.domains.sequences.failures import Failures
 from experiments.domains.sequences.loading import load_run
-from experiments.domains.sequences.models import backend_line, check_model, make_task, training_lengths
+from experiments.domains.sequences.models import backend_line, check_model, make_model, make_task, training_lengths
 from experiments.domains.sequences.pictures import draw_run
 from experiments.domains.sequences.training import SequenceObjective, make_trainer
 from experiments.figures.drawing import DrawingOptions
@@ -27,7 +26,6 @@ from experiments.runs.checkpoint import save_weights
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import write_rows
 from experiments.training.running import prepare, resume_line, run_training
-from experiments.training.together import find_group, resume_seeds, train_seeds
 from experiments.training.trainer import Trainer
 from memnet import SequenceModule
 from memnet.abilities import HasSlots
@@ -35,21 +33,9 @@ from memnet.sequence import Backend
 from tasks import Task
 
 
-def train(args: Sequence[str]) -> int:
+def train(config: TrainConfig) -> int:
     """Train, test and draw. Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped."""
-    args = spelled_out(args)
-    if (group := find_group(args)) is not None:
-        return resume_seeds(group, args)
-    config = parse_train(args)
-    prepare(config.device, config.threads)
-    if told := idle(config, args):
-        print(f"note: {told}", file=sys.stderr)
-    if config.seeds is not None:
-        refuse_impossible(config)
-        return train_seeds(config, args)
-    if not isinstance(config, TrainConfig):
-        return KINDS[type(config)].train(config)
-    refuse_impossible(config)
+    possible_data(config)
     task = make_task(config.task)
     return run_training(
         config,
@@ -60,14 +46,27 @@ def train(args: Sequence[str]) -> int:
     )
 
 
-def refuse_impossible(config: Config) -> None:
-    """UserError for what no run can be, before there is a folder: sizes of models, lengths, data."""
-    if not isinstance(config, TrainConfig):
-        KINDS[type(config)].possible_data(config)
-        return
+def possible_data(config: TrainConfig) -> None:
+    """UserError for what no run can be, before there is a folder: sizes of models, lengths."""
     task = make_task(config.task)
     check_model(config, task)
     training_lengths(config, task)
+
+
+def trainer_of(config: TrainConfig, folder: RunFolder) -> Trainer[SequenceObjective]:
+    """A training that has not begun, to be measured."""
+    return make_trainer(config, folder, "measured")
+
+
+def trained_on(folder: RunFolder) -> str:
+    """The task says all."""
+    return ""
+
+
+def models_of(config: TrainConfig, folder: RunFolder) -> list[SequenceModule]:
+    """The model of a run as it began, but for its seed."""
+    with torch.random.fork_rng(devices=[]):
+        return [make_model(config, make_task(config.task))]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,8 +100,6 @@ class EvaluateOptions:
 
 def evaluate(args: Sequence[str]) -> int:
     """Test a run and print the table."""
-    if (kind := kind_of_run(args)) in KINDS:
-        return KINDS[kind].evaluate(args)
     options = parse(EvaluateOptions, "evaluate", args)
     check_least(options, 1, "sequences", "batch_size", "repeats", "num_slots", "threads")
     check_least(options, 0, "seed")
@@ -142,8 +139,6 @@ class ShowOptions(DrawingOptions):
 
 def show(args: Sequence[str]) -> int:
     """Draw a run's figures and print where they are."""
-    if (kind := kind_of_run(args)) in KINDS:
-        return KINDS[kind].show(args)
     options = parse(ShowOptions, "show", args)
     _check_length(options.length)
     prepare("cpu", 1)

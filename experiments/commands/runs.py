@@ -1,0 +1,44 @@
+"""What `python -m experiments` does with one run, whatever its domain: train, evaluate, show."""
+
+import sys
+from collections.abc import Sequence
+
+from experiments.config.registry import TASKS, entry
+
+
+def train(args: Sequence[str]) -> int:
+    """Train, test and draw. Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped."""
+    if args and not args[0].startswith("-") and "=" not in args[0]:
+        # Before whatever is needed to train is imported.
+        entry(args[0], TASKS, "task")
+    from experiments.config.command_line import parse_train, spelled_out
+    from experiments.config.lacking import idle
+    from experiments.training.domain import domain_of
+    from experiments.training.running import prepare
+    from experiments.training.together import find_group, resume_seeds, train_seeds
+
+    args = spelled_out(args)
+    if (group := find_group(args)) is not None:
+        return resume_seeds(group, args)
+    config = parse_train(args)
+    prepare(config.device, config.threads)
+    if told := idle(config, args):
+        print(f"note: {told}", file=sys.stderr)
+    if config.seeds is None:
+        return domain_of(config).train(config)
+    domain_of(config).possible_data(config)
+    return train_seeds(config, args)
+
+
+def evaluate(args: Sequence[str]) -> int:
+    """Test a run and print the table."""
+    from experiments.training.domain import domain_of_run
+
+    return domain_of_run(args).evaluate(args)
+
+
+def show(args: Sequence[str]) -> int:
+    """Draw a run's figures and print where they are."""
+    from experiments.training.domain import domain_of_run
+
+    return domain_of_run(args).show(args)

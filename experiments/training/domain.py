@@ -1,0 +1,53 @@
+"""What a domain brings: how its runs are trained, tested and shown."""
+
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from torch import nn
+
+from experiments.config.parts import Config, from_yaml
+from experiments.config.registry import DOMAINS
+from experiments.runs.folder import RunFolder
+from experiments.training.trainer import Trainer
+
+
+class Domain(Protocol):
+    """What the module of a domain's commands must have. UserError throughout for what cannot be."""
+
+    def train(self, config: Any, /) -> int:
+        """Train, test, draw; returns the exit code."""
+
+    def possible_data(self, config: Any, /) -> object:
+        """What to train on; refuses what no run can be, before there is a folder."""
+
+    def trainer_of(self, config: Any, folder: RunFolder, /) -> Trainer[Any]:
+        """A training that has not begun, to be measured."""
+
+    def evaluate(self, args: Sequence[str], /) -> int:
+        """The command evaluate; returns the exit code."""
+
+    def show(self, args: Sequence[str], /) -> int:
+        """The command show; returns the exit code."""
+
+    def trained_on(self, folder: RunFolder, /) -> str:
+        """What the data of a run is called; empty where the task says all."""
+
+    def models_of(self, config: Any, folder: RunFolder, /) -> Iterable[nn.Module]:
+        """The models of a run as they began; more than one where it has restarts."""
+
+
+def domain_of(config: Config) -> Domain:
+    """What is done with runs of a configuration."""
+    return _named(config.kind)
+
+
+def domain_of_run(args: Sequence[str]) -> Domain:
+    """What is done with the run that the arguments of a command name; with sequences where they name none."""
+    files = (Path(arg) / "config.yaml" for arg in args)
+    return _named(next((from_yaml(file).kind for file in files if file.is_file()), "sequences"))
+
+
+def _named(name: str) -> Domain:
+    return cast(Domain, import_module(DOMAINS[name]))
