@@ -40,6 +40,14 @@ TINY = [
     "--tracker",
     "none",
 ]
+# Of models without a memory.
+NO_MEMORY = [*TINY[:2], *TINY[6:]]
+
+
+def tiny(*more: object) -> list[str]:
+    """Options of a tiny run on sequences: those given, and whatever their model has of TINY."""
+    words = [str(one) for one in more]
+    return [*(NO_MEMORY if "--model" in words else TINY), *words]
 
 
 def command(*args: object) -> subprocess.CompletedProcess[str]:

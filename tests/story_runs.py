@@ -13,10 +13,11 @@ from experiments.training.trainer import Trainer
 # Fifty-four training questions in batches of eight: six updates an epoch.
 TINY = [
     *("--babi-data", "generated", "--questions", "60", "--test-questions", "20"),
-    *("--batch-size", "8", "--epochs", "3", "--embedding-size", "6", "--hidden-size", "6"),
+    *("--batch-size", "8", "--epochs", "3", "--embedding-size", "6"),
     *("--log-every", "4", "--valid-every", "5", "--checkpoint-every", "7", "--tracker", "none"),
 ]
 MEMN2N = ["--linear-start-epochs", "1"]
+SMALL = ["--hidden-size", "6"]
 MODELS = {
     "memn2n": [*MEMN2N, "--restarts", "1"],
     "memn2n-restarts": [*MEMN2N, "--restarts", "3"],
@@ -25,10 +26,10 @@ MODELS = {
     "kv-window": ["--model", "kv", "--memories", "window", "--window", "3", "--tables", "shared", "--restarts", "1"],
     "entnet": ["--model", "entnet", "--num-slots", "4"],
     "entnet-restarts": ["--model", "entnet", "--num-slots", "4", "--restarts", "2"],
-    "ntm": ["--model", "ntm", "--num-slots", "6", "--slot-size", "4", "--optimizer", "rmsprop"],
-    "lstm": ["--model", "lstm", "--embedding", "one-hot"],
-    "gru": ["--model", "gru"],
-    "rnn-tanh": ["--model", "rnn-tanh"],
+    "ntm": ["--model", "ntm", *SMALL, "--num-slots", "6", "--slot-size", "4", "--optimizer", "rmsprop"],
+    "lstm": ["--model", "lstm", *SMALL, "--embedding", "one-hot"],
+    "gru": ["--model", "gru", *SMALL],
+    "rnn-tanh": ["--model", "rnn-tanh", *SMALL],
 }
 WORLD = [
     *("--test-questions", "8", "--batch-size", "4", "--epochs", "2", "--epoch-updates", "5", "--embedding-size", "6"),

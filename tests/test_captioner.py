@@ -16,7 +16,7 @@ from tasks.captions import Captions
 Array = NDArray[np.float64]
 SIZES: dict[str, Any] = {
     "image_size": 8,
-    "channels": (4, 6, 5),
+    "filters": 4,
     "feature_size": 7,
     "embedding_size": 5,
     "hidden_size": 6,
@@ -204,7 +204,7 @@ def test_a_few_pictures_are_learned() -> None:
     torch.manual_seed(0)
     world = Captions()
     _, batch = world.sample(4, part="train", seed=0)
-    model = Captioner(len(world.words) + 1, channels=(8, 8, 8), feature_size=32, hidden_size=32, attention=True)
+    model = Captioner(len(world.words) + 1, filters=8, feature_size=32, hidden_size=32, attention=True)
     images, captions = torch.from_numpy(batch.images), torch.from_numpy(batch.captions)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     for _ in range(60):
@@ -224,8 +224,8 @@ WORDS = torch.tensor([[1]])
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: make(channels=(4,)), r"channels must be at least 2 numbers from 1 on, not \(4,\)"),
-        (lambda: make(channels=(4, 0)), r"channels must be .* not \(4, 0\)"),
+        (lambda: make(filters=0), "filters must be at least 1, not 0"),
+        (lambda: make(halvings=4), r"channels must be at least 4 numbers from 1 on, not \(4, 8, 8\)"),
         (lambda: make(image_size=10), "size must be a multiple of 4, not 10"),
         (lambda: make("ntm"), "controller must be one of .* not 'ntm'"),
         (lambda: make(hidden_size=0), "hidden_size must be at least 1, not 0"),

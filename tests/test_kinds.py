@@ -4,17 +4,23 @@ import dataclasses
 import re
 import subprocess
 import sys
-from typing import get_args
+from collections.abc import Callable
+from typing import Literal, get_args
 
 import pytest
+import torch
 
+import memnet
 import tasks as sequences
-from experiments.__main__ import HELP
+from experiments.__main__ import HELP, main
+from experiments.base.files import UserError
 from experiments.config.command_line import parse_train, start_of
-from experiments.config.lacking import idle
+from experiments.config.models import refuse_lacking
+from experiments.config.options import options_of, sizes_of
 from experiments.config.parts import Config, JudgedConfig, TrainConfig, kind_of
-from experiments.config.registry import COMMANDS, DOMAINS, TASKS, at
+from experiments.config.registry import COMMANDS, DOMAINS, MODELS, SIZES, TASKS, at
 from experiments.training.domain import Domain, domain_of
+from tasks.captions import WORLDS
 from tests.forked import ROOT
 
 
@@ -57,21 +63,130 @@ def test_what_may_end_early_says_when(kind: type[TrainConfig]) -> None:
 @pytest.mark.parametrize(
     ("args", "told"),
     [
-        ("copy --controller rnn-tanh --forget-bias 1", "ntm with the controller rnn-tanh has no --forget-bias"),
-        ("copy --controller lstm --forget-bias 1", ""),
-        ("copy --model lstm --num-slots=7 --shift-range 2", "lstm has no --num-slots, --shift-range"),
-        ("babi --model entnet --num-hops 9", "entnet has no --num-hops"),
-        ("babi --model lstm --max-sentences 9 --hidden-size 4", ""),
-        ("text --model lstm --num-slots 4", "lstm has no --num-slots"),
-        ("translate --context start --forget-bias 1", "attention with the controller lstm has no --context"),
+        (
+            "copy --controller rnn-tanh --forget-bias 1",
+            "ntm on copy has no option --forget-bias with --controller rnn-tanh: it is one of --controller lstm",
+        ),
+        ("copy --controller lstm --forget-bias 1", None),
+        ("copy --controller feedforward --learned-initial-state True", None),
+        ("copy --model lstm --num-slots=7", "lstm on copy has no option --num-slots: it is one of --model ntm"),
+        ("copy --model gru --shift_range 2", "gru on copy has no option --shift-range: it is one of --model ntm"),
+        (
+            "babi --model entnet --num-hops 9",
+            "entnet on babi has no option --num-hops: it is one of --model memn2n, --model kv",
+        ),
+        (
+            "world-model --model entnet --embedding one-hot",
+            "entnet on world-model has no option --embedding: it is one of --model ntm, --model rnn-tanh, "
+            "--model rnn-relu, --model lstm, --model gru",
+        ),
+        ("babi --model lstm --max-sentences 9 --hidden-size 4 --embedding one-hot", None),
+        ("text --model lstm --num-slots 4", "lstm on text has no option --num-slots: it is one of --model ntm"),
+        (
+            "translate --context start",
+            "attention on translate has no option --context: it is one of --model encoder-decoder",
+        ),
         (
             "translate --model encoder-decoder --scores=additive",
-            "encoder-decoder with the controller lstm has no --scores",
+            "encoder-decoder on translate has no option --scores: it is one of --model attention",
         ),
-        ("translate --controller gru --forget-bias 1", "attention with the controller gru has no --forget-bias"),
-        ("captions --model gru --controller gru --forget-bias 1", "gru has no --controller, --forget-bias"),
+        (
+            "translate --controller gru --forget-bias 1",
+            "attention on translate has no option --forget-bias with --controller gru: it is one of --controller lstm",
+        ),
+        (
+            "captions --model gru --controller gru",
+            "gru on captions has no option --controller: it is one of --model attention",
+        ),
+        (
+            "captions --model gru --forget-bias 1",
+            "gru on captions has no option --forget-bias: it is one of --model lstm, --model attention",
+        ),
+        ("captions --model attention --forget-bias 1 --filters 8 --things 1", None),
+        ("babi --min-length 7", "memn2n on babi has no option --min-length: it is one of world-model"),
+        ("world-model --most-words 7", "entnet on world-model has no option --most-words: it is one of babi"),
     ],
 )
-def test_an_option_that_the_model_has_not_is_told(args: str, told: str) -> None:
+def test_an_option_that_the_model_has_not_is_refused(args: str, told: str | None) -> None:
     config = parse_train(args.split())
-    assert idle(config, args.split()).partition(":")[0] == told
+    if told is None:
+        refuse_lacking(config, args.split())
+    else:
+        with pytest.raises(UserError, match=f"^{re.escape(told)}$"):
+            refuse_lacking(config, args.split())
+
+
+def test_options_are_refused_but_to_agents_of_a_sweep_which_give_all(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "copy", "--beam", "3"]) == 2
+    assert "train: runs on sequences have no option --beam: it is one of translate" in capsys.readouterr().err
+    args = ["train", "copy", "--model=lstm", "--num_slots=7", "--min_length=30"]
+    assert main(args) == 2
+    assert "--num-slots" in capsys.readouterr().err
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep")
+    assert main(args) == 2
+    assert "the shortest training length, 30" in capsys.readouterr().err
+
+
+EVERY_MODEL = {model.place: at(model.place) for models in MODELS.values() for model in models.values()}
+
+
+@pytest.mark.parametrize("make", [*EVERY_MODEL.values(), *sequences.TASKS.values(), *WORLDS.values()])
+def test_every_option_is_explained(make: Callable[..., object]) -> None:
+    """In a line of its own, none of which only sends its readers elsewhere."""
+    for name, one in options_of(make).items():
+        assert re.match("(?!see |those of |as in ).", one.meaning), name
+
+
+@pytest.mark.parametrize("domain", MODELS)
+def test_what_data_tell_is_all_that_models_must_be_told(domain: str) -> None:
+    for model in MODELS[domain].values():
+        make, (kind,) = at(model.place), {kind for kind in get_args(Config) if kind.kind == domain}
+        assert sizes_of(make) <= set(SIZES[domain])
+        assert set(model.fixed) | set(model.only) | set(model.sizes) <= set(options_of(make))
+        assert set(model.sizes.values()) <= set(SIZES[domain])
+    assert set(get_args(kind.__dataclass_fields__["model"].type)) <= set(MODELS[domain])
+
+
+def test_options_are_read_where_they_are_written() -> None:
+    class Cell(memnet.GRUCell):
+        """A cell.
+
+        Prose: no entry.
+        size: first line
+              and second. leak: how much
+        is forgotten is no part of it.
+        """
+
+        def __init__(
+            self,
+            input_size: int,
+            *,
+            size: int = 3,
+            leak: float | None = None,
+            kind: Literal["a", "b"] = "a",
+            pair: tuple[int, int] = (1, 2),
+            tensor: torch.Tensor | None = None,
+            recurrent_bias: bool = True,
+        ) -> None:
+            super().__init__(input_size, size)
+
+    class Own(memnet.SequenceModule):
+        """A model. kind: says the cell nothing of.
+
+        kind: the model's own word.
+        """
+
+        cell_type = Cell
+
+    found = options_of(Own)
+    assert {name: (one.default, one.meaning) for name, one in found.items()} == {
+        "size": (3, "first line and second"),
+        "leak": (None, "how much"),
+        "kind": ("a", "the model's own word."),
+        "pair": ((1, 2), ""),
+        "recurrent_bias": (True, "a second bias on the recurrent part, c, as torch.nn has it."),
+    }
+    assert found["leak"].kind == float | None
+    assert sizes_of(Own) == {"input_size", "output_size"}

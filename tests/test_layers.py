@@ -50,11 +50,6 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
             "domains.captions.config domains.sequences.recipes domains.stories.config domains.stories.data "
             "domains.stories.recipes domains.text.config domains.translation.config runs.folder"
         ),
-        "config.lacking": (
-            "domains.captions.config domains.captions.models domains.sequences.models domains.stories.config "
-            "domains.stories.data domains.stories.models domains.text.config domains.text.models "
-            "domains.translation.config domains.translation.data domains.translation.models"
-        ),
         "config.parts": "domains.captions.config domains.stories.config domains.text.config domains.translation.config",
         "config.settings": "domains.sequences.recipes domains.stories.config domains.stories.summary",
         "dashboard.collect": "domains.stories.config",

@@ -22,11 +22,11 @@ from experiments.training.running import take_up
 from experiments.training.stacking import train_stacked
 from experiments.training.trainer import Trainer
 from tests import story_runs
-from tests.running import TINY
+from tests.running import TINY, tiny
 
 
 def train(folder: Path, *more: object) -> int:
-    return main(["train", "copy", *TINY, "--steps", "12", *map(str, more), "--out", str(folder)])
+    return main(["train", "copy", *tiny("--steps", 12, *more, "--out", folder)])
 
 
 def trained(folder: Path, *more: object) -> Path:

@@ -23,7 +23,7 @@ from experiments.suite.queue import SuiteQueue
 from experiments.training import together
 from tasks.babi import file_name, generate, write_stories
 from tests import story_runs, test_caption_runs, text_runs
-from tests.running import ROOT, TINY
+from tests.running import NO_MEMORY, ROOT, TINY
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -49,6 +49,7 @@ SMALL = {
     "train captions": test_caption_runs.TINY,
     "train moving-captions": test_caption_runs.TINY,
     "train caption-story": test_caption_runs.TINY,
+    "train copy --model lstm": [*NO_MEMORY, "--steps", "2"],
     "train": [*TINY, "--steps", "2", "--backend", "eager"],
     "evaluate": ["--length", "5", "--num-slots", "20", "--sequences", "2"],
     "show runs": ["--length", "3"],

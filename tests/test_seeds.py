@@ -39,7 +39,7 @@ from experiments.training.stacking import Stack, gain, train_stacked
 from experiments.training.together import choose_way
 from experiments.training.trainer import Trainer
 from tasks import Batch
-from tests.running import TINY, assert_has_finished, start
+from tests.running import TINY, assert_has_finished, start, tiny
 from tests.test_training import assert_same_run, checkpoint_tensors, without_clock
 
 Capture = pytest.CaptureFixture[str]
@@ -176,9 +176,9 @@ def without_processes(monkeypatch: pytest.MonkeyPatch, failing: Sequence[int] = 
 def test_each_seed_gets_a_run_of_its_own(
     way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    group, options = tmp_path / "group", ["--model", "gru", "--steps", "8"]
+    group, options = tmp_path / "group", tiny("--model", "gru", "--steps", "8")
     ran = without_processes(monkeypatch, failing=[4])
-    args = ["train", "copy", *TINY, *options, "--seed", "3", "--seeds", "2", "--together", way, "--out", str(group)]
+    args = ["train", "copy", *options, "--seed", "3", "--seeds", "2", "--together", way, "--out", str(group)]
     assert main(args) == 1
     printed = capsys.readouterr()
     assert re.search(f"seeds 3, 4 in .*group: {way} .as asked.", printed.err)
@@ -196,7 +196,7 @@ def test_each_seed_gets_a_run_of_its_own(
     assert main(["evaluate", str(group / "s3"), "--length", "2", "--sequences", "2"]) == 0
     if way == "processes":
         assert main(["summarize", str(group / "s3"), str(group / "s4"), "--out", str(tmp_path / "both")]) == 0
-        assert main(["train", "copy", *TINY, *options, "--seed", "4", "--out", str(tmp_path / "alone")]) == 0
+        assert main(["train", "copy", *options, "--seed", "4", "--out", str(tmp_path / "alone")]) == 0
         assert_same_run(tmp_path / "alone", group / "s4")
     assert main(["train", "--resume", str(group), "--steps", "10"]) == 0
     assert again == [4, 3, 4]
@@ -211,8 +211,8 @@ def test_each_seed_gets_a_run_of_its_own(
 @pytest.mark.slow
 def test_ctrl_c_reaches_the_processes_and_they_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     group = tmp_path / "group"
-    options = ["--model", "rnn-tanh", "--steps", "100000", "--checkpoint-every", "1000", "--log-every", "1"]
-    process = start("train", "copy", *TINY, *options, "--seeds", "2", "--together", "processes", "--out", group)
+    options = tiny("--model", "rnn-tanh", "--steps", "100000", "--checkpoint-every", "1000", "--log-every", "1")
+    process = start("train", "copy", *options, "--seeds", "2", "--together", "processes", "--out", group)
     for rows in (group / "s0" / "metrics.jsonl", group / "s1" / "metrics.jsonl"):
         while not rows.exists() or len(read_metrics(rows)) < 5:
             assert process.poll() is None, process.stderr.read()

@@ -29,7 +29,7 @@ from experiments.suite.folder import SuiteFolder
 from experiments.suite.jobs import SuiteJob, make_jobs
 from experiments.suite.queue import SuiteQueue
 from tests.forked import Forked
-from tests.running import TINY, start
+from tests.running import NO_MEMORY, TINY, start
 from tests.test_command_line import refused
 from tests.test_training import assert_same_run
 
@@ -101,8 +101,8 @@ def test_a_hundred_jobs_survive_kills_of_workers_and_of_the_driver(tmp_path: Pat
 
 
 def real_suite(tmp_path: Path) -> tuple[Path, list[str]]:
-    names = [name.removeprefix("--").replace("-", "_") for name in TINY[::2]]
-    options = dict(zip(names, TINY[1::2], strict=True)) | {"steps": "600", "log_every": "1", "solved_at": "None"}
+    names = [name.removeprefix("--").replace("-", "_") for name in NO_MEMORY[::2]]
+    options = dict(zip(names, NO_MEMORY[1::2], strict=True)) | {"steps": "600", "log_every": "1", "solved_at": "None"}
     return suite_file(tmp_path, {"parts": [{"task": "copy", "model": "gru", **options}]}), [
         f"--{name.replace('_', '-')}={value}" for name, value in options.items()
     ]

@@ -28,7 +28,7 @@ from experiments.training.optimizers import GravesRMSProp
 from experiments.training.trainer import Trainer
 from tasks import TASKS
 from tests.forked import Forked
-from tests.running import TINY, assert_has_finished, start
+from tests.running import TINY, assert_has_finished, start, tiny
 
 MODELS = {
     "ntm-feedforward": [],
@@ -42,7 +42,7 @@ MODELS = {
 
 
 def train(folder: Path, *more: object) -> int:
-    return main(["train", "copy", *TINY, "--steps", "24", "--out", str(folder), *map(str, more)])
+    return main(["train", "copy", *tiny("--steps", 24, "--out", folder, *more)])
 
 
 def without_clock(folder: Path) -> list[dict[str, object]]:
@@ -362,8 +362,8 @@ def test_curricula_draw_what_they_say() -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        ["--controller", "feedforward", "--learning-rate", "0.005"],
-        ["--controller", "lstm", "--learning-rate", "0.01"],
+        ["--controller", "feedforward", "--learning-rate", "0.005", "--num-slots", "6", "--slot-size", "10"],
+        ["--controller", "lstm", "--learning-rate", "0.01", "--num-slots", "6", "--slot-size", "10"],
         ["--model", "lstm", "--hidden-size", "40", "--learning-rate", "0.01"],
         ["--model", "gru", "--hidden-size", "40", "--learning-rate", "0.01"],
         ["--model", "rnn-tanh", "--hidden-size", "40", "--learning-rate", "0.005"],
@@ -376,10 +376,6 @@ def test_every_model_learns_a_small_copy(tmp_path: Path, options: list[str]) -> 
         "1",
         "--max-length",
         "1",
-        "--num-slots",
-        "6",
-        "--slot-size",
-        "10",
         "--hidden-size",
         "32",
         "--steps",

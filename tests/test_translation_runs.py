@@ -299,7 +299,7 @@ def test_own_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["--context", "every-step"], "--context every-step is for --model encoder-decoder"),
         (["--model", "encoder-decoder", "--scores", "dot"], "--scores dot is for --model attention"),
         (["--controller", "ntm"], "controller cannot be 'ntm'"),
-        (["--recipe", "paper"], "no option is called --recipe"),
+        (["--recipe", "paper"], "runs on translation have no option --recipe: it is one of copy"),
     ],
 )
 def test_what_cannot_be_is_one_line(

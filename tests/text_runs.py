@@ -13,7 +13,7 @@ from experiments.training.trainer import Trainer
 # Six streams of about 450 characters in chunks of 30: fifteen steps a pass, the last with a rest.
 TINY = [
     *("--characters", "3000", "--batch-size", "6", "--chunk-length", "30", "--hidden-size", "8", "--steps", "20"),
-    *("--embedding-size", "5", "--num-slots", "5", "--slot-size", "4", "--log-every", "3", "--valid-every", "5"),
+    *("--embedding-size", "5", "--log-every", "3", "--valid-every", "5"),
     *("--checkpoint-every", "4", "--cooldown-steps", "6", "--picture-every", "10", "--tracker", "none"),
 ]
 MODELS = {
@@ -21,7 +21,7 @@ MODELS = {
     "gru": ["--model", "gru", "--embedding", "one-hot"],
     "rnn-tanh": ["--model", "rnn-tanh", "--text", "markov"],
     "rnn-relu": ["--model", "rnn-relu"],
-    "ntm": ["--model", "ntm", "--backend", "eager"],
+    "ntm": ["--model", "ntm", "--num-slots", "5", "--slot-size", "4", "--backend", "eager"],
 }
 
 

@@ -1,6 +1,6 @@
 """What `python -m experiments` does with one run, whatever its domain: train, evaluate, show."""
 
-import sys
+import os
 from collections.abc import Sequence
 
 from experiments.config.registry import TASKS, entry
@@ -12,7 +12,7 @@ def train(args: Sequence[str]) -> int:
         # Before whatever is needed to train is imported.
         entry(args[0], TASKS, "task")
     from experiments.config.command_line import parse_train, spelled_out
-    from experiments.config.lacking import idle
+    from experiments.config.models import refuse_lacking
     from experiments.training.domain import domain_of
     from experiments.training.running import prepare
     from experiments.training.together import find_group, resume_seeds, train_seeds
@@ -22,8 +22,8 @@ def train(args: Sequence[str]) -> int:
         return resume_seeds(group, args)
     config = parse_train(args)
     prepare(config.device, config.threads)
-    if told := idle(config, args):
-        print(f"note: {told}", file=sys.stderr)
+    if "WANDB_SWEEP_ID" not in os.environ:  # whose agents give every option to every model
+        refuse_lacking(config, args)
     if config.seeds is None:
         return domain_of(config).train(config)
     domain_of(config).possible_data(config)

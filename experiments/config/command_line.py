@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 import tyro
 
@@ -184,7 +184,7 @@ def _checked(config: Config) -> Config:
     return config
 
 
-def _one_line(box: str, name: str, kind: type) -> str:
+def _one_line(box: str, name: str, kind: Any) -> str:
     """The complaint out of tyro's box, in one line, with the nearest option for an unknown one."""
     # tyro draws with plain characters where the output cannot show others, and in colours in a terminal.
     box = re.sub(r"\x1b\[[0-9;]*m", "", box)
@@ -197,9 +197,15 @@ def _one_line(box: str, name: str, kind: type) -> str:
             break
     text = " ".join(part for part in body if part)
     if unknown := re.search(r"Unrecognized options?: (--[\w-]+)", text):
-        options = [option(field.name) for field in fields_of(kind)]
-        return f"{name}: no option is called {unknown[1]}{nearest(unknown[1], options)}"
+        having = [task for task in TASKS if unknown[1].replace("_", "-") in _options(kind_of(task))]
+        if having and kind in get_args(Config):
+            return f"{name}: runs on {kind.kind} have no option {unknown[1]}: it is one of {', '.join(having)}"
+        return f"{name}: no option is called {unknown[1]}{nearest(unknown[1], _options(kind))}"
     if choice := re.search(r"invalid choice '([^']*)' for argument '([^']*)'.*one of \(([^)]*)\)", text):
         value, wrong, known = choice.groups()
         return f"{name}: {wrong} cannot be {value!r}" + nearest(value, re.findall("'([^']*)'", known))
     return f"{name}: {text}"
+
+
+def _options(kind: type) -> list[str]:
+    return [option(field.name) for field in fields_of(kind)]

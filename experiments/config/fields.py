@@ -45,11 +45,6 @@ WANDB = WandbOptions()
 TRACKING = ("tracker", *(field.name for field in dataclasses.fields(WandbOptions)))
 
 
-def gate_options(config: Any, controller: str) -> dict[str, Any]:
-    """The options of a configuration that a controller has for its gates: an LSTM's forget_bias, else none."""
-    return {"forget_bias": config.forget_bias} if controller == "lstm" else {}
-
-
 def option(name: str) -> str:
     """The command line's spelling of a field."""
     return "--" + _SPELLED.get(name, name).replace("_", "-")

@@ -1,5 +1,6 @@
-"""Names of commands, tasks and domains, and where what they stand for is: data, so that a name imports nothing."""
+"""Names of commands, tasks, domains and models, and where what they stand for is: data, so that it imports nothing."""
 
+import dataclasses
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -57,6 +58,70 @@ TASKS = {
     "captions": "captions",
     "moving-captions": "captions",
     "caption-story": "captions",
+}
+# Options that the other tasks of the domain do not have.
+TASK_OPTIONS = {
+    "babi": ("numbers", "babi_data", "size", "most_words"),
+    "world-model": ("min_length", "max_length", "epoch_updates"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """Where a model's constructor is, and what its name says of it.
+
+    place: MODULE:NAME.
+    fixed: options that the name decides.
+    only:  options that count for one value of another option alone: {"forget_bias": ("controller", "lstm")}.
+    sizes: what it calls otherwise than its domain does, of what the data tell: {"max_sentences": "longest_story"}.
+    """
+
+    place: str
+    fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    only: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
+    sizes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+_GATES = {"forget_bias": ("controller", "lstm")}
+_SEQUENCE_MODELS = {
+    "ntm": Model("memnet:NTM", only=_GATES),
+    "rnn-tanh": Model("memnet:RNN", fixed={"nonlinearity": "tanh"}),
+    "rnn-relu": Model("memnet:RNN", fixed={"nonlinearity": "relu"}),
+    "lstm": Model("memnet:LSTM"),
+    "gru": Model("memnet:GRU"),
+}
+# The models of a domain.
+MODELS = {
+    "sequences": _SEQUENCE_MODELS,
+    "text": _SEQUENCE_MODELS,
+    "stories": {
+        "memn2n": Model("memnet:MemN2N"),
+        "kv": Model("memnet:KeyValueMemoryNetwork"),
+        # No weight belongs to an age: a test story may be longer than every training story.
+        "entnet": Model("memnet:EntNet", sizes={"max_sentences": "longest_story"}),
+        **_SEQUENCE_MODELS,
+    },
+    "translation": {
+        "encoder-decoder": Model("memnet:EncoderDecoder", only=_GATES),
+        "attention": Model("memnet:AttentionEncoderDecoder", only=_GATES),
+    },
+    "captions": {
+        **{
+            cell: Model("memnet:Captioner", fixed={"controller": cell, "attention": False}, only=_GATES)
+            for cell in ("lstm", "gru", "rnn-tanh", "rnn-relu")
+        },
+        "attention": Model("memnet:Captioner", fixed={"attention": True}, only=_GATES),
+    },
+}
+# Options of what makes vectors of words or characters, for the models of sequences.
+READERS = {"stories": ("embedding", "embedding_size"), "text": ("embedding", "embedding_size")}
+# What the data of a domain tell a constructor that asks for it by name.
+SIZES = {
+    "sequences": ("input_size", "output_size"),
+    "text": ("input_size", "output_size"),
+    "stories": ("vocab_size", "max_words", "max_sentences", "longest_story", "input_size", "output_size"),
+    "translation": ("source_size", "target_size"),
+    "captions": ("vocab_size", "image_size", "film"),
 }
 
 

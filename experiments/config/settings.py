@@ -11,7 +11,7 @@ from typing import Any
 from experiments.base.files import UserError
 from experiments.base.names import model_label
 from experiments.config.command_line import start_of
-from experiments.config.lacking import lacking
+from experiments.config.models import lacking
 from experiments.config.parts import NOT_SETTING, Config, TrainConfig
 from experiments.domains.sequences.recipes import CHOICES
 from experiments.domains.stories.config import GENERATED, StoryConfig

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence, Set
 from experiments.base.files import UserError
 from experiments.config.command_line import parse_train
 from experiments.config.fields import option
-from experiments.config.lacking import lacking
-from experiments.config.parts import Config, TrainConfig
+from experiments.config.models import lacking
+from experiments.config.parts import Config
 from experiments.domains.stories.config import StoryConfig
 from experiments.suite.reading import Plan, Setting, check_count
 from experiments.training.domain import domain_of
@@ -59,7 +59,7 @@ def make_jobs(plan: Plan, seeds: int | None) -> list[SuiteJob]:
             seeded = dataclasses.replace(config, seed=seed)
             seeded.check()
             args = (one.task, *_flags(one, config), "--seed", str(seed))
-            own = {name: value for name, value in seeded.saved().items() if name not in _lacking(config)}
+            own = {name: value for name, value in seeded.saved().items() if name not in lacking(config)}
             where, earlier = first.setdefault(json.dumps(own, sort_keys=True), (one.where, seeded))
             if earlier is not seeded:
                 if earlier.saved() == seeded.saved():
@@ -81,8 +81,11 @@ def _config(one: Setting) -> Config:
 
 
 def _flags(one: Setting, config: Config) -> list[str]:
-    """The options of a setting without its seed. Where bAbI's data is, is settled: all jobs have the same."""
-    options = {name: value for name, value in one.options.items() if name != "seed"}
+    """The options of a setting that its model has, without its seed.
+
+    Where bAbI's data is, is settled: all jobs have the same.
+    """
+    options = {name: value for name, value in one.options.items() if name not in {"seed", *lacking(config)}}
     if isinstance(config, StoryConfig) and config.babi_data is not None:
         options["babi_data"] = config.babi_data
     if "config" in options:
@@ -119,12 +122,7 @@ def _in_label(config: Config) -> set[str]:
     """The options that a label tells."""
     if isinstance(config, StoryConfig):
         return {"numbers", "model", "seed"}
-    return {"model", "seed", *(["controller"] if config.model == "ntm" else []), *_lacking(config)}
-
-
-def _lacking(config: Config) -> set[str]:
-    """The options that other models have and this one has not."""
-    return lacking(config) if isinstance(config, TrainConfig) else set()
+    return {"model", "seed", *(["controller"] if config.model == "ntm" else []), *lacking(config)}
 
 
 def _telling(settings: Sequence[Setting], varying: Set[str], in_label: Set[str]) -> list[str]:

@@ -119,12 +119,14 @@ class Captioner(Described):
     word: it pads captions, is what the decoder is fed before the first word, and what it writes after the last one.
 
     vocab_size:  ids, 0 included.
-    image_size, channels, halvings: see PictureEncoder. feature_size: width of v.
+    image_size:  pixels of a picture's side, see PictureEncoder.
+    filters:     of the first of three layers that look at the picture; the others have twice as many.
+    halvings:    see PictureEncoder. feature_size: width of v.
     film:        whether there are frames.
     attention:   whether the slots are read.
     embedding_size: width of word vectors, from N(0, 1/embedding_size). hidden_size: units of every decoder layer.
-    controller, num_layers, forget_bias: the cell of the decoder, and of what reads frames (one layer as wide as the
-                 map), see make_controller.
+    controller:  the cell of the decoder, and of what reads frames (one layer as wide as the map).
+    num_layers:  layers of the decoder. forget_bias: see memnet.cells.LSTMCell.
     """
 
     def __init__(
@@ -132,7 +134,7 @@ class Captioner(Described):
         vocab_size: int,
         *,
         image_size: int = 32,
-        channels: Sequence[int] = (32, 64, 64),
+        filters: int = 32,
         halvings: int = 2,
         feature_size: int = 256,
         film: bool = False,
@@ -145,11 +147,11 @@ class Captioner(Described):
     ) -> None:
         super().__init__()
         check_sizes(2, vocab_size=vocab_size)
-        check_sizes(feature_size=feature_size, embedding_size=embedding_size, hidden_size=hidden_size)
+        check_sizes(filters=filters, feature_size=feature_size, embedding_size=embedding_size, hidden_size=hidden_size)
         check_choice("controller", controller, RecurrentName)
         self.vocab_size, self.embedding_size, self.hidden_size = vocab_size, embedding_size, hidden_size
         self.film, self.attention = film, attention
-        self.encoder = PictureEncoder(image_size, channels, halvings)
+        self.encoder = PictureEncoder(image_size, (filters, 2 * filters, 2 * filters), halvings)
         seen, width = self.encoder.slot_width, self.encoder.slot_width if attention else 0
         self.reader = make_controller(controller, seen, seen, forget_bias=forget_bias) if film else None
         self.summarize = nn.Linear(self.encoder.num_slots * seen, feature_size)

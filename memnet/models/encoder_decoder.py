@@ -67,7 +67,7 @@ class EncoderDecoder(Described):
 
     source_size, target_size: ids of each language, 0 included.
     embedding_size: width of word vectors, from N(0, 1/embedding_size). hidden_size: units of every layer.
-    controller, num_layers, forget_bias: the cell of encoder and decoder, see make_controller.
+    controller:     the cell of encoder and decoder. num_layers: their layers. forget_bias: see memnet.cells.LSTMCell.
     reverse:        read the source from its last word to the first (Sutskever et al. 2014, section 3.3).
     context:        when the decoder sees what the encoder found: at its start, or at every step, too.
 

@@ -141,7 +141,7 @@ class KeyValueMemoryNetwork(StoryModel, BackendModule):
         q = A x, k_i = A key_i, v_i = A value_i, answers B y        (Miller et al. 2016, section 3.1)
 
     vocab_size, max_words: see StoryModel.
-    embedding_size, num_hops: as in KeyValueMemory.
+    embedding_size: width of words and slots. num_hops: see KeyValueMemory.
     memories:      what a slot holds (section 3.2). "sentence": key and value are both the sentence;
                    "window": one slot for every word, the key being the `window` words around it, the value the word.
     window:        words in a window, an odd number, the centre included (7 in the paper's best results; from

@@ -8,7 +8,7 @@ import torch
 from experiments.base.files import UserError
 from experiments.base.memory import no_model
 from experiments.base.seeds import generator_for
-from experiments.config.fields import gate_options
+from experiments.config.models import made
 from experiments.domains.captions.config import CaptionConfig
 from experiments.runs.checkpoint import load_weights
 from experiments.runs.folder import RunFolder
@@ -33,22 +33,10 @@ def make_model(config: CaptionConfig, beginning: int = 0) -> Captioner:
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(generator_for("weights", config.seed, beginning).get_state())
         try:
-            return Captioner(
-                len(world.words) + 1,
-                image_size=SIDE,
-                channels=(config.filters, 2 * config.filters, 2 * config.filters),
-                halvings=config.halvings,
-                feature_size=config.feature_size,
-                film=world.max_frames > 1,
-                attention=config.model == "attention",
-                embedding_size=config.embedding_size,
-                hidden_size=config.hidden_size,
-                controller=config.writer,
-                num_layers=config.num_layers,
-                **gate_options(config, config.writer),
-            )
+            model: Captioner = made(config, vocab_size=len(world.words) + 1, image_size=SIDE, film=world.max_frames > 1)
         except (ValueError, RuntimeError) as error:
             raise UserError(no_model(error)) from None
+    return model
 
 
 def load_caption_run(run: str | Path, device: str = "cpu") -> tuple[CaptionConfig, World, Captioner]:

@@ -3,19 +3,19 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import TypedDict
 
 import torch
 
 from experiments.base.files import UserError, write_whole
 from experiments.base.memory import no_model
 from experiments.base.seeds import generator_for
-from experiments.config.fields import gate_options
+from experiments.config.models import made
 from experiments.domains.text.config import TextConfig
 from experiments.domains.text.data import Alphabet, TextData
 from experiments.runs.checkpoint import load_weights
 from experiments.runs.folder import RunFolder
-from memnet import GRU, LSTM, NTM, RNN, LanguageModel, SequenceModule
+from memnet import LanguageModel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,7 @@ def make_model(config: TextConfig, symbols: int, beginning: int = 0) -> Language
     try:
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(generator_for("weights", config.seed, beginning).get_state())
-            model = LanguageModel(_make_sequence(config, input_size, symbols), embedding=config.embedding)
+            model = LanguageModel(made(config, input_size=input_size, output_size=symbols), embedding=config.embedding)
         model.backend = config.backend
     except (ValueError, RuntimeError) as error:
         raise UserError(no_model(error)) from None
@@ -87,24 +87,3 @@ def read_known(folder: RunFolder) -> Known:
     if not characters or len(set(characters)) < len(characters):
         raise UserError(f"{folder.vocabulary}: expected characters, each once")
     return Known(content["text"], content["digest"], Alphabet(characters), content["entropy_rate"])
-
-
-def _make_sequence(config: TextConfig, input_size: int, symbols: int) -> SequenceModule:
-    sizes: dict[str, Any] = {"hidden_size": config.hidden_size, "num_layers": config.num_layers}
-    if config.model == "ntm":
-        return NTM(
-            input_size,
-            symbols,
-            controller=config.controller,
-            num_slots=config.num_slots,
-            slot_size=config.slot_size,
-            num_reads=config.num_reads,
-            num_writes=config.num_writes,
-            **gate_options(config, config.controller),
-            **sizes,
-        )
-    if config.model == "lstm":
-        return LSTM(input_size, symbols, forget_bias=config.forget_bias, **sizes)
-    if config.model == "gru":
-        return GRU(input_size, symbols, **sizes)
-    return RNN(input_size, symbols, nonlinearity=cast(Any, config.model.removeprefix("rnn-")), **sizes)
