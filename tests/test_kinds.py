@@ -116,6 +116,33 @@ def test_an_option_that_the_model_has_not_is_refused(args: str, told: str | None
             refuse_lacking(config, args.split())
 
 
+@pytest.mark.parametrize(
+    ("args", "others", "own"),
+    [
+        ("copy", ["skip", "recurrent-init", "forget-bias"], ["num-slots", "controller", "steps", "wandb-mode"]),
+        ("copy --controller lstm", ["skip"], ["forget-bias"]),
+        ("copy --model=lstm", ["num-slots", "controller"], ["skip", "forget-bias", "hidden-size"]),
+        ("babi --model entnet", ["num-hops", "tying", "embedding", "min-length"], ["num-slots", "task", "restarts"]),
+        ("world-model", ["task", "size", "num-hops"], ["min-length", "gate-bias"]),
+        ("text --model ntm", [], ["num-slots", "embedding"]),
+        ("translate --model encoder-decoder", ["scores"], ["context", "reverse", "beam"]),
+        ("captions --model gru", ["controller", "forget-bias"], ["filters", "things"]),
+    ],
+)
+def test_help_shows_the_options_of_the_chosen_model_and_task(
+    args: str, others: list[str], own: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as end:
+        parse_train([*args.split(), "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert end.value.code == 0
+    assert max(map(len, lines)) <= 80
+    shown = {word.removeprefix("--") for line in lines for word in re.findall(r"--[\w-]+", line[:40])}
+    assert not shown & set(others)
+    assert set(own) <= shown
+
+
 def test_options_are_refused_but_to_agents_of_a_sweep_which_give_all(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

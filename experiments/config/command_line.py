@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, cast, get_args
 
 import tyro
 
@@ -16,6 +16,7 @@ from experiments.base.files import UserError
 from experiments.base.names import nearest
 from experiments.base.terminal import Kept, show_help
 from experiments.config.fields import check_values, fields_of, option
+from experiments.config.models import options_of_others
 from experiments.config.parts import CHANGEABLE, STORY_TASKS, Config, TrainConfig, from_yaml, kind_of
 from experiments.config.registry import TASKS, entry
 from experiments.domains.captions.config import CaptionConfig
@@ -132,7 +133,26 @@ def parse_train(args: Sequence[str]) -> Config:
         raise UserError(
             f"train needs a task first, as in `python -m experiments train copy`; there are {', '.join(TASKS)}"
         )
+    if {"-h", "--help"} & set(args):
+        start = _with_its_options_alone(start, vars(given))
     return _checked(parse(type(start), "train", args, start))
+
+
+def _with_its_options_alone(config: Config, chosen: Mapping[str, Any]) -> Config:
+    """The configuration for help, which shows of the options those that the chosen model and the task have."""
+    for field in dataclasses.fields(config):
+        if field.name in CHOICES and chosen[field.name] in get_args(field.type):
+            config = dataclasses.replace(config, **{field.name: chosen[field.name]})
+    kind, others = type(config), options_of_others(config)
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(kind)}
+    hidden = [
+        (field.name, Annotated[field.type, tyro.conf.Suppress], field.default)
+        for field in dataclasses.fields(kind)
+        if field.name in others
+    ]
+    shown = dataclasses.make_dataclass(kind.__name__, hidden, bases=(kind,), frozen=True)
+    shown.__doc__ = kind.__doc__
+    return cast(Config, shown(**values))
 
 
 def start_of(task: str, name: str | None, chosen: Mapping[str, str]) -> Config:

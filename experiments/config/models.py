@@ -35,13 +35,18 @@ def lacking(config: Config) -> set[str]:
 def refuse_lacking(config: Config, args: Sequence[str]) -> None:
     """UserError for an option among `args` that changes nothing, since neither model nor task has it."""
     given = {arg.partition("=")[0].replace("_", "-") for arg in args}
-    owners = {name: _owners(config, name) for name in sorted(lacking(config))}
-    for task, names in TASK_OPTIONS.items():
-        if task != config.task and TASKS[task] == config.kind:
-            owners |= dict.fromkeys(names, f": it is one of {task}")
-    for name, whose in owners.items():
+    for name, whose in options_of_others(config).items():
         if option(name) in given:
             raise UserError(f"{config.model} on {config.task} has no option {option(name)}{whose}")
+
+
+def options_of_others(config: Config) -> dict[str, str]:
+    """The options of a configuration that neither its model nor its task has, each with whose it is, in words."""
+    others = {name: _owners(config, name) for name in sorted(lacking(config))}
+    for task, names in TASK_OPTIONS.items():
+        if task != config.task and TASKS[task] == config.kind:
+            others |= dict.fromkeys(names, f": it is one of {task}")
+    return others
 
 
 def _owners(config: Config, name: str) -> str:
