@@ -14,9 +14,14 @@ from torch import Tensor, nn
 import memnet
 from experiments.domains.sequences.looks import look_at_sequence
 from experiments.domains.sequences.pictures import pictured_sequence, watch
+from experiments.domains.stories.answers import answer_rows
+from experiments.domains.stories.data import Questions
+from experiments.domains.stories.looks import look_at_questions
 from experiments.domains.stories.pictures import draw_story_run
 from experiments.figures import memory_figure, save_figure
+from experiments.figures.trace import episode_arrays, panels_of
 from experiments.inspector.watch import show_parts
+from experiments.training.looks import Look
 from memnet import Part, trace
 from memnet.abilities import DrawsAges, HasBackend, HasSlots, ReadsWords, StartsLinear, Traced
 from memnet.cells import StackedCell
@@ -281,3 +286,68 @@ def test_a_cell_that_says_nothing_of_itself_is_traced_looked_at_and_drawn(tmp_pa
     reader = memnet.StoryReader(FastWeights(6, len(vocabulary)), len(vocabulary))
     files = draw_story_run(tmp_path, reader, vocabulary, encode(examples[:2], vocabulary), "own")
     assert [file.name for file in files] == ["memory-1.png", "memory-2.png"]
+
+
+def test_parts_are_drawn_by_their_kind_and_axes() -> None:
+    """As a DNC and a transformer would tell them, of rows of unlike length; a state of its own with neither memory."""
+    draw = torch.Generator().manual_seed(0)
+
+    def part(kind: Any, name: str, *axes: str) -> Part:
+        sizes = {"time": 6, "head": 2, "layer": 3, "slot": 5, "width": 4, "mode": 3, "position": 6, "unit": 7}
+        return Part(kind, name, torch.rand(2, *(sizes[axis] for axis in axes), generator=draw), axes)
+
+    link, usage = part("matrix", "link", "time", "slot", "slot"), part("gate", "usage", "time", "slot")
+    hidden = part("signal", "hidden state", "time", "unit")
+    dnc = [
+        link,
+        part("write", "write", "time", "head", "slot"),
+        usage,
+        part("gate", "read mode", "time", "head", "mode"),
+        hidden,
+    ]
+    ends, over = panels_of(dnc, {"time": torch.tensor([4, 6])})
+    np.testing.assert_array_equal(ends[0].values, link.values[0, 3].T)
+    drawn = {panel.title: panel.values for row in over for panel in row}
+    assert list(drawn) == [
+        "write weighting of head 1, slots over time",
+        "usage, slots over time",
+        "read mode of head 1, modes over time",
+        "write weighting of head 2, slots over time",
+        "read mode of head 2, modes over time",
+    ]
+    np.testing.assert_array_equal(drawn["usage, slots over time"], usage.values[0, :4].T)
+    assert all(len(row) <= 2 for row in over)
+
+    attention = part("read", "attention", "layer", "head", "time", "position")
+    ends, over = panels_of([attention, hidden])
+    drawn = {panel.title: panel.values for row in over for panel in row}
+    assert (len(ends), len(drawn)) == (0, 6)
+    title = "attention weighting of layer 3 head 1, positions over time"
+    np.testing.assert_array_equal(drawn[title], attention.values[0, 2, 0].T)
+    weights = episode_arrays([attention, hidden])["read_weights"]
+    np.testing.assert_array_equal(weights[:, 4], attention.values[0, 2, 0])
+    assert panels_of([hidden])[1][0][0].title == "hidden state, units over time, from -1 to 1"
+    assert panels_of([]) == ([], [])
+    assert episode_arrays([hidden]) == {"kept": {}}
+
+
+class Bag(memnet.StoryModel):
+    """Answers by the words of the story, and says nothing of itself."""
+
+    def __init__(self, vocab_size: int) -> None:
+        super().__init__(vocab_size)
+        self.weight = nn.Parameter(torch.randn(vocab_size, vocab_size))
+
+    def forward(self, story: Tensor, question: Tensor, *, story_lengths: Tensor | None = None) -> Tensor:
+        return self.weight[story].sum((1, 2))
+
+
+def test_a_model_of_stories_that_says_nothing_has_an_answer_alone(tmp_path: Path) -> None:
+    examples = examples_of(generate(1, 4, seed=0))
+    vocabulary = Vocabulary.of(examples)
+    batch, model = encode(examples[:2], vocabulary), Bag(len(vocabulary))
+    assert draw_story_run(tmp_path, model, vocabulary, batch, "own") == []
+    questions = Questions(batch.story, batch.story_lengths, batch.question, batch.answer)
+    assert look_at_questions(model, vocabulary, questions, 2) == Look({}, [])
+    rows = answer_rows(model, vocabulary, {1: questions}, "task")
+    assert [(row["looked_at"], row["weight"]) for row in rows] == [(None, None)] * 2

@@ -149,16 +149,18 @@ function drawMemory(place, panel, step, most) {
   place.setAttribute("aria-label", `Memory at step ${step}, with the weightings of the heads`);
 }
 
-// Pixels between two maps of a state, and of a row of units.
-const APART = 62;
+// Pixels between two maps of a state, over the first and under the last, and of a row of units.
+const APART = 80;
+const OUTSIDE = { t: 22, b: 36 };
 const UNITS = 30;
 
 /** What is kept at this step: the units of every kind of state one under the other, then every memory as a map. */
 function drawState(place, panel, step) {
   const maps = stateMaps(panel, step);
-  const total = maps.reduce((sum, map) => sum + map.height + APART, 0);
-  const layout = { ...chartLook(), height: total, margin: { l: 8, r: 8, t: 22, b: 36 }, dragmode: false, annotations: [] };
-  const inner = total - 22 - 36;
+  if (!maps.length) return;
+  const inner = maps.reduce((sum, map) => sum + map.height + APART, -APART);
+  const height = inner + OUTSIDE.t + OUTSIDE.b;
+  const layout = { ...chartLook(), height, margin: { l: 8, r: 8, ...OUTSIDE }, dragmode: false, annotations: [] };
   let top = 0;
   const traces = maps.map((map, k) => {
     const number = k ? k + 1 : "";
@@ -169,7 +171,7 @@ function drawState(place, panel, step) {
     layout.annotations.push({ text: map.title, xref: "paper", yref: "paper", x: 0, y: domain[1], xanchor: "left", yanchor: "bottom", showarrow: false, font: { size: 12, color: colour("ink") } });
     return { type: "heatmap", xaxis: `x${number}`, yaxis: `y${number}`, z: map.z, colorscale: bothWays(), zmin: -map.most, zmax: map.most, showscale: false, ...map.look };
   });
-  place.style.height = `${total}px`;
+  place.style.height = `${height}px`;
   Plotly.react(place, traces, layout, { displayModeBar: false, responsive: true });
   place.setAttribute("aria-label", `State at step ${step}`);
 }
