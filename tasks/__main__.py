@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import inspect
 import io
 import os
 import sys
@@ -14,6 +15,8 @@ import torch
 from . import TASKS
 from .babi import TASK_NAMES, Difficulty
 from .babi import command_line as babi
+from .common import Task
+from .places import found, told
 
 BABI = "babi"
 
@@ -26,6 +29,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def task_name(text: str) -> str:
+    if ":" in text:
+        return text
     if text not in (*TASKS, BABI):
         nearest = difflib.get_close_matches(text, (*TASKS, BABI), n=1, cutoff=0)[0]
         raise argparse.ArgumentTypeError(f"no task is called {text!r}; the nearest is {nearest!r}")
@@ -57,12 +62,27 @@ def show(parser: Parser, chosen: argparse.Namespace) -> str:
             return babi.show_story(chosen.task[0], chosen.seed, babi.difficulty_of(chosen))
         if chosen.task is not None or babi.difficulty_of(chosen) != Difficulty():
             parser.error(f"--task and the options of its stories are for babi, not for {chosen.name}")
-        task = TASKS[chosen.name]()
-        generator = torch.Generator().manual_seed(chosen.seed)
-        batch = task.sample(1, length=chosen.length or task.length_range, generator=generator)
+        if ":" in chosen.name:
+            return show_own(parser, chosen)
+        return example(TASKS[chosen.name](), chosen)
     except ValueError as error:
         parser.error(str(error))
-    return task.render(batch)
+
+
+def show_own(parser: Parser, chosen: argparse.Namespace) -> str:
+    """An example of a user's task; an error in it is told in one line."""
+    kind = found(chosen.name)
+    if not (inspect.isclass(kind) and issubclass(kind, Task)):
+        raise ValueError(f"{chosen.name} is no task: expected a class of tasks.Task, not {kind!r}")
+    try:
+        return example(kind(), chosen)
+    except Exception as error:
+        parser.error(f"{chosen.name}: {told(error)}")
+
+
+def example(task: Task, chosen: argparse.Namespace) -> str:
+    generator = torch.Generator().manual_seed(chosen.seed)
+    return task.render(task.sample(1, length=chosen.length or task.length_range, generator=generator))
 
 
 def write(parser: Parser, chosen: argparse.Namespace) -> str:
@@ -105,7 +125,12 @@ def main(arguments: list[str] | None = None) -> None:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("list", help="name every task, its sizes and its lengths", allow_abbrev=False)
     shower = commands.add_parser("show", help="draw one random example as text", allow_abbrev=False)
-    shower.add_argument("name", type=task_name, metavar="NAME", help=", ".join((*TASKS, BABI)))
+    shower.add_argument(
+        "name",
+        type=task_name,
+        metavar="NAME",
+        help=f"{', '.join((*TASKS, BABI))}, or a class of your own, FILE.py:NAME or MODULE:NAME",
+    )
     shower.add_argument(
         "--length",
         type=whole_number(1, 1000),
