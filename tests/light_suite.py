@@ -1,9 +1,12 @@
 """The command `suite` with jobs of so many seconds that learn nothing: python -m tests.light_suite SECONDS SUITE ..."""
 
+import json
 import sys
 
 from experiments.__main__ import run
-from experiments.config.parts import to_yaml
+from experiments.config.parts import TrainConfig, to_yaml
+from experiments.domains.sequences.about import about
+from experiments.domains.sequences.models import make_task
 from experiments.suite import cluster
 from experiments.suite.jobs import SuiteJob
 from experiments.suite.queue import SuiteQueue
@@ -14,7 +17,9 @@ SECONDS = sys.argv.pop(1)
 
 def light(queue: SuiteQueue, job: SuiteJob) -> list[str]:
     place = queue.folder.train_args(job, queue.place)[-1]
-    return [sys.executable, "-I", "-S", str(light_worker.__file__), place, to_yaml(job.config), SECONDS]
+    assert isinstance(job.config, TrainConfig)
+    told = json.dumps(about(job.config, make_task(job.config.task), parameters=1, last_step=light_worker.STEPS))
+    return [sys.executable, "-I", "-S", str(light_worker.__file__), place, to_yaml(job.config), told, SECONDS]
 
 
 if __name__ == "__main__":

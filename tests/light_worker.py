@@ -1,4 +1,6 @@
-"""A job that is quick, for suites: python light_worker.py RUN CONFIG SECONDS. It has files and a lock as `train` has.
+"""A job that is quick, for suites: python light_worker.py RUN CONFIG ABOUT SECONDS.
+
+It has files and a lock as `train` has.
 
 Whatever should never be, two at work on one run or a run done twice, is written to RUN/trouble.
 """
@@ -13,7 +15,7 @@ from pathlib import Path
 STEPS = 10
 
 
-def main(run: Path, config: str, seconds: float) -> None:
+def main(run: Path, config: str, about: str, seconds: float) -> None:
     run.mkdir(parents=True, exist_ok=True)
     with (run / ".lock").open("w") as lock:
         try:
@@ -22,6 +24,7 @@ def main(run: Path, config: str, seconds: float) -> None:
             (run / "trouble").write_text("two at once")
             raise
         put(run / "config.yaml", config)
+        put(run / "about.json", about)
         step = int((run / "checkpoint.safetensors").read_text()) if (run / "checkpoint.safetensors").exists() else 0
         with (run / "starts").open("a") as starts:
             starts.write(f"{step}\n")
@@ -43,4 +46,4 @@ def put(path: Path, text: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]))
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], float(sys.argv[4]))

@@ -19,7 +19,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from safetensors.torch import load_file
 
@@ -97,6 +97,13 @@ CASES: dict[str, list[str]] = {
 }
 
 
+# What tests of memnet 0.1 had beside their scores.
+OLD_CONDITIONS = (
+    *("length", "num_slots", "repeats", "seed", "sequences", "batch_size", "trained_on", "tested_on", "task"),
+    *("questions", "text", "part", "characters", "first_of", "beam", "normalization", "scenes"),
+)
+
+
 class Seen(NamedTuple):
     """What a case left: numbers by file, place and name; digests of weights."""
 
@@ -168,10 +175,20 @@ def numbers_of(out: Path) -> Iterator[tuple[tuple[str, int, str], str]]:
         text = path.read_text()
         rows = json.loads(text) if path.suffix == ".json" else [json.loads(line) for line in text.splitlines()]
         for place, row in enumerate(rows):
-            for name, value in row.items():
+            for name, value in (scores_of(row) if path.suffix == ".json" else row).items():
                 if not name.startswith("perf/"):
                     # As text, in which what is not a number equals itself.
                     yield (str(path.relative_to(out)), place, name), json.dumps(value)
+
+
+def scores_of(test: dict[str, Any]) -> dict[str, Any]:
+    """The scores of a test, in the form of today or of memnet 0.1."""
+    if "at" not in test:
+        return {name: value for name, value in test.items() if name not in OLD_CONDITIONS and value is not None}
+    if each := test["each"]:
+        return {"errors": each["error_percent"]}
+    baselines = {f"baseline_{name}": score for name, score in test["baselines"].items()}
+    return {name: score for name, score in test["scores"].items() if name != "bits_above_source"} | baselines
 
 
 def weights_of(out: Path) -> Iterator[tuple[tuple[str, str], str]]:

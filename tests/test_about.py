@@ -10,10 +10,14 @@ from experiments.__main__ import main
 from experiments.base.files import UserError
 from experiments.config.command_line import parse_train
 from experiments.config.settings import setting_of
+from experiments.runs import handover
 from experiments.runs.about import About, read_about, write_about
+from experiments.runs.board import Follower
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import read_metrics
+from experiments.suite.outcome import read_outcome
 from tests import story_runs, text_runs
+from tests.made_up_runs import made_up_about, made_up_run
 from tests.running import TINY
 
 CAPTIONS = "--filters 2 --feature-size 4 --embedding-size 4 --hidden-size 4 --batch-size 2 --valid-scenes 2"
@@ -66,7 +70,7 @@ def test_what_no_run_tells_is_one_line(damage: dict[str, Any], told: str, made_u
 
 
 def test_a_run_of_an_earlier_version_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"made by memnet 0\.1"):
+    with pytest.raises(UserError, match=r"one of memnet 0\.1"):
         read_about(tmp_path)
 
 
@@ -76,52 +80,27 @@ def made_up() -> About:
     return made_up_about()
 
 
-def made_up_about(**changed: Any) -> About:
-    told: Any = {
-        "format": 1,
-        "domain": "mazes",
-        "task": "escape",
-        "subject": "escape, 5 x 5",
-        "label": "escape-walker",
-        "model": "walker",
-        "model_words": "Random walker",
-        "by_word": None,
-        "recipe": "default",
-        "differences": "width 24",
-        "setting": {"task": "escape", "model": "walker", "width": 24},
-        "seed": 0,
-        "examples": "mazes",
-        "data": "mazes",
-        "parameters": 7,
-        "curve": {"metric": "steps", "words": "steps to the exit", "unit": "steps"},
-        "solved": {"metric": "valid/lost", "under": 0.1, "unit": "mazes lost", "then_steps": 10},
-        "last_step": 100,
-        "may_end_early": True,
-        "tests": {
-            "by": "level",
-            "unit": "level",
-            "names": {"easy": "without a loop", "hard": "with loops"},
-            "trained": None,
-            "failed_above": 5.0,
-            "together": "mean",
-            "scores": [
-                {
-                    "name": "lost",
-                    "words": "mazes lost, %",
-                    "heading": "lost %",
-                    "unit": "% lost",
-                    "format": ".1f",
-                    "best": "low",
-                }
-            ],
-        },
-        "references": [],
-        "published": "",
-    }
-    made: About = told | changed
-    return made
-
-
 def test_it_is_written_as_it_is_read(made_up: About, tmp_path: Path) -> None:
     write_about(tmp_path, made_up)
     assert read_about(tmp_path) == made_up
+
+
+def test_suites_boards_results_and_the_tracker_tell_of_a_run_that_nobody_knows(tmp_path: Path) -> None:
+    runs = [made_up_run(tmp_path / f"s{seed}", seed) for seed in range(2)]
+    follower = Follower(runs[0])
+    follower.look()
+    assert (follower.share, follower.words) == (20 / 30, ["valid mazes lost 0.05"])  # solved: ten steps are left
+    assert str(read_outcome(runs[0])) == "done, solved after 640 mazes"
+    about, tests = read_about(runs[0]), RunFolder(runs[0]).read_tests()
+    assert handover.test_points(about, tests) == [{"test/lost": 2.0}, {"test/lost": 10.0}]
+    told = {"test/lost/level-easy": 2.0, "test/lost/level-hard": 10.0}
+    solved = {"outcome/solved": 1, "outcome/sequences_to_solve": 640}
+    assert handover.outcome(about, tests, RunFolder(runs[0]).read_result()) == told | solved
+    write_about(runs[0], made_up_about(solved=None))
+    assert str(read_outcome(runs[0])) == "done, 6.0 % lost on tests"
+    assert read_outcome(runs[0]).solved is False
+    write_about(runs[0], about)
+    assert main(["summarize", *map(str, runs), "--out", str(tmp_path / "both")]) == 0
+    text = (tmp_path / "both.md").read_text()
+    assert text.startswith("# escape, 5 x 5, Random walker, recipe default, 2 seeds")
+    assert "| easy without a loop | 50 | 2.5 ± 0.707 | 2 |" in text

@@ -166,7 +166,7 @@ def test_a_mistake_about_a_run_leaves_it_as_it_was(args: str, words: str, run: P
 def damaged(run: Path, tmp_path: Path) -> Path:
     copy = tmp_path / "damaged"
     copy.mkdir(parents=True)
-    for name in ("config.yaml", "metrics.jsonl", "checkpoint.safetensors"):
+    for name in ("config.yaml", "about.json", "metrics.jsonl", "checkpoint.safetensors"):
         (copy / name).write_bytes((run / name).read_bytes())
     return copy
 
@@ -340,8 +340,8 @@ def test_evaluate_prints_and_keeps_its_table(run: Path, capsys: Capture) -> None
     printed = capsys.readouterr().out
     assert "exactly right" in printed
     kept = json.loads((run / "evaluation.json").read_text())
-    mine = [row for row in kept if row["num_slots"] == 40]
-    assert [(row["length"], row["sequences"]) for row in mine] == [(5, 5), (7, 5)]
+    mine = [row for row in kept if row["at"]["num_slots"] == 40]
+    assert [(row["at"]["length"], row["count"], row["as_trained"]) for row in mine] == [(5, 5, False), (7, 5, False)]
     assert main([str(arg) for arg in args]) == 0
     assert json.loads((run / "evaluation.json").read_text()) == kept
 
@@ -352,7 +352,8 @@ def test_the_batch_size_of_a_test_changes_nothing(run: Path) -> None:
         args = ["evaluate", run, "--length", "4", "--num-slots", "20", "--sequences", "7", "--batch-size", batch_size]
         assert main([str(arg) for arg in args]) == 0
         rows = json.loads((run / "evaluation.json").read_text())
-        scores.append(next(row for row in rows if (row["num_slots"], row["length"]) == (20, 4)))
+        tested = (row for row in rows if (row["at"]["num_slots"], row["at"]["length"]) == (20, 4))
+        scores.append(next(tested)["scores"])
     for other in scores[1:]:
         assert other["wrong_bits_per_sequence"] == scores[0]["wrong_bits_per_sequence"]
         assert other["bits_per_sequence"] == pytest.approx(scores[0]["bits_per_sequence"], rel=1e-5)
@@ -362,8 +363,8 @@ def test_a_test_of_fewer_sequences_does_not_replace_one_of_more(run: Path) -> No
     for sequences in (6, 2, 9):
         args = ["evaluate", run, "--length", "8", "--num-slots", "30", "--sequences", sequences]
         assert main([str(arg) for arg in args]) == 0
-        (row,) = (row for row in json.loads((run / "evaluation.json").read_text()) if row["num_slots"] == 30)
-        assert row["sequences"] == max(6, sequences)
+        (row,) = (row for row in json.loads((run / "evaluation.json").read_text()) if row["at"]["num_slots"] == 30)
+        assert row["count"] == max(6, sequences)
 
 
 def test_show_draws_again(run: Path, capsys: Capture) -> None:
@@ -390,8 +391,9 @@ def test_summarize_puts_seeds_together(tmp_path: Path, capsys: Capture) -> None:
     assert main(["summarize", *runs, "--out", str(out), "--made-by", "for seed in 0 1 2"]) == 0
     result = json.loads((tmp_path / "result.json").read_text())
     assert [one["sequences_to_solve"] for one in result["seeds"]] == [20, 20, 20]
-    test = next(one for one in result["tests"] if one["length"] == 20)
-    scores = [json.loads((tmp_path / f"s{seed}" / "evaluation.json").read_text())[0] for seed in (0, 1, 2)]
+    test = next(one["scores"] for one in result["tests"] if one["at"]["length"] == 20)
+    tests = [json.loads((tmp_path / f"s{seed}" / "evaluation.json").read_text())[0] for seed in (0, 1, 2)]
+    scores = [test["scores"] for test in tests]
     wrong = torch.tensor([score["wrong_bits_per_sequence"] for score in scores], dtype=torch.float64)
     assert test["wrong_bits_per_sequence"]["mean"] == pytest.approx(float(wrong.mean()))
     assert test["wrong_bits_per_sequence"]["deviation"] == pytest.approx(float(wrong.std()))

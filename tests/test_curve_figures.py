@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.figures import MODELS, learning_curve_figure, paper_curves, save_figure, seeds_figure
-from experiments.figures import paper_curves as curves
+from experiments.base import curves
+from experiments.domains.sequences.papers import PUBLISHED, paper_curves
+from experiments.figures import MODELS, learning_curve_figure, save_figure, seeds_figure
 from experiments.figures.text import text_curve_figure
 from tasks import TASKS, BitTask
 from tests.figure_parts import crosses, line, rows_of, words
@@ -190,7 +191,7 @@ def test_values_that_were_also_read_off_by_hand(task: str, model: str, thousands
 
 
 def test_the_file_says_where_the_numbers_come_from() -> None:
-    head = curves.PUBLISHED.read_text()[:600]
+    head = PUBLISHED.read_text()[:600]
     for text in ("1410.5401", "digitised", "thousands", "bits per sequence"):
         assert text in head
 

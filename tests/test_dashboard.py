@@ -11,21 +11,21 @@ import numpy as np
 import pytest
 
 from experiments.__main__ import main
-from experiments.config.parts import TrainConfig
-from experiments.dashboard.collect import Collector, find_runs
-from experiments.dashboard.curves import band, smoothed, thinned
-from experiments.dashboard.look import MODELS
+from experiments.base.curves import Curve
+from experiments.config.parts import TrainConfig, from_yaml
+from experiments.dashboard.collect import Collector
+from experiments.dashboard.look import LOOKS, SPARE, looks
 from experiments.dashboard.page import page
-from experiments.dashboard.runs import is_locked, read_run
 from experiments.domains.sequences import pictures
 from experiments.domains.sequences.models import make_model, make_task
 from experiments.domains.sequences.pictures import draw_run
-from experiments.figures.paper_curves import Curve
-from experiments.runs.folder import RunFolder
+from experiments.runs.curves import band, smoothed, thinned
+from experiments.runs.folder import RunFolder, is_locked
+from experiments.runs.reading import find_runs, read_run
 from experiments.web.document import to_json
 from tests.dashboard_page import Reader, data_of
 from tests.figure_parts import words
-from tests.made_up_runs import copy_run, length_test, metrics, story_run, suite, world_run
+from tests.made_up_runs import copy_run, length_test, made_up_run, metrics, story_run, suite, world_run
 
 Capture = pytest.CaptureFixture[str]
 
@@ -63,7 +63,7 @@ def test_a_suite_in_numbers(tmp_path: Path) -> None:
     assert group["tests"][0]["scores"]["bit_error_rate"]["middle"] == [0, 0.01, 0.2]
     run = by_name(data)["copy-s1"]
     assert (run["exact_to"], run["exact_of"], run["valid"], run["unit"]) == (20, 100, 0.2, "bits")
-    assert run["test"] == {"value": 0, "length": 80}
+    assert run["test"] == {"value": 0, "words": "% exactly right at 80"}
     assert run["figures"] == ["figures/learning-curve.png"]
     assert set(data["models"]) == {"ntm-feedforward", "lstm", "memn2n", "entnet"}
 
@@ -87,8 +87,8 @@ def test_half_written_runs_are_shown_as_such_beside_the_others(tmp_path: Path) -
     for name, content in torn.items():
         (copy_run(tmp_path / f"torn-{name}") / name).write_text(content)
     (copy_run(tmp_path / "lost") / "config.yaml").unlink()
-    (copy_run(tmp_path / "foreign") / "config.yaml").write_text("hydra: {run: 1}\n")
-    (copy_run(tmp_path / "unknown") / "config.yaml").write_text("task: cpoy\n")
+    (copy_run(tmp_path / "foreign") / "about.json").unlink()
+    (copy_run(tmp_path / "other") / "about.json").write_text('{"format": 7}')
     (copy_run(tmp_path / "bytes") / "result.json").write_bytes(b"\xff\xfe{}")
     before = states(tmp_path)
     runs = by_name(collected(tmp_path))
@@ -157,16 +157,17 @@ def test_published_numbers_stand_only_beside_their_own_setting(tmp_path: Path, m
     beside = {data["runs"][one["runs"][0]]["name"]: one for one in data["groups"]}
     for name, shown in (("paper", True), ("longer", True), ("wider", False), ("own", False)):
         assert bool(beside[name]["published"]) is shown, name
-        assert (beside[name]["published_tests"] == [[6, 10, 15, 20], [0.075, 1.8, 4.74, 6.99]]) is shown
+        papers = {"score": "bits_per_sequence", "x": [6, 10, 15, 20], "y": [0.075, 1.8, 4.74, 6.99]}
+        assert (beside[name]["published_tests"] == papers) is shown
         out = tmp_path / "result"
         assert main(["summarize", str(tmp_path / name), "--out", str(out)]) == 0
         text, result = out.with_suffix(".md").read_text(), json.loads(out.with_suffix(".json").read_text())
-        assert ("bits per sequence at 6: 0.075" in text) is bool(result["published"]["bits"]) is shown
+        assert ("bits per sequence at 6: 0.075" in text) is bool(result["published"]["tests"]) is shown
         assert ("with other settings than these" in text) is not shown
         assert [value for _, value in result["curves"]["seed 0"]] == [80.0, 20.0, 1.0, 0.1]
         drawn: list[str] = []
         monkeypatch.setattr(pictures, "save_figure", lambda figure, _, drawn=drawn: drawn.append(words(figure)))
-        config = RunFolder(tmp_path / name).read_config()
+        config = from_yaml(RunFolder(tmp_path / name).config)
         assert isinstance(config, TrainConfig)
         task = make_task(config.task)
         draw_run(RunFolder(tmp_path / name), make_model(config, task), task, config, [2])
@@ -180,7 +181,8 @@ def test_stories_by_task_with_the_papers_errors(tmp_path: Path) -> None:
     story_run(tmp_path / "generated", 1, stories="generated 1k")
     story_run(tmp_path / "wide", 1, embedding_size=50)
     data = collected(tmp_path)
-    columns = {data["runs"][one["runs"][0]]["name"]: one for one in data["stories"]["columns"]}
+    (named,) = data["tables"]
+    columns = {data["runs"][one["runs"][0]]["name"]: one for one in named["columns"]}
     column = columns["q1"]
     # Among all restarts of both seeds the one with the lowest training error, the first among equals.
     assert column["cells"]["1"]["chosen"] == 4
@@ -193,23 +195,31 @@ def test_stories_by_task_with_the_papers_errors(tmp_path: Path) -> None:
     assert column["published"]["errors"] == {"1": 0, "2": 8.3}
     assert columns["generated"]["published"] is None
     assert columns["wide"]["published"] is None
-    assert by_name(data)["q1"]["test"] == {"value": 4}
+    assert by_name(data)["q1"]["test"] == {"value": 4, "words": "% wrong"}
 
 
 @pytest.mark.parametrize(
-    "damage", [{"errors": [1.0]}, {"errors": "x"}, {"task": 21}, {"tested_on": 3}, {"errors": [1, None]}]
+    "damage",
+    [
+        {"each": {"error_percent": [1.0]}},
+        {"each": {"error_percent": "x"}},
+        {"at": {"task": 21}},
+        {"at": {}},
+        {"on": 3},
+        {"each": {"error_percent": [1, math.nan]}},
+    ],
 )
 def test_a_test_that_no_run_leaves_is_no_column(tmp_path: Path, damage: dict[str, Any]) -> None:
     run = story_run(tmp_path / "q1", 1)
     row = json.loads((run / "evaluation.json").read_text())[0] | damage
-    (run / "evaluation.json").write_text(json.dumps([row, "x"]))
-    assert collected(tmp_path)["stories"]["columns"] == []
+    (run / "evaluation.json").write_text(json.dumps([row]))
+    assert collected(tmp_path)["tables"] == []
 
 
 def test_those_that_read_word_by_word_stand_apart(tmp_path: Path) -> None:
     story_run(tmp_path / "a-lstm", 1, (1.0,), recipe_name="paper/lstm-1k")
     story_run(tmp_path / "b-memn2n", 1)
-    columns = collected(tmp_path)["stories"]["columns"]
+    ((columns,),) = ([table["columns"]] for table in collected(tmp_path)["tables"])
     assert [(column["model"], column["by_word"]) for column in columns] == [("memn2n", False), ("lstm", True)]
 
 
@@ -284,7 +294,7 @@ def test_bad_input_gets_one_line_and_keeps_the_old_page(tmp_path: Path, capsys: 
     assert "file" in refused(capsys, tmp_path / "file")
     assert "config.yaml" in refused(capsys, tmp_path / "foreign")
     (tmp_path / "foreign" / "config.yaml").write_text("task: copy\nseed: x\n")
-    assert "seed cannot be 'x'" in refused(capsys, tmp_path / "foreign")
+    assert "has no about.json: it is no run, or one of memnet 0.1" in refused(capsys, tmp_path / "foreign")
     assert (tmp_path / "foreign" / "dashboard.html").read_text() == "old"
     (copy_run(tmp_path / "torn") / "result.json").write_text("{")
     assert "result.json" in refused(capsys, tmp_path / "torn")
@@ -346,9 +356,13 @@ def test_only_what_changed_is_read_again(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_models_look_different() -> None:
-    for place in range(4):
-        looks = [look[place] for look in MODELS.values()]
-        assert len(set(looks)) == len(looks)
+    for place in range(3):
+        known = [look[place] for look in LOOKS.values()]
+        assert len(set(known)) == len(known)
+    others = {f"model-{number}": f"Model {number}" for number in range(3 * len(SPARE))}
+    given = looks({"lstm": "LSTM", **others})
+    assert given["lstm"] == ("LSTM", *LOOKS["lstm"])
+    assert len({look[1:] for look in given.values()}) == len(given)
 
 
 def test_a_score_that_is_not_finite_counts_as_the_worst(tmp_path: Path) -> None:
@@ -359,13 +373,34 @@ def test_a_score_that_is_not_finite_counts_as_the_worst(tmp_path: Path) -> None:
     assert scores == {"low": [3], "middle": [None], "high": [None]}
 
 
-def test_numbers_and_kinds_of_tests_that_no_run_leaves_are_left_out(tmp_path: Path) -> None:
-    copy_run(tmp_path / "s0", tests=(length_test(20, 1), length_test(40, 1, num_slots=[1])))
-    run = copy_run(
-        tmp_path / "s1", 1, tests=(length_test(20, 3, bit_error_rate="x"), length_test(80, 2, repeats={"a": 1}))
-    )
+def test_numbers_that_no_run_leaves_are_left_out(tmp_path: Path) -> None:
+    copy_run(tmp_path / "s0", tests=(length_test(20, 1), length_test(20, 5, at={"length": "all"})))
+    run = copy_run(tmp_path / "s1", 1, tests=(length_test(20, 3, scores={"loss": 2.0}),))
     with (run / "metrics.jsonl").open("a") as file:
         file.write(json.dumps({"step": 1, "sequences": 10**18, "valid/bits_per_sequence": "x"}) + "\n")
     (group,) = collected(tmp_path)["groups"]
     assert [test["x"] for test in group["tests"]] == [[20]]
     assert group["curves"]["valid"]["x"][-1] == 3.2
+
+
+def test_a_run_of_which_nobody_here_knows_model_or_task_is_shown_whole(tmp_path: Path) -> None:
+    for seed in range(2):
+        made_up_run(tmp_path / "runs" / f"s{seed}", seed)
+    copy_run(tmp_path / "runs" / "copy")
+    data = collected(tmp_path / "runs")
+    run = by_name(data)["s0"]
+    assert (run["family"], run["subject"], run["seed"], run["unit"]) == ("escape", "escape, 5 x 5", 0, "steps")
+    assert (run["status"], run["to_solve"], run["valid"], run["setting"]) == ("done", 640, 4, "width 24")
+    assert run["test"] == {"value": 6, "words": "% lost"}
+    (group,) = (one for one in data["groups"] if one["family"] == "escape")
+    assert (group["solved"], group["curves"]["valid"]["middle"]) == (2, [40, 4])
+    (named,) = data["tables"]
+    assert named["tasks"] == [["easy", "without a loop"], ["hard", "with loops"]]
+    (column,) = named["columns"]
+    assert {task: (cell["mean"], cell["restarts"]) for task, cell in column["cells"].items()} == {
+        "easy": (2.5, 2),
+        "hard": (10.5, 2),
+    }
+    words, *look = data["models"]["walker"]
+    assert words == "Random walker"
+    assert look not in [list(known) for known in LOOKS.values()]

@@ -139,7 +139,7 @@ def test_matplotlib_is_imported_late_and_pyplot_never(tmp_path: Path) -> None:
 import sys
 from experiments import figures
 assert not [name for name in sys.modules if name.startswith(("matplotlib", "torch", "wandb"))]
-figures.paper_curves("copy")
+figures.curve_of_rows([])
 assert "matplotlib" not in sys.modules
 figures.save_figure(figures.learning_curve_figure([]), {str(tmp_path / "empty.png")!r})
 assert "matplotlib.figure" in sys.modules and "matplotlib.pyplot" not in sys.modules

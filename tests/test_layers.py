@@ -51,13 +51,7 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
             "domains.stories.recipes domains.text.config domains.translation.config runs.folder"
         ),
         "config.parts": "domains.captions.config domains.stories.config domains.text.config domains.translation.config",
-        "config.settings": "domains.sequences.recipes domains.stories.config domains.stories.summary",
-        "dashboard.collect": "domains.stories.config",
-        "dashboard.push": "commands.sync",
-        "dashboard.runs": "domains.sequences.models",
-        "dashboard.stories": (
-            "domains.stories.config domains.stories.published domains.stories.tables domains.stories.testing"
-        ),
+        "config.settings": "domains.sequences.recipes domains.stories.config",
         "domains.sequences.training": "gradients.training",
         "gradients.trained": "domains.sequences.models domains.sequences.pictures",
         "inspector.command": "domains.stories.config",
@@ -65,27 +59,7 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
             "domains.stories.config domains.stories.data domains.stories.loading domains.stories.pictures"
         ),
         "inspector.sequences": "domains.sequences.loading domains.sequences.models",
-        "report.command": "dashboard.collect dashboard.groups dashboard.runs domains.stories.config suite.folder",
-        "report.sequences": "dashboard.curves dashboard.groups dashboard.look dashboard.runs",
-        "report.stories": (
-            "dashboard.look dashboard.runs dashboard.stories domains.stories.config domains.stories.published "
-            "domains.stories.tables"
-        ),
-        "report.summary": (
-            "domains.sequences.models domains.sequences.pictures domains.stories.config domains.stories.summary"
-        ),
-        "runs.board": "config.parts domains.stories.config",
-        "runs.folder": "config.parts",
-        "runs.handover": (
-            "config.parts config.settings domains.captions.config domains.sequences.models "
-            "domains.stories.config domains.stories.tables domains.text.config domains.translation.config "
-            "suite.record"
-        ),
-        "runs.outcomes": "config.parts",
-        "runs.papers": "config.parts config.settings domains.sequences.recipes figures.paper_curves",
-        "suite.cost": "domains.stories.config",
         "suite.jobs": "domains.stories.config",
-        "suite.outcome": "domains.stories.tables",
         "training.together": (
             "domains.sequences.models domains.sequences.training domains.stories.config report.summary"
         ),

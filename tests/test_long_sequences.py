@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 import memnet
 from experiments.__main__ import main
 from experiments.base.progress import Progress
-from experiments.config.parts import TrainConfig
+from experiments.config.parts import TrainConfig, from_yaml
 from experiments.domains.sequences.training import SequenceObjective, make_trainer
 from experiments.runs.folder import RunFolder
 from experiments.training.trainer import Trainer
@@ -182,7 +182,7 @@ def test_a_run_that_was_truncated_goes_on_as_it_began(tmp_path: Path) -> None:
     run = tmp_path / "run"
     args = ["train", "copy", *TINY, "--steps", "4", "--truncate", "3", "--checkpoint-steps", "2", "--out", str(run)]
     assert main(args) == 0
-    config = RunFolder(run).read_config()
+    config = from_yaml(RunFolder(run).config)
     assert (config.truncate, config.checkpoint_steps) == (3, 2)
     assert main(["train", "--resume", str(run), "--steps", "8"]) == 0
     assert main(["train", "--resume", str(run), "--truncate", "4"]) == 2

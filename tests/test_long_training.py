@@ -10,16 +10,15 @@ import pytest
 import torch
 
 from experiments.__main__ import main
+from experiments.base.curves import columns
 from experiments.base.progress import Progress
 from experiments.base.seeds import generator_for
 from experiments.config.parts import TrainConfig
 from experiments.dashboard.collect import Collector
-from experiments.domains.sequences.evaluation import table
 from experiments.domains.sequences.models import make_model, make_task
 from experiments.domains.sequences.recipes import recipe
 from experiments.domains.sequences.training import SequenceObjective, chunks_of, make_trainer
 from experiments.figures import Episode, Measure, learning_curve_figure, length_figure, memory_figure
-from experiments.figures.paper_curves import columns
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import MetricsFile, read_metrics
 from experiments.runs.tracking import Tracker
@@ -73,7 +72,7 @@ def test_adding_at_six_steps_is_solved(tmp_path: Path, capsys: Capture) -> None:
     told = capsys.readouterr().out
     assert "adding: solved after" in told
     rows = json.loads((tmp_path / "run" / "evaluation.json").read_text())
-    assert [row["length"] for row in rows] == [6, 400]
+    assert [row["at"]["length"] for row in rows] == [6, 400]
     valid = [row["valid/mse"] for row in read_metrics(tmp_path / "run" / "metrics.jsonl") if "valid/mse" in row]
     assert valid[0] > 0.1
     assert min(valid) < 0.01
@@ -93,11 +92,12 @@ def test_runs_are_told_in_the_tasks_own_score(task_name: str, tmp_path: Path, ca
     assert task.criterion.heading in head
     assert "baseline" in head
     tests = json.loads((tmp_path / "s0" / "evaluation.json").read_text())
-    own = next(row for row in tests if row["length"] == SHORT[task_name])
-    assert own.items() >= task.baselines(SHORT[task_name]).items()
+    own = next(row for row in tests if row["at"]["length"] == SHORT[task_name])
+    told_of = {f"baseline_{name}": score for name, score in own["baselines"].items()} | own["scores"]
+    assert told_of.items() >= task.baselines(SHORT[task_name]).items()
     rows = read_metrics(tmp_path / "s0" / "metrics.jsonl")
     assert all(f"train/{task.curve.name}" in row and f"valid/{task.criterion.name}" in row for row in rows)
-    assert not any("bits" in key for row in [*rows, *tests] for key in row)
+    assert not any("bits" in key for row in [*rows, *(test["scores"] for test in tests)] for key in row)
     pictures = {path.name for path in (tmp_path / "s0" / "figures").iterdir()}
     assert {"learning-curve.png", "error-by-length.png", f"memory-{SHORT[task_name]}.png"} <= pictures
 
@@ -108,7 +108,7 @@ def test_runs_are_told_in_the_tasks_own_score(task_name: str, tmp_path: Path, ca
     assert f"{task.criterion.heading}, mean ± sd | baseline |" in text
     assert f"{task.criterion.unit} in validation" in text
     assert "Published, with other settings than these: " in text
-    assert json.loads((tmp_path / "both.json").read_text())["tests"][0][task.curve.name]["mean"] >= 0
+    assert json.loads((tmp_path / "both.json").read_text())["tests"][0]["scores"][task.curve.name]["mean"] >= 0
     assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
 
     assert main(["report", str(tmp_path)]) == 0
@@ -119,7 +119,7 @@ def test_runs_are_told_in_the_tasks_own_score(task_name: str, tmp_path: Path, ca
 
     data = Collector(tmp_path, tmp_path).read()
     (group,) = data["groups"]
-    assert (group["score"], group["unit"], group["words"]) == (task.curve.name, task.curve.unit, task.curve.words)
+    assert (group["score"], group["unit"], group["words"]) == (task.curve.name, task.curve.unit, shown)
     assert group["tests"][0]["scores"][task.curve.name]["middle"][0] is not None
     assert all(run["valid"] is not None and run["curves"]["train"][0] for run in data["runs"])
 
@@ -314,15 +314,3 @@ def test_numbers_have_a_scale_of_their_own() -> None:
     assert named["Outputs"].images[0].get_clim()[1] == pytest.approx(float(outputs.max()))
     with pytest.raises(ValueError, match="these look like logits"):
         Episode(*arrays)
-
-
-def test_a_table_leaves_out_what_no_row_has() -> None:
-    task = TASKS["agreement"]()
-    rows = [
-        {"length": 2, "repeats": None, "num_slots": None, "sequences": 5, "error_percent": 20.0, "nats_per_step": 0.5}
-        | task.baselines(2),
-    ]
-    head, line = table(task, rows).splitlines()
-    assert head.split("  ")[-1].strip() == "baseline"
-    assert "attr." not in head
-    assert line.split() == ["2", "5", "20", "50", "0", "0.5", "0.693"]

@@ -185,8 +185,8 @@ def test_failures_are_the_wrong_bits(tmp_path: Path) -> None:
     tests = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     assert [row["length"] for row in rows] == [20, 20, 40, 40, 80, 80, 120, 120]
     for test in tests:
-        wrong = [row["wrong_bits"] for row in rows if row["length"] == test["length"]]
-        assert sum(wrong) / 2 == test["wrong_bits_per_sequence"]
+        wrong = [row["wrong_bits"] for row in rows if row["length"] == test["at"]["length"]]
+        assert sum(wrong) / 2 == test["scores"]["wrong_bits_per_sequence"]
     for row in rows:
         different = [one != other for one, other in zip(row["target"], row["output"], strict=True)]
         assert sum(different) == row["wrong_bits"]
@@ -202,7 +202,7 @@ def test_answers_are_those_of_the_test(tmp_path: Path) -> None:
     assert [row["question_number"] for row in rows[:50]] == list(range(50))
     assert not any(row["right"] for row in rows[50:])
     wrong = sum(not row["right"] for row in rows)
-    assert 100 * wrong / 70 == pytest.approx(test["errors"][chosen])
+    assert 100 * wrong / 70 == pytest.approx(test["each"]["error_percent"][chosen])
     for row in rows:
         assert row["right"] == (row["given"] == row["answer"])
         assert row["question"].endswith("?")

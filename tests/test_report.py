@@ -17,7 +17,7 @@ from markdown_it import MarkdownIt
 from experiments.__main__ import main
 from experiments.base.statistics import bootstrap, medians, quantile, success_interval
 from experiments.base.tables import Cell, Table, coded, escaped, marked
-from tests.made_up_runs import copy_run, length_test, story_run, suite, world_run
+from tests.made_up_runs import copy_run, length_test, made_up_run, story_run, suite, world_run
 
 Capture = pytest.CaptureFixture[str]
 INFINITE = math.inf
@@ -147,6 +147,21 @@ def test_the_world_model_by_length(tmp_path: Path) -> None:
     (one,) = reported(tmp_path)["tables"]
     assert one["head"][0] == "sentences"
     assert [[cell["text"] for cell in row[:3]] for row in one["rows"]] == [["10", "1", "1.0"], ["20", "1", "10.0"]]
+
+
+def test_a_run_of_which_nobody_here_knows_model_or_task_has_its_tables(tmp_path: Path) -> None:
+    for seed in range(2):
+        made_up_run(tmp_path / f"s{seed}", seed)
+    report = reported(tmp_path)
+    (overview,) = table(report, "mazes")
+    assert (overview["model (recipe)"]["text"], overview["failed"]["text"]) == (
+        "Random walker (default, width 24)",
+        "1 of 2",
+    )
+    easy, hard = table(report, "Random walker (default, width 24), mazes")
+    assert (easy["level"]["text"], easy["mean ± sd"]["text"]) == ("easy without a loop", "2.5 ± 0.7")
+    assert (hard["level"]["text"], hard["best"]["text"]) == ("hard with loops", "10.0")
+    assert not (tmp_path / "report.md").read_text().endswith("Not in the tables")
 
 
 def test_runs_that_do_not_count_are_named(tmp_path: Path) -> None:

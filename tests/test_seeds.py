@@ -25,7 +25,7 @@ from experiments.base.progress import Progress
 from experiments.base.provenance import command_line
 from experiments.base.stopping import Stopped
 from experiments.config.command_line import parse_train
-from experiments.config.parts import TrainConfig
+from experiments.config.parts import TrainConfig, from_yaml
 from experiments.domains.sequences import commands
 from experiments.domains.sequences.models import make_model, make_task
 from experiments.domains.sequences.training import SequenceObjective, make_trainer
@@ -192,7 +192,7 @@ def test_each_seed_gets_a_run_of_its_own(
     printed = capsys.readouterr()
     assert "0 of 2 seeds" in printed.out
     assert f"summarize {group}/s*" in printed.out
-    assert [RunFolder(group / f"s{seed}").read_config().seed for seed in (3, 4)] == [3, 4]
+    assert [from_yaml(RunFolder(group / f"s{seed}").config).seed for seed in (3, 4)] == [3, 4]
     assert main(["evaluate", str(group / "s3"), "--length", "2", "--sequences", "2"]) == 0
     if way == "processes":
         assert main(["summarize", str(group / "s3"), str(group / "s4"), "--out", str(tmp_path / "both")]) == 0
@@ -200,7 +200,7 @@ def test_each_seed_gets_a_run_of_its_own(
         assert_same_run(tmp_path / "alone", group / "s4")
     assert main(["train", "--resume", str(group), "--steps", "10"]) == 0
     assert again == [4, 3, 4]
-    assert RunFolder(group / "s3").read_config().steps == 10
+    assert from_yaml(RunFolder(group / "s3").config).steps == 10
     began = args if way == "stacked" else [*args[:-8], "--seed", "3", "--out", str(group / "s3")]
     assert RunFolder(group / "s3").commands()[0] == command_line(*began)
     assert RunFolder(group / "s3").read_json(group / "s3" / "result.json", {})["resumed_by"]

@@ -199,9 +199,9 @@ def test_what_the_model_never_saw_is_counted_and_counts_as_wrong(capsys: Capture
         "5 words that training never saw ('huge', 'bilbo', 'shire', 'quo', 'vadis') are left out of 4 of 4 questions "
         "with their stories; 2 that cannot be asked or answered without them count as wrong\n"
     ) in capsys.readouterr().err
-    row = next(row for row in json.loads((run / "evaluation.json").read_text()) if row["tested_on"] == "files 1k")
-    assert row["questions"] == 4
-    assert all(error in (50, 75, 100) for error in row["errors"])
+    row = next(row for row in json.loads((run / "evaluation.json").read_text()) if row["on"] == "files 1k")
+    assert row["count"] == 4
+    assert all(error in (50, 75, 100) for error in row["each"]["error_percent"])
     (run / "evaluation.json").write_text(before)
     (tmp_path / file_name(1, "test")).write_text("1 Bilbo sings.\n2 Quo vadis?\tshire\t1\n")
     assert "the model knows too few words for any question" in refused(capsys, "evaluate", run, "--babi-data", tmp_path)
@@ -280,7 +280,7 @@ def test_where_the_stories_come_from(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 def test_options_win_over_the_configuration_file(run: Path, tmp_path: Path) -> None:
     args = ["train", "--config", run / "config.yaml", "--seed", "5", "--epochs", "1", "--out", tmp_path / "other"]
     assert main([str(arg) for arg in args]) == 0
-    config = RunFolder(tmp_path / "other").read_config()
+    config = from_yaml(RunFolder(tmp_path / "other").config)
     assert isinstance(config, StoryConfig)
     assert (config.seed, config.epochs, config.restarts, config.questions) == (5, 1, 3, 60)
 

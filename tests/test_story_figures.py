@@ -129,13 +129,16 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         AskedStory(SENTENCES, [3], "", "", "")
 
 
+NAMES = {str(task): name for task, name in TASK_NAMES.items()}
+
+
 def test_errors_by_task_stand_beside_published_ones_and_shortcuts() -> None:
     rows = [
         {"task": 18, "error": 12.0, "mean": 13.0, "deviation": 0.5, "published": 11.1, "question_only": 8.6},
         {"task": 1, "error": 0.0, "mean": 1.0, "deviation": 0.25, "published": 0.0, "question_only": 82.8},
         {"task": 2, "published": 8.3, "last_fact": None},
     ]
-    figure = task_error_figure(rows, "bAbI", "Sukhbaatar et al.")
+    figure = task_error_figure(rows, NAMES, "bAbI", "Sukhbaatar et al.")
     axes = figure.axes[0]
     assert ticks(axes) == [" 1  single supporting fact", " 2  two supporting facts", "18  size reasoning"]
     np.testing.assert_array_equal(line(axes, "ours"), [(0, 0), (np.nan, 1), (12, 2)])
@@ -150,7 +153,7 @@ def test_errors_by_task_stand_beside_published_ones_and_shortcuts() -> None:
 
 @pytest.mark.parametrize("tasks", [[], [7], list(TASK_NAMES)])
 def test_errors_of_any_number_of_tasks(tasks: list[int], tmp_path: Path) -> None:
-    figure = task_error_figure([{"task": task, "mean": 5.0 * task} for task in tasks], "t")
+    figure = task_error_figure([{"task": task, "mean": 5.0 * task} for task in tasks], NAMES, "t")
     save_figure(figure, tmp_path / "errors.png")
     assert len(ticks(figure.axes[0])) == len(tasks)
     assert ("mean of 20 tasks" in words(figure)) == (len(tasks) == 20)

@@ -16,15 +16,17 @@ from torch.nn import functional
 from experiments.__main__ import main
 from experiments.base.progress import Progress
 from experiments.base.seeds import generator_for
+from experiments.config.parts import from_yaml
 from experiments.domains.stories.data import load_data
 from experiments.domains.stories.loading import load_story_run
 from experiments.domains.stories.models import make_models
 from experiments.domains.stories.published import published_for
 from experiments.domains.stories.recipes import story_recipe
 from experiments.domains.stories.restarts import stack, unstack
-from experiments.domains.stories.testing import choose, measure
+from experiments.domains.stories.testing import measure
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import read_metrics
+from experiments.runs.outcomes import choose
 from experiments.training.updates import UpdatesByCopy
 from memnet import MemN2N
 from tasks.babi import TASK_NAMES, examples_of, file_name, generate, write_stories
@@ -233,8 +235,9 @@ def test_a_killed_run_resumed_equals_one_never_stopped(name: str, tmp_path: Path
     assert model.validate
     result = json.loads((killed / "result.json").read_text())
     row = json.loads((killed / "evaluation.json").read_text())[0]
+    assert row["scores"]["error_percent"] == row["each"]["error_percent"][result["selection"]["chosen"]]
     again = measure(model, 1, load_data(config).tests[1])[0]
-    assert again == [row["errors"][result["selection"]["chosen"]]]
+    assert again == [row["scores"]["error_percent"]]
     assert model.vocab_size == len(vocabulary)
 
 
@@ -250,8 +253,8 @@ def test_the_world_model_stopped_and_resumed(tmp_path: Path) -> None:
     for key, tensor in expected.items():
         assert torch.equal(tensor, found[key]), key
     rows = json.loads((tmp_path / "whole" / "evaluation.json").read_text())
-    assert [row["length"] for row in rows] == [20, 30, 40, 50, 60, 70, 80]
-    assert {row["tested_on"] for row in rows} == {"world model"}
+    assert [row["at"]["length"] for row in rows] == [20, 30, 40, 50, 60, 70, 80]
+    assert {row["on"] for row in rows} == {"world model"}
 
 
 def test_same_seed_same_run_and_other_seed_another(tmp_path: Path) -> None:
@@ -321,12 +324,15 @@ def test_a_run_leaves_everything_in_one_folder(tmp_path: Path, capsys: pytest.Ca
         *("about.json", "commands.json"),
         *("result.json", "evaluation.json", "answers.jsonl", "figures", ".lock"),
     }
-    assert RunFolder(run).read_config() == config_of(run, *MODELS["memn2n-restarts"], "--out", "None", task="1,16")
+    assert from_yaml(RunFolder(run).config) == config_of(run, *MODELS["memn2n-restarts"], "--out", "None", task="1,16")
     result = json.loads((run / "result.json").read_text())
     assert (result["steps"], result["questions_seen"], result["trained_on"]) == (52, 416, "generated 60")
     assert len(result["selection"]["restarts"]) == 3
     rows = json.loads((run / "evaluation.json").read_text())
-    assert [(row["task"], row["questions"], len(row["errors"])) for row in rows] == [(1, 20, 3), (16, 20, 3)]
+    assert [(row["at"]["task"], row["count"], len(row["each"]["error_percent"])) for row in rows] == [
+        (1, 20, 3),
+        (16, 20, 3),
+    ]
     for shown in ("1 single-supporting-fact", "16 basic-induction", "generated 60", "mean of 2", "±", str(run)):
         assert shown in printed
     assert "bAbI" not in printed
@@ -343,18 +349,18 @@ def test_released_questions_are_named_and_stand_beside_published_ones(
     assert main(["train", "babi", "--task", "16", "--recipe", "paper/memn2n-1k", *small, "--out", str(run)]) == 0
     printed = capsys.readouterr().out
     assert re.search(r"16 basic-induction +1000 +[0-9.]+ +[0-9.]+ +[0-9.]+ ± [0-9.]+ +1\.3\n", printed)
-    assert "error % on bAbI 1k" in printed
-    assert RunFolder(run).read_config().babi_data == str(DATA)
+    assert "bAbI 1k" in printed
+    assert from_yaml(RunFolder(run).config).babi_data == str(DATA)
     assert train(own, *MEMN2N, task="16") == 0
     capsys.readouterr()
     assert main(["evaluate", str(own), "--babi-data", str(DATA)]) == 0
     printed = capsys.readouterr().out
-    assert "error % on bAbI 1k" in printed
+    assert "bAbI 1k" in printed
     assert "published" not in printed
     rows = json.loads((own / "evaluation.json").read_text())
-    assert [(row["trained_on"], row["tested_on"], row["questions"]) for row in rows] == [
-        ("generated 60", "bAbI 1k", 1000),
-        ("generated 60", "generated 60", 20),
+    assert [(row["on"], row["as_trained"], row["count"]) for row in rows] == [
+        ("bAbI 1k", False, 1000),
+        ("generated 60", True, 20),
     ]
 
 
@@ -405,7 +411,7 @@ def test_a_summary_of_tasks_and_seeds(tmp_path: Path, capsys: pytest.CaptureFixt
     (table,) = json.loads((tmp_path / "result.json").read_text())["tables"]
     first, second = table["rows"]
     errors = [row["test_error"] for row in first["restarts"]]
-    kept = [json.loads((Path(run) / "evaluation.json").read_text())[0]["errors"] for run in runs]
+    kept = [json.loads((Path(run) / "evaluation.json").read_text())[0]["each"]["error_percent"] for run in runs]
     assert errors == [*kept[0], *kept[1]]
     assert first["mean"] == pytest.approx(sum(errors) / 6)
     assert first["deviation"] == pytest.approx(torch.tensor(errors, dtype=torch.float64).std().item())
@@ -417,7 +423,7 @@ def test_a_summary_of_tasks_and_seeds(tmp_path: Path, capsys: pytest.CaptureFixt
     assert table["failed"]["error"] == (first["error"] > 5) + (second["error"] > 5)
     for more, words in (
         ([runs[0]], "same seed, 0, on 1 single"),
-        ([str(tmp_path / "joint")], "jointly on 1,16"),
+        ([str(tmp_path / "joint")], "has joint '1,16', the first run None"),
         ([str(tmp_path / "kv")], "has model 'kv'"),
     ):
         if not (path := Path(more[0])).exists():
@@ -436,15 +442,14 @@ def test_the_default_run_learns_the_first_task(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     (row,) = json.loads((tmp_path / "r" / "evaluation.json").read_text())
-    result = json.loads((tmp_path / "r" / "result.json").read_text())
-    assert row["errors"][result["selection"]["chosen"]] <= 1.0
+    assert row["scores"]["error_percent"] <= 1.0
 
 
 def test_a_small_default_run_learns_something(tmp_path: Path) -> None:
     options = ["--questions", "300", "--test-questions", "100", "--embedding-size", "20", "--batch-size", "32"]
     assert train(tmp_path / "run", *MEMN2N, *options, "--epochs", "60") == 0
     (row,) = json.loads((tmp_path / "run" / "evaluation.json").read_text())
-    assert min(row["errors"]) < 20
+    assert min(row["each"]["error_percent"]) < 20
 
 
 def test_a_run_that_answers_every_validation_question_stops(tmp_path: Path) -> None:

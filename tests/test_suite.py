@@ -20,7 +20,10 @@ from rich.console import Console
 
 from experiments.__main__ import main
 from experiments.base.processes import Job
-from experiments.config.parts import Config, to_yaml
+from experiments.config.parts import TrainConfig, to_yaml
+from experiments.domains.sequences.about import about
+from experiments.domains.sequences.models import make_task
+from experiments.runs.about import About, write_about
 from experiments.runs.board import Board, Follower
 from experiments.runs.folder import is_locked
 from experiments.runs.metrics import MetricsFile, read_metrics
@@ -178,6 +181,12 @@ def hold(run: Path) -> subprocess.Popen[bytes]:
     return holder
 
 
+def told_by(folder: SuiteFolder, job: SuiteJob) -> None:
+    """What a job's run leaves at its beginning."""
+    (folder.run(job) / "config.yaml").write_text(to_yaml(job.config))
+    write_about(folder.run(job), about_of(job))
+
+
 def ends(queue: SuiteQueue, codes: Sequence[int]) -> list[str]:
     """Take jobs while there are any; each ends with the next of the codes. Returns their names."""
     taken = []
@@ -187,6 +196,7 @@ def ends(queue: SuiteQueue, codes: Sequence[int]) -> list[str]:
         job.log.write_text("step 1\nerror: no luck\n")
         if code == 0:
             queue.folder.run(queue.jobs[job.name]).mkdir()
+            told_by(queue.folder, queue.jobs[job.name])
             (queue.folder.run(queue.jobs[job.name]) / "result.json").write_text("{}")
         queue.ended(job, code)
         taken.append(job.name)
@@ -206,7 +216,7 @@ def test_killed_jobs_are_tried_again_and_wrong_ones_are_not(tmp_path: Path) -> N
     assert said[:3] == [
         "copy-gru-s0: killed by SIGKILL; again from its checkpoint, try 1 of 2",
         "copy-gru-s0: killed by SIGTERM; again from its checkpoint, try 2 of 2",
-        "copy-gru-s0: done",
+        "copy-gru-s0: done, not solved",
     ]
     assert ends(queue_of(tmp_path, 4, said), [0, 0, 0])[0] == "copy-gru-s1"  # the same command again
 
@@ -260,10 +270,11 @@ def test_a_run_that_another_process_holds_is_waited_for(tmp_path: Path) -> None:
     assert job.name == "copy-gru-s1"
     assert (queue.take(), queue.take(), queue.left) == (None, None, True)
     assert said == ["copy-gru-s0: another process is at work on it; waiting for its end"]
+    told_by(queue.folder, queue.jobs["copy-gru-s0"])
     (run / "result.json").write_text("{}")
     holder.communicate()
     assert (queue.take(), queue.left) == (None, False)
-    assert said[1:] == ["copy-gru-s0: done, by another process"]
+    assert said[1:] == ["copy-gru-s0: done, not solved, by another process"]
 
 
 def test_a_job_that_another_process_was_faster_to_begin_has_not_failed(tmp_path: Path) -> None:
@@ -343,9 +354,10 @@ def test_more_seeds_extend_a_suite_and_fewer_keep_it(tmp_path: Path) -> None:
 
 
 def test_a_run_is_followed_by_its_metrics(tmp_path: Path) -> None:
-    config = jobs_of(tmp_path)[0].config
     path = tmp_path / "metrics.jsonl"
-    follower = Follower(path, config)
+    follower = Follower(tmp_path)
+    follower.look()
+    write_about(tmp_path, about_of(jobs_of(tmp_path)[0]))
     follower.look()
     assert (follower.share, follower.left) == (0, None)
     path.write_text('{"step": 1500, "perf/seconds": 10.0}\n{"step": 20')
@@ -369,17 +381,25 @@ class Terminal(io.StringIO):
         return True
 
 
-def runs_of(folder: SuiteFolder, jobs: list[SuiteJob]) -> dict[str, tuple[Path, Config]]:
-    return {job.name: (folder.run(job), job.config) for job in jobs}
+def about_of(job: SuiteJob) -> About:
+    assert isinstance(job.config, TrainConfig)
+    return about(job.config, make_task("copy"), parameters=1, last_step=job.config.steps)
+
+
+def runs_of(folder: SuiteFolder, jobs: list[SuiteJob]) -> dict[str, Path]:
+    """Folders, that of the first job begun."""
+    folder.run(jobs[0]).mkdir(parents=True)
+    write_about(folder.run(jobs[0]), about_of(jobs[0]))
+    return {job.name: folder.run(job) for job in jobs}
 
 
 def test_the_board_in_a_terminal(tmp_path: Path) -> None:
     shown, jobs = Terminal(), jobs_of(tmp_path, 2)
     folder = SuiteFolder(tmp_path / "out")
-    folder.run(jobs[0]).mkdir(parents=True)
+    runs = runs_of(folder, jobs)
     row = {"step": 3000, "perf/seconds": 60.0, "perf/sequences_per_second": 800.0, "train/loss": 0.5}
     (folder.run(jobs[0]) / "metrics.jsonl").write_text(json.dumps(row) + "\n")
-    with Board(runs_of(folder, jobs), 1, console=Console(file=shown, force_terminal=True, width=120)) as board:
+    with Board(runs, 1, console=Console(file=shown, force_terminal=True, width=120)) as board:
         board.tell("hello")
         time.sleep(0.6)
         board.show([jobs[0].name])
@@ -392,10 +412,10 @@ def test_the_board_in_a_terminal(tmp_path: Path) -> None:
 def test_the_board_shows_a_run_whose_first_loss_is_no_number(tmp_path: Path) -> None:
     shown, jobs = Terminal(), jobs_of(tmp_path)
     folder = SuiteFolder(tmp_path / "out")
-    folder.run(jobs[0]).mkdir(parents=True)
+    runs = runs_of(folder, jobs)
     with MetricsFile(folder.run(jobs[0]) / "metrics.jsonl") as metrics:
         metrics.append({"step": 1, "sequences": 16, "train/loss": float("nan")})
-    with Board(runs_of(folder, jobs), 1, console=Console(file=shown, force_terminal=True, width=120)) as board:
+    with Board(runs, 1, console=Console(file=shown, force_terminal=True, width=120)) as board:
         time.sleep(0.6)
         board.show([jobs[0].name])
     assert "loss nan" in shown.getvalue()

@@ -210,7 +210,8 @@ def test_no_bits_are_lost_on_a_markov_text(tmp_path: Path) -> None:
     ]
     assert train(tmp_path / "run", *options) == 0
     test = RunFolder(tmp_path / "run").read_json(tmp_path / "run" / "evaluation.json", [])[0]
-    assert test["part"] == "test"
+    assert test["at"] == {"part": "test"}
+    test = test["scores"]
     assert test["source_bits_per_character"] == pytest.approx(test["entropy_rate"], abs=0.05)
     # Nobody can do better than who knows the source, but for chance.
     assert -0.01 < test["bits_per_character"] - test["source_bits_per_character"] < 0.05

@@ -14,8 +14,7 @@ from safetensors.torch import load_file
 from experiments.__main__ import main
 from experiments.base.progress import Progress
 from experiments.config.command_line import parse_train
-from experiments.config.parts import TrainConfig
-from experiments.dashboard.runs import read_run
+from experiments.config.parts import TrainConfig, from_yaml
 from experiments.domains.sequences.curriculum import Curriculum
 from experiments.domains.sequences.evaluation import evaluate, validation_batches
 from experiments.domains.sequences.models import make_model, make_task, training_lengths
@@ -23,6 +22,7 @@ from experiments.domains.sequences.recipes import recipe
 from experiments.domains.sequences.training import make_trainer
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import MetricsFile, read_metrics
+from experiments.runs.reading import read_run
 from experiments.runs.tracking import Tracker
 from experiments.training.optimizers import GravesRMSProp
 from experiments.training.trainer import Trainer
@@ -106,7 +106,7 @@ def test_a_finished_run_can_be_resumed_with_more_steps(tmp_path: Path) -> None:
     before = (tmp_path / "run" / "weights.safetensors").read_bytes()
     assert main(["train", "--resume", str(tmp_path / "run"), "--steps", "30"]) == 0
     assert read_metrics(tmp_path / "run" / "metrics.jsonl")[-1]["step"] == 30
-    assert RunFolder(tmp_path / "run").read_config().steps == 30
+    assert from_yaml(RunFolder(tmp_path / "run").config).steps == 30
     assert "--steps 60" in assert_has_finished(tmp_path / "run", "--steps", "20")
     assert (tmp_path / "run" / "weights.safetensors").read_bytes() != before
     assert train(tmp_path / "whole", "--cooldown-steps", "0", "--steps", "30") == 0
@@ -205,7 +205,7 @@ def test_a_run_leaves_everything_in_one_folder(tmp_path: Path, capsys: pytest.Ca
         "error-by-length.png",
         "training",
     }
-    assert RunFolder(run).read_config() == dataclasses.replace(
+    assert from_yaml(RunFolder(run).config) == dataclasses.replace(
         recipe("default", "copy"),
         seed=7,
         hidden_size=12,
@@ -224,7 +224,7 @@ def test_a_run_leaves_everything_in_one_folder(tmp_path: Path, capsys: pytest.Ca
     )
     result = json.loads((run / "result.json").read_text())
     assert (result["steps"], result["sequences"]) == (24, 96)
-    assert [row["length"] for row in json.loads((run / "evaluation.json").read_text())] == [20, 40, 80, 120]
+    assert [row["at"]["length"] for row in json.loads((run / "evaluation.json").read_text())] == [20, 40, 80, 120]
     for shown in ("exactly right", "bit error rate", str(run), "experiments evaluate", "experiments show"):
         assert shown in printed
     assert "copy: not solved in 96 sequences" in printed
@@ -278,7 +278,7 @@ def test_what_is_stuck_begins_again_and_the_best_weights_are_tested(
     assert json.loads((run / "result.json").read_text())["begun"] == 3
     rows = [row for row in read_metrics(run / "metrics.jsonl") if "valid/bits_per_sequence" in row]
     last = [row["valid/bits_per_sequence"] for row in rows if row["step"] > 20]
-    config, trained = RunFolder(run).read_config(), load_file(run / "weights.safetensors")
+    config, trained = from_yaml(run / "config.yaml"), load_file(run / "weights.safetensors")
     assert isinstance(config, TrainConfig)
     model = make_model(config, make_task("copy"))
     model.load_state_dict(trained)

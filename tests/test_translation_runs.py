@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import re
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -11,14 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from experiments.__main__ import main
 from experiments.base.files import UserError
 from experiments.base.ragged import Ragged
-from experiments.commands.sync import _parameters
 from experiments.config.command_line import parse_train
-from experiments.config.parts import from_mapping
+from experiments.config.parts import from_mapping, from_yaml
 from experiments.dashboard.collect import Collector
 from experiments.domains.sequences.loading import load_run
 from experiments.domains.translation import testing
@@ -28,10 +27,10 @@ from experiments.domains.translation.loading import load_translation_run
 from experiments.domains.translation.testing import answer_rows, bleu, measure, translations
 from experiments.domains.translation.training import TranslationObjective, make_trainer
 from experiments.figures import alignment_figure
+from experiments.runs.about import read_about, write_about
 from experiments.runs.folder import RunFolder
 from experiments.runs.handover import outcome
 from experiments.runs.metrics import read_metrics, read_rows
-from experiments.training.domain import domain_of
 from experiments.training.trainer import Trainer
 from tasks.translation import Languages, Pair, Translator
 from tests.figure_parts import beyond
@@ -85,8 +84,8 @@ def test_a_run_leaves_everything(run: Path) -> None:
     assert 0 < rows[-1]["entropy/attention"] < math.log2(5)
     assert rows[-1]["train/learning_rate"] < rows[0]["train/learning_rate"]
     tests = json.loads((run / "evaluation.json").read_text())
-    assert [row["length"] for row in tests] == [3, 4, 5, "all"]
-    assert [row["sequences"] for row in tests] == [6, 6, 6, 18]
+    assert [row["at"]["length"] for row in tests] == [3, 4, 5, "all"]
+    assert [row["count"] for row in tests] == [6, 6, 6, 18]
     answers = read_rows(run / "answers.jsonl")
     translator = Translator(Languages(0).lexicon)
     assert len(answers) == 18
@@ -159,11 +158,11 @@ def test_words_that_training_never_saw_are_wrong(tmp_path: Path) -> None:
 def test_evaluate_and_show(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", str(run), "--beam", "2", "--beam-normalization", "length"]) == 0
     shown = capsys.readouterr().out
-    assert "exact, beam 2" in shown
+    assert re.match(r"length +tested on +beam +normalization .*\n +3  invented languages +2 +length ", shown)
     assert main(["evaluate", str(run), "--length", "7", "--sentences", "4"]) == 0
-    assert capsys.readouterr().out.splitlines()[1].split()[:2] == ["7", "4"]
+    assert capsys.readouterr().out.splitlines()[1].startswith("     7  invented languages, more     4")
     tests = json.loads((run / "evaluation.json").read_text())
-    kinds = Counter((row["tested_on"], row["beam"]) for row in tests)
+    kinds = Counter((row["on"], row["at"]["beam"]) for row in tests)
     assert kinds == {("invented languages", 2): 4, ("invented languages", 4): 4, ("invented languages, more", 4): 2}
     assert main(["show", str(run), "--sentences", "1"]) == 0
     files = capsys.readouterr().out.split()
@@ -259,9 +258,9 @@ def test_own_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "a.txt and b.txt" in capsys.readouterr().out
     assert train(tmp_path / "one", "--parallel", both) == 0
     rows = [json.loads((tmp_path / name / "evaluation.json").read_text()) for name in ("one", "two")]
-    assert [row["sequences"] for row in rows[0]] == [4, 4]
-    assert [{**row, "tested_on": ""} for row in rows[0]] == [{**row, "tested_on": ""} for row in rows[1]]
-    config = RunFolder(tmp_path / "one").read_config()
+    assert [row["count"] for row in rows[0]] == [4, 4]
+    assert [{**row, "on": ""} for row in rows[0]] == [{**row, "on": ""} for row in rows[1]]
+    config = from_yaml(RunFolder(tmp_path / "one").config)
     assert isinstance(config, TranslateConfig)
     data = load_data(config)
     assert len({pair.source for part in (data.train, data.valid, data.test) for pair in part.pairs}) == 40
@@ -323,37 +322,33 @@ def test_what_cannot_be_is_one_line(
 def test_a_result_of_one_or_more_seeds(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = tmp_path / "other"
     shutil.copytree(run, other)
-    config = yaml.safe_load((other / "config.yaml").read_text())
-    (other / "config.yaml").write_text(yaml.safe_dump(config | {"seed": 7}))
+    about = read_about(other)
+    write_about(other, {**about, "seed": 7})
     tests = json.loads((other / "evaluation.json").read_text())
-    (other / "evaluation.json").write_text(json.dumps([row | {"exact_share": 0.25} for row in tests]))
+    (other / "evaluation.json").write_text(
+        json.dumps([row | {"scores": row["scores"] | {"exact_share": 0.25}} for row in tests])
+    )
     out = tmp_path / "result"
     assert main(["summarize", str(run), str(other), "--out", str(out)]) == 0
     assert capsys.readouterr().out == (tmp_path / "result.md").read_text()
     result = json.loads((tmp_path / "result.json").read_text())
-    whole = next(
-        row["exact_share"] for row in json.loads((run / "evaluation.json").read_text()) if row["length"] == "all"
-    )
-    told = result["tests"]["test/exact_share/length-all"]
+    whole = next(row["scores"]["exact_share"] for row in tests if row["at"]["length"] == "all")
+    told = next(test["scores"]["exact_share"] for test in result["tests"] if test["at"]["length"] == "all")
     seed = result["seeds"][0]["seed"]
     assert told["by_seed"] == {str(seed): whole, "7": 0.25}
     assert told["mean"] == pytest.approx((whole + 0.25) / 2)
     assert told["deviation"] == pytest.approx(abs(whole - 0.25) / 2**0.5)
     for changed, complaint in (
-        (config, "two of the runs have the same seed"),
-        (config | {"hidden_size": 7}, "has hidden_size 7"),
+        ({}, "two of the runs have the same seed"),
+        ({"setting": about["setting"] | {"hidden_size": 7}}, "has hidden_size 7"),
     ):
-        (other / "config.yaml").write_text(yaml.safe_dump(changed))
+        write_about(other, {**about, **changed})  # type: ignore[typeddict-item]
         assert main(["summarize", str(run), str(other), "--out", str(out)]) == 2
         assert complaint in capsys.readouterr().err
-    (other / "result.json").unlink()
-    assert main(["summarize", str(other), "--out", str(out)]) == 2
-    assert "has not ended; go on with: python -m experiments train --resume" in capsys.readouterr().err
 
 
 def test_other_commands_name_what_they_cannot_do(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command, complaint in (
-        (["report", str(run.parent)], "attention (on translation, of which there are no tables)"),
         (["inspect", str(run)], "is a run on translation, which has no page"),
         (["ask", str(run)], "is a run on translate, not on stories"),
     ):
@@ -373,19 +368,19 @@ def test_the_dashboard_shows_the_run(run: Path, tmp_path: Path) -> None:
     assert '"Attention"' in page
     facts = Collector(run.parent, tmp_path).read()["runs"][0]
     assert (facts["subject"], facts["unit"], facts["judged"]) == ("translate invented languages", "%", True)
-    assert facts["test"].keys() == {"value", "length"}
+    assert facts["test"]["words"] == "% exact at 5"
     assert not facts["troubles"]
 
 
 def test_the_tracker_gets_the_tests(run: Path) -> None:
     folder = RunFolder(run)
-    config = folder.read_config()
-    tests, result = (folder.read_json(path, None) for path in (folder.evaluation, folder.result))
-    values = outcome(config, tests, result)
-    assert values["test/exact_share/length-3"] == next(row for row in tests if row["length"] == 3)["exact_share"]
+    about, tests = read_about(run), folder.read_tests()
+    values = outcome(about, tests, folder.read_result())
+    first = next(row for row in tests if row["at"]["length"] == 3)
+    assert values["test/exact_share/length-3"] == first["scores"]["exact_share"]
     assert {"test/beam_exact_share/length-all", "outcome/solved"} <= values.keys()
-    assert domain_of(config).trained_on(folder) == "invented languages"
-    assert _parameters(folder, config) == sum(one.numel() for one in load_translation_run(run)[2].parameters())
+    assert about["data"] == "invented languages"
+    assert about["parameters"] == sum(one.numel() for one in load_translation_run(run)[2].parameters())
 
 
 def test_a_suite_takes_translation(
@@ -403,13 +398,14 @@ def test_a_suite_takes_translation(
 
 def test_rows_count_exact_sentences_by_length() -> None:
     pairs = [Pair("a b c", "x"), Pair("a b", "y"), Pair("b b", "z")]
-    rows = testing.test_rows(pairs, ["x", "y", "y"], ["x", "y", "z"], {"beam": 4})
-    assert [(row["length"], row["sequences"], row["exact_share"], row["beam_exact_share"]) for row in rows] == [
+    rows = testing.test_rows(pairs, ["x", "y", "y"], ["x", "y", "z"], "pairs", {"beam": 4}, True)
+    told = [(row["at"]["length"], row["count"], row["scores"]) for row in rows]
+    assert [(length, count, one["exact_share"], one["beam_exact_share"]) for length, count, one in told] == [
         (2, 2, 0.5, 1.0),
         (3, 1, 1.0, 1.0),
         ("all", 3, pytest.approx(2 / 3), 1.0),
     ]
-    assert rows[0]["error_percent"] == 50
+    assert rows[0]["scores"]["error_percent"] == 50
 
 
 def test_answers_keep_the_first_and_the_first_failures() -> None:

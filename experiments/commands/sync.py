@@ -12,15 +12,13 @@ import tyro
 
 from experiments.base.files import UserError
 from experiments.config.command_line import parse
-from experiments.config.parts import Config
-from experiments.dashboard.collect import find_runs
-from experiments.runs.checkpoint import read_progress
+from experiments.runs.about import read_about
 from experiments.runs.folder import RunFolder
-from experiments.runs.handover import replay_history, replay_outcome, told_to_tracker
+from experiments.runs.handover import replay_history, replay_outcome, run_id_of, told_to_tracker
 from experiments.runs.metrics import read_metrics
+from experiments.runs.reading import find_runs
 from experiments.runs.tracking import Tracker, start_tracker, sync_command
-from experiments.runs.wandb_environment import import_wandb, legal_id, resolve_mode, several_runs
-from experiments.training.domain import domain_of
+from experiments.runs.wandb_environment import import_wandb, resolve_mode, several_runs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,12 +78,11 @@ def sync(args: Sequence[str]) -> int:
 def sync_run(folder: RunFolder, mode: str, run_id: str) -> Tracker:
     """Replay one run; returns its ended tracker. UserError where it is in use, damaged or W&B does not take it."""
     with folder.locked():
-        config = folder.read_config()
+        about, saved = read_about(folder.path), folder.read_saved()
         rows = read_metrics(folder.metrics) if folder.metrics.exists() else []
-        stories = domain_of(config).trained_on(folder)
         result = folder.read_result()
-        names, told = told_to_tracker(folder, config, stories)
-        facts = {"parameters": _parameters(folder, config)} | {key: result[key] for key in {"versions"} & result.keys()}
+        names, told = told_to_tracker(folder, about, saved)
+        facts = {"parameters": about["parameters"]} | {key: result[key] for key in {"versions"} & result.keys()}
         tracker = start_tracker(
             "wandb",
             run_folder=folder.path.resolve(),
@@ -94,23 +91,10 @@ def sync_run(folder: RunFolder, mode: str, run_id: str) -> Tracker:
             config=told | facts,
             mode=mode,
         )
-        replay_history(tracker, folder, config, rows)
+        replay_history(tracker, folder, rows)
         if rows:
-            replay_outcome(tracker, folder, config, rows[-1]["sequences"])
+            replay_outcome(tracker, folder, about, rows[-1]["sequences"])
         tracker.finish(0 if result else 1)
     if not tracker.notice:
         raise UserError(f"{folder.path}: W&B could not begin a run")
     return tracker
-
-
-def run_id_of(folder: RunFolder) -> str:
-    """What the tracker called a run in training; its name where the checkpoint is gone."""
-    if not folder.checkpoint.exists():
-        return legal_id(folder.name)
-    return str(read_progress(folder.checkpoint)["run_id"])
-
-
-def _parameters(folder: RunFolder, config: Config) -> int:
-    """Numbers that are trained, in all restarts."""
-    models = domain_of(config).models_of(config, folder)
-    return sum(parameter.numel() for model in models for parameter in model.parameters())

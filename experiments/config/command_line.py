@@ -182,7 +182,7 @@ def _from_file(path: Path, task: str | None) -> Config:
 
 
 def _resumed(run: str, args: Sequence[str]) -> Config:
-    saved = RunFolder(run).read_config()
+    saved = from_yaml(RunFolder(run).config)
     config = _checked(parse(type(saved), "train", args, dataclasses.replace(saved, resume=run)))
     for field in dataclasses.fields(saved):
         if field.name in (*CHANGEABLE, "resume", "seeds", "together"):

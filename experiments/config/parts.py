@@ -28,7 +28,7 @@ from experiments.domains.translation.config import TranslateConfig
 from memnet.cells import ControllerName, RecurrentInit
 from memnet.models.ntm import Addressing, MemoryInit, ReadOrder, WeightsInit
 from memnet.sequence import Backend
-from tasks import TASKS, BitTask
+from tasks import TASKS
 
 ModelName = Literal["ntm", "rnn-tanh", "rnn-relu", "lstm", "gru"]
 # What a resumed run may have other than the run it continues.
@@ -187,13 +187,17 @@ class TrainConfig:
     def measured(self) -> tuple[str, str, str]:
         """In what learning is measured: the end of a metric's name, the unit, and that on an axis."""
         curve = TASKS[self.task].curve
-        words = "bits a sequence" if issubclass(TASKS[self.task], BitTask) else curve.words
-        return curve.name, curve.unit, words
+        return curve.name, curve.unit, curve.words.removeprefix("cross-entropy, ")
 
     @property
     def solved_by(self) -> str:
         """The metric that --solved-at is a limit of."""
         return f"valid/{TASKS[self.task].criterion.name}"
+
+    @property
+    def may_end_early(self) -> bool:
+        """Whether training may end before its last step."""
+        return self.solved_at is not None
 
     @property
     def subject(self) -> str:

@@ -1,23 +1,25 @@
-"""What a run's setting is, how it differs from its recipe, and which runs are copies of others."""
+"""What a run's setting is, and how it differs from its recipe."""
 
 import contextlib
 import dataclasses
-import hashlib
-import json
 import os
-from collections.abc import Sequence
 from typing import Any
 
 from experiments.base.files import UserError
-from experiments.base.names import model_label
 from experiments.config.command_line import start_of
+from experiments.config.fields import TRACKING
 from experiments.config.models import lacking
 from experiments.config.parts import NOT_SETTING, Config, TrainConfig
 from experiments.domains.sequences.recipes import CHOICES
 from experiments.domains.stories.config import GENERATED, StoryConfig
-from experiments.domains.stories.summary import NOT_SETTING as STORY_OWN
 
 Setting = dict[str, Any]
+
+# What runs on stories of one setting may differ in; sentences that are read are as many as a task needs.
+_STORY_OWN = (
+    *("numbers", "seed", "max_sentences", "babi_data", "test_questions", "device", "threads", "backend"),
+    *(*TRACKING, "log_every", "valid_every", "checkpoint_every", "picture_every"),
+)
 
 
 def setting_of(config: Config) -> Setting:
@@ -26,18 +28,11 @@ def setting_of(config: Config) -> Setting:
     Options that only other models have are no part of it.
     """
     if isinstance(config, StoryConfig):
-        own = {key: value for key, value in config.saved().items() if key not in STORY_OWN}
+        own = {key: value for key, value in config.saved().items() if key not in _STORY_OWN}
         joint = config.numbers if len(config.task_numbers) > 1 else None
         return own | {"joint": joint, "stories": GENERATED if config.babi_data == GENERATED else "released"}
     left_out = (*NOT_SETTING, *(lacking(config) if isinstance(config, TrainConfig) else ()))
     return {key: value for key, value in config.saved().items() if key not in left_out}
-
-
-def setting_name(config: Config) -> str:
-    """The model, and a digest that all runs of one setting have and no others: ntm-lstm-1f3a9c2e."""
-    model = model_label(config)
-    text = json.dumps(setting_of(config), sort_keys=True)
-    return f"{model}-{hashlib.sha256(text.encode(errors='surrogateescape')).hexdigest()[:8]}"
 
 
 def differences(config: Config) -> str:
@@ -80,23 +75,3 @@ def _words(name: str, value: object) -> str:
     else:
         told = str(value)
     return f"{name.replace('_', ' ')} {told}"
-
-
-def copies_among(runs: Sequence[tuple[Config | None, str]]) -> dict[int, int]:
-    """Runs with the subject, setting and seed of another: their places, each with the place of the one that counts.
-
-    runs: configuration, None where there is none, and status. An ended run counts before a running one, that before
-    any other; the first does among equals.
-    """
-    same: dict[str, list[int]] = {}
-    for place, (config, _) in enumerate(runs):
-        if config is not None:
-            same.setdefault(repr((config.subject, setting_of(config), config.seed)), []).append(place)
-    rank = {"done": 0, "running": 1}
-    counting = [min(places, key=lambda place: rank.get(runs[place][1], 2)) for places in same.values()]
-    return {
-        place: first
-        for places, first in zip(same.values(), counting, strict=True)
-        for place in places
-        if place != first
-    }

@@ -16,13 +16,12 @@ import tyro
 
 from experiments.base.files import UserError, write_whole
 from experiments.base.provenance import command_line
-from experiments.commands.sync import run_id_of
 from experiments.config.command_line import parse
-from experiments.dashboard.collect import find_runs
-from experiments.dashboard.groups import copies_of
-from experiments.dashboard.runs import read_run
 from experiments.dashboard.view import Chart, logged_keys, sections
 from experiments.runs.folder import RUNS, RunFolder
+from experiments.runs.groups import copies_of
+from experiments.runs.handover import run_id_of
+from experiments.runs.reading import find_runs, read_run
 from experiments.runs.wandb_environment import PROJECT, has_key, import_wandb, set_up
 
 INSTALL = "pip install -e '.[workspaces]'"
@@ -90,16 +89,16 @@ def read_shown(folder: Path) -> Shown:
             print(f"left out: {path} is a copy of {paths[copies[place]]}", file=sys.stderr)
             continue
         try:
-            if (config := run.config) is None or run.troubles:
-                raise UserError(run.troubles[0])
+            if (about := run.about) is None or run.troubles:
+                raise UserError(run.troubles[0] if run.troubles else f"{path} is being made")
             folder_of_run = RunFolder(path)
-            run_id, keys = run_id_of(folder_of_run), logged_keys(folder_of_run, config, run.logged)
+            run_id, keys = run_id_of(folder_of_run), logged_keys(folder_of_run, about, run.logged)
         except UserError as error:
             print(f"left out: {error}", file=sys.stderr)
             continue
         ids.append(run_id)
         everything |= keys
-        of_task = by_task.setdefault(config.task, ([], set()))
+        of_task = by_task.setdefault(about["task"], ([], set()))
         of_task[0].append(run_id)
         of_task[1].update(keys)
     if not ids:

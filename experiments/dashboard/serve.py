@@ -6,7 +6,7 @@ from pathlib import Path
 
 from experiments.dashboard.collect import Collector
 from experiments.dashboard.page import page
-from experiments.dashboard.runs import FILES
+from experiments.runs.reading import FILES
 from experiments.web.document import to_json
 from experiments.web.server import LocalHandler, LocalServer
 

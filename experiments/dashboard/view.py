@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from experiments.config.parts import Config
+from experiments.runs.about import About
 from experiments.runs.folder import RunFolder
 from experiments.runs.handover import outcome, test_points
 from experiments.runs.tracking import TRAINING_PICTURES
@@ -39,14 +39,15 @@ class Chart:
     together: Literal["mean", "median"] = "mean"
 
 
-def logged_keys(folder: RunFolder, config: Config, logged: Iterable[str]) -> set[str]:
+def logged_keys(folder: RunFolder, about: About, logged: Iterable[str]) -> set[str]:
     """The names under which `sync` gives W&B what this run has; UserError where it is damaged.
 
     logged: those of its metrics.
     """
-    tests, result = folder.read_tests(config), folder.read_result()
-    keys = {*logged} | outcome(config, tests, result).keys()
-    keys |= {key for row in test_points(config, tests, result) for key in row}
+    keys = {*logged}
+    if result := folder.read_result():
+        tests = folder.read_tests()
+        keys |= outcome(about, tests, result).keys() | {key for row in test_points(about, tests) for key in row}
     keys |= {f"figures/{path.stem}" for path in folder.figures.glob("*.png")}
     keys |= {TRAINING_PICTURES} if folder.training_pictures() else set()
     return keys | {f"tables/{path.stem}" for path in (folder.failures, folder.answers) if path.exists()}

@@ -7,6 +7,7 @@ matplotlib is imported when the first figure is made, through its object API: th
 no window and no figure that stays in memory, and the caller's matplotlib settings change nothing.
 """
 
+from experiments.base.curves import curve_of_rows
 from experiments.figures.captions import Card, captions_figure
 from experiments.figures.curves import learning_curve_figure, seeds_figure
 from experiments.figures.gradients import (
@@ -20,7 +21,6 @@ from experiments.figures.gradients import (
 from experiments.figures.growth import GrowthPanel, growth_figure
 from experiments.figures.lengths import length_figure
 from experiments.figures.memory import Episode, memory_figure
-from experiments.figures.paper_curves import curve_of_rows, paper_curves
 from experiments.figures.stories import AskedStory, attention_figure, gates_figure, task_error_figure
 from experiments.figures.story_curves import story_curve_figure
 from experiments.figures.style import MODELS, Format, Measure, Size, drawn_as, figure_name, is_figure, save_figure
@@ -52,7 +52,6 @@ __all__ = [
     "length_figure",
     "memory_figure",
     "norms_by_lag",
-    "paper_curves",
     "propagation_figure",
     "save_figure",
     "seeds_figure",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from experiments.figures.paper_curves import columns, curve_of_rows
+from experiments.base.curves import columns, curve_of_rows
 from experiments.figures.style import (
     BLUE,
     GREEN,

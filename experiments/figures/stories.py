@@ -204,20 +204,19 @@ class _StoryPage:
         self.figure.text(1 - left, second, note, va="center", ha="right", fontsize=7.5, color=GREY)
 
 
-def task_error_figure(rows: Rows, title: str = "", published: str = "published") -> Figure:
-    """Errors on the bAbI tasks beside published ones and beside two shortcuts that hardly read, with a table.
+def task_error_figure(rows: Rows, names: Mapping[str, str], title: str = "", published: str = "published") -> Figure:
+    """Errors on tasks with names beside published ones and beside two shortcuts that hardly read, with a table.
 
-    rows:      one a task, with "task" (1 to 20) and in %, absent or None where not known, "error" (of the run that
+    rows:      one a task, with "task" and in %, absent or None where not known, "error" (of the run that
                counts), "mean" and "deviation" (of all seeds), "published", "question_only" and "last_fact" (what
                answering by the question alone, or by the last fact about it, gets wrong).
+    names:     of tasks in their order, by the task as a text.
     published: whose the published numbers are.
 
     The table ends with each column's mean over the tasks for which we have an error, where it knows all of them.
     """
-    # Here, since tasks need torch and the other figures do not.
-    from tasks.babi import TASK_NAMES
-
-    ordered = sorted(rows, key=lambda row: int(row["task"]))
+    places = {task: place for place, task in enumerate(names)}
+    ordered = sorted(rows, key=lambda row: places[str(row["task"])])
     table = {key: np.array([_percent(row, key) for row in ordered]) for key in MARKS}
     table = {key: values for key, values in table.items() if np.isfinite(values).any()}
     deviation = np.array([_percent(row, "deviation") for row in ordered])
@@ -230,8 +229,8 @@ def task_error_figure(rows: Rows, title: str = "", published: str = "published")
         axes.set_xlim(-2, 102)
         axes.set_xlabel("error on the test questions, %", labelpad=2)
         axes.grid(True)
-        names = [_numbered(row["task"], TASK_NAMES[row["task"]].replace("-", " ")) for row in ordered]
-        axes.set_yticks(range(len(rows)), names, ha="left")
+        told = [_numbered(row["task"], names[str(row["task"])].replace("-", " ")) for row in ordered]
+        axes.set_yticks(range(len(rows)), told, ha="left")
         axes.tick_params(axis="y", length=0, pad=(left - 40) * 72 / DPI)
         axes.axvline(5, color=GREY, linewidth=0.8, linestyle=(0, (2, 2)), label="5 %, failed above")
         for key, values in reversed(table.items()):
@@ -276,7 +275,7 @@ def _percent(row: Mapping[str, Any], key: str) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _numbered(number: int, text: str) -> str:
+def _numbered(number: int | str, text: str) -> str:
     """A number and a text, aligned under one another."""
     return f"{number}".rjust(2, "\N{FIGURE SPACE}") + f"  {text}"
 

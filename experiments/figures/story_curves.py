@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.figures.paper_curves import Curve, columns, curve_of_rows
+from experiments.base.curves import Curve, columns, curve_of_rows
 from experiments.figures.style import (
     BLUE,
     GREY,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.figures.paper_curves import columns as columns_of
-from experiments.figures.paper_curves import running_median
+from experiments.base.curves import columns as columns_of
+from experiments.base.curves import running_median
 from experiments.figures.story_curves import finish_linear
 from experiments.figures.style import (
     BLUE,

@@ -7,7 +7,7 @@ from pathlib import Path
 from experiments.base.files import UserError, write_whole
 from experiments.base.names import model_label
 from experiments.base.tables import Cell, Table, coded
-from experiments.config.parts import TrainConfig
+from experiments.config.parts import TrainConfig, from_yaml
 from experiments.domains.sequences.models import make_task, training_lengths
 from experiments.domains.sequences.pictures import measure_of
 from experiments.figures import Learner, figure_name, flows_figure, norms_by_lag, save_figure
@@ -47,7 +47,7 @@ def compare_runs(runs: Sequence[str], out: Path, made_by: str) -> tuple[str, str
 
 
 def _read(folder: RunFolder, place: int) -> tuple[Learner, list[Cell]]:
-    config = folder.read_config()
+    config = from_yaml(folder.config)
     if not isinstance(config, TrainConfig):
         raise UserError(f"{folder.path}: expected a run on sequences, not on {config.task}")
     rows = read_metrics(folder.metrics)

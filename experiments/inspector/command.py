@@ -8,7 +8,7 @@ import tyro
 
 from experiments.base.files import UserError
 from experiments.config.command_line import parse
-from experiments.config.parts import TrainConfig
+from experiments.config.parts import TrainConfig, from_yaml
 from experiments.domains.stories.config import StoryConfig
 from experiments.inspector.inspector import Inspector
 from experiments.inspector.page import page
@@ -74,7 +74,7 @@ def open_runs(runs: Sequence[str]) -> Inspector:
     if not 1 <= len(runs) <= 2:
         raise UserError(f"inspect takes one run's folder or two, not {len(runs)}")
     folders = [RunFolder(run) for run in runs]
-    configs = [folder.read_config() for folder in folders]
+    configs = [from_yaml(folder.config) for folder in folders]
     if len({config.task for config in configs}) > 1:
         told = " and ".join(f"{folder.path} on {config.task}" for folder, config in zip(folders, configs, strict=True))
         raise UserError(f"expected runs on the same task, not {told}")

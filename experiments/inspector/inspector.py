@@ -9,9 +9,8 @@ from typing import Any, NamedTuple, TypeVar
 from torch import nn
 
 from experiments.base.files import UserError
-from experiments.base.names import model_label
+from experiments.base.names import model_words
 from experiments.config.parts import Config
-from experiments.dashboard.look import MODELS
 from experiments.inspector.watch import sequences_in
 from experiments.runs.checkpoint import read_progress
 from experiments.runs.folder import RunFolder
@@ -89,7 +88,7 @@ class Inspector(ABC):
         return {
             "name": folder.name if names.count(folder.name) == 1 else str(folder.path),
             "path": str(folder.path),
-            "model": MODELS[model_label(config)][0],
+            "model": model_words(config),
             "seed": config.seed,
             "step": read_progress(folder.checkpoint)["step"] if unfinished else None,
         }

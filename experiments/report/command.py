@@ -15,15 +15,12 @@ from experiments.base.provenance import command_line, without_places
 from experiments.base.tables import Table, coded, marked, printable
 from experiments.base.terminal import page
 from experiments.config.command_line import parse
-from experiments.config.parts import TrainConfig
-from experiments.dashboard.collect import find_runs, name_within
-from experiments.dashboard.groups import copies_of
-from experiments.dashboard.runs import Run, read_run
-from experiments.domains.stories.config import StoryConfig
-from experiments.report.sequences import sequence_tables
-from experiments.report.stories import story_tables
+from experiments.report.restarts import has_restarts, restart_tables
+from experiments.report.settings import setting_tables
 from experiments.runs.folder import RUNS
-from experiments.suite.folder import SuiteFolder
+from experiments.runs.groups import copies_of
+from experiments.runs.reading import Run, find_runs, name_within, read_run
+from experiments.runs.suites import job_names
 from experiments.web.document import finite
 
 # What is told of a run that has ended.
@@ -51,15 +48,15 @@ def report(args: Sequence[str]) -> int:
     runs = [read_run(path) for path in paths]
     names = [printable(name_within(folder, path)) for path in paths]
     ended, left = _sorted_out(runs, names)
-    left += [f"{name} (not begun)" for name in SuiteFolder(folder).job_names() if name not in names]
+    left += [f"{name} (not begun)" for name in job_names(folder) if name not in names]
     if not ended:
         done = any(run.status == "done" for run in runs)
         raise UserError(f"{folder}: none of its {len(runs)} runs {'has a table' if done else 'has ended'}: {left[0]}")
     if not out.parent.is_dir():
         raise UserError(f"--out {out}: expected the path of files in a folder that exists")
-    algorithmic = [place for place in ended if isinstance(runs[place].config, TrainConfig)]
-    stories = [place for place in ended if place not in algorithmic]
-    tables = [*sequence_tables(runs, algorithmic), *story_tables(runs, stories)]
+    restarted = [place for place in ended if has_restarts(runs[place])]
+    tables = [*setting_tables(runs, [place for place in ended if place not in restarted])]
+    tables += restart_tables(runs, restarted)
     made_by = printable(without_places(command_line("report", options.folder)))
     text = _markdown(tables, [_origin(runs[place], names[place]) for place in ended], left, made_by)
     write_whole(f"{out}.md", text)
@@ -77,10 +74,8 @@ def _sorted_out(runs: Sequence[Run], names: Sequence[str]) -> tuple[list[int], l
     copies = copies_of(runs)
     ended, left = [], []
     for place, run in enumerate(runs):
-        if run.status != "done" or run.config is None:
+        if run.status != "done":
             left.append(f"{names[place]} ({': '.join([run.status, *map(printable, run.troubles[:1])])})")
-        elif not isinstance(run.config, TrainConfig | StoryConfig):
-            left.append(f"{names[place]} (on {run.config.kind}, of which there are no tables)")
         elif place in copies:
             left.append(f"{names[place]} (has the setting and seed of {names[copies[place]]})")
         else:
@@ -114,12 +109,12 @@ def _data(tables: Sequence[Table], runs: Sequence[Run], names: Sequence[str], ma
 
 def _origin(run: Run, name: str) -> list[str]:
     """Name, seed, command, torch and commit of an ended run, for Markdown."""
-    assert run.config is not None
+    assert run.about is not None
     told = run.result.get("versions")
     versions = told if isinstance(told, dict) else {}
     return [
         marked(name),
-        str(run.config.seed),
+        str(run.about["seed"]),
         _made_by(run),
         str(versions.get("torch", "-")),
         str(versions.get("commit", "-"))[:12],

@@ -4,8 +4,9 @@ Who shows runs reads this, the rows of the tests and the metrics, and need know 
 nobody here has heard of is shown as any other.
 """
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
@@ -52,6 +53,7 @@ class Tests(TypedDict):
 
     by:           the condition that its usual tests differ in: "length", "task".
     unit:         what numbers of it count, or what it is called: "vectors", "task".
+    examples:     what is counted: "sequences", "questions".
     names:        in words, by the condition's value as a text, where there are any.
     trained:      least and greatest number in training, where it is a number.
     failed_above: the first score of a test that is no success; None where nothing says so.
@@ -61,6 +63,7 @@ class Tests(TypedDict):
 
     by: str
     unit: str
+    examples: str
     names: dict[str, str]
     trained: list[int] | None
     failed_above: float | None
@@ -133,11 +136,37 @@ def read_about(run: Path) -> About:
     try:
         content: About = read_json(path)
     except FileNotFoundError:
-        raise UserError(f"{run} has no {ABOUT}: it was made by memnet 0.1 or before; train it anew") from None
+        raise UserError(f"{run} has no {ABOUT}: it is no run, or one of memnet 0.1; train it anew") from None
     if isinstance(content, Mapping) and content.get("format", FORMAT) != FORMAT:
         raise UserError(f"{path} is of another version of memnet: format {content['format']!r}, not {FORMAT}")
     expect(content, About, path)
     return content
+
+
+def setting_name(about: About) -> str:
+    """The model, and a digest that all runs of one setting have and no others: ntm-lstm-1f3a9c2e."""
+    text = json.dumps(about["setting"], sort_keys=True)
+    return f"{about['model']}-{hashlib.sha256(text.encode(errors='surrogateescape')).hexdigest()[:8]}"
+
+
+def copies_among(runs: Sequence[tuple[About | None, str]]) -> dict[int, int]:
+    """Runs with the subject, setting and seed of another: their places, each with the place of the one that counts.
+
+    runs: what is told of each, None where nothing is, and its status. An ended run counts before a running one, that
+    before any other; the first does among equals.
+    """
+    same: dict[str, list[int]] = {}
+    for place, (about, _) in enumerate(runs):
+        if about is not None:
+            same.setdefault(repr((about["subject"], about["setting"], about["seed"])), []).append(place)
+    rank = {"done": 0, "running": 1}
+    counting = [min(places, key=lambda place: rank.get(runs[place][1], 2)) for places in same.values()]
+    return {
+        place: first
+        for places, first in zip(same.values(), counting, strict=True)
+        for place in places
+        if place != first
+    }
 
 
 def write_about(run: Path, about: About) -> None:

@@ -13,8 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from experiments.base.progress import BAR_WIDTH, abridged, duration, is_live, open_live, short
-from experiments.config.parts import Config, JudgedConfig
-from experiments.domains.stories.config import StoryConfig
+from experiments.runs.about import ABOUT, About, read_about
 from experiments.runs.metrics import from_line
 
 if TYPE_CHECKING:
@@ -26,28 +25,23 @@ BOARD_EVERY = 0.5
 LINE_EVERY = 60.0
 # Letters of a run's name that are shown, so that its bar and the time left fit beside it.
 _NAME = 24
-_SHOWN = {
-    "train/loss": "loss",
-    "valid/wrong_bits_per_sequence": "wrong bits",
-    "valid/error_percent": "valid error %",
-    "valid/mse": "valid mse",
-    "valid/lowest_error_percent": "valid error %",
-}
 
 
 class Follower:
     """How far a run is, by the rows that its metrics have got since the last look.
 
+    run:    its folder, which may not be there yet.
     share:  of the training that is done, 0..1; it jumps where the task is solved, since the end is nearer then.
     values: the newest of every metric.
     """
 
-    def __init__(self, path: Path, config: Config) -> None:
+    def __init__(self, run: Path) -> None:
         self.share = 0.0
         self.values: dict[str, Any] = {}
-        self._path, self._config = path, config
+        self._run = run
+        self._about: About | None = None
         self._read = 0
-        self._last_step = 0 if isinstance(config, StoryConfig) else config.steps
+        self._last_step = math.inf
 
     @property
     def seconds(self) -> float:
@@ -64,8 +58,11 @@ class Follower:
 
         What is no row is passed over: the run itself complains of it.
         """
+        if self._about is None and (self._run / ABOUT).exists():
+            self._about = read_about(self._run)
+            self._last_step = self._about["last_step"]
         try:
-            with self._path.open("rb") as file:
+            with (self._run / "metrics.jsonl").open("rb") as file:
                 if os.fstat(file.fileno()).st_size < self._read:
                     self._read = 0
                 file.seek(self._read)
@@ -80,34 +77,43 @@ class Follower:
 
     def _take(self, row: Mapping[str, Any]) -> None:
         self.values.update(row)
-        config, step = self._config, row["step"]
-        if isinstance(config, StoryConfig):
-            if "epoch" in row:
-                self.share = row["epoch"] / (config.linear_start_epochs + config.epochs)
-            return
-        if isinstance(config, JudgedConfig):
-            wrong = row.get(config.solved_by)
-            if isinstance(wrong, float) and config.solved_at is not None and wrong < config.solved_at:
-                self._last_step = min(self._last_step, step + config.cooldown_steps)
-        self.share = step / self._last_step
+        if self._about is not None and (solved := self._about["solved"]) is not None:
+            reached = row.get(solved["metric"])
+            if isinstance(reached, float) and reached < solved["under"]:
+                self._last_step = min(self._last_step, row["step"] + solved["then_steps"])
+        self.share = row["step"] / self._last_step
+
+    @property
+    def words(self) -> list[str]:
+        """Rate, time left, loss, and what counts as solved or is learned."""
+        parts = []
+        if (left := self.left) is not None:
+            parts = [f"{short(self.values['perf/sequences_per_second'])} seq/s", f"{duration(left)} left"]
+        shown = {"train/loss": "loss"}
+        if self._about is not None:
+            curve, solved = self._about["curve"], self._about["solved"]
+            own = {f"valid/{curve['metric']}": f"valid {curve['unit']}"}
+            shown |= own if solved is None else {solved["metric"]: f"valid {solved['unit']}"}
+        scores = ((label, self.values[key]) for key, label in shown.items() if key in self.values)
+        return parts + [f"{label} {value:.3g}" for label, value in scores if isinstance(value, int | float)]
 
 
 class Board:
     """A context manager that shows many runs: in a terminal a line for all, with a bar, and one for each that is at
     work; elsewhere what happens, and every minute a line for all.
 
-    runs:    the folder and configuration of each, by name.
+    runs:    the folder of each, by name.
     at_once: how many are at work at the same time.
     kind:    what they are called.
     console: where to draw, stderr by default.
     """
 
     def __init__(
-        self, runs: Mapping[str, tuple[Path, Config]], at_once: int, kind: str = "jobs", console: Console | None = None
+        self, runs: Mapping[str, Path], at_once: int, kind: str = "jobs", console: Console | None = None
     ) -> None:
         self._at_once, self._kind, self._console = at_once, kind, console
-        self._runs = {name: Follower(path / "metrics.jsonl", config) for name, (path, config) in runs.items()}
-        self._results = {name: path / "result.json" for name, (path, _) in runs.items()}
+        self._runs = {name: Follower(path) for name, path in runs.items()}
+        self._results = {name: path / "result.json" for name, path in runs.items()}
         self._drawn = -math.inf
         self._live: Live | None = None
 
@@ -175,7 +181,7 @@ class Board:
         grid = Table.grid(padding=(0, 1))
         for name in running:
             run = self._runs[name]
-            words = Text("  ".join(_words(run)), no_wrap=True, overflow="ellipsis")
+            words = Text("  ".join(run.words), no_wrap=True, overflow="ellipsis")
             grid.add_row(
                 Text(abridged(name, _NAME), no_wrap=True),
                 ProgressBar(1.0, run.share, BAR_WIDTH),
@@ -183,12 +189,3 @@ class Board:
                 words,
             )
         return Group(grid, Text("  ".join(self._whole(running)), style="bold"))
-
-
-def _words(run: Follower) -> list[str]:
-    """Rate, time left and scores of a run."""
-    parts = []
-    if (left := run.left) is not None:
-        parts = [f"{short(run.values['perf/sequences_per_second'])} seq/s", f"{duration(left)} left"]
-    scores = ((label, run.values[key]) for key, label in _SHOWN.items() if key in run.values)
-    return parts + [f"{label} {value:.3g}" for label, value in scores if isinstance(value, int | float)]

@@ -23,17 +23,18 @@ import platform
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+import yaml
 
 from experiments.base.files import UserError, is_part, remove_parts, write_whole
 from experiments.base.provenance import command, without_places
-from experiments.base.reading import expect, read_json
-from experiments.config.parts import Config, from_yaml, to_yaml
-from experiments.runs.outcomes import check_result, check_tests
+from experiments.base.reading import expect, read_json, read_yaml
+from experiments.runs.outcomes import check_result
+from experiments.runs.tests import TestRow, check_tests, merged
 
 RUNS = Path("runs")
 COMMIT = "MEMNET_COMMIT"
@@ -41,6 +42,28 @@ COMMIT = "MEMNET_COMMIT"
 _LOCK_TRIES = 6
 # Beside figures/ what is there before the first checkpoint.
 _MADE_FIRST = ("config.yaml", "commands.json", "vocabulary.json", "about.json")
+
+
+class Saved(Protocol):
+    """A configuration as its folder needs it."""
+
+    @property
+    def label(self) -> str:
+        """Task and model in short."""
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def out(self) -> str | None:
+        """Where the run goes; None for a free name."""
+
+    @property
+    def resume(self) -> str | None:
+        """The run that it goes on with, if any."""
+
+    def saved(self) -> dict[str, Any]:
+        """Plain data."""
 
 
 class RunFolder:
@@ -55,7 +78,7 @@ class RunFolder:
             raise UserError(f"{self.path} is no run folder: there is no config.yaml in it{again}")
 
     @classmethod
-    def create(cls, config: Config) -> "RunFolder":
+    def create(cls, config: Saved) -> "RunFolder":
         """Make the folder of a new run: config.out, or the first free name under runs/.
 
         What a process that was killed while it made a run has left there is made anew. UserError if the folder cannot
@@ -66,7 +89,7 @@ class RunFolder:
 
     @classmethod
     @contextlib.contextmanager
-    def at_work(cls, config: Config) -> Iterator["RunFolder"]:
+    def at_work(cls, config: Saved) -> Iterator["RunFolder"]:
         """The folder of a training, made as by `create`, or that which it resumes, held as by `locked` from then on."""
         with contextlib.ExitStack() as holding:
             folder = cls(config.resume) if config.resume else cls._made(config, holding)
@@ -75,7 +98,7 @@ class RunFolder:
             yield folder
 
     @classmethod
-    def _made(cls, config: Config, holding: contextlib.ExitStack) -> "RunFolder":
+    def _made(cls, config: Saved, holding: contextlib.ExitStack) -> "RunFolder":
         """A new folder, held as long as the stack is open."""
         base = f"{config.label}-s{config.seed}"
         path = Path(config.out) if config.out is not None else claim(RUNS / base)
@@ -88,7 +111,7 @@ class RunFolder:
                 (path / name).unlink(missing_ok=True)
             (path / "figures").mkdir(exist_ok=True)
             write_whole(path / "commands.json", _listed([command()]))
-            write_whole(path / "config.yaml", to_yaml(config))
+            write_whole(path / "config.yaml", yaml.safe_dump(config.saved(), sort_keys=False))
         except FileExistsError:
             raise UserError(f"{path} is a file: choose another --out") from None
         except OSError as error:
@@ -150,9 +173,11 @@ class RunFolder:
         found = {re.fullmatch(r"step-(\d+)", path.stem): path for path in (self.figures / "training").glob("*.png")}
         return dict(sorted((int(match[1]), path) for match, path in found.items() if match is not None))
 
-    def read_config(self) -> Config:
-        """The saved configuration; UserError where it was damaged."""
-        return from_yaml(self.config)
+    def read_saved(self) -> dict[str, Any]:
+        """The saved configuration as plain data; UserError where it was damaged."""
+        content: dict[str, Any] = read_yaml(self.config, "a configuration")
+        expect(content, dict[str, Any], self.config)
+        return content
 
     def read_json(self, path: Path, default: Any) -> Any:
         """A JSON file of the folder, or the default where it is absent; UserError where it was damaged."""
@@ -172,14 +197,9 @@ class RunFolder:
             raise UserError(f"{self.result} lacks {lacking[0]!r}: expected what `train` leaves at its end")
         return result
 
-    def read_tests(self, config: Config) -> list[dict[str, Any]]:
-        """The rows of evaluation.json, none where it is absent; UserError where it was damaged.
-
-        config: the run's own.
-        """
-        tests: list[dict[str, Any]] = self.read_json(self.evaluation, [])
-        check_tests(tests, config, self.evaluation)
-        return tests
+    def read_tests(self) -> list[TestRow]:
+        """The rows of evaluation.json, none where it is absent; UserError where it was damaged."""
+        return check_tests(self.read_json(self.evaluation, []), self.evaluation)
 
     def read_vocabulary(self, kind: Any) -> dict[str, Any]:
         """vocabulary.json of a form, see `expect`; UserError where it is missing or damaged."""
@@ -203,7 +223,7 @@ class RunFolder:
         """Add the command at work to those that resumed the run."""
         write_whole(self.path / "commands.json", _listed([*self.commands(), command()]))
 
-    def keep_result(self, config: Config, facts: Mapping[str, Any]) -> None:
+    def keep_result(self, config: Saved, facts: Mapping[str, Any]) -> None:
         """Write how the run ended: the commands that made it, its configuration, versions, and facts of its kind.
 
         Of absolute paths the last names, see `without_places`; config.yaml and commands.json have them whole.
@@ -212,21 +232,11 @@ class RunFolder:
         told = {"command": first, "resumed_by": resumes, "config": config.saved(), "versions": versions()}
         write_whole(self.result, json.dumps(without_places({**told, **facts}), indent=1) + "\n")
 
-    def keep_tests(
-        self, rows: Sequence[dict[str, Any]], same_test: Callable[[dict[str, Any]], tuple[Any, ...]], count: str
-    ) -> None:
-        """Merge rows into the test table: of the same test that with the larger `count`, the new one among equals.
-
-        same_test: what tells the tests apart, and puts them in order.
-        """
-        merged: dict[tuple[Any, ...], dict[str, Any]] = {}
+    def keep_tests(self, rows: Sequence[TestRow]) -> None:
+        """Merge rows into the tests that there are; see `merged`."""
         with self.config.open("r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # several tests at once wait for one another
-            for row in [*self.read_tests(self.read_config()), *rows]:
-                test = same_test(row)
-                if row[count] >= merged.get(test, row)[count]:
-                    merged[test] = row
-            write_whole(self.evaluation, json.dumps([merged[test] for test in sorted(merged)], indent=1) + "\n")
+            write_whole(self.evaluation, json.dumps(merged(self.read_tests(), rows), indent=1) + "\n")
 
     @contextlib.contextmanager
     def locked(self, *, shared: bool = False) -> Iterator[None]:

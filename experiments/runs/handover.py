@@ -4,144 +4,122 @@ A training hands over its own folder in this way, and `sync` that of any run, so
 """
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.base.names import model_label
-from experiments.config.parts import Config, JudgedConfig, TrainConfig
-from experiments.config.settings import setting_name
-from experiments.domains.captions.config import CaptionConfig
-from experiments.domains.sequences.models import make_task
-from experiments.domains.stories.config import StoryConfig
-from experiments.domains.stories.tables import FAILED
-from experiments.domains.text.config import TextConfig
-from experiments.domains.translation.config import TranslateConfig
+from experiments.runs.about import About, setting_name
+from experiments.runs.checkpoint import read_progress
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import read_rows
+from experiments.runs.suites import in_suite
+from experiments.runs.tests import Condition, TestRow
 from experiments.runs.tracking import TRAINING_PICTURES, Names, Picture, Tracker
-from experiments.suite.record import in_suite
+from experiments.runs.wandb_environment import legal_id
 
 Row = dict[str, Any]
 
-_TRANSLATION_SCORES = ("exact_share", "beam_exact_share", "bleu", "beam_bleu")
 
-
-def told_to_tracker(folder: RunFolder, config: Config, stories: str = "") -> tuple[Names, Row]:
+def told_to_tracker(folder: RunFolder, about: About, saved: Mapping[str, Any]) -> tuple[Names, Row]:
     """How the tracker is to show a run, and its configuration.
 
     A group is one setting on one task. Of a job of a suite the group, the tags and the configuration tell the suite,
     and the tags its values of what is varied. "setting" in the configuration is the same on every task.
 
-    stories: what those that the run is trained on are called.
+    saved: the run's configuration, with what is asked of the tracker.
     """
-    setting, asked, job = setting_name(config), config.wandb, in_suite(folder.path)
-    model = model_label(config)
-    what, tags = config.label.removesuffix(f"-{model}"), [config.task, model, stories]
+    setting, job = setting_name(about), in_suite(folder.path)
+    what, tags = about["label"].removesuffix(f"-{about['model']}"), [about["task"], about["model"], about["data"]]
     group, facts = f"{what}-{setting}", {"setting": setting}
     if job is not None:
         group, facts = f"{job.suite}/{job.group}-{setting.rpartition('-')[2]}", facts | {"suite": job.suite}
         tags += [job.suite, *(f"{name}={value}" for name, value in job.values.items())]
-    tags += [tag.strip() for tag in (asked.wandb_tags or "").split(",") if tag.strip()]
-    name, last = asked.wandb_name, folder.path.resolve().name
+    tags += [tag.strip() for tag in (saved.get("wandb_tags") or "").split(",")]
+    name, last = saved.get("wandb_name"), folder.path.resolve().name
     if name is not None and (job is not None or folder.name != last):  # one of several that are called so
         name = f"{name}-{last}"
     names = Names(
         name=name or folder.name,
-        group=asked.wandb_group or group,
+        group=saved.get("wandb_group") or group,
         tags=list(dict.fromkeys(filter(None, tags))),
-        notes=asked.wandb_notes,
-        project=asked.wandb_project,
-        entity=asked.wandb_entity,
+        notes=saved.get("wandb_notes"),
+        project=saved.get("wandb_project"),
+        entity=saved.get("wandb_entity"),
     )
-    return names, config.saved() | facts
+    return names, dict(saved) | facts
 
 
-def replay_history(tracker: Tracker, folder: RunFolder, config: Config, rows: Sequence[Row]) -> None:
+def run_id_of(folder: RunFolder) -> str:
+    """What the tracker called a run in training; its name where the checkpoint is gone."""
+    if not folder.checkpoint.exists():
+        return legal_id(folder.name)
+    return str(read_progress(folder.checkpoint)["run_id"])
+
+
+def replay_history(tracker: Tracker, folder: RunFolder, rows: Sequence[Row]) -> None:
     """Give a tracker rows of metrics, and the pictures that were drawn in training."""
-    drawn = folder.training_pictures().items()
-    pictures = [Picture(TRAINING_PICTURES, path, step * config.batch_size) for step, path in drawn]
+    drawn = folder.training_pictures().items() if rows else ()
+    pictures = [
+        Picture(TRAINING_PICTURES, path, step * rows[-1]["sequences"] // rows[-1]["step"]) for step, path in drawn
+    ]
     tracker.replay(rows, pictures)
 
 
-def replay_outcome(tracker: Tracker, folder: RunFolder, config: Config, sequences: int) -> None:
+def replay_outcome(tracker: Tracker, folder: RunFolder, about: About, sequences: int) -> None:
     """Give a tracker what a run that was trained for so many sequences has at its end, as far as it is there."""
     for path in sorted(folder.figures.glob("*.png")):
         tracker.image(f"figures/{path.stem}", path, sequences)
     for path in (folder.failures, folder.answers):
         if rows := _table(path):
             tracker.table(f"tables/{path.stem}", rows, sequences)
-    tests, result = folder.read_tests(config), folder.read_result()
-    for row in test_points(config, tests, result):
-        tracker.log({"sequences": sequences} | row)
-    tracker.summary(outcome(config, tests, result))
+    if result := folder.read_result():
+        tests = folder.read_tests()
+        for row in test_points(about, tests):
+            tracker.log({"sequences": sequences} | row)
+        tracker.summary(outcome(about, tests, result))
 
 
-def test_points(config: Config, tests: Sequence[Row], result: Row) -> list[Row]:
-    """The tests of an ended run as points of curves: test/length or test/task, and the scores, test/exact_share say."""
-    kinds = ("length", "task")
+def test_points(about: About, tests: Sequence[TestRow]) -> list[Row]:
+    """The tests as in training as points of curves: test/length or test/task, and the scores, test/exact_share say."""
+    by = about["tests"]["by"]
     return [
-        {f"test/{kind}": row[kind] for kind in kinds if kind in row}
+        ({f"test/{by}": place} if isinstance(place, int) else {})
         | {f"test/{name}": score for name, score in scores.items()}
-        for row, scores in _scored_tests(config, tests, result)
+        for place, scores in _scored(about, tests)
     ]
 
 
-def outcome(config: Config, tests: Sequence[Row], result: Row) -> Row:
-    """The values that stand for an ended run: its tests as trained, and how it went.
+def outcome(about: About, tests: Sequence[TestRow], result: Mapping[str, Any]) -> Row:
+    """The values that stand for an ended run: its tests as in training, and how it went.
 
-    test/exact_share/length-20 and so on for every score and length, or test/error_percent/task-1 (or length-10);
-    outcome/solved and outcome/sequences_to_solve where the configuration says what solved is, or on stories
-    outcome/error_percent, the mean of all tests, and outcome/failed_tests, those with more than FAILED percent. Of text
-    test/bits_per_character/validation and so on by part.
+    test/exact_share/length-20 and so on for every score and length, or test/error_percent/task-1; of parts their names.
+    outcome/solved and outcome/sequences_to_solve where it is said what solved is; where the mean of all tests stands
+    for them, that, outcome/error_percent say, and outcome/failed_tests where it is said what failed is.
     """
-    if not result:
-        return {}
+    by, first = about["tests"]["by"], about["tests"]["scores"][0]["name"]
     values: Row = {}
-    for row, scores in _scored_tests(config, tests, result):
-        place = row["part"] if "part" in row else f"task-{row['task']}" if "task" in row else f"length-{row['length']}"
-        values |= {f"test/{name}/{place}": score for name, score in scores.items()}
-    if isinstance(config, JudgedConfig):
-        if config.solved_at is not None:
-            solved = result["sequences_to_solve"]
-            values |= {"outcome/solved": int(solved is not None)}
-            values |= {} if solved is None else {"outcome/sequences_to_solve": solved}
-    elif isinstance(config, StoryConfig) and (errors := list(values.values())):
-        values["outcome/error_percent"] = statistics.fmean(errors)
-        values["outcome/failed_tests"] = sum(error > FAILED for error in errors)
+    for place, scores in _scored(about, tests):
+        values |= {f"test/{name}/{place if by == 'part' else f'{by}-{place}'}": score for name, score in scores.items()}
+    if about["solved"] is not None:
+        solved = result.get("sequences_to_solve")
+        values["outcome/solved"] = int(solved is not None)
+        values |= {} if solved is None else {"outcome/sequences_to_solve": solved}
+    elif about["tests"]["together"] == "mean":
+        known = [scores[first] for _, scores in _scored(about, tests) if first in scores]
+        values |= {f"outcome/{first}": statistics.fmean(known)} if known else {}
+        if known and (limit := about["tests"]["failed_above"]) is not None:
+            values["outcome/failed_tests"] = sum(value > limit for value in known)
     return values
 
 
-def _scored_tests(config: Config, tests: Sequence[Row], result: Row) -> list[tuple[Row, Row]]:
-    """The tests under the conditions of training, as `train` makes them at its end, and the scores of each."""
-    if not result:
-        return []
-    if isinstance(config, TrainConfig):
-        own = (config.num_slots if config.model == "ntm" else None, None, 0)
-        rows = [row for row in tests if (row["num_slots"], row["repeats"], row["seed"]) == own]
-        task = make_task(config.task)
-        names = dict.fromkeys(score.name for score in (task.exact, *task.scores))
-        return [(row, {name: row[name] for name in names if name in row}) for row in rows]
-    if isinstance(config, TextConfig):
-        rows = [row for row in tests if row["text"] == result["trained_on"]]
-        return [(row, _text_scores(row)) for row in rows]
-    if isinstance(config, TranslateConfig):
-        trained = (result["trained_on"], config.beam, config.beam_normalization)
-        rows = [row for row in tests if (row["tested_on"], row["beam"], row["normalization"]) == trained]
-        return [(row, {name: row[name] for name in _TRANSLATION_SCORES if row[name] is not None}) for row in rows]
-    if isinstance(config, CaptionConfig):
-        return [(row, {"error_percent": row["error_percent"]}) for row in tests if row["seed"] == 0]
-    chosen = result["selection"]["chosen"]
-    rows = [row for row in tests if row["tested_on"] == row["trained_on"]]
-    return [(row, {"error_percent": row["errors"][chosen]}) for row in rows]
-
-
-def _text_scores(row: Row) -> Row:
-    """Bits per character, and where the source is known what is above those of who knows it, on the same characters."""
-    scores = {"bits_per_character": row["bits_per_character"]}
-    if "source_bits_per_character" in row:
-        scores["bits_above_source"] = row["bits_per_character"] - row["source_bits_per_character"]
-    return scores
+def _scored(about: About, tests: Sequence[TestRow]) -> list[tuple[Condition, dict[str, float]]]:
+    """Where the tests as in training were made, and the scores of each that stand for the model."""
+    names = [score["name"] for score in about["tests"]["scores"]]
+    return [
+        (row["at"].get(about["tests"]["by"]), {name: row["scores"][name] for name in names if name in row["scores"]})
+        for row in tests
+        if row["as_trained"]
+    ]
 
 
 def _table(path: Path) -> list[Row]:

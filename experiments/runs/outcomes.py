@@ -1,15 +1,12 @@
 """What the files that tell of a run's end hold, of each kind of run: the form in which they are read."""
 
-import types
-import typing
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
 from experiments.base.files import UserError
 from experiments.base.reading import expect
-from experiments.config.parts import Config
-
-Row = dict[str, Any]
 
 Result = TypedDict(
     "Result",
@@ -31,74 +28,29 @@ Result = TypedDict(
 )
 
 
+# Where a restart is chosen by.
+LEARNED_FROM = {"train": "training", "valid": "validation"}
+
+
 class Selection(TypedDict):
     """The choice among the restarts of a run on stories."""
 
-    by: NotRequired[Literal["train", "valid"]]
+    by: Literal["train", "valid"]
     chosen: int
     restarts: list[dict[str, float]]
 
 
-class SequenceTest(TypedDict):
-    """A test at one length; every other value of it is a number."""
+def choose(scores: Sequence[Mapping[str, float]], select: str) -> int:
+    """The restart with the lowest error, among equals with the lowest loss, on what `select` says. Tests play no part.
 
-    length: int
-    num_slots: int | None
-    repeats: int | None
-    seed: int
-    sequences: int
+    scores: SELECT_error and SELECT_loss of each.
+    """
 
+    def rank(restart: int) -> tuple[float, float]:
+        loss = scores[restart][f"{select}_loss"]
+        return scores[restart][f"{select}_error"], math.inf if math.isnan(loss) else loss
 
-class StoryTest(TypedDict):
-    """A test on one task, or at one length of the world model: the error of every restart."""
-
-    trained_on: str
-    tested_on: str
-    task: NotRequired[int]
-    length: NotRequired[int]
-    questions: int
-    errors: list[float]
-
-
-class TextTest(TypedDict):
-    """A test on a part of a text."""
-
-    text: str
-    part: str
-    characters: int
-    bits_per_character: float
-
-
-class TranslationTest(TypedDict):
-    """A test on the sentences of one length, or of all."""
-
-    tested_on: str
-    beam: int
-    normalization: str
-    length: int | Literal["all"]
-    sequences: int
-    exact_share: float
-    beam_exact_share: float
-    bleu: float | None
-    beam_bleu: float | None
-
-
-class CaptionTest(TypedDict):
-    """A test by one way of decoding."""
-
-    part: str
-    scenes: int
-    seed: int
-    error_percent: float
-
-
-_TESTS: dict[str, Any] = {
-    "sequences": SequenceTest,
-    "stories": StoryTest,
-    "text": TextTest,
-    "translation": TranslationTest,
-    "captions": CaptionTest,
-}
+    return min(range(len(scores)), key=rank)
 
 
 def check_result(result: Any, path: Path) -> None:
@@ -107,16 +59,3 @@ def check_result(result: Any, path: Path) -> None:
     selection = result.get("selection")
     if selection is not None and not 0 <= selection["chosen"] < len(selection["restarts"]):
         raise UserError(f"{path}: selection.chosen is {selection['chosen']}, of {len(selection['restarts'])} restarts")
-
-
-def check_tests(tests: Any, config: Config, path: Path) -> None:
-    """UserError for what no run of this configuration leaves as its evaluation.json."""
-    kind = _TESTS[config.kind]
-    expect(tests, types.GenericAlias(list, kind), path)
-    known = typing.get_type_hints(kind)
-    expect([{key: row[key] for key in row if key not in known} for row in tests], list[dict[str, float | None]], path)
-    for place, row in enumerate(tests):
-        if "errors" in row and ("task" in row) == ("length" in row):
-            raise UserError(f"{path}: [{place}] must have either a task or a length")
-        if "errors" in row and len(row["errors"]) != config.restarts:  # type: ignore[union-attr]
-            raise UserError(f"{path}: [{place}].errors has {len(row['errors'])} of them, not one a restart")

@@ -26,8 +26,8 @@ from experiments.base.files import UserError, write_whole
 from experiments.base.processes import GRACE, Job, kill, start
 from experiments.base.stopping import Stopped, handling_signals
 from experiments.runs.folder import COMMIT, versions
+from experiments.runs.suites import RECORD
 from experiments.suite.queue import SuiteQueue
-from experiments.suite.record import RECORD
 
 # Seconds between two lots of files from a job, between two looks at all, and for a cluster to answer.
 SEND_EVERY = 5.0

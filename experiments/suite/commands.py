@@ -146,7 +146,7 @@ def _list(plan: Plan, folder: SuiteFolder, jobs: Sequence[SuiteJob], at_once: in
 
 def _run(folder: SuiteFolder, jobs: Sequence[SuiteJob], options: SuiteOptions, engine: Engine) -> int:
     """Run what is not done, and tell how all went."""
-    with Board({job.name: (folder.run(job), job.config) for job in jobs}, engine.at_once) as board:
+    with Board({job.name: folder.run(job) for job in jobs}, engine.at_once) as board:
         queue = SuiteQueue(folder, jobs, retries=options.retries, tell=board.tell, show=board.show, place=engine.place)
         try:
             engine.run(queue)

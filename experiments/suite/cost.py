@@ -12,8 +12,7 @@ from rich.console import Console
 
 from experiments.base.progress import Progress, duration
 from experiments.base.terminal import columns, wrapped
-from experiments.config.parts import Config, JudgedConfig
-from experiments.domains.stories.config import StoryConfig
+from experiments.config.parts import Config
 from experiments.runs.board import Follower
 from experiments.runs.folder import RunFolder
 from experiments.suite.folder import SuiteFolder
@@ -77,18 +76,13 @@ def _seconds(config: Config, budget: float) -> float:
 
 def _share(folder: SuiteFolder, job: SuiteJob) -> float:
     """How much of a job's training is done."""
-    follower = Follower(folder.run(job) / "metrics.jsonl", job.config)
+    follower = Follower(folder.run(job))
     follower.look()
     return 1.0 if folder.done(job) else follower.share
 
 
 def _at_most(config: Config) -> str:
-    """Whether a training may end before its last step."""
-    if isinstance(config, StoryConfig):
-        early = config.stop_when_solved
-    else:
-        early = isinstance(config, JudgedConfig) and config.solved_at is not None
-    return "at most " if early else ""
+    return "at most " if config.may_end_early else ""
 
 
 def _time(seconds: float) -> str:

@@ -17,8 +17,8 @@ from experiments.base.files import UserError, is_part, remove_parts, write_whole
 from experiments.config.fields import TRACKING, option
 from experiments.config.parts import from_yaml
 from experiments.runs.folder import half_made, is_locked
+from experiments.runs.suites import RECORD, read_record
 from experiments.suite.jobs import SuiteJob
-from experiments.suite.record import RECORD, read_record
 
 # What a run may have other than its job says, as --resume by hand may have changed it.
 _NO_MATTER = (*TRACKING, "threads")
@@ -29,10 +29,6 @@ class SuiteFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-
-    def job_names(self) -> list[str]:
-        """The jobs that are recorded; none where this is no suite's folder. UserError for a damaged record."""
-        return list(self._recorded() or {})
 
     def run(self, job: SuiteJob) -> Path:
         """The run folder of a job."""

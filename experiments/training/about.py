@@ -18,7 +18,6 @@ def about_run(
     tests: Tests,
     by_word: bool | None = None,
     solved: Solved | None = None,
-    may_end_early: bool = False,
     references: Sequence[Reference] = (),
     published: str = "",
 ) -> About:
@@ -43,7 +42,7 @@ def about_run(
         "curve": {"metric": metric, "words": words, "unit": unit},
         "solved": solved,
         "last_step": last_step,
-        "may_end_early": may_end_early or solved is not None,
+        "may_end_early": config.may_end_early,
         "tests": tests,
         "references": list(references),
         "published": published,

@@ -62,7 +62,7 @@ def run_training(
         tracker = Tracker(trainer.run_id)
         exit_code, closing = 1, ""
         try:
-            names, told = told_to_tracker(folder, config, about["data"])
+            names, told = told_to_tracker(folder, about, config.saved())
             tracker = start_tracker(
                 config.tracker,
                 run_folder=folder.path.resolve(),
@@ -72,11 +72,11 @@ def run_training(
                 mode=mode,
                 prefix=config.wandb.wandb_prefix,
             )
-            replay_history(tracker, folder, config, earlier)
+            replay_history(tracker, folder, earlier)
             _train(trainer, folder, tracker, shown)
             trainer.settle()
             closing = finish(trainer, folder, tracker.notice)
-            replay_outcome(tracker, folder, config, trainer.sequences)
+            replay_outcome(tracker, folder, about, trainer.sequences)
             exit_code = 0
         except Stopped as stop:
             exit_code = stop.exit_code

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from signal import SIGHUP, SIGINT, SIGTERM
-from typing import Any, Literal, TypedDict
+from typing import Literal, TypedDict
 
 import torch
 
@@ -234,17 +234,15 @@ def _run_processes(group: Group, seeds: Sequence[int], config: Config, more: Seq
         board.tell(f"seed {seed}: {words} ({done} of {len(jobs)})")
 
     at_once = room_for(config.threads)
-    with Board({name: (group.folder(seed), config) for name, seed in names.items()}, at_once, "seeds") as board:
+    with Board({name: group.folder(seed) for name, seed in names.items()}, at_once, "seeds") as board:
         run_jobs(jobs, at_once, tell, lambda running: board.show([job.name for job in running]))
     return failed
 
 
 def _tell(group: Group, failed: set[int]) -> None:
     """Print how the seeds went, and what to do next."""
-    ended = [RunFolder(group.folder(seed)) for seed in group.seeds if group.finished(seed)]
-    configs: list[Any] = [folder.read_config() for folder in ended]
-    if ended and isinstance(configs[0], TrainConfig):
-        print(page(seeds_text(ended, configs)), end="\n\n")
+    if ended := [RunFolder(group.folder(seed)) for seed in group.seeds if group.finished(seed)]:
+        print(page(seeds_text(ended)), end="\n\n")
     print(f"runs     {group.path / 's*'}")
     if failed:
         print(f"failed   {_list(sorted(failed))}; see {group.path / 'logs'}")

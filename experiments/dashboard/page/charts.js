@@ -116,14 +116,11 @@ function curvePanel(panel, groups) {
   keys(panel, groups.map((group) => [group, group.dash, settingOf(group)]));
 }
 
-/** Whether a setting is one on stories, whose score is always the error. */
-const isStories = (group) => group.score === "error_percent";
+/** Which score of a setting is drawn over length: the chosen one where its tests have it, else its own. */
+const scoreOf = (group) => (group.tests.some((one) => one.scores[chosen.score]) ? chosen.score : group.score);
 
-/** What of a setting is drawn over length: its tests by the task's own score, or of bits by the chosen one. */
 function lengthSeries(group) {
-  return group.tests.map((one) => ({
-    ...one, values: one.scores[group.score ?? chosen.score],
-  })).filter((one) => one.values);
+  return group.tests.map((one) => ({ ...one, values: one.scores[scoreOf(group)] })).filter((one) => one.values);
 }
 
 /** The settings with such tests on tasks that were tested at more than one length. */
@@ -135,21 +132,19 @@ function overLengths(groups) {
 
 function lengthPanel(panel, groups) {
   const series = groups.flatMap((group) => lengthSeries(group).map((one, k) => ({ ...one, group, dash: group.dash + k })));
-  const stories = isStories(groups[0]);
-  const own = groups[0].score !== null;
-  const unit = own ? groups[0].unit : { bit_error_rate: "", wrong_bits_per_sequence: "wrong bits", bits_per_sequence: "bits" }[chosen.score];
-  const papers = !own && chosen.score === "bits_per_sequence" ? groups.filter((group) => group.published_tests[0].length) : [];
+  const score = scoreOf(groups[0]);
+  const papers = groups.filter((group) => group.published_tests?.score === score);
   const seen = [...series.flatMap((one) => [...one.values.low, ...one.values.middle, ...one.values.high]),
-    ...papers.flatMap((group) => group.published_tests[1])];
+    ...papers.flatMap((group) => group.published_tests.y)];
   const scale = makeScale(seen, true);
   const traces = series.flatMap((one) =>
-    lineAndBand(one.group, one.x, one.values, one.seeds > 1, `${titleOf(one.group)}${memoryOf(one)}`, one.dash, unit, scale));
+    lineAndBand(one.group, one.x, one.values, one.seeds > 1, `${titleOf(one.group)}${labelOf(one)}`, one.dash, "", scale));
   for (const group of papers) {
     traces.push({
-      x: group.published_tests[0], y: group.published_tests[1].map(scale.put), customdata: group.published_tests[1],
+      x: group.published_tests.x, y: group.published_tests.y.map(scale.put), customdata: group.published_tests.y,
       mode: "lines+markers", opacity: 0.75, marker: { size: 6, symbol: "circle-open", color: modelColour(group.model) },
       line: { color: modelColour(group.model), width: 1.5, dash: "longdash" },
-      hovertemplate: `paper, ${plain(data.models[group.model][0])}<br>length %{x}: %{customdata:.4~g} bits<extra></extra>`,
+      hovertemplate: `paper, ${plain(data.models[group.model][0])}<br>length %{x}: %{customdata:.4~g}<extra></extra>`,
     });
   }
   const lengths = [...new Set(series.flatMap((one) => one.x))].sort((a, b) => a - b);
@@ -158,18 +153,18 @@ function lengthPanel(panel, groups) {
   for (const length of lengths) {
     if (!ticks.length || Math.log10(length / ticks.at(-1)) > span / 7) ticks.push(length);
   }
-  const words = own ? groups[0].words : byId("score").selectedOptions[0].textContent;
+  const words = data.scores[score] ?? groups[0].words;
   draw(panel, traces, scale, `Error by length of ${groups[0].subject}: ${words}`, {
     x: {
-      title: { text: stories ? "sentences" : "length of the test sequences" }, type: "log", tickvals: ticks, ticktext: ticks.map(String), tickangle: 0,
+      title: { text: `length of the tests, ${groups[0].length_unit}` }, type: "log", tickvals: ticks, ticktext: ticks.map(String), tickangle: 0,
       range: [Math.log10(lengths[0]) - span * 0.05, Math.log10(lengths.at(-1)) + span * 0.05],
     },
     y: { title: { text: words } },
   });
-  keys(panel, series.map((one) => [one.group, one.dash, settingOf(one.group) + memoryOf(one)]));
+  keys(panel, series.map((one) => [one.group, one.dash, settingOf(one.group) + labelOf(one)]));
 }
 
-const memoryOf = (one) => (one.slots ? `, ${one.slots} slots` : "") + (one.repeats ? `, ${one.repeats} repeats` : "");
+const labelOf = (one) => (one.label ? `, ${one.label}` : "");
 const titleOf = (group) => `${data.models[group.model][0]}, ${settingOf(group)}`;
 
 /** The lines' meaning within a panel, where one model has several. */

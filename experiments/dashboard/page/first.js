@@ -3,7 +3,7 @@
 const chosen = {
   text: "", family: "", status: "", recipe: "", hidden: new Set(),
   sort: { key: "name", down: false }, open: new Set(),
-  part: "valid", log: true, singles: false, score: "bit_error_rate", cell: "chosen",
+  part: "valid", log: true, singles: false, score: "", cell: "chosen",
   all: { curves: false, lengths: false },
 };
 const STATUS = { done: "done", running: "running", stopped: "stopped", diverged: "diverged", damaged: "half-written" };
@@ -54,10 +54,12 @@ function passes(run) {
 
 const shownRuns = () => data.runs.filter(passes);
 const anyShown = (places) => places.some((place) => passes(data.runs[place]));
-/** Settings with a run that passes the filter; algorithmic tasks first. */
+/** Settings with a run that passes the filter; those that are tested by name come last. */
 function shownGroups() {
-  const last = (group) => (group.family === "bAbI" ? 1 : 0);
+  const last = (group) => (group.named ? 1 : 0);
   return data.groups.filter((group) => anyShown(group.runs)).sort((a, b) => last(a) - last(b) ||
     natural.compare(a.subject, b.subject) || natural.compare(a.model, b.model) || a.dash - b.dash);
 }
-const shownColumns = () => data.stories.columns.filter((column) => anyShown(column.runs));
+/** The columns of the tables by name, each with its table. */
+const shownColumns = () => data.tables.flatMap((table) =>
+  table.columns.filter((column) => anyShown(column.runs)).map((column) => ({ ...column, table })));

@@ -28,9 +28,9 @@ function drawBests() {
   byId("best").querySelector(".bests").replaceChildren(...cards);
 }
 
-/** For each algorithmic task, and each way to read the world model, the runs that are ahead, each in its own way. */
+/** For each task whose tests have no names, and each way to read it, the runs that are ahead, each in its own way. */
 function bestRuns() {
-  const runs = shownRuns().filter((run) => run.subject && run.family !== "bAbI");
+  const runs = shownRuns().filter((run) => run.subject && !run.named);
   const subjectOf = (run) => run.subject + readingOf(run);
   const subjects = [...new Set(runs.map(subjectOf))].sort(natural.compare);
   return subjects.map((subject) => {
@@ -39,7 +39,7 @@ function bestRuns() {
     const facts = [
       ["lowest validation", ahead(own, "valid", -1), (run) => digits(run.valid) + unit],
       ["solved first, after", ahead(own, "to_solve", -1), (run) => digits(run.to_solve)],
-      ["no error up to length", ahead(own, "exact_to", 1), (run) => digits(run.exact_to), (run) => `${digits(run.exact_of)} sequences`],
+      ["no error up to length", ahead(own, "exact_to", 1), (run) => digits(run.exact_to), (run) => `${digits(run.exact_of)} tests`],
     ].filter(([, run]) => run);
     const lines = facts.map(([words, run, value, of]) => make("div", {}, make("dt", {}, words), make("dd", {},
       make("b", {}, value(run), of ? make("small", {}, ` of ${of(run)}`) : null),
@@ -54,41 +54,42 @@ function ahead(runs, name, sign) {
   return known.length ? known.reduce((best, run) => (sign * (run[name] - best[name]) > 0 ? run : best)) : null;
 }
 
-/** For each set of bAbI questions and way to read the setting with the most tasks, among equals with the lowest mean error. */
+/** For each set of test questions and way to read the setting with the most tasks, among equals with the lowest mean error. */
 function bestStories() {
   const best = new Map();
   for (const column of shownColumns()) {
     const one = { column, ...storyScore(column) };
-    const key = column.tested_on + readingOf(column);
+    const key = dataName(column, column.tested_on) + readingOf(column);
     const other = best.get(key);
     if (!other || one.tasks > other.tasks || (one.tasks === other.tasks && one.mean < other.mean)) best.set(key, one);
   }
   return [...best].sort(([a], [b]) => natural.compare(a, b)).map(([stories, one]) => {
     const lines = [
-      [one.tasks === 1 ? "error on 1 task" : `mean error of ${one.tasks} tasks`, `${digits(one.mean)} %`],
-      ["solved", `${one.solved} of ${one.tasks}`],
-      ...(one.paper === null ? [] : [["mean error in the paper", `${digits(one.paper)} %`]]),
+      [one.tasks === 1 ? `${one.name} of 1 task` : `mean ${one.name} of ${one.tasks} tasks`, `${digits(one.mean)}`],
+      ...(one.solved === null ? [] : [["solved", `${one.solved} of ${one.tasks}`]]),
+      ...(one.paper === null ? [] : [["mean in the paper", `${digits(one.paper)}`]]),
     ].map(([words, value], k) => make("div", {}, make("dt", {}, words),
       make("dd", {}, make("b", {}, value), k ? null : make("span", {}, mark(one.column.model), settingOf(one.column)))));
-    return make("article", { class: "best" }, make("h3", {}, storiesName(stories)), make("dl", {}, ...lines));
+    return make("article", { class: "best" }, make("h3", {}, stories), make("dl", {}, ...lines));
   });
 }
 
 const readingOf = (column) => (column.by_word ? ", word by word" : "");
-const storiesName = (stories) => (stories.startsWith("bAbI") ? stories : `bAbI tasks, ${stories}`);
+const dataName = ({ family }, words) => (words.toLowerCase().startsWith(family) ? words : `${family} tasks, ${words}`);
 
 function storyScore(column) {
   const errors = Object.values(column.cells).map((cell) => cell.chosen);
   const papers = column.published ? Object.values(column.published.errors) : [];
   return {
-    tasks: errors.length, mean: mean(errors), solved: errors.filter((error) => error <= data.stories.failed_above).length,
+    tasks: errors.length, mean: mean(errors), name: column.table.score.heading,
+    solved: column.table.failed_above === null ? null : errors.filter((error) => !isFailed(column.table, error)).length,
     paper: papers.length === errors.length ? mean(papers) : null,
   };
 }
 
 function drawSettings() {
   const groups = shownGroups();
-  const rows = groups.filter((group) => group.family !== "bAbI").map(groupRow);
+  const rows = groups.filter((group) => !group.named).map(groupRow);
   rows.push(...shownColumns().map(columnRow), ...untestedRows(groups));
   fillTable("settings", rows);
 }
@@ -130,24 +131,24 @@ function groupRow(group) {
 
 function columnRow(column) {
   const score = storyScore(column);
-  const unit = score.paper === null ? " %" : ` %, paper ${digits(score.paper)} %`;
+  const unit = ` ${column.table.score.unit}` + (score.paper === null ? "" : `, paper ${digits(score.paper)}`);
   const stories = column.trained_on === column.tested_on ? column.tested_on : `${column.trained_on} → ${column.tested_on}`;
-  return make("tr", {}, ...settingCells(storiesName(stories) + readingOf(column), column),
-    make("td", {}, runsWords(column.runs)), share(score.solved, score.tasks, " tasks"),
+  return make("tr", {}, ...settingCells(dataName(column, stories) + readingOf(column), column),
+    make("td", {}, runsWords(column.runs)), score.solved === null ? make("td", { class: "soft" }, "no criterion") : share(score.solved, score.tasks, " tasks"),
     make("td", { class: "number" }, "–"), make("td", { class: "number" }, digits(score.mean), make("span", { class: "unit" }, unit)));
 }
 
-/** Settings on bAbI of which no run has been tested. */
+/** Settings whose tests have names, of which no run has been tested. */
 function untestedRows(groups) {
-  const tested = new Set(data.stories.columns.flatMap((column) => column.runs));
+  const tested = new Set(data.tables.flatMap((table) => table.columns).flatMap((column) => column.runs));
   const waiting = new Map();
   for (const group of groups) {
-    if (group.family !== "bAbI" || group.runs.some((place) => tested.has(place))) continue;
-    const name = `${group.model} ${settingOf(group)}`;
+    if (!group.named || group.runs.some((place) => tested.has(place))) continue;
+    const name = `${group.family} ${group.model} ${settingOf(group)}`;
     waiting.set(name, [...(waiting.get(name) ?? []), group]);
   }
   return [...waiting.values()].map((same) => {
-    const task = same.length === 1 ? same[0].subject : `bAbI, ${same.length} tasks`;
+    const task = same.length === 1 ? same[0].subject : `${same[0].family}, ${same.length} tasks`;
     return make("tr", {}, ...settingCells(task, same[0]), make("td", {}, runsWords(same.flatMap((group) => group.runs))),
       make("td", { class: "soft", colspan: 3 }, "not tested yet"));
   });
@@ -155,9 +156,7 @@ function untestedRows(groups) {
 
 function testCell(run) {
   if (!run.test) return make("td", { class: "number" }, "–");
-  const exact = run.test.length !== undefined;
-  return make("td", { class: "number" }, digits((exact ? 100 : 1) * run.test.value),
-    make("span", { class: "unit" }, exact ? ` % exact at ${digits(run.test.length)}` : " % error"));
+  return make("td", { class: "number" }, digits(run.test.value), make("span", { class: "unit" }, ` ${run.test.words}`));
 }
 
 // Of each column of the table of runs: its name, what it is sorted by, and its cell.
@@ -278,6 +277,9 @@ function drawLegend() {
 }
 
 function fillChoices() {
+  const drawn = Object.entries(data.scores);
+  if (!(chosen.score in data.scores)) chosen.score = drawn.length ? drawn[0][0] : "";
+  byId("score").replaceChildren(...drawn.map(([value, words]) => make("option", { value, selected: value === chosen.score }, words)));
   for (const name of ["family", "status", "recipe"]) {
     const values = [...new Set(data.runs.map((run) => run[name]).filter(Boolean))].sort(natural.compare);
     const words = (value) => (name === "status" ? STATUS[value] : value);

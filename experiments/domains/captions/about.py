@@ -8,7 +8,7 @@ _ERROR: Score = {
     "name": "error_percent",
     "words": "wrong captions, %",
     "heading": "error %",
-    "unit": "% of the captions wrong",
+    "unit": "% wrong",
     "format": ".1f",
     "best": "low",
 }
@@ -19,6 +19,7 @@ def about(config: CaptionConfig, *, parameters: int, last_step: int) -> About:
     tests: Tests = {
         "by": "part",
         "unit": "captions",
+        "examples": "scenes",
         "names": {},
         "trained": None,
         "failed_above": None,

@@ -11,23 +11,24 @@ from experiments.base.progress import Progress, working
 from experiments.base.provenance import command_line
 from experiments.config.command_line import parse
 from experiments.config.fields import check_least
+from experiments.config.parts import from_yaml
 from experiments.domains.captions.config import CaptionConfig
 from experiments.domains.captions.models import World, load_caption_run, make_model
 from experiments.domains.captions.testing import (
+    FAULTS,
     Described,
-    Row,
     answer_rows,
     describe_scenes,
     judge_tests,
-    same_test,
-    table,
 )
 from experiments.domains.captions.training import SHOWN, CaptionObjective, make_trainer
 from experiments.figures import Card, captions_figure, figure_name, save_figure, story_curve_figure
 from experiments.figures.drawing import DrawingOptions
+from experiments.runs.about import About, read_about
 from experiments.runs.checkpoint import save_weights
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import read_metrics, write_rows
+from experiments.runs.tests import TestRow, table
 from experiments.training.ranks import ranks
 from experiments.training.running import prepare, run_training
 from experiments.training.trainer import Trainer
@@ -63,7 +64,7 @@ def trainer_of(config: CaptionConfig, folder: RunFolder) -> Trainer[CaptionObjec
 
 def trained_on(folder: RunFolder) -> str:
     """What the scenes of a run are called."""
-    return folder.read_config().task
+    return from_yaml(folder.config).task
 
 
 def models_of(config: CaptionConfig, folder: RunFolder) -> list[Captioner]:
@@ -95,10 +96,11 @@ def evaluate(args: Sequence[str]) -> int:
     prepare(options.device, options.threads)
     folder = RunFolder(options.run)
     with folder.locked(shared=True):
+        told = read_about(folder.path)
         config, world, model = load_caption_run(options.run, options.device)
         rows, _ = _tests(model, world, options.scenes or config.test_scenes, options.seed)
-        print(table(rows))
-        folder.keep_tests(rows, same_test, "scenes")
+        print(_table(rows, told))
+        folder.keep_tests(rows)
     return 0
 
 
@@ -128,9 +130,13 @@ def cards_of(described: Sequence[Described]) -> list[Card]:
     return [Card(one.image, one.caption, one.verdict.right, one.verdict.reason) for one in described]
 
 
-def _tests(model: Captioner, world: World, scenes: int, seed: int = 0) -> tuple[list[Row], list[Described]]:
+def _tests(model: Captioner, world: World, scenes: int, seed: int = 0) -> tuple[list[TestRow], list[Described]]:
     with Progress(scenes, title=f"testing on {world.name}", shown={}) as progress:
         return judge_tests(model, world, scenes, seed, lambda done: progress.update({}, done))
+
+
+def _table(rows: Sequence[TestRow], told: About) -> str:
+    return table(rows, told["tests"], more=[(name, name, "d") for name in ("right", *FAULTS)])
 
 
 @working("drawing")
@@ -157,7 +163,7 @@ def _finish(trainer: Trainer[CaptionObjective], folder: RunFolder, notice: str) 
     config, world, model = trainer.objective.config, trainer.objective.world, trainer.model
     save_weights(folder.weights, model)
     rows, described = _tests(model.eval(), world, config.test_scenes)
-    folder.keep_tests(rows, same_test, "scenes")
+    folder.keep_tests(rows)
     write_rows(folder.answers, answer_rows(world, described))
     _draw(folder, config, world, described)
     facts = {
@@ -171,7 +177,7 @@ def _finish(trainer: Trainer[CaptionObjective], folder: RunFolder, notice: str) 
         f"{config.label}: trained on {trainer.sequences:,} scenes, {trainer.seconds:.0f} s; judged on scenes that no "
         "training has:",
         "",
-        table(rows),
+        _table(rows, read_about(folder.path)),
         "",
         f"run      {folder.path}",
         *(f"figure   {path}" for path in sorted(folder.figures.glob("*.png"))),

@@ -103,8 +103,8 @@ class CaptionConfig:
     """What it is about, and what one example of it is called; no options."""
     measured = "error_percent", "%", "error %"
     """In what learning is measured: the end of a metric's name, the unit, and that on an axis; no option."""
-    recipe = "default"
-    """There are no others; no option."""
+    recipe, may_end_early = "default", False
+    """There are no others, and it ends with its last step; no options."""
 
     @classmethod
     def of(cls, task: CaptionTask) -> "CaptionConfig":

@@ -9,6 +9,7 @@ from experiments.base.files import UserError
 from experiments.base.memory import no_model
 from experiments.base.seeds import generator_for
 from experiments.config.models import made
+from experiments.config.parts import from_yaml
 from experiments.domains.captions.config import CaptionConfig
 from experiments.runs.checkpoint import load_weights
 from experiments.runs.folder import RunFolder
@@ -45,7 +46,7 @@ def load_caption_run(run: str | Path, device: str = "cpu") -> tuple[CaptionConfi
     UserError if there is no run on captions, or its files cannot be used.
     """
     folder = RunFolder(run)
-    config = folder.read_config()
+    config = from_yaml(folder.config)
     if not isinstance(config, CaptionConfig):
         raise UserError(f"{folder.path} is a run on {config.task}, not on captions")
     model = make_model(config)

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from experiments.base.seeds import generator_for
-from experiments.base.terminal import columns
 from experiments.domains.captions.models import World
+from experiments.runs.tests import TestRow
 from experiments.training.looks import at_rest
 from memnet import Captioner, greedy, sampled
 from tasks.captions import CaptionBatch, Verdict
@@ -25,7 +25,7 @@ DECODINGS: tuple[Decoding, ...] = get_args(Decoding)
 _BATCH = 100
 # Captions of a test that are kept: the first, and of the others the first wrong ones.
 _KEPT, _KEPT_WRONG = 50, 50
-_FAULTS = [fault for fault in get_args(Fault) if fault != "none"]
+FAULTS = [fault for fault in get_args(Fault) if fault != "none"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -112,12 +112,12 @@ def measure(model: Captioner, world: World, count: int) -> dict[str, float]:
 
 def judge_tests(
     model: Captioner, world: World, count: int, seed: int, tell: Callable[[int], None]
-) -> tuple[list[Row], list[Described]]:
+) -> tuple[list[TestRow], list[Described]]:
     """Judge captions of so many test scenes: a row for those decoded greedily and one for those that are drawn.
 
     tell: called with the number of scenes done.
-    Returns the rows: part (the decoding, and of greedy captions also those of scenes with so many things), scenes,
-            seed, right, error_percent, and how often there was each fault; and the greedy captions.
+    Returns the rows by part (the decoding, and of greedy captions also those of scenes with so many things) with the
+            scores error_percent, right, and how often there was each fault; and the greedy captions.
     """
     found: dict[Decoding, list[Described]] = {decoding: [] for decoding in DECODINGS}
     generator = generator_for("test", seed)
@@ -132,29 +132,25 @@ def judge_tests(
     for number in sorted(set(things)) if len(set(things)) > 1 else []:
         name = f"greedy-{number}-thing{'s' * (number > 1)}"
         parts[name] = [one for one, own in zip(found["greedy"], things, strict=True) if own == number]
-    return [_row(name, seed, described) for name, described in parts.items()], found["greedy"]
+    return [_row(world.name, name, seed, described) for name, described in parts.items()], found["greedy"]
 
 
-def _row(name: str, seed: int, described: Sequence[Described]) -> Row:
+def _row(on: str, name: str, seed: int, described: Sequence[Described]) -> TestRow:
     faults = [one.verdict.fault for one in described]
     right, count = faults.count("none"), len(faults)
-    row = {"part": name, "scenes": count, "seed": seed, "right": right, "error_percent": 100 * (1 - right / count)}
-    return row | {fault: faults.count(fault) for fault in _FAULTS}
-
-
-def same_test(row: Row) -> tuple[Any, ...]:
-    """What tells rows of the test table apart, and orders them."""
-    return row["seed"], row["part"]
-
-
-def table(rows: Sequence[Row]) -> str:
-    """The test table for reading."""
-    lines = [["captions", "scenes", "right", "share", *_FAULTS]]
-    for row in rows:
-        share = f"{100 - row['error_percent']:.1f} %"
-        counts = [str(row[name]) for name in ("scenes", "right")]
-        lines.append([row["part"], *counts, share, *(str(row[name]) for name in _FAULTS)])
-    return columns(lines)
+    return {
+        "on": on,
+        "at": {"seed": seed, "part": name},
+        "as_trained": seed == 0,
+        "count": count,
+        "scores": {
+            "error_percent": 100 * (1 - right / count),
+            "right": right,
+            **{fault: faults.count(fault) for fault in FAULTS},
+        },
+        "baselines": {},
+        "each": {},
+    }
 
 
 def answer_rows(world: World, described: Sequence[Described]) -> list[Row]:

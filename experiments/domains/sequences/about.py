@@ -4,8 +4,8 @@ from typing import Literal
 
 from experiments.config.parts import TrainConfig
 from experiments.domains.sequences.models import training_lengths
+from experiments.domains.sequences.papers import paper_curve, paper_statement, paper_tests
 from experiments.runs.about import About, Reference, Score, Solved, Tests
-from experiments.runs.papers import paper_curve, paper_statement, paper_tests
 from experiments.training.about import about_run
 from tasks import Task
 from tasks.bits import BITS
@@ -22,6 +22,7 @@ def about(config: TrainConfig, task: Task, *, parameters: int, last_step: int) -
     tests: Tests = {
         "by": "length",
         "unit": task.length_unit,
+        "examples": "sequences",
         "names": {},
         "trained": list(training_lengths(config, task)),
         "failed_above": None,

@@ -3,7 +3,6 @@
 import dataclasses
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import tyro
@@ -15,22 +14,26 @@ from experiments.base.provenance import command_line
 from experiments.config.command_line import parse
 from experiments.config.fields import check_least
 from experiments.config.parts import TrainConfig
-from experiments.domains.sequences.evaluation import same_test, table, test_at
+from experiments.domains.sequences.evaluation import test_at
 from experiments.domains.sequences.failures import Failures
 from experiments.domains.sequences.loading import load_run
 from experiments.domains.sequences.models import backend_line, check_model, make_model, make_task, training_lengths
 from experiments.domains.sequences.pictures import draw_run
 from experiments.domains.sequences.training import SequenceObjective, make_trainer
 from experiments.figures.drawing import DrawingOptions
+from experiments.runs.about import About, read_about
 from experiments.runs.checkpoint import save_weights
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import write_rows
+from experiments.runs.tests import TestRow, table
 from experiments.training.running import prepare, resume_line, run_training
 from experiments.training.trainer import Trainer
 from memnet import SequenceModule
 from memnet.abilities import HasSlots
 from memnet.sequence import Backend
 from tasks import Task
+
+_OPTIMAL = ("optimal bits/seq", "optimal_bits_per_sequence", ".3g")
 
 
 def train(config: TrainConfig) -> int:
@@ -107,6 +110,7 @@ def evaluate(args: Sequence[str]) -> int:
     prepare(options.device, options.threads)
     folder = RunFolder(options.run)
     with folder.locked(shared=True):
+        told = read_about(folder.path)
         config, task, model = load_run(options.run, options.device)
         model.backend = options.backend
         rows = _tests(
@@ -120,8 +124,8 @@ def evaluate(args: Sequence[str]) -> int:
             batch_size=options.batch_size,
         )
         print(backend_line(model), file=sys.stderr)
-        print(table(task, rows))
-        folder.keep_tests(rows, same_test, "sequences")
+        print(_table(rows, told))
+        folder.keep_tests(rows)
     return 0
 
 
@@ -164,7 +168,7 @@ def _finish(trainer: Trainer[SequenceObjective], folder: RunFolder, notice: str)
     failures = Failures(task)
     lengths = task.lengths_to_test(training_lengths(config, task)[1])
     rows = _tests(model, task, lengths, sequences=config.test_sequences, failures=failures)
-    folder.keep_tests(rows, same_test, "sequences")
+    folder.keep_tests(rows)
     write_rows(folder.failures, failures.rows)
     # Before the pictures, for which every step is watched eagerly.
     backend_used = model.backend_used
@@ -191,9 +195,9 @@ def _tests(
     seed: int = 0,
     failures: Failures | None = None,
     **options: int | None,
-) -> list[dict[str, Any]]:
+) -> list[TestRow]:
     """One row of the test table for each length, with a live display; options are those of test_at."""
-    rows: list[dict[str, Any]] = []
+    rows: list[TestRow] = []
     for length in lengths:
         with Progress(sequences, title=f"testing at {length} {task.length_unit}", shown={}) as progress:
 
@@ -205,12 +209,16 @@ def _tests(
     return rows
 
 
+def _table(rows: Sequence[TestRow], told: About) -> str:
+    return table(rows, told["tests"], references=told["references"], more=[_OPTIMAL])
+
+
 def _check_length(lengths: Sequence[int]) -> None:
     if lengths and min(lengths) < 1:
         raise UserError(f"--length must be at least 1, not {min(lengths)}")
 
 
-def _closing(trainer: Trainer[SequenceObjective], folder: RunFolder, notice: str, rows: list[dict[str, Any]]) -> str:
+def _closing(trainer: Trainer[SequenceObjective], folder: RunFolder, notice: str, rows: Sequence[TestRow]) -> str:
     """What train prints at its end: how it went, the table, where everything is, what to do next."""
     solved = trainer.sequences_to_solve
     if solved is not None:
@@ -224,7 +232,7 @@ def _closing(trainer: Trainer[SequenceObjective], folder: RunFolder, notice: str
     lines = [
         f"{trainer.objective.config.task}: {outcome}",
         "",
-        table(task, rows),
+        _table(rows, read_about(folder.path)),
         "",
         f"run      {folder.path}",
         _model_line(trainer),

@@ -1,13 +1,12 @@
 """Testing a trained model at any length and any number of slots."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import torch
 
 from experiments.base.files import UserError
 from experiments.base.seeds import generator_for
-from experiments.base.terminal import facts
+from experiments.runs.tests import TestRow
 from memnet import SequenceModule
 from memnet.abilities import HasSlots
 from memnet.state import state_tensors
@@ -16,6 +15,7 @@ from tasks import Batch, DynamicNGrams, RepeatCopy, Task
 # Numbers of memory that a batch should not exceed, so that it stays in a processor's cache.
 _CACHE = 1 << 17
 _LARGEST_BATCH = 100
+_BASELINE = "baseline_"
 
 Scores = dict[str, float]
 
@@ -68,7 +68,7 @@ def test_at(
     batch_size: int | None = None,
     tell: Callable[[int], None] | None = None,
     see: Callable[[Batch, torch.Tensor], None] | None = None,
-) -> dict[str, Any]:
+) -> TestRow:
     """One row of the test table: new sequences of one length, drawn from a stream that training never sees.
 
     num_slots:  rows of the memory in this test; None for those it was trained with.
@@ -76,9 +76,8 @@ def test_at(
     batch_size: None chooses one that keeps the memory in cache.
     tell:       called with the number of sequences done, as they are.
     see:        called with every batch and its logits, see `evaluate`.
-    Returns     length, num_slots, repeats, seed, batch_size, the scores of `evaluate` and the task's baselines; for
-                dynamic n-grams also optimal_bits_per_sequence, those of the best possible predictor on the same
-                sequences.
+    Returns     the scores of `evaluate` and the task's baselines; for dynamic n-grams also optimal_bits_per_sequence,
+                those of the best possible predictor on the same sequences.
     UserError   for a length, slots or repeats that cannot be.
     """
     trained_slots = model.num_slots if isinstance(model, HasSlots) else None
@@ -108,7 +107,7 @@ def test_at(
     try:
         if isinstance(model, HasSlots) and num_slots is not None:
             model.num_slots = num_slots
-        scores: dict[str, Any] = dict(evaluate(model, task, batches(), see))
+        scores = evaluate(model, task, batches(), see)
     except ValueError as error:
         raise UserError(str(error)) from None
     finally:
@@ -116,23 +115,20 @@ def test_at(
             model.num_slots = trained_slots
     if optimal:
         scores["optimal_bits_per_sequence"] = float(torch.cat(optimal).double().mean())
-    row = {"length": length, "num_slots": num_slots or trained_slots, "repeats": repeats}
-    return row | {"seed": seed, "batch_size": chosen_batch} | scores | task.baselines(length)
-
-
-def table(task: Task, rows: Iterable[dict[str, Any]]) -> str:
-    """The test table as text: the task's scores, each with its baseline where there is one."""
-    known = [("length", "length", ""), ("repeats", "repeats", ""), ("slots", "num_slots", "")]
-    known += [("sequences", "sequences", "")]
-    for score in task.scores:
-        known += [(score.heading, score.name, score.format), ("baseline", f"baseline_{score.name}", score.format)]
-    known += [("optimal bits/seq", "optimal_bits_per_sequence", ".3g")]
-    return facts(list(rows), known)
-
-
-def same_test(row: dict[str, Any]) -> tuple[int, ...]:
-    """What tells rows of the test table apart, and orders them: slots, repeats, length, seed."""
-    return tuple(row[name] or 0 for name in ("num_slots", "repeats", "length", "seed"))
+    count, known = int(scores.pop("sequences")), task.baselines(length)
+    # What is known of other scores than the model's stands among those.
+    scores |= {name: score for name, score in known.items() if not name.startswith(_BASELINE)}
+    return {
+        "on": task.name,
+        "at": {"num_slots": num_slots or trained_slots, "repeats": repeats, "length": length, "seed": seed},
+        "as_trained": num_slots in (None, trained_slots) and repeats is None and seed == 0,
+        "count": count,
+        "scores": scores,
+        "baselines": {
+            name.removeprefix(_BASELINE): score for name, score in known.items() if name.startswith(_BASELINE)
+        },
+        "each": {},
+    }
 
 
 def _fitting_batch(model: SequenceModule, num_slots: int | None) -> int:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from experiments.base.files import UserError
-from experiments.config.parts import TrainConfig
+from experiments.config.parts import TrainConfig, from_yaml
 from experiments.domains.sequences.models import make_model, make_task
 from experiments.runs.checkpoint import load_weights
 from experiments.runs.folder import RunFolder
@@ -17,7 +17,7 @@ def load_run(run: str | Path, device: str = "cpu") -> tuple[TrainConfig, Task, S
     UserError if there is no run, or its files cannot be used.
     """
     folder = RunFolder(run)
-    config = folder.read_config()
+    config = from_yaml(folder.config)
     if not isinstance(config, TrainConfig):
         raise UserError(f"{folder.path} is a run on {config.kind}; what loads it is in experiments.{config.kind}")
     task = make_task(config.task)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -10,6 +11,7 @@ from experiments.base.progress import working
 from experiments.base.seeds import generator_for
 from experiments.config.parts import TrainConfig
 from experiments.domains.sequences.models import training_lengths
+from experiments.domains.sequences.papers import paper_curve
 from experiments.figures import (
     Episode,
     Measure,
@@ -23,7 +25,7 @@ from experiments.figures import (
 from experiments.figures.trace import episode_arrays
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import read_metrics
-from experiments.runs.papers import paper_curve
+from experiments.runs.tests import TestRow
 from memnet import SequenceModule
 from tasks import Batch, Score, Task
 
@@ -52,7 +54,7 @@ def draw_run(
         files.append(folder.figures / figure_name(f"memory-{length}"))
         save_figure(figure, files[-1])
     # Tests at a chosen number of repeats are another axis than length.
-    tests = [row for row in folder.read_tests(config) if row["repeats"] is None]
+    tests = [row for row in folder.read_tests() if row["at"]["repeats"] is None]
     curves = learning_curve_figure(
         rows,
         {model_label(config): paper_curve(config)},
@@ -61,7 +63,7 @@ def draw_run(
         measure=measure_of(task.curve),
         criterion=measure_of(task.criterion),
         solved_at=config.solved_at,
-        optimum=tests[0].get("optimal_bits_per_sequence") if tests else None,
+        optimum=tests[0]["scores"].get("optimal_bits_per_sequence") if tests else None,
         baseline=task.baselines(trained[1]).get(f"baseline_{task.curve.name}"),
     )
     files.append(folder.figures / figure_name("learning-curve"))
@@ -72,8 +74,14 @@ def draw_run(
     if tests:
         files.append(folder.figures / figure_name("error-by-length"))
         errors = [measure_of(score) for score in task.panels]
-        save_figure(length_figure(tests, trained, task.length_unit, name, errors), files[-1])
+        save_figure(length_figure([_flat(row) for row in tests], trained, task.length_unit, name, errors), files[-1])
     return files
+
+
+def _flat(row: TestRow) -> dict[str, Any]:
+    """A test as figures take it."""
+    baselines = {f"baseline_{name}": score for name, score in row["baselines"].items()}
+    return {**row["at"], "sequences": row["count"], **row["scores"], **baselines}
 
 
 def pictured_sequence(task: Task, length: int) -> Batch:

@@ -24,16 +24,17 @@ from experiments.domains.stories.loading import (
 )
 from experiments.domains.stories.models import make_model, make_models
 from experiments.domains.stories.pictures import draw_story_run
-from experiments.domains.stories.published import published_for
 from experiments.domains.stories.restarts import unstack
-from experiments.domains.stories.tables import PARTS, test_table
-from experiments.domains.stories.testing import Row, choose, same_test, score_restarts, test_rows
+from experiments.domains.stories.testing import Row, score_restarts, test_rows
 from experiments.domains.stories.training import SHOWN, StoryObjective, epoch_updates, make_trainer
 from experiments.figures import figure_name, save_figure, story_curve_figure
 from experiments.figures.drawing import DrawingOptions
+from experiments.runs.about import About, read_about
 from experiments.runs.checkpoint import save_weights
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import read_metrics, write_rows
+from experiments.runs.outcomes import LEARNED_FROM, choose
+from experiments.runs.tests import TestRow, table
 from experiments.training.running import prepare, run_training
 from experiments.training.trainer import Trainer
 from memnet import StoryModel
@@ -112,6 +113,7 @@ def evaluate(args: Sequence[str]) -> int:
     with folder.locked(shared=True):
         trained = dataclasses.replace(read_story_config(folder), device=options.device, backend=options.backend)
         trained.check()
+        told = read_about(folder.path)
         vocabulary, sizes, trained_on = read_vocabulary(folder)
         config = _tested(trained, options)
         tested_on, tests, unknown = load_tests(config, vocabulary, options.length)
@@ -119,11 +121,11 @@ def evaluate(args: Sequence[str]) -> int:
         selection = folder.read_result().get("selection")
         if selection is None:
             selection = _select(score_restarts(stacked, trained, load_data(trained)), trained)
-        rows = test_rows(stacked, config, trained_on, tested_on, tests, unknown.unasked)
-        print(_told(rows, selection, trained))
-        if told := unknown.told():
-            print(told, file=sys.stderr)
-        folder.keep_tests(rows, same_test, "questions")
+        rows = test_rows(stacked, config, trained_on, tested_on, tests, selection["chosen"], unknown.unasked)
+        print(_told(rows, selection, told))
+        if missed := unknown.told():
+            print(missed, file=sys.stderr)
+        folder.keep_tests(rows)
     return 0
 
 
@@ -186,8 +188,8 @@ def _finish(trainer: Trainer[StoryObjective], folder: RunFolder, notice: str) ->
     chosen = selection["chosen"]
     kept = unstack(model, config.restarts, chosen)
     save_weights(folder.weights, kept)
-    rows = test_rows(model, config, data.name, data.name, data.tests)
-    folder.keep_tests(rows, same_test, "questions")
+    rows = test_rows(model, config, data.name, data.name, data.tests, chosen)
+    folder.keep_tests(rows)
     kind = "task" if config.task == "babi" else "length"
     write_rows(folder.answers, answer_rows(kept, data.vocabulary, data.tests, kind))
     _draw(folder, config, data.vocabulary, kept)
@@ -202,7 +204,7 @@ def _finish(trainer: Trainer[StoryObjective], folder: RunFolder, notice: str) ->
     lines = [
         f"{config.label}: {trainer.sequences:,} questions of {data.name}, {trainer.seconds:.0f} s",
         "",
-        _told(rows, selection, config),
+        _told(rows, selection, read_about(folder.path)),
         "",
         f"run      {folder.path}",
         *(f"figure   {path}" for path in sorted(folder.figures.glob("*.png"))),
@@ -218,14 +220,17 @@ def _select(scores: list[Row], config: StoryConfig) -> dict[str, Any]:
     return {"by": config.select, "chosen": choose(scores, config.select), "restarts": scores}
 
 
-def _told(rows: list[Row], selection: dict[str, Any], config: StoryConfig) -> str:
+def _told(rows: Sequence[TestRow], selection: dict[str, Any], told: About) -> str:
     """How the restart was chosen, and the test table."""
     chosen = selection["chosen"]
     score = selection["restarts"][chosen]
     known = [
-        f"{score[f'{part}_error']:.1f} % wrong on {words}" for part, words in PARTS.items() if f"{part}_error" in score
+        f"{score[f'{part}_error']:.1f} % wrong on {words}"
+        for part, words in LEARNED_FROM.items()
+        if f"{part}_error" in score
     ]
-    told = f"restart {chosen} of {len(selection['restarts'])}" if len(selection["restarts"]) > 1 else "model"
-    how = f", chosen by {PARTS[selection['by']]}" if len(selection["restarts"]) > 1 else ""
-    published = published_for(config, rows[0]["trained_on"], rows[0]["tested_on"])
-    return f"{told}{how}: {', '.join(known)} questions\n\n{test_table(rows, chosen, published)}"
+    which = f"restart {chosen} of {len(selection['restarts'])}" if len(selection["restarts"]) > 1 else "model"
+    how = f", chosen by {LEARNED_FROM[selection['by']]}" if len(selection["restarts"]) > 1 else ""
+    head = f"{which}{how}: {', '.join(known)} questions"
+    tests = table(rows, told["tests"], references=told["references"])
+    return f"{head}\n\ntested on {rows[0]['on']}:\n\n{tests}"

@@ -171,6 +171,11 @@ class StoryConfig:
             raise UserError(f"--task {error}") from None
 
     @property
+    def may_end_early(self) -> bool:
+        """Whether training may end before its last step."""
+        return self.stop_when_solved
+
+    @property
     def subject(self) -> str:
         """What exactly is learned, of bAbI with the numbers of its tasks."""
         if self.task != "babi":

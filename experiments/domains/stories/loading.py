@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from experiments.base.files import UserError, write_whole
+from experiments.config.parts import from_yaml
 from experiments.domains.stories.config import StoryConfig
 from experiments.domains.stories.data import Sizes, StoryData
 from experiments.domains.stories.models import make_model, make_models
@@ -51,7 +52,7 @@ def load_stacked(folder: RunFolder, config: StoryConfig, sizes: Sizes) -> StoryM
 
 def read_story_config(folder: RunFolder) -> StoryConfig:
     """The saved configuration; UserError where it is no run on stories."""
-    config = folder.read_config()
+    config = from_yaml(folder.config)
     if not isinstance(config, StoryConfig):
         raise UserError(f"{folder.path} is a run on {config.task}, not on stories")
     return config

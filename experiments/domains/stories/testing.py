@@ -1,8 +1,7 @@
 """How many questions each restart answers wrong, and which restart is chosen by what it learned from."""
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch.nn import functional
@@ -12,6 +11,7 @@ from experiments.base.progress import working
 from experiments.domains.stories.config import StoryConfig
 from experiments.domains.stories.data import Questions, StoryData, Tests
 from experiments.domains.stories.restarts import test_logits
+from experiments.runs.tests import TestRow
 from memnet.story import StoryModel
 
 # Questions at a time, so that what is computed for all restarts stays small.
@@ -67,16 +67,6 @@ def score_restarts(stacked: StoryModel, config: StoryConfig, data: StoryData) ->
     return scores
 
 
-def choose(scores: Sequence[Row], select: Literal["train", "valid"]) -> int:
-    """The restart with the lowest error, among equals with the lowest loss. Test questions play no part."""
-
-    def rank(restart: int) -> tuple[float, float]:
-        loss = scores[restart][f"{select}_loss"]
-        return scores[restart][f"{select}_error"], math.inf if math.isnan(loss) else loss
-
-    return min(range(len(scores)), key=rank)
-
-
 @working("testing")
 def test_rows(
     stacked: StoryModel,
@@ -84,24 +74,30 @@ def test_rows(
     trained_on: str,
     tested_on: str,
     tests: Tests,
+    chosen: int,
     unasked: Mapping[int, int] | None = None,
-) -> list[Row]:
+) -> list[TestRow]:
     """One row for each task, or for each length of the world model: the error of every restart in percent.
 
+    chosen:  the restart whose model is kept.
     unasked: by task, questions that count as wrong beside those of the tests; None for none.
     """
     kind = "length" if config.task == "world-model" else "task"
-    rows = []
+    rows: list[TestRow] = []
     for number, questions in tests.items():
         asked, wrong = len(questions.answer), (unasked or {}).get(number, 0)
         errors = measure(stacked, config.restarts, questions)[0]
         if wrong:
             errors = [(error * asked + 100 * wrong) / (asked + wrong) for error in errors]
-        row = {"trained_on": trained_on, "tested_on": tested_on, kind: number, "questions": asked + wrong}
-        rows.append(row | {"errors": errors})
+        rows.append(
+            {
+                "on": tested_on,
+                "at": {kind: number},
+                "as_trained": tested_on == trained_on,
+                "count": asked + wrong,
+                "scores": {"error_percent": errors[chosen]},
+                "baselines": {},
+                "each": {"error_percent": errors},
+            }
+        )
     return rows
-
-
-def same_test(row: Row) -> tuple[str, int]:
-    """What tells rows of the test table apart, and orders them: stories, and task or length."""
-    return row["tested_on"], int(row["task"] if "task" in row else row["length"])

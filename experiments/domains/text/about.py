@@ -27,6 +27,7 @@ def about(config: TextConfig, *, parameters: int, last_step: int) -> About:
     tests: Tests = {
         "by": "part",
         "unit": "part",
+        "examples": "characters",
         "names": {},
         "trained": None,
         "failed_above": None,

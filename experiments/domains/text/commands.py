@@ -16,15 +16,17 @@ from experiments.config.fields import check_least
 from experiments.domains.text.config import TextConfig
 from experiments.domains.text.data import TextData, load_text, read_text
 from experiments.domains.text.models import Known, load_text_run, make_model, read_known
-from experiments.domains.text.testing import CHUNK, Row, known_bits, same_test, table, test_row
+from experiments.domains.text.testing import CHUNK, known_bits, test_row
 from experiments.domains.text.training import SHOWN, TextObjective, make_trainer
 from experiments.domains.text.units import activations, choose_units, named_units
 from experiments.figures import figure_name, save_figure
 from experiments.figures.drawing import DrawingOptions
 from experiments.figures.text import coloured_text_figure, text_curve_figure
+from experiments.runs.about import About, read_about
 from experiments.runs.checkpoint import save_weights
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import read_metrics
+from experiments.runs.tests import TestRow, table
 from experiments.training.ranks import ranks
 from experiments.training.running import prepare, run_training
 from experiments.training.trainer import Trainer
@@ -33,6 +35,12 @@ from memnet.sequence import Backend
 
 # Characters along which units are chosen, and of them those that are drawn.
 _READ, _DRAWN = 3000, 540
+# Scores that the table has beside those that stand for the model.
+_MORE = [
+    ("perplexity", "perplexity", ".3f"),
+    ("true entropy", "entropy_rate", ".4f"),
+    ("source's bits/char", "source_bits_per_character", ".4f"),
+]
 
 
 def train(config: TextConfig) -> int:
@@ -104,6 +112,7 @@ def evaluate(args: Sequence[str]) -> int:
     prepare(options.device, options.threads)
     folder = RunFolder(options.run)
     with folder.locked(shared=True):
+        told = read_about(folder.path)
         config, known, model = load_text_run(options.run, options.device)
         try:
             model.backend = options.backend
@@ -117,8 +126,8 @@ def evaluate(args: Sequence[str]) -> int:
                 raise UserError(f"{options.text} holds one character; a test needs at least two")
             numbers = known.alphabet.encode(text[: options.characters], options.text)
             rows = [_test(model, numbers, options.text, "all", len(text))]
-        print(table(rows))
-        folder.keep_tests(rows, same_test, "characters")
+        print(_table(rows, told))
+        folder.keep_tests(rows)
     return 0
 
 
@@ -187,26 +196,33 @@ def _draw(
     return [curve, coloured]
 
 
-def _tests(model: LanguageModel, data: TextData, most: int | None) -> list[Row]:
+def _tests(model: LanguageModel, data: TextData, most: int | None) -> list[TestRow]:
     """The rows of validation and test part, of each at most so many characters."""
-    rows = []
+    rows: list[TestRow] = []
     # What a source knows begins after the letters that each depends on.
     least = 2 if data.source is None else data.source.order + 1
     for part, whole in (("validation", data.valid), ("test", data.test)):
         numbers = whole if most is None else whole[: max(most, least)]
         row = _test(model, numbers, data.name, part, len(whole))
         if data.source is not None:
-            row |= known_bits(data.source, data.alphabet.decode(numbers))
+            text = data.alphabet.decode(numbers)
+            row["scores"] |= known_bits(data.source, text, row["scores"]["bits_per_character"])
         rows.append(row)
     return rows
 
 
-def _test(model: LanguageModel, numbers: Tensor, name: str, part: str, whole: int) -> Row:
+def _test(model: LanguageModel, numbers: Tensor, name: str, part: str, whole: int) -> TestRow:
     """The row of the beginning of a part; whole: characters of the part."""
     # The first character is not scored.
     with Progress(-(-(len(numbers) - 1) // CHUNK), title=f"testing on {name}", shown={}) as progress:
         row = test_row(model, numbers, name, part, lambda done: progress.update({}, -(-done // CHUNK)))
-    return row if whole == len(numbers) else row | {"first_of": whole - 1}
+    if whole > len(numbers):
+        row["of"] = whole - 1
+    return row
+
+
+def _table(rows: Sequence[TestRow], told: About) -> str:
+    return table(rows, told["tests"], more=_MORE)
 
 
 def _finish(trainer: Trainer[TextObjective], folder: RunFolder, notice: str) -> str:
@@ -215,7 +231,7 @@ def _finish(trainer: Trainer[TextObjective], folder: RunFolder, notice: str) -> 
     config, data, seen = objective.config, objective.data, objective.characters(trainer.step)
     save_weights(folder.weights, model)
     rows = _tests(model, data, config.test_characters)
-    folder.keep_tests(rows, same_test, "characters")
+    folder.keep_tests(rows)
     backend_used = model.sequence.backend_used
     known = Known(data.name, data.digest, data.alphabet, data.entropy_rate)
     _draw(folder, config, known, model, data.test)
@@ -233,7 +249,7 @@ def _finish(trainer: Trainer[TextObjective], folder: RunFolder, notice: str) -> 
         f"{config.label}: {seen:,} characters of {data.name}, {passes:.1f} times the training part, "
         f"{trainer.seconds:.0f} s",
         "",
-        table(rows),
+        _table(rows, read_about(folder.path)),
         *_above_entropy(rows[-1]),
         "",
         f"run      {folder.path}",
@@ -245,12 +261,12 @@ def _finish(trainer: Trainer[TextObjective], folder: RunFolder, notice: str) -> 
     return "\n".join(lines)
 
 
-def _above_entropy(row: Row) -> list[str]:
+def _above_entropy(row: TestRow) -> list[str]:
     """Of a text whose source is known, how far the model is from the best there can be."""
-    if "entropy_rate" not in row:
+    scores = row["scores"]
+    if "entropy_rate" not in scores:
         return []
-    above = row["bits_per_character"] - row["entropy_rate"]
-    source = row["bits_per_character"] - row["source_bits_per_character"]
+    above, source = scores["bits_per_character"] - scores["entropy_rate"], scores["bits_above_source"]
     return [
         "",
         f"test part: {above:+.4f} bits per character from the true entropy, {source:+.4f} from what these very "

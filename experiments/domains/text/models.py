@@ -11,6 +11,7 @@ from experiments.base.files import UserError, write_whole
 from experiments.base.memory import no_model
 from experiments.base.seeds import generator_for
 from experiments.config.models import made
+from experiments.config.parts import from_yaml
 from experiments.domains.text.config import TextConfig
 from experiments.domains.text.data import Alphabet, TextData
 from experiments.runs.checkpoint import load_weights
@@ -60,7 +61,7 @@ def load_text_run(run: str | Path, device: str = "cpu") -> tuple[TextConfig, Kno
     UserError if there is no run on text, or its files cannot be used.
     """
     folder = RunFolder(run)
-    config = folder.read_config()
+    config = from_yaml(folder.config)
     if not isinstance(config, TextConfig):
         raise UserError(f"{folder.path} is a run on {config.task}, not on text")
     known = read_known(folder)

@@ -2,19 +2,16 @@
 
 import math
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 from torch import Tensor
 from torch.nn import functional
 
-from experiments.base.terminal import facts
 from experiments.domains.text.data import Chunk, Streams
+from experiments.runs.tests import TestRow
 from experiments.training.looks import at_rest
 from memnet import LanguageModel
 from tasks.markov_text import MarkovSource
-
-Row = dict[str, Any]
 
 # Characters that are read at once. Every stream of a test reads so many before its own, and has five times as many.
 CHUNK = 200
@@ -53,14 +50,21 @@ def bits_per_character(model: LanguageModel, numbers: Tensor, tell: Callable[[in
 
 def test_row(
     model: LanguageModel, numbers: Tensor, name: str, part: str, tell: Callable[[int], None] | None = None
-) -> Row:
-    """One row of the test table: text, part, characters (scored), bits_per_character and perplexity.
+) -> TestRow:
+    """A test on a part of a text, of "all" of a text that the model was not trained on.
 
-    Where only the beginning of a part is tested, first_of tells how many characters it has.
+    count: characters that are scored. scores: bits_per_character and perplexity.
     """
     bits = bits_per_character(model, numbers, tell)
-    row = {"text": name, "part": part, "characters": len(numbers) - 1}
-    return row | {"bits_per_character": bits, "perplexity": perplexity(bits)}
+    return {
+        "on": name,
+        "at": {"part": part},
+        "as_trained": part != "all",
+        "count": len(numbers) - 1,
+        "scores": {"bits_per_character": bits, "perplexity": perplexity(bits)},
+        "baselines": {},
+        "each": {},
+    }
 
 
 def perplexity(bits: float) -> float:
@@ -68,27 +72,15 @@ def perplexity(bits: float) -> float:
     return 2**bits if bits < sys.float_info.max_exp else math.inf
 
 
-def known_bits(source: MarkovSource, text: str) -> Row:
-    """What goes beside a test on a text whose source is known: its entropy_rate, and source_bits_per_character, the
-    mean that the characters of this very text cost who knows the source."""
-    return {"entropy_rate": source.entropy_rate(), "source_bits_per_character": float(source.bits(text).mean())}
+def known_bits(source: MarkovSource, text: str, bits: float) -> dict[str, float]:
+    """Further scores of a test on a text whose source is known: its entropy_rate; source_bits_per_character, the mean
+    that the characters of this very text cost who knows the source; bits_above_source, what the model needs more.
 
-
-def same_test(row: Row) -> tuple[str, ...]:
-    """What tells rows of the test table apart, and orders them."""
-    return row["text"], row["part"]
-
-
-def table(rows: Sequence[Row]) -> str:
-    """The test table as text."""
-    known: list[tuple[str, str, str]] = [
-        ("text", "text", "s"),
-        ("part", "part", "s"),
-        ("characters", "characters", ",d"),
-        ("the first of", "first_of", ",d"),
-        ("bits/char", "bits_per_character", ".4f"),
-        ("perplexity", "perplexity", ".3f"),
-        ("true entropy", "entropy_rate", ".4f"),
-        ("source's bits/char", "source_bits_per_character", ".4f"),
-    ]
-    return facts(rows, known)
+    bits: per character, of the model.
+    """
+    own = float(source.bits(text).mean())
+    return {
+        "entropy_rate": source.entropy_rate(),
+        "source_bits_per_character": own,
+        "bits_above_source": bits - own,
+    }

@@ -25,7 +25,7 @@ _ERROR: Score = {
     "name": "error_percent",
     "words": "sentences with a wrong word, greedy, %",
     "heading": "error %",
-    "unit": "%",
+    "unit": "% wrong",
     "format": ".1f",
     "best": "low",
 }
@@ -39,11 +39,12 @@ def about(config: TranslateConfig, *, parameters: int, last_step: int) -> About:
     """See About."""
     solved: Solved | None = None
     if config.solved_at is not None:
-        unit, then = "% of the sentences wrong", config.cooldown_steps
+        unit, then = "% wrong", config.cooldown_steps
         solved = {"metric": config.solved_by, "under": config.solved_at, "unit": unit, "then_steps": then}
     tests: Tests = {
         "by": "length",
         "unit": "words",
+        "examples": "sentences",
         "names": {},
         "trained": None if config.own_files else [config.min_length, config.max_length],
         "failed_above": None,

@@ -21,8 +21,6 @@ from experiments.domains.translation.models import make_model
 from experiments.domains.translation.testing import (
     Row,
     answer_rows,
-    same_test,
-    table,
     tell_missing_bleu,
     test_rows,
     translations,
@@ -30,9 +28,11 @@ from experiments.domains.translation.testing import (
 from experiments.domains.translation.training import SHOWN, TranslationObjective, make_trainer
 from experiments.figures import alignment_figure, figure_name, save_figure, story_curve_figure
 from experiments.figures.drawing import DrawingOptions
+from experiments.runs.about import read_about
 from experiments.runs.checkpoint import save_weights
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import read_metrics, write_rows
+from experiments.runs.tests import Condition, TestRow, table
 from experiments.training.running import prepare, run_training
 from experiments.training.trainer import Trainer
 from memnet import EncoderDecoder
@@ -105,6 +105,7 @@ def evaluate(args: Sequence[str]) -> int:
     prepare(options.device, options.threads)
     folder = RunFolder(options.run)
     with folder.locked(shared=True):
+        told = read_about(folder.path)
         config, words, model = load_translation_run(options.run)
         if options.length and config.own_files:
             raise UserError(f"--length {options.length[0]} is for the invented languages, not for your own files")
@@ -115,10 +116,11 @@ def evaluate(args: Sequence[str]) -> int:
             sentences, name = more_tests(config, data, options.length, options.sentences), f"{name}, more"
         given: dict[str, Any] = {"beam": options.beam, "beam_normalization": options.beam_normalization}
         tested = dataclasses.replace(config, **{key: value for key, value in given.items() if value is not None})
-        rows, _ = _tests(model.to(options.device), sentences, words, tested, name)
-        print(table(rows))
+        own = not options.length and tested == config
+        rows, _ = _tests(model.to(options.device), sentences, words, tested, name, own)
+        print(table(rows, told["tests"]))
         tell_missing_bleu(rows)
-        folder.keep_tests(rows, same_test, "sequences")
+        folder.keep_tests(rows)
     return 0
 
 
@@ -147,13 +149,13 @@ def show(args: Sequence[str]) -> int:
 
 @working("translating the test sentences")
 def _tests(
-    model: EncoderDecoder, sentences: Sentences, words: Words, config: TranslateConfig, name: str
-) -> tuple[list[Row], list[Row]]:
-    """The rows of the test table, and translations with what is wrong in them."""
+    model: EncoderDecoder, sentences: Sentences, words: Words, config: TranslateConfig, name: str, own: bool = True
+) -> tuple[list[TestRow], list[Row]]:
+    """The rows of the test table, and translations with what is wrong in them. own: whether all is as in training."""
     given = translations(model, sentences.source, words)
     beamed = translations(model, sentences.source, words, beam=config.beam, normalization=config.beam_normalization)
-    facts = {"tested_on": name, "beam": config.beam, "normalization": config.beam_normalization}
-    return test_rows(sentences.pairs, given, beamed, facts), answer_rows(sentences.pairs, given, beamed)
+    at: dict[str, Condition] = {"beam": config.beam, "normalization": config.beam_normalization}
+    return test_rows(sentences.pairs, given, beamed, name, at, own), answer_rows(sentences.pairs, given, beamed)
 
 
 @working("drawing")
@@ -193,7 +195,7 @@ def _finish(trainer: Trainer[TranslationObjective], folder: RunFolder, notice: s
     save_weights(folder.weights, model)
     model.eval()
     rows, answers = _tests(model, data.test, data.words, config, data.name)
-    folder.keep_tests(rows, same_test, "sequences")
+    folder.keep_tests(rows)
     write_rows(folder.answers, answers)
     _draw(folder, config, data.words, model, data.test)
     tell_missing_bleu(rows)
@@ -209,7 +211,7 @@ def _finish(trainer: Trainer[TranslationObjective], folder: RunFolder, notice: s
     return _closing(trainer, folder, notice, rows)
 
 
-def _closing(trainer: Trainer[TranslationObjective], folder: RunFolder, notice: str, rows: list[Row]) -> str:
+def _closing(trainer: Trainer[TranslationObjective], folder: RunFolder, notice: str, rows: Sequence[TestRow]) -> str:
     """What train prints at its end: how it went, the table, where everything is, what to do next."""
     solved = trainer.sequences_to_solve
     if solved is not None:
@@ -221,7 +223,7 @@ def _closing(trainer: Trainer[TranslationObjective], folder: RunFolder, notice: 
     lines = [
         f"{trainer.config.label}: {outcome}; {trainer.seconds:.0f} s in all, {trainer.objective.data.name}",
         "",
-        table(rows),
+        table(rows, read_about(folder.path)["tests"]),
         "",
         f"run      {folder.path}",
         *(f"figure   {path}" for path in sorted(folder.figures.glob("*.png"))),

@@ -117,6 +117,11 @@ class TranslateConfig:
     """The metric that --solved-at is a limit of; no option."""
 
     @property
+    def may_end_early(self) -> bool:
+        """Whether training may end before its last step."""
+        return self.solved_at is not None
+
+    @property
     def subject(self) -> str:
         """What exactly is learned, from which sentences."""
         return f"{self.task} {self.data_name}"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NotRequired, TypedDict
 
 from experiments.base.files import UserError, write_whole
+from experiments.config.parts import from_yaml
 from experiments.domains.translation.config import TranslateConfig
 from experiments.domains.translation.data import TranslationData, Words
 from experiments.domains.translation.models import make_model
@@ -29,7 +30,7 @@ def load_translation_run(run: str | Path) -> tuple[TranslateConfig, Words, Encod
     UserError if there is no run on translation, or its files cannot be used.
     """
     folder = RunFolder(run)
-    config = folder.read_config()
+    config = from_yaml(folder.config)
     if not isinstance(config, TranslateConfig):
         raise UserError(f"{folder.path} is a run on {config.task}, not on translation")
     words, _ = read_words(folder)

@@ -1,7 +1,7 @@
 """How well a model translates: word by word after the right words, and whole sentences by its own."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from experiments.base.ragged import Ragged, like_lengths
-from experiments.base.terminal import columns
 from experiments.domains.translation.data import MOST, UNKNOWN_NUMBER, Sentences, Words
+from experiments.runs.tests import Condition, TestRow
 from experiments.training.looks import at_rest
 from memnet import EncoderDecoder, beam_search, greedy
 from memnet.decoding import Normalization
@@ -73,27 +73,43 @@ def translations(
     return [found[row] for row in range(len(found))]
 
 
-def test_rows(pairs: Sequence[Pair], given: Sequence[str], beamed: Sequence[str], facts: Row) -> list[Row]:
+def test_rows(
+    pairs: Sequence[Pair], given: Sequence[str], beamed: Sequence[str], on: str, at: Mapping[str, Condition], own: bool
+) -> list[TestRow]:
     """One row for each length of the sources in words, and one for all.
 
-    given, beamed: the translations found greedily and by the beam search. facts: what all rows tell.
-    length and sequences: of the sources, and how many they are.
+    given, beamed: the translations found greedily and by the beam search.
+    on, at, own:   what the sentences are called, the conditions of the test but for the length, and whether both are
+                   those of the training.
     Scores: exact_share and beam_exact_share, the share of sentences that are right to the word; error_percent, 100 less
-    exact_share in percent; bleu and beam_bleu, None without sacrebleu.
+    exact_share in percent; bleu and beam_bleu, not without sacrebleu.
     """
     places: dict[int, list[int]] = {}
     for place, pair in enumerate(pairs):
         places.setdefault(len(pair.source.split()), []).append(place)
     everything: list[tuple[int | str, list[int]]] = [*sorted(places.items()), (ALL, list(range(len(pairs))))]
-    rows = []
-    for length, own in everything:
-        right = [pairs[place].target for place in own]
-        row: Row = {**facts, "length": length, "sequences": len(own)}
+    rows: list[TestRow] = []
+    for length, some in everything:
+        right = [pairs[place].target for place in some]
+        scores: dict[str, float] = {}
         for name, found in (("", given), ("beam_", beamed)):
-            texts = [found[place] for place in own]
-            exact = sum(one == other for one, other in zip(texts, right, strict=True)) / len(own)
-            row |= {f"{name}exact_share": exact, f"{name}bleu": bleu(texts, right)}
-        rows.append(row | {"error_percent": 100 * (1 - row["exact_share"])})
+            texts = [found[place] for place in some]
+            scores[f"{name}exact_share"] = sum(map(str.__eq__, texts, right)) / len(some)
+            if (score := bleu(texts, right)) is not None:
+                scores[f"{name}bleu"] = score
+        scores["error_percent"] = 100 * (1 - scores["exact_share"])
+        conditions = {**at, "length": length}
+        rows.append(
+            {
+                "on": on,
+                "at": conditions,
+                "as_trained": own,
+                "count": len(some),
+                "scores": scores,
+                "baselines": {},
+                "each": {},
+            }
+        )
     return rows
 
 
@@ -110,30 +126,10 @@ def bleu(given: Sequence[str], right: Sequence[str]) -> float | None:
     return float(scorer.corpus_score(list(given), [list(right)]).score)
 
 
-def tell_missing_bleu(rows: Sequence[Row]) -> None:
+def tell_missing_bleu(rows: Sequence[TestRow]) -> None:
     """Say why there is no BLEU, where there is none."""
-    if rows[0]["bleu"] is None:
+    if "bleu" not in rows[0]["scores"]:
         print(f"BLEU is left out: sacrebleu is not installed ({INSTALL})", file=sys.stderr)
-
-
-def same_test(row: Row) -> tuple[str, int, str, int]:
-    """What tells rows of the test table apart, and orders them."""
-    length = sys.maxsize if row["length"] == ALL else int(row["length"])
-    return row["tested_on"], row["beam"], row["normalization"], length
-
-
-def table(rows: Sequence[Row]) -> str:
-    """The test table for reading."""
-    beam = f"beam {rows[0]['beam']}"
-    lines = [["words", "sentences", "exact, greedy", f"exact, {beam}"]]
-    scored = rows[0]["bleu"] is not None
-    lines[0] += ["BLEU, greedy", f"BLEU, {beam}"] if scored else []
-    for row in rows:
-        line = [str(row["length"]), str(row["sequences"])]
-        line += [f"{100 * row[name]:.1f} %" for name in ("exact_share", "beam_exact_share")]
-        line += [f"{row[name]:.1f}" for name in ("bleu", "beam_bleu")] if scored else []
-        lines.append(line)
-    return columns(lines)
 
 
 def answer_rows(pairs: Sequence[Pair], given: Sequence[str], beamed: Sequence[str]) -> list[Row]:

@@ -41,6 +41,11 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     return content
 
 
+def job_names(folder: Path) -> list[str]:
+    """The jobs that are recorded; none where it is no suite's folder. UserError for a damaged record."""
+    return [job["name"] for job in (read_record(folder) or {"jobs": []})["jobs"]]
+
+
 def in_suite(run: Path) -> InSuite | None:
     """What is told of a run; None where it is no job of a suite, or the record is damaged."""
     run = run.resolve()

@@ -1,42 +1,83 @@
-"""One run's folder as it is on disk: finished, running, stopped or half written."""
+"""The runs below a folder, each as it is on disk: finished, running, stopped or half written."""
 
 import math
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from experiments.base.curves import Curve, curve_of_rows, first_below
 from experiments.base.files import UserError
-from experiments.base.reading import read_json
-from experiments.config.parts import Config, JudgedConfig, TrainConfig
-from experiments.dashboard.curves import is_number, smoothed, thinned
-from experiments.domains.sequences.models import make_task
-from experiments.figures.paper_curves import Curve, curve_of_rows, first_below
-from experiments.runs.folder import RunFolder, is_locked
+from experiments.base.reading import expect, read_json, read_yaml
+from experiments.runs.about import ABOUT, About, read_about
+from experiments.runs.curves import is_number, smoothed, thinned
+from experiments.runs.folder import half_made, is_locked
 from experiments.runs.metrics import read_metrics
 from experiments.runs.outcomes import check_result
+from experiments.runs.tests import TestRow, check_tests
 
 Status = Literal["done", "running", "stopped", "diverged", "damaged"]
 Row = dict[str, Any]
 
 # A folder with one of these is a run's, though perhaps half written.
 MARKS = ("config.yaml", "metrics.jsonl")
+# Folders of the tracker hold files of these names, too.
+_TRACKER = "wandb"
 FILES = (*MARKS, "result.json", "evaluation.json", "inspect.html")
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """The run folders below a folder, whole or half written, in order; the folder itself where it is one.
+
+    UserError where there is no such folder, or no run in it.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; expected one that holds run folders, as `train` leaves them")
+    found: list[Path] = []
+    for place, below, files in os.walk(folder):
+        path = Path(place)
+        if path != folder and set(MARKS) & set(files):
+            found.append(path)
+            below.clear()
+        below[:] = [name for name in below if name != _TRACKER and not name.startswith(".")]
+    if not found and any((folder / name).is_file() for name in MARKS):
+        return [folder]
+    if not found:
+        raise UserError(f"{folder} holds no run: expected folders with a config.yaml, as `train` leaves them")
+    return sorted(found, key=_natural)
+
+
+def name_within(folder: Path, path: Path) -> str:
+    """What a run below a folder, or the folder itself, is called."""
+    return path.resolve().name if path == folder else os.path.relpath(path, folder)
+
+
+def _natural(path: Path) -> list[tuple[int, int, str]]:
+    """A key that puts s2 before s10."""
+    pieces: list[str] = []
+    for character in str(path):
+        if pieces and pieces[-1].isdecimal() == character.isdecimal():
+            pieces[-1] += character
+        else:
+            pieces.append(character)
+    return [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in pieces]
 
 
 @dataclass(frozen=True)
 class Run:
     """What one folder tells.
 
+    about:    None where it cannot be read, or the run is just being made.
     troubles: what could not be read, one line each; the run is then "damaged".
     curves:   by "valid" and "train": what learning is measured in, thinned for drawing, and smoothed for bands.
     last, valid: the last row of metrics, and the last with a validation.
     logged:   the names of all metrics.
-    to_solve: sequences after which validation was first under the configuration's solved_at.
+    to_solve: sequences after which validation first was as what counts as solved.
     """
 
     path: Path
     status: Status
-    config: Config | None = None
+    about: About | None = None
     troubles: tuple[str, ...] = ()
     curves: dict[str, tuple[Curve, Curve]] = field(default_factory=dict)
     logged: frozenset[str] = frozenset()
@@ -44,7 +85,7 @@ class Run:
     valid: Row = field(default_factory=dict)
     to_solve: float | None = None
     result: Row = field(default_factory=dict)
-    tests: list[Row] = field(default_factory=list)
+    tests: list[TestRow] = field(default_factory=list)
     files: tuple[str, ...] = ()
     figures: tuple[str, ...] = ()
     changed: float = 0.0
@@ -61,14 +102,13 @@ def read_run(path: Path) -> Run:
 
 def _read(path: Path) -> Run:
     troubles: list[str] = []
-    config = _config(path, troubles)
+    about = _about(path, troubles)
     rows = _rows(path, troubles)
-    result = _result(path, troubles)
-    tests = [row for row in _json(path, "evaluation.json", list, troubles) if isinstance(row, dict)]
+    result, tests = _result(path, troubles), _tests(path, troubles)
     files = tuple(name for name in FILES if (path / name).is_file())
     facts: dict[str, Any] = {
         "troubles": tuple(troubles),
-        "config": config,
+        "about": about,
         "logged": frozenset().union(*rows),
         "last": rows[-1] if rows else {},
         "result": result,
@@ -77,9 +117,9 @@ def _read(path: Path) -> Run:
         "figures": tuple(sorted(f"figures/{one.name}" for one in (path / "figures").glob("*.png"))),
         "changed": max((state[1] / 1e9 for state in _states(path)), default=0.0),
     }
-    if config is not None:
-        facts |= _learning(config, rows, result)
-    return Run(path, _status(path, config, rows, bool(result), troubles), **facts)
+    if about is not None:
+        facts |= _learning(about, rows, result)
+    return Run(path, _status(path, rows, bool(result), troubles), **facts)
 
 
 def signature(path: Path) -> tuple[object, ...]:
@@ -91,7 +131,7 @@ def signature(path: Path) -> tuple[object, ...]:
 def _states(path: Path) -> list[tuple[str, int, int]]:
     """Name, time and size of whatever a run is read from."""
     states = []
-    for name in (*FILES, "figures"):
+    for name in (*FILES, ABOUT, "figures"):
         try:
             state = (path / name).stat()
         except OSError:
@@ -100,16 +140,16 @@ def _states(path: Path) -> list[tuple[str, int, int]]:
     return states
 
 
-def _config(path: Path, troubles: list[str]) -> Config | None:
+def _about(path: Path, troubles: list[str]) -> About | None:
+    """What the run tells of itself; it must have a configuration, too, though only a person reads that."""
     try:
-        config = RunFolder(path).read_config()
-        config.check()
-        if isinstance(config, TrainConfig):
-            make_task(config.task)
+        expect(read_yaml(path / "config.yaml", "a configuration"), dict[str, Any], path / "config.yaml")
+        if not (path / ABOUT).exists() and is_locked(path) and half_made(path):
+            return None
+        return read_about(path)
     except UserError as error:
         troubles.append(str(error))
         return None
-    return config
 
 
 def _rows(path: Path, troubles: list[str]) -> list[Row]:
@@ -124,40 +164,37 @@ def _rows(path: Path, troubles: list[str]) -> list[Row]:
     return [row for row in rows if is_number(row.get("step")) and is_number(row.get("sequences"))]
 
 
-def _json(path: Path, name: str, kind: type[Any], troubles: list[str]) -> Any:
-    """A JSON file of the run, an empty `kind` where it is absent or something else."""
-    try:
-        content = read_json(path / name)
-    except FileNotFoundError:
-        return kind()
-    except UserError as error:
-        troubles.append(str(error))
-        return kind()
-    if not isinstance(content, kind):
-        troubles.append(f"{path / name} is not what a run leaves: expected a JSON {kind.__name__}")
-        return kind()
-    return content
-
-
 def _result(path: Path, troubles: list[str]) -> Row:
     """What the run says of its end, nothing where it is absent or damaged."""
-    result: Row = _json(path, "result.json", dict, troubles)
     try:
+        result: Row = read_json(path / "result.json")
         check_result(result, path / "result.json")
+    except FileNotFoundError:
+        return {}
     except UserError as error:
         troubles.append(str(error))
         return {}
     return result
 
 
-def _learning(config: Config, rows: list[Row], result: Row) -> dict[str, Any]:
-    name, _, _ = config.measured
-    keys = {part: f"{part}/{name}" for part in ("valid", "train")}
+def _tests(path: Path, troubles: list[str]) -> list[TestRow]:
+    """The tests of the run, none where they are absent or damaged."""
+    try:
+        return check_tests(read_json(path / "evaluation.json"), path / "evaluation.json")
+    except FileNotFoundError:
+        return []
+    except UserError as error:
+        troubles.append(str(error))
+        return []
+
+
+def _learning(about: About, rows: list[Row], result: Row) -> dict[str, Any]:
+    keys = {part: f"{part}/{about['curve']['metric']}" for part in ("valid", "train")}
     curves = {part: curve_of_rows([row for row in rows if is_number(row.get(key))], key) for part, key in keys.items()}
-    to_solve = result.get("sequences_to_solve")
-    if not result and isinstance(config, JudgedConfig) and config.solved_at is not None:
-        wrong = [row for row in rows if is_number(row.get(config.solved_by))]
-        thousands = first_below(curve_of_rows(wrong, config.solved_by), config.solved_at)
+    to_solve, solved = result.get("sequences_to_solve"), about["solved"]
+    if not result and solved is not None:
+        judged = [row for row in rows if is_number(row.get(solved["metric"]))]
+        thousands = first_below(curve_of_rows(judged, solved["metric"]), solved["under"])
         to_solve = None if thousands is None else 1000 * thousands
     return {
         "curves": {part: (thinned(curve), smoothed(curve)) for part, curve in curves.items()},
@@ -166,8 +203,8 @@ def _learning(config: Config, rows: list[Row], result: Row) -> dict[str, Any]:
     }
 
 
-def _status(path: Path, config: Config | None, rows: list[Row], ended: bool, troubles: list[str]) -> Status:
-    if troubles or config is None:
+def _status(path: Path, rows: list[Row], ended: bool, troubles: list[str]) -> Status:
+    if troubles:
         return "damaged"
     if ended:
         return "done"

@@ -3,22 +3,23 @@
 from pathlib import Path
 from typing import Any
 
+from experiments.base.curves import Curve
 from experiments.base.files import UserError
 from experiments.base.names import model_label
 from experiments.base.reading import read_json
-from experiments.config.parts import Config, TrainConfig
+from experiments.config.parts import TrainConfig
 from experiments.config.settings import setting_of
 from experiments.domains.sequences.recipes import recipe
-from experiments.figures.paper_curves import Curve, paper_curves
 
-_TESTS = [Path(__file__).parents[1] / "published" / name for name in ("ntm_tests.json", "long_tests.json")]
+_TESTS = [Path(__file__).parents[2] / "published" / name for name in ("ntm_tests.json", "long_tests.json")]
+PUBLISHED = Path(__file__).parents[2] / "published" / "ntm_curves.json"
 # What a run with a paper's settings may have other than its recipe: how long, and what is written down.
 _FREE = ("steps", "valid_every", "valid_sequences", "test_sequences")
 
 
-def is_papers(config: Config) -> bool:
+def is_papers(config: TrainConfig) -> bool:
     """Whether a run has the settings of the paper of its recipe, so that published numbers may stand beside."""
-    if not isinstance(config, TrainConfig) or not config.recipe.startswith("paper/"):
+    if not config.recipe.startswith("paper/"):
         return False
     try:
         papers = setting_of(recipe(config.recipe, config.task))
@@ -28,16 +29,29 @@ def is_papers(config: Config) -> bool:
     return all(own[name] == papers[name] for name in papers if name not in _FREE)
 
 
-def paper_curve(config: Config) -> Curve:
+def paper_curves(task: str) -> dict[str, Curve]:
+    """The learning curves of Graves et al. 2014 (arXiv 1410.5401) for one of the tasks, by model.
+
+    Keys are "ntm-feedforward", "ntm-lstm" and "lstm"; pairs are (thousand sequences, bits per
+    sequence). The numbers were read off the printed figures: see "about" in published/ntm_curves.json
+    for how finely. ValueError for a task that the paper does not have.
+    """
+    curves = read_json(PUBLISHED)["curves"]
+    if task not in curves:
+        raise ValueError(f"no published curves for {task!r}, only for {', '.join(curves)}")
+    return {model: [(x, y) for x, y in pairs] for model, pairs in curves[task].items()}
+
+
+def paper_curve(config: TrainConfig) -> Curve:
     """The published learning curve of this very setting, in (thousand sequences, bits); empty where there is none."""
-    if not isinstance(config, TrainConfig) or not is_papers(config):
+    if not is_papers(config):
         return []
     return paper_curves(config.task).get(model_label(config), [])
 
 
-def paper_tests(config: Config) -> dict[str, float]:
+def paper_tests(config: TrainConfig) -> dict[str, float]:
     """The published bits per sequence of this very setting by test length; empty where there are none."""
-    if not isinstance(config, TrainConfig) or not is_papers(config):
+    if not is_papers(config):
         return {}
     bits: dict[str, float] = _published(config.task).get("bits", {}).get(model_label(config), {})
     return bits

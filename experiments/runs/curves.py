@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.figures.paper_curves import Curve, Numbers, columns, quartiles_of_seeds, running_median
+from experiments.base.curves import Curve, Numbers, columns, quartiles_of_seeds, running_median
 
 # Points of one run's curve in a band, and of the band.
 POINTS = 150

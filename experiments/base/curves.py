@@ -1,34 +1,16 @@
-"""Learning curves as numbers: of our runs, of many seeds together, and of the NTM paper."""
+"""Learning curves as numbers: of one run, and of many seeds together."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.base.reading import read_json
-
-PUBLISHED = Path(__file__).parents[1] / "published" / "ntm_curves.json"
-
 # (sequences seen in thousands, bits per sequence), in the order of the first
 Curve: TypeAlias = list[tuple[float, float]]
 Numbers: TypeAlias = NDArray[np.float64]
-
-
-def paper_curves(task: str) -> dict[str, Curve]:
-    """The learning curves of Graves et al. 2014 (arXiv 1410.5401) for one of the tasks, by model.
-
-    Keys are "ntm-feedforward", "ntm-lstm" and "lstm"; pairs are (thousand sequences, bits per
-    sequence). The numbers were read off the printed figures: see "about" in published/ntm_curves.json
-    for how finely. ValueError for a task that the paper does not have.
-    """
-    curves = read_json(PUBLISHED)["curves"]
-    if task not in curves:
-        raise ValueError(f"no published curves for {task!r}, only for {', '.join(curves)}")
-    return {model: [(x, y) for x, y in pairs] for model, pairs in curves[task].items()}
 
 
 def curve_of_rows(rows: Sequence[Mapping[str, Any]], key: str = "valid/bits_per_sequence") -> Curve:
