@@ -70,3 +70,15 @@ class StartsLinear(Protocol):
 
     @linear_start.setter
     def linear_start(self, value: bool) -> None: ...
+
+
+@runtime_checkable
+class CountsWords(Protocol):
+    """May read sentences as counts of words, with the same results, see MemN2N."""
+
+    @property
+    def counted(self) -> bool:
+        """Whether it reads so; may be set."""
+
+    @counted.setter
+    def counted(self, value: bool) -> None: ...

@@ -23,7 +23,7 @@ from experiments.figures.trace import episode_arrays, panels_of
 from experiments.inspector.watch import show_parts
 from experiments.training.looks import Look
 from memnet import Part, trace
-from memnet.abilities import DrawsAges, HasBackend, HasSlots, ReadsWords, StartsLinear, Traced
+from memnet.abilities import CountsWords, DrawsAges, HasBackend, HasSlots, ReadsWords, StartsLinear, Traced
 from memnet.cells import StackedCell
 from tasks import TASKS
 from tasks.babi import Vocabulary, encode, examples_of, generate
@@ -205,14 +205,14 @@ def test_the_numbers_of_parts_are_means_over_what_is_real() -> None:
 
 def test_models_are_asked_what_they_can() -> None:
     ntm, memn2n, reader = memnet.NTM(3, 2), STORY_MODELS["memn2n"](), STORY_MODELS["lstm"]()
-    abilities = (Traced, HasBackend, HasSlots, ReadsWords, DrawsAges, StartsLinear)
+    abilities = (Traced, HasBackend, HasSlots, ReadsWords, DrawsAges, StartsLinear, CountsWords)
     found = {
         model: [ability.__name__ for ability in abilities if isinstance(model, ability)]
         for model in (ntm, memn2n, reader, memnet.EncoderDecoder(3, 3), torch.nn.Linear(1, 1))
     }
     assert list(found.values()) == [
         ["Traced", "HasBackend", "HasSlots"],
-        ["Traced", "HasBackend", "DrawsAges", "StartsLinear"],
+        ["Traced", "HasBackend", "DrawsAges", "StartsLinear", "CountsWords"],
         ["Traced", "HasBackend", "ReadsWords"],
         ["Traced"],
         [],

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from experiments.benchmark.cases import STEPS, Case, make_example, make_model
-from memnet import MemN2N
+from memnet.abilities import CountsWords
 
 _aten = torch.ops.aten
 # Pointwise as torch sees it, but nothing is computed.
@@ -48,7 +48,7 @@ def count_flop(case: Case) -> Flop:
     """
     one = dataclasses.replace(case, seeds=1)
     model, example = make_model(one, 0), make_example(one)
-    if isinstance(model, MemN2N):
+    if isinstance(model, CountsWords):
         model.counted = False
     counted = count_operations(lambda: STEPS[case.mode](model, example))
     return Flop(case.seeds * counted.products, case.seeds * counted.others)

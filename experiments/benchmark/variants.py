@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from experiments.benchmark.cases import STEPS, Case, Example, Stacked, make_example, make_model
-from memnet import EntNet
 from memnet.sequence import Backend, BackendModule, RecurrentModule
 
 Way: TypeAlias = Literal["eager", "compile", "native", "auto", "stacked", "graph"]
@@ -90,8 +89,7 @@ def running(model: nn.Module, way: Way, example: Example) -> nn.Module:
 
 def backend_part(model: nn.Module) -> BackendModule | None:
     """The part of a model whose backend can be chosen; None of stacked models."""
-    part = model.memory if isinstance(model, EntNet) else model
-    return part if isinstance(part, BackendModule) else None
+    return next((part for part in model.modules() if isinstance(part, BackendModule)), None)
 
 
 def _used(model: nn.Module, way: Way) -> str:
