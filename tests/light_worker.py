@@ -40,7 +40,7 @@ def main(run: Path, config: str, about: str, seconds: float) -> None:
 
 
 def put(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{path.name}.{os.getpid():08x}.part")  # named as the halves of files of real runs are
     part.write_text(text)
     part.replace(path)
 
