@@ -169,7 +169,7 @@ class TrainConfig:
     checkpoint_every: int = 200
     """Steps between checkpoints."""
     picture_every: int | None = 1000
-    """Steps between looks at the heads and the memory on one sequence: numbers and a picture; None for none."""
+    """Steps between looks at what the model does with one sequence: numbers and a picture; None for none."""
     tracker: Literal["wandb", "none"] = "wandb"
     """Where metrics go beside the run's own file."""
     wandb: tyro.conf.OmitArgPrefixes[WandbOptions] = WANDB

@@ -146,7 +146,7 @@ class StoryConfig:
     checkpoint_every: int = 500
     """Updates between checkpoints."""
     picture_every: int | None = 1000
-    """Updates between looks at attention, gates or memory on a few questions: numbers and a picture; None for none."""
+    """Updates between looks at what the model does with a few questions: numbers and a picture; None for none."""
     tracker: Literal["wandb", "none"] = "wandb"
     """Where metrics go beside the run's own file."""
     wandb: tyro.conf.OmitArgPrefixes[WandbOptions] = WANDB

@@ -102,7 +102,7 @@ class TextConfig:
     checkpoint_every: int = 200
     """Steps between checkpoints."""
     picture_every: int | None = 1000
-    """Steps between looks at the predictions, and an NTM's heads and memory, on one piece of text; None for none."""
+    """Steps between looks at the predictions and at what the model does on one piece of text; None for none."""
     tracker: Literal["wandb", "none"] = "wandb"
     """Where metrics go beside the run's own file."""
     wandb: tyro.conf.OmitArgPrefixes[WandbOptions] = WANDB
