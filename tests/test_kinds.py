@@ -15,6 +15,7 @@ import tasks as sequences
 from experiments.__main__ import HELP, main
 from experiments.base.files import UserError
 from experiments.config.command_line import parse_train, start_of
+from experiments.config.fields import changeable
 from experiments.config.models import refuse_lacking
 from experiments.config.options import options_of, sizes_of
 from experiments.config.parts import Config, JudgedConfig, TrainConfig, kind_of
@@ -114,6 +115,14 @@ def test_an_option_that_the_model_has_not_is_refused(args: str, told: str | None
     else:
         with pytest.raises(UserError, match=f"^{re.escape(told)}$"):
             refuse_lacking(config, args.split())
+
+
+@pytest.mark.parametrize("kind", get_args(Config))
+def test_a_resumed_run_may_be_followed_otherwise_but_is_the_same(kind: type[Config]) -> None:
+    marked = changeable(kind)
+    assert {"tracker", "threads", "picture_every", "wandb", "wandb_notes"} <= marked
+    assert marked & {"steps", "epochs"}
+    assert not marked & {"task", "model", "seed", "batch_size", "learning_rate", "hidden_size", "device", "backend"}
 
 
 @pytest.mark.parametrize(

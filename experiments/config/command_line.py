@@ -15,9 +15,9 @@ import tyro
 from experiments.base.files import UserError
 from experiments.base.names import nearest
 from experiments.base.terminal import Kept, show_help
-from experiments.config.fields import check_values, fields_of, option
+from experiments.config.fields import changeable, check_values, fields_of, option
 from experiments.config.models import options_of_others
-from experiments.config.parts import CHANGEABLE, STORY_TASKS, Config, TrainConfig, from_yaml, kind_of
+from experiments.config.parts import STORY_TASKS, Config, TrainConfig, from_yaml, kind_of
 from experiments.config.registry import TASKS, entry
 from experiments.domains.captions.config import CaptionConfig
 from experiments.domains.sequences.recipes import CHOICES, recipe
@@ -185,7 +185,7 @@ def _resumed(run: str, args: Sequence[str]) -> Config:
     saved = from_yaml(RunFolder(run).config)
     config = _checked(parse(type(saved), "train", args, dataclasses.replace(saved, resume=run)))
     for field in dataclasses.fields(saved):
-        if field.name in (*CHANGEABLE, "resume", "seeds", "together"):
+        if field.name in {*changeable(type(saved)), "resume", "seeds", "together"}:
             continue
         if getattr(config, field.name) != getattr(saved, field.name):
             raise UserError(

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import os
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_args
 
 from experiments.base.files import UserError
 
@@ -16,6 +16,10 @@ _MOST = {"num_layers": 1000, "num_hops": 1000, "restarts": 1000, "threads": 1024
 _SPELLED = {"numbers": "task"}
 
 Configuration = TypeVar("Configuration")
+Value = TypeVar("Value")
+_MARK = "changeable"
+# An option that a resumed run may have another value of than the run it continues.
+Changeable: TypeAlias = Annotated[Value, _MARK]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +69,13 @@ def fields_of(kind: Any) -> list[dataclasses.Field[Any]]:
         for field in dataclasses.fields(kind)
         for one in (fields_of(field.default) if dataclasses.is_dataclass(field.default) else [field])
     ]
+
+
+def changeable(kind: Any) -> set[str]:
+    """The names of the fields that are marked so, and of those in a part that is."""
+    marked = [field for field in dataclasses.fields(kind) if _MARK in getattr(field.type, "__metadata__", ())]
+    parts = [field.default for field in marked if dataclasses.is_dataclass(field.default)]
+    return {field.name for field in (*marked, *(one for part in parts for one in dataclasses.fields(part)))}
 
 
 def from_fields(kind: type[Configuration], content: dict[str, Any], source: str) -> Configuration:

@@ -15,6 +15,7 @@ from experiments.config import registry
 from experiments.config.fields import (
     TRACKING,
     WANDB,
+    Changeable,
     WandbOptions,
     check_least,
     check_positive,
@@ -31,13 +32,6 @@ from memnet.sequence import Backend
 from tasks import TASKS
 
 ModelName = Literal["ntm", "rnn-tanh", "rnn-relu", "lstm", "gru"]
-# What a resumed run may have other than the run it continues.
-CHANGEABLE = (
-    *("steps", "tracker", "wandb", "threads", "picture_every", "gradient_flow_every"),
-    *("test_sequences", "epochs", "test_questions", "babi_data", "text"),
-    *("source", "target", "parallel", "test_sentences", "beam", "beam_normalization", "test_scenes"),
-    "test_characters",
-)
 # What runs of one setting may differ in.
 NOT_SETTING = (
     *("seed", "device", "threads", "backend", *TRACKING),
@@ -113,7 +107,7 @@ class TrainConfig:
     norm_floor: float = 1e-6
     """NTM: norms below it count as it in the cosine similarity."""
 
-    steps: int = 6000
+    steps: Changeable[int] = 6000
     """Optimiser steps at the most."""
     batch_size: int = 16
     """Sequences a step."""
@@ -159,25 +153,25 @@ class TrainConfig:
     """Steps between validations."""
     valid_sequences: int = 640
     """Sequences of a validation, spread evenly over the training lengths, never trained on."""
-    test_sequences: int = 200
+    test_sequences: Changeable[int] = 200
     """Sequences at each test length after training."""
 
     log_every: int = 50
     """Steps between lines of metrics."""
-    gradient_flow_every: int | None = None
+    gradient_flow_every: Changeable[int | None] = None
     """Steps between looks at how far gradients reach back through time, in metrics under gradients/ and a figure."""
     checkpoint_every: int = 200
     """Steps between checkpoints."""
-    picture_every: int | None = 1000
+    picture_every: Changeable[int | None] = 1000
     """Steps between looks at what the model does with one sequence: numbers and a picture; None for none."""
-    tracker: Literal["wandb", "none"] = "wandb"
+    tracker: Changeable[Literal["wandb", "none"]] = "wandb"
     """Where metrics go beside the run's own file."""
-    wandb: tyro.conf.OmitArgPrefixes[WandbOptions] = WANDB
+    wandb: Changeable[tyro.conf.OmitArgPrefixes[WandbOptions]] = WANDB
     device: str = "cpu"
     """Where to compute: cpu or cuda."""
     backend: Backend = "auto"
     """How steps run: eager, compile, native (NTMs on the CPU), or auto, the fastest that applies."""
-    threads: int = 1
+    threads: Changeable[int] = 1
     """CPU threads; on small matrices more than one is slower."""
 
     kind, examples = "sequences", "sequences"

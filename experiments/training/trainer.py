@@ -13,7 +13,8 @@ from experiments.base.progress import Progress
 from experiments.base.reading import expect
 from experiments.base.seeds import generator_for
 from experiments.base.stopping import STOPPING, Stopped, deferred_signals
-from experiments.config.parts import CHANGEABLE, Config
+from experiments.config.fields import changeable
+from experiments.config.parts import Config
 from experiments.figures.snapshot import snapshot
 from experiments.runs.about import About
 from experiments.runs.checkpoint import Kept, read_checkpoint, save_checkpoint
@@ -142,7 +143,7 @@ class Trainer(Generic[Work]):
                 "alone: evaluate the run as it is, or train it again"
             )
         for name, value in progress["config"].items():
-            if name not in CHANGEABLE and value != expected.get(name):
+            if name not in changeable(type(self.config)) and value != expected.get(name):
                 raise UserError(
                     f"{saved.path} is of another model: its {name} is {value!r}, not {expected.get(name)!r}"
                 )

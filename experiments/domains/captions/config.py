@@ -7,7 +7,7 @@ import tyro
 
 from experiments.base.files import UserError
 from experiments.base.names import model_label
-from experiments.config.fields import WANDB, WandbOptions, check_least, check_positive, saved_fields
+from experiments.config.fields import WANDB, Changeable, WandbOptions, check_least, check_positive, saved_fields
 from memnet.cells import RecurrentName
 
 CaptionTask: TypeAlias = Literal["captions", "moving-captions", "caption-story"]
@@ -64,7 +64,7 @@ class CaptionConfig:
     forget_bias: float = 1.0
     """Added to an LSTM's forget-gate bias at initialisation."""
 
-    steps: int = 8000
+    steps: Changeable[int] = 8000
     """Optimiser steps."""
     batch_size: int = 64
     """Scenes a step."""
@@ -83,20 +83,20 @@ class CaptionConfig:
     """Steps between validations."""
     valid_scenes: int = 200
     """Scenes of a validation, always the same."""
-    test_scenes: int = 1000
+    test_scenes: Changeable[int] = 1000
     """Scenes of the tests."""
     log_every: int = 50
     """Steps between lines of metrics."""
     checkpoint_every: int = 250
     """Steps between checkpoints."""
-    picture_every: int | None = 1000
+    picture_every: Changeable[int | None] = 1000
     """Steps between looks at where captions of a few scenes are read from, with attention; None for none."""
-    tracker: Literal["wandb", "none"] = "wandb"
+    tracker: Changeable[Literal["wandb", "none"]] = "wandb"
     """Where metrics go beside the run's own file."""
-    wandb: tyro.conf.OmitArgPrefixes[WandbOptions] = WANDB
+    wandb: Changeable[tyro.conf.OmitArgPrefixes[WandbOptions]] = WANDB
     device: str = "cpu"
     """Where to compute: cpu or cuda."""
-    threads: int = 1
+    threads: Changeable[int] = 1
     """CPU threads; on small matrices more than one is slower."""
 
     kind, examples = "captions", "scenes"

@@ -8,7 +8,7 @@ import tyro
 
 from experiments.base.files import UserError
 from experiments.base.names import model_label
-from experiments.config.fields import WANDB, WandbOptions, check_least, check_positive, saved_fields
+from experiments.config.fields import WANDB, Changeable, WandbOptions, check_least, check_positive, saved_fields
 from memnet.cells import ControllerName
 from memnet.encoding import Encoding
 from memnet.models.entnet import MaskInit, Normalization
@@ -33,13 +33,13 @@ class StoryConfig:
     """What to learn: babi, the twenty question-answering tasks, or world-model, agents on a grid."""
     numbers: Annotated[str, tyro.conf.arg(name="task", aliases=["--numbers"])] = "1"
     """bAbI: which tasks, as 1 or 1-20 or 1,6,16. Several numbers are one model, trained on all of them jointly."""
-    babi_data: str | None = None
+    babi_data: Changeable[str | None] = None
     """bAbI: folder or tar archive of the release, or "generated"; None for MEMNET_BABI if set, else generated."""
     size: Literal["1k", "10k"] = "1k"
     """bAbI: training questions of a task."""
     questions: int | None = None
     """Generated stories: training questions of a task, if not as many as --size says."""
-    test_questions: int = 1000
+    test_questions: Changeable[int] = 1000
     """Generated stories: test questions of a task, or of each length of the world model."""
     data_seed: int = 0
     """Generated stories: their seed. It is not that of the run, so that seeds compare on the same stories."""
@@ -126,7 +126,7 @@ class StoryConfig:
     """Step size on the loss summed over the batch, before it is halved."""
     linear_start_epochs: int = 20
     """MemN2N: epochs without the softmax of the hops, at a constant rate, before the others."""
-    epochs: int = 100
+    epochs: Changeable[int] = 100
     """Epochs of floor(training questions / batch size) updates, drawn with replacement."""
     halve_every: int | None = 25
     """Epochs after which the learning rate is halved, not counting the linear start; None for never."""
@@ -145,16 +145,16 @@ class StoryConfig:
     """Updates between validations."""
     checkpoint_every: int = 500
     """Updates between checkpoints."""
-    picture_every: int | None = 1000
+    picture_every: Changeable[int | None] = 1000
     """Updates between looks at what the model does with a few questions: numbers and a picture; None for none."""
-    tracker: Literal["wandb", "none"] = "wandb"
+    tracker: Changeable[Literal["wandb", "none"]] = "wandb"
     """Where metrics go beside the run's own file."""
-    wandb: tyro.conf.OmitArgPrefixes[WandbOptions] = WANDB
+    wandb: Changeable[tyro.conf.OmitArgPrefixes[WandbOptions]] = WANDB
     device: str = "cpu"
     """Where to compute: cpu or cuda."""
     backend: Backend = "auto"
     """How a model runs: eager, compile (EntNet, NTM and baselines), native (no baselines), or auto, which chooses."""
-    threads: int = 1
+    threads: Changeable[int] = 1
     """CPU threads; on small matrices more than one is slower."""
 
     kind, examples = "stories", "questions"

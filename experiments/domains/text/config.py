@@ -8,7 +8,15 @@ import tyro
 
 from experiments.base.files import UserError
 from experiments.base.names import model_label
-from experiments.config.fields import WANDB, WandbOptions, absolute_paths, check_least, check_positive, saved_fields
+from experiments.config.fields import (
+    WANDB,
+    Changeable,
+    WandbOptions,
+    absolute_paths,
+    check_least,
+    check_positive,
+    saved_fields,
+)
 from memnet.cells import ControllerName
 from memnet.readers import Embedding
 from memnet.sequence import Backend
@@ -28,7 +36,7 @@ class TextConfig:
 
     task: tyro.conf.Positional[TextTask]
     """Always text."""
-    text: str = INVENTED
+    text: Changeable[str] = INVENTED
     """A text file (UTF-8); or "invented", of our own making; or "markov", whose true entropy is known."""
     characters: int = 400_000
     """Texts made here: how many characters."""
@@ -78,7 +86,7 @@ class TextConfig:
     num_writes: int = 1
     """NTM: write heads."""
 
-    steps: int = 2000
+    steps: Changeable[int] = 2000
     """Optimiser steps, of a chunk of every stream each."""
     batch_size: int = 32
     """Streams side by side."""
@@ -95,22 +103,22 @@ class TextConfig:
     """Steps between validations."""
     valid_characters: int = 10_000
     """Characters of a validation at the most, from the beginning of the part."""
-    test_characters: int | None = 200_000
+    test_characters: Changeable[int | None] = 200_000
     """Characters of the tests at the most, from the beginning of validation and test part each; None for all."""
     log_every: int = 20
     """Steps between lines of metrics."""
     checkpoint_every: int = 200
     """Steps between checkpoints."""
-    picture_every: int | None = 1000
+    picture_every: Changeable[int | None] = 1000
     """Steps between looks at the predictions and at what the model does on one piece of text; None for none."""
-    tracker: Literal["wandb", "none"] = "wandb"
+    tracker: Changeable[Literal["wandb", "none"]] = "wandb"
     """Where metrics go beside the run's own file."""
-    wandb: tyro.conf.OmitArgPrefixes[WandbOptions] = WANDB
+    wandb: Changeable[tyro.conf.OmitArgPrefixes[WandbOptions]] = WANDB
     device: str = "cpu"
     """Where to compute: cpu or cuda."""
     backend: Backend = "auto"
     """How steps run: eager, compile, native (NTMs on the CPU), or auto, the fastest that applies."""
-    threads: int = 1
+    threads: Changeable[int] = 1
     """CPU threads; on small matrices more than one is slower."""
 
     kind, examples = "text", "chunks"

@@ -8,7 +8,15 @@ import tyro
 
 from experiments.base.files import UserError
 from experiments.base.names import model_label
-from experiments.config.fields import WANDB, WandbOptions, absolute_paths, check_least, check_positive, saved_fields
+from experiments.config.fields import (
+    WANDB,
+    Changeable,
+    WandbOptions,
+    absolute_paths,
+    check_least,
+    check_positive,
+    saved_fields,
+)
 from memnet.cells import RecurrentName
 from memnet.decoding import Normalization
 from memnet.models.encoder_decoder import Context, Scores
@@ -24,11 +32,11 @@ class TranslateConfig:
 
     task: tyro.conf.Positional[TranslationTask]
     """What to learn: translate, between two invented languages or those of your own files."""
-    source: str | None = None
+    source: Changeable[str | None] = None
     """A text of your own, a sentence a line, beside --target; None for the invented languages."""
-    target: str | None = None
+    target: Changeable[str | None] = None
     """Its translation, line by line."""
-    parallel: str | None = None
+    parallel: Changeable[str | None] = None
     """Instead of both, one file: on every line a sentence, a tab and its translation."""
     most_words: int = 100
     """Own files: pairs with a sentence of more words than this are left out; how many is told."""
@@ -36,7 +44,7 @@ class TranslateConfig:
     """Invented languages: training sentences, all different."""
     valid_sentences: int = 500
     """Sentences for validation, never trained on; of own files at most a tenth."""
-    test_sentences: int = 200
+    test_sentences: Changeable[int] = 200
     """Test sentences of each length, neither trained on nor validated with; of own files in all, at most a tenth."""
     min_length: int = SHORTEST
     """Invented languages: words of the shortest sentences."""
@@ -74,7 +82,7 @@ class TranslateConfig:
     scores: Scores = "additive"
     """Attention: how a word of the source is compared with the decoder's state."""
 
-    steps: int = 6000
+    steps: Changeable[int] = 6000
     """Optimiser steps at the most."""
     batch_size: int = 64
     """Sentences a step."""
@@ -86,9 +94,9 @@ class TranslateConfig:
     """Validation sentences with a wrong word, in percent, under which it counts as solved; None never stops early."""
     cooldown_steps: int = 1000
     """The learning rate falls linearly to zero over so many last steps, which begin when it is solved."""
-    beam: int = 4
+    beam: Changeable[int] = 4
     """Width of the beam search in the tests, beside greedy decoding."""
-    beam_normalization: Normalization = "none"
+    beam_normalization: Changeable[Normalization] = "none"
     """Order of the sentences found by the beam search: by log-probability, or by that over their length."""
 
     log_every: int = 50
@@ -97,14 +105,14 @@ class TranslateConfig:
     """Steps between validations."""
     checkpoint_every: int = 200
     """Steps between checkpoints."""
-    picture_every: int | None = 1000
+    picture_every: Changeable[int | None] = 1000
     """Steps between looks at the attention on a few sentences: numbers and a picture; None for none."""
-    tracker: Literal["wandb", "none"] = "wandb"
+    tracker: Changeable[Literal["wandb", "none"]] = "wandb"
     """Where metrics go beside the run's own file."""
-    wandb: tyro.conf.OmitArgPrefixes[WandbOptions] = WANDB
+    wandb: Changeable[tyro.conf.OmitArgPrefixes[WandbOptions]] = WANDB
     device: str = "cpu"
     """Where to compute: cpu or cuda."""
-    threads: int = 1
+    threads: Changeable[int] = 1
     """CPU threads; on small matrices more than one is slower."""
 
     kind, examples = "translation", "sentences"
