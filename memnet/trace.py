@@ -104,7 +104,7 @@ def numbers(parts: Sequence[Part], lengths: Mapping[str, Tensor] | None = None) 
         values, axes = real(part, lengths)
         if part.kind in ("read", "write"):
             entropies = part._replace(values=weighting_entropy(values).mean(0), axes=axes[:-1])
-            found |= {f"entropy/{one.name}": float(one.values.mean()) for one in members(entropies)}
+            found |= {f"entropy/{one.name or part.kind}": float(one.values.mean()) for one in members(entropies)}
         if part.kind == "write":
             used = [slots_used(row.reshape(-1, 1, row.size(-1))) for row in rows(part, lengths)]
             found["memory/slots_used"] = float(torch.stack(used).mean())

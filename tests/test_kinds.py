@@ -79,7 +79,7 @@ def test_what_may_end_early_says_when(kind: type[TrainConfig]) -> None:
         (
             "world-model --model entnet --embedding one-hot",
             "entnet on world-model has no option --embedding: it is one of --model ntm, --model rnn-tanh, "
-            "--model rnn-relu, --model lstm, --model gru",
+            "--model lstm, --model gru",
         ),
         ("babi --model lstm --max-sentences 9 --hidden-size 4 --embedding one-hot", None),
         ("text --model lstm --num-slots 4", "lstm on text has no option --num-slots: it is one of --model ntm"),

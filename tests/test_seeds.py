@@ -227,7 +227,7 @@ def test_ctrl_c_reaches_the_processes_and_they_go_on(tmp_path: Path, monkeypatch
     without_processes(monkeypatch)
     steps = ["--steps", str(stopped + 20)]
     assert main(["train", "--resume", str(group), *steps]) == 0
-    assert main(["train", "copy", *TINY, *options, *steps, "--seed", "1", "--out", str(tmp_path / "alone")]) == 0
+    assert main(["train", "copy", *options, *steps, "--seed", "1", "--out", str(tmp_path / "alone")]) == 0
     assert_same_run(tmp_path / "alone", group / "s1")
 
 

@@ -106,6 +106,27 @@ def test_any_objective_begins_again_keeps_its_best_and_goes_on_bit_for_bit(tmp_p
         assert rows[10]["valid/loss"] == 4
 
 
+def test_the_best_weights_are_some_that_solve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wrong and loss by validation: no number is the best, and what solves is better than what does not."""
+    told = iter([(1, float("nan")), (1, 0.05), (0, 0.07), (0, 0.06), *[(1, 0.01)] * 8])
+    trainer = trainer_of(tmp_path / "run")
+    objective = trainer.objective
+    objective.restart_after = None
+
+    def validate(model: nn.Linear) -> Row:
+        wrong, loss = next(told)
+        return {"loss": loss, "wrong": wrong, "weight": model.weight.item()}
+
+    monkeypatch.setattr(objective, "validate", validate)
+    monkeypatch.setattr(objective, "solves", lambda scores: scores["wrong"] == 0)
+    monkeypatch.setattr(objective, "told", lambda scores: "")
+    go_on(trainer)
+    trainer.settle()
+    rows = {row["step"]: row for row in read_metrics(trainer.folder.metrics)}
+    assert trainer.solved_step == 6
+    assert trainer.model.weight.item() == rows[8]["valid/weight"]
+
+
 def test_of_other_data_nothing_is_put_back(tmp_path: Path) -> None:
     trainer = trainer_of(tmp_path / "run")
     trainer.save()

@@ -409,7 +409,7 @@ def test_every_task_trains_and_is_tested_and_drawn(
     options = ["--steps", "2", "--valid-every", "2", "--valid-sequences", "2", "--out", str(run)]
     assert main(["train", task, *tiny, *options]) == 0
     rows = json.loads((run / "evaluation.json").read_text())
-    assert [row["length"] for row in rows] == list(TASKS[task].test_lengths)
+    assert [row["at"]["length"] for row in rows] == list(TASKS[task].test_lengths)
     assert ("optimal bits/seq" in capsys.readouterr().out) == (task == "dynamic-ngrams")
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in (run / "figures").rglob("*.png"))
 

@@ -43,7 +43,10 @@ def options_of(make: Callable[..., Any]) -> dict[str, Option]:
 @cache
 def sizes_of(make: Callable[..., Any]) -> frozenset[str]:
     """What the data must tell a constructor: parameters without a default. They say which kind of model it makes."""
-    return frozenset(name for name, one in _parameters(make).items() if one.default is one.empty)
+    named = {
+        name: one for name, one in _parameters(make).items() if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+    }
+    return frozenset(name for name, one in named.items() if one.default is one.empty)
 
 
 def _parameters(make: Callable[..., Any]) -> dict[str, inspect.Parameter]:

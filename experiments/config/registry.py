@@ -99,7 +99,7 @@ MODELS = {
         "kv": Model("memnet:KeyValueMemoryNetwork"),
         # No weight belongs to an age: a test story may be longer than every training story.
         "entnet": Model("memnet:EntNet", sizes={"max_sentences": "longest_story"}),
-        **_SEQUENCE_MODELS,
+        **{name: model for name, model in _SEQUENCE_MODELS.items() if name != "rnn-relu"},
     },
     "translation": {
         "encoder-decoder": Model("memnet:EncoderDecoder", only=_GATES),

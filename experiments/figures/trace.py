@@ -74,6 +74,7 @@ def episode_arrays(parts: Sequence[Part]) -> dict[str, Any]:
 
 def at_end(part: Part, lengths: Mapping[str, Tensor] | None = None) -> Iterator[Part]:
     """What a memory or a matrix of the first row holds after its last step, its layers and heads apart: two axes."""
+    part = steps_first(part)
     values, axes = part.values[0], part.axes
     if axes[0] == "time":
         values, axes = rows(part, lengths)[0][-1], axes[1:]

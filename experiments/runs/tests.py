@@ -119,7 +119,7 @@ def headline(rows: Sequence[TestRow], tests: Tests) -> Headline | None:
     if tests["together"] == "mean":
         return Headline(scale * statistics.fmean(value for _, value, _ in own), unit, form)
     lengths = [one for one in known if isinstance(one[0], int)] if tests["together"] == "longest" else []
-    place, value, _ = max(lengths, key=lambda one: one[0]) if lengths else own[0]  # type: ignore[arg-type, return-value]
+    place, value, _ = max(lengths, key=lambda one: (one[0], one[2])) if lengths else own[0]
     return Headline(scale * value, f"{unit} at {place}" if lengths else f"{unit}, {place}", form)
 
 

@@ -54,6 +54,7 @@ def make_jobs(plan: Plan, seeds: int | None) -> list[SuiteJob]:
     configs = [_config(one) for one in plan.settings]
     jobs, first = [], dict[str, tuple[str, Config]]()
     for one, config, (group, values) in zip(plan.settings, configs, _groups(plan, configs), strict=True):
+        trained = parse_train([one.task, *_flags(one, config)])  # without what its model does not have
         chosen = [config.seed] if by_seed else range(plan.seed, plan.seed + count)
         for seed in chosen:
             seeded = dataclasses.replace(config, seed=seed)
@@ -65,7 +66,7 @@ def make_jobs(plan: Plan, seeds: int | None) -> list[SuiteJob]:
                 if earlier.saved() == seeded.saved():
                     raise UserError(f"{where} and {one.where} both have the job: train {' '.join(args)}")
                 continue  # only options that its model does not have are others
-            jobs.append(SuiteJob(f"{group}-s{seed}", group, args, seeded, values))
+            jobs.append(SuiteJob(f"{group}-s{seed}", group, args, dataclasses.replace(trained, seed=seed), values))
     return jobs
 
 

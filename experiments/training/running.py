@@ -52,12 +52,11 @@ def run_training(
     def work(folder: RunFolder, processes: Ranks) -> int:
         trainer = make(folder, new_run_id(folder))
         earlier = take_up(folder, trainer)
-        processes.agree(folder.checkpoint.read_bytes)  # `_help` takes it
+        processes.agree(lambda: None if earlier is None else folder.checkpoint.read_bytes())  # `_help` takes it
         if earlier is None:
             print(_has_finished(trainer, folder))
             return 0
         about = trainer.about
-        write_about(folder.path, about)
         print(f"{title}, {trainer.parameters:,} parameters, in {folder.path}", file=sys.stderr)
         tracker = Tracker(trainer.run_id)
         exit_code, closing = 1, ""
@@ -121,7 +120,10 @@ def _help(config: Config, make: Callable[[RunFolder, str], Trainer[Work]], proce
     with tempfile.TemporaryDirectory() as place, silence, handling_signals(stop_at_once):
         folder = RunFolder.create(dataclasses.replace(config, out=str(Path(place) / "run")))
         trainer = make(folder, new_run_id(folder))
-        folder.checkpoint.write_bytes(processes.agree(bytes))
+        never_asked: Callable[[], bytes | None] = bytes
+        if (checkpoint := processes.agree(never_asked)) is None:
+            return 0  # the run has finished
+        folder.checkpoint.write_bytes(checkpoint)
         trainer.restore()
         try:
             _train(trainer, folder, Tracker(trainer.run_id), {})
@@ -178,13 +180,14 @@ def take_up(folder: RunFolder, trainer: Trainer[Any]) -> list[dict[str, Any]] | 
     if trainer.config.resume:
         folder.note_resumed()
     trainer.objective.keep_data(folder)
+    write_about(folder.path, trainer.about)
     if not folder.checkpoint.exists():
         trainer.save()
     if earlier:
         cut(folder.metrics, trainer.step)
-    if trainer.step < trainer.last_step:
-        for path in (folder.result, folder.weights, folder.evaluation, folder.failures, folder.answers):
-            path.unlink(missing_ok=True)
+    # Tests that were taken in between are of other weights than those that will be tested.
+    for path in (folder.result, folder.weights, folder.evaluation, folder.failures, folder.answers):
+        path.unlink(missing_ok=True)
     for step, path in folder.training_pictures().items():
         if step > trainer.step:
             path.unlink()

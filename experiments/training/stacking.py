@@ -17,7 +17,6 @@ from torch.func import functional_call
 
 from experiments.base.progress import Progress, working
 from experiments.base.stopping import Stopped, deferred_signals
-from experiments.runs.about import write_about
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import MetricsFile
 from experiments.runs.tracking import Tracker
@@ -71,13 +70,9 @@ def train_stacked(configs: Sequence[Any], make: Callable[[Any, RunFolder, str], 
     Raises   Stopped after Ctrl-C or SIGTERM, with every checkpoint written.
     """
     with ExitStack() as stack:
-        folders = [RunFolder(one.resume) if one.resume else RunFolder.create(one) for one in configs]
-        for folder in folders:
-            stack.enter_context(folder.locked())
+        folders = [stack.enter_context(RunFolder.at_work(one)) for one in configs]
         every = [make(one, folder, new_run_id(folder)) for one, folder in zip(configs, folders, strict=True)]
         trainers = [trainer for trainer in every if take_up(trainer.folder, trainer) is not None]
-        for trainer in trainers:
-            write_about(trainer.folder.path, trainer.about)
         files = {trainer: stack.enter_context(MetricsFile(trainer.folder.metrics)) for trainer in trainers}
         seen = sum(trainer.sequences for trainer in trainers)
         progress = stack.enter_context(Progress(seen, title=title, start=seen))

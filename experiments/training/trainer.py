@@ -246,7 +246,12 @@ class Trainer(Generic[Work]):
             f"step {self.step + 1}: the loss is {loss} and the gradient's norm {norm}. "
             f"The last good checkpoint is {self.folder.checkpoint}. "
             "Try a smaller --learning-rate, a --clip-norm that bites, or another --seed",
-            {"step": self.step + 1, "sequences": self.sequences, "train/loss": loss, "train/gradient_norm": norm},
+            {
+                "step": self.step + 1,
+                "sequences": self.sequences + self.config.batch_size,
+                "train/loss": loss,
+                "train/gradient_norm": norm,
+            },
         )
 
     # ------------------------------------------------------------------------------------------------- training
@@ -287,6 +292,7 @@ class Trainer(Generic[Work]):
     def measure(self, seconds: float, progress: Progress) -> float:
         """Seconds that all steps and validations would take, found by some steps, of about so many seconds, and one
         validation. Nothing is saved."""
+        last_step = self.last_step  # which comes sooner where that validation is solved
         self.update(progress)  # which builds and warms up
         started, steps = time.monotonic(), 0
         while steps < 2 or time.monotonic() - started < seconds:
@@ -295,7 +301,7 @@ class Trainer(Generic[Work]):
         trained = time.monotonic()
         self._validate(progress)
         validation = (time.monotonic() - trained) / self.config.valid_every
-        return self.last_step * ((trained - started) / steps + validation)
+        return last_step * ((trained - started) / steps + validation)
 
     # ------------------------------------------------------------------------------------------ rows of metrics
 
@@ -356,10 +362,10 @@ class Trainer(Generic[Work]):
 
     def _heed(self, scores: Row, progress: Progress) -> None:
         """Keep the best weights, go back to them, or begin with new ones, as a validation calls for it."""
-        objective, loss = self.objective, scores[self.objective.judged_by]
-        if objective.keep_best and (self._lowest_loss is None or loss < self._lowest_loss):
-            self._lowest_loss, self._best = loss, [weight.detach().clone() for weight in self._weights]
-        if self._best and self.solved_step is not None and not objective.solves(scores):
+        objective, solves = self.objective, self.objective.solves(scores)
+        if objective.keep_best and (self.solved_step is None or solves):
+            self._keep_if_best(scores[objective.judged_by])
+        if self._best and self.solved_step is not None and not solves:
             progress.message(f"no longer solved, {objective.told(scores)}: back to the best weights")
             go_on_from(self._best, self._weights, self.optimizer)
         if self._is_stuck():
@@ -369,12 +375,19 @@ class Trainer(Generic[Work]):
             self.begun.append(self.step)
             self._lowest_loss, self._best = None, []
 
+    def _keep_if_best(self, loss: float) -> None:
+        """Keep the weights if none were better; the first that solve the task are better than all that do not."""
+        lowest = None if self.solved_step == self.step else self._lowest_loss
+        if not math.isnan(loss) and (lowest is None or loss < lowest):
+            self._lowest_loss, self._best = loss, [weight.detach().clone() for weight in self._weights]
+
     def _is_stuck(self) -> bool:
         """Whether these weights had their time and were not solved, and as much time is left."""
         after = self.objective.restart_after
         if after is None or self.solved_step is not None:
             return False
-        return self.step >= self.begun[-1] + after and self.step + after <= self.last_step
+        cooling = self.objective.schedule.rate(self.step, None) < 1
+        return self.step >= self.begun[-1] + after and self.step + after <= self.last_step and not cooling
 
     def _state_word(self) -> str:
         """A few words on where the training stands."""
