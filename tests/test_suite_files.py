@@ -129,7 +129,7 @@ def test_after_a_task_of_stories_task_means_its_numbers(tmp_path: Path) -> None:
     "values",
     [
         {"task": "copy", "model": "lstm", "skip": True, "hidden_size": 12, "clip_norm": None, "learning_rate": 1e-5},
-        {"model": "entnet", "mask_empty": True, "task": "babi", "numbers": "1-3", "babi-data": "generated"},
+        {"model": "entnet", "stop_when_solved": True, "task": "babi", "numbers": "1-3", "babi-data": "generated"},
     ],
 )
 def test_a_sweep_comes_to_the_same_here_and_with_an_agent(macro: str, values: dict[str, Any], tmp_path: Path) -> None:
