@@ -1,5 +1,7 @@
 """Independent random streams from one seed."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import numpy as np
@@ -15,3 +17,11 @@ def generator_for(stream: Literal["weights", "train", "valid", "test"], seed: in
     """
     mixed = np.random.SeedSequence([_STREAMS[stream], seed, *more]).generate_state(1, np.uint32)
     return torch.Generator().manual_seed(int(mixed[0]))
+
+
+@contextmanager
+def drawing_weights(seed: int, *more: int) -> Iterator[None]:
+    """Modules made within draw their weights from this seed and these numbers; torch's own stream stays as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(generator_for("weights", seed, *more).get_state())
+        yield

@@ -12,7 +12,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from experiments.base.files import UserError
-from experiments.base.seeds import generator_for
+from experiments.base.seeds import drawing_weights, generator_for
 from memnet import GRU, LSTM, NTM, EntNet, MemN2N
 from memnet.cells import ControllerName
 from tasks import TASKS
@@ -89,8 +89,7 @@ class Example(NamedTuple):
 
 def make_model(case: Case, seed: int) -> nn.Module:
     """An untrained model; UserError for sizes that cannot be."""
-    with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(generator_for("weights", seed).get_state())
+    with drawing_weights(seed):
         try:
             model = _make_model(case)
         except (ValueError, RuntimeError) as error:

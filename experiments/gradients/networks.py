@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from experiments.base.seeds import generator_for
+from experiments.base.seeds import drawing_weights, generator_for
 from memnet import Cell, GRUCell, LSTMCell, NTMCell, RNNCell
 from memnet.functional.initialization import spectral_radius_
 from memnet.state import State
@@ -29,8 +29,7 @@ class Network(NamedTuple):
 
     def drawn(self, seed: int, steps: int, before: int) -> tuple[Cell, Tensor, State]:
         """The network in float64, one sequence (1, steps, input) for it, and its state after `before` earlier steps."""
-        with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(generator_for("weights", seed).get_state())
+        with drawing_weights(seed):
             cell = self.make().double()
         inputs = torch.randn(1, before + steps, _INPUT, generator=generator_for("test", seed), dtype=torch.float64)
         earlier, input = (inputs if self.driven else torch.zeros_like(inputs)).split([before, steps], 1)

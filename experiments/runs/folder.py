@@ -141,6 +141,11 @@ class RunFolder:
         return self.path / "weights.safetensors"
 
     @property
+    def latest_weights(self) -> Path:
+        """What holds the model: where training has not ended, the checkpoint."""
+        return self.weights if self.weights.exists() else self.checkpoint
+
+    @property
     def result(self) -> Path:
         return self.path / "result.json"
 

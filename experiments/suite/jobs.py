@@ -54,13 +54,14 @@ def make_jobs(plan: Plan, seeds: int | None) -> list[SuiteJob]:
     configs = [_config(one) for one in plan.settings]
     jobs, first = [], dict[str, tuple[str, Config]]()
     for one, config, (group, values) in zip(plan.settings, configs, _groups(plan, configs), strict=True):
-        trained = parse_train([one.task, *_flags(one, config)])  # without what its model does not have
+        lacks = lacking(config)
+        trained = parse_train([one.task, *_flags(one, config)]) if lacks & one.options.keys() else config
         chosen = [config.seed] if by_seed else range(plan.seed, plan.seed + count)
         for seed in chosen:
             seeded = dataclasses.replace(config, seed=seed)
             seeded.check()
             args = (one.task, *_flags(one, config), "--seed", str(seed))
-            own = {name: value for name, value in seeded.saved().items() if name not in lacking(config)}
+            own = {name: value for name, value in seeded.saved().items() if name not in lacks}
             where, earlier = first.setdefault(json.dumps(own, sort_keys=True), (one.where, seeded))
             if earlier is not seeded:
                 if earlier.saved() == seeded.saved():
@@ -86,7 +87,8 @@ def _flags(one: Setting, config: Config) -> list[str]:
 
     Where bAbI's data is, is settled: all jobs have the same.
     """
-    options = {name: value for name, value in one.options.items() if name not in {"seed", *lacking(config)}}
+    lacks = {"seed", *lacking(config)}
+    options = {name: value for name, value in one.options.items() if name not in lacks}
     if isinstance(config, StoryConfig) and config.babi_data is not None:
         options["babi_data"] = config.babi_data
     if "config" in options:

@@ -7,7 +7,7 @@ import os
 import secrets
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -162,6 +162,20 @@ def _train(trainer: Trainer[Any], folder: RunFolder, tracker: Tracker, shown: Ma
 def resume_line(folder: RunFolder, *options: object) -> str:
     """The command that goes on with a run."""
     return command_line("train", "--resume", folder.path, *options)
+
+
+def closing(
+    folder: RunFolder, notice: str, told: Sequence[str], commands: Sequence[str], model: Sequence[str] = ()
+) -> str:
+    """What `train` prints at its end: how it went, where everything is, what to do next.
+
+    told: how it went, and the table. notice: where the tracker keeps the run, empty for nowhere.
+    commands: what to do next. model: lines on what was trained.
+    """
+    figures = [f"figure   {path}" for path in sorted(folder.figures.glob("*.png"))]
+    tracker = [f"tracker  {notice}"] if notice else []
+    where = [f"run      {folder.path}", *model, *figures, *tracker]
+    return "\n".join([*told, "", *where, "", "next", *(f"  {command}" for command in commands)])
 
 
 def take_up(folder: RunFolder, trainer: Trainer[Any]) -> list[dict[str, Any]] | None:

@@ -30,7 +30,7 @@ from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import read_metrics, write_rows
 from experiments.runs.tests import TestRow, table
 from experiments.training.ranks import ranks
-from experiments.training.running import prepare, run_training
+from experiments.training.running import closing, prepare, run_training
 from experiments.training.trainer import Trainer
 from memnet import Captioner
 
@@ -173,15 +173,10 @@ def _finish(trainer: Trainer[CaptionObjective], folder: RunFolder, notice: str) 
         "perf/seconds": trainer.seconds,
     }
     folder.keep_result(config, facts)
-    lines = [
+    told = [
         f"{config.label}: trained on {trainer.sequences:,} scenes, {trainer.seconds:.0f} s; judged on scenes that no "
         "training has:",
         "",
         _table(rows, read_about(folder.path)),
-        "",
-        f"run      {folder.path}",
-        *(f"figure   {path}" for path in sorted(folder.figures.glob("*.png"))),
     ]
-    lines += [f"tracker  {notice}"] if notice else []
-    lines += ["", "next", *(f"  {command_line(what, folder.path)}" for what in ("describe", "evaluate"))]
-    return "\n".join(lines)
+    return closing(folder, notice, told, [command_line(what, folder.path) for what in ("describe", "evaluate")])

@@ -3,11 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from experiments.base.files import UserError
 from experiments.base.memory import no_model
-from experiments.base.seeds import generator_for
+from experiments.base.seeds import drawing_weights
 from experiments.config.models import made
 from experiments.config.parts import from_yaml
 from experiments.domains.captions.config import CaptionConfig
@@ -31,8 +29,7 @@ def make_model(config: CaptionConfig, beginning: int = 0) -> Captioner:
     UserError for sizes that cannot be.
     """
     world = make_world(config)
-    with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(generator_for("weights", config.seed, beginning).get_state())
+    with drawing_weights(config.seed, beginning):
         try:
             model: Captioner = made(config, vocab_size=len(world.words) + 1, image_size=SIDE, film=world.max_frames > 1)
         except (ValueError, RuntimeError) as error:
@@ -50,5 +47,5 @@ def load_caption_run(run: str | Path, device: str = "cpu") -> tuple[CaptionConfi
     if not isinstance(config, CaptionConfig):
         raise UserError(f"{folder.path} is a run on {config.task}, not on captions")
     model = make_model(config)
-    load_weights(folder.weights if folder.weights.exists() else folder.checkpoint, model)
+    load_weights(folder.latest_weights, model)
     return config, make_world(config), model.to(device).eval()

@@ -26,7 +26,7 @@ from experiments.runs.checkpoint import save_weights
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import write_rows
 from experiments.runs.tests import TestRow, table
-from experiments.training.running import prepare, resume_line, run_training
+from experiments.training.running import closing, prepare, resume_line, run_training
 from experiments.training.trainer import Trainer
 from memnet import SequenceModule
 from memnet.abilities import HasSlots
@@ -229,29 +229,19 @@ def _closing(trainer: Trainer[SequenceObjective], folder: RunFolder, notice: str
     else:
         outcome = f"trained on {trainer.sequences:,} sequences"
     task, run = trainer.objective.task, folder.path
-    lines = [
-        f"{trainer.objective.config.task}: {outcome}",
-        "",
-        _table(rows, read_about(folder.path)),
-        "",
-        f"run      {folder.path}",
-        _model_line(trainer),
-        *(f"figure   {path}" for path in sorted(folder.figures.glob("*.png"))),
-    ]
-    if notice:
-        lines.append(f"tracker  {notice}")
-    lines += ["", "next"]
+    commands = []
     if solved is None and trainer.objective.config.solved_at is not None:
-        lines.append(f"  {resume_line(folder, *trainer.longer)}")
-        lines.append(f"  {command_line('recipes')}   # other settings, for --recipe")
+        commands.append(resume_line(folder, *trainer.longer))
+        commands.append(f"{command_line('recipes')}   # other settings, for --recipe")
     if isinstance(trainer.model, HasSlots):
         # A head walks a slot a step: long sequences want more slots than steps.
         length, slots = 5 * max(task.test_lengths) // 2, 16 * trainer.model.num_slots
         more = ("--length", length, "--num-slots", slots, "--sequences", 20)
-        lines.append(f"  {command_line('evaluate', run, *more)}")
-    lines.append(f"  {command_line('evaluate', run, '--sequences', 1000)}")
-    lines.append(f"  {command_line('show', run, '--length', max(task.test_lengths))}")
-    return "\n".join(lines)
+        commands.append(command_line("evaluate", run, *more))
+    commands.append(command_line("evaluate", run, "--sequences", 1000))
+    commands.append(command_line("show", run, "--length", max(task.test_lengths)))
+    told = [f"{trainer.objective.config.task}: {outcome}", "", _table(rows, read_about(folder.path))]
+    return closing(folder, notice, told, commands, [_model_line(trainer)])
 
 
 def _model_line(trainer: Trainer[SequenceObjective]) -> str:

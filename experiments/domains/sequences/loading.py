@@ -22,5 +22,5 @@ def load_run(run: str | Path, device: str = "cpu") -> tuple[TrainConfig, Task, S
         raise UserError(f"{folder.path} is a run on {config.kind}; what loads it is in experiments.{config.kind}")
     task = make_task(config.task)
     model = make_model(config, task)
-    load_weights(folder.weights if folder.weights.exists() else folder.checkpoint, model)
+    load_weights(folder.latest_weights, model)
     return config, task, model.to(device).eval()

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, TypedDict
 import torch
 from torch import Tensor
 
-from experiments.base.seeds import generator_for
+from experiments.base.seeds import drawing_weights
 from experiments.config.parts import TrainConfig
 from experiments.domains.sequences.about import about
 from experiments.domains.sequences.curriculum import Curriculum, CurriculumState
@@ -61,8 +61,7 @@ class SequenceObjective(Objective[SequenceModule, Batch]):
         self.begin_anew()
 
     def new_model(self, beginning: int = 0) -> SequenceModule:
-        with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(generator_for("weights", self.config.seed, beginning).get_state())
+        with drawing_weights(self.config.seed, beginning):
             model = make_model(self.config, self.task).to(self.device)
         model.backend, model.checkpoint_steps = self.config.backend, self.config.checkpoint_steps
         return model

@@ -35,7 +35,7 @@ from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import read_metrics, write_rows
 from experiments.runs.outcomes import LEARNED_FROM, choose
 from experiments.runs.tests import TestRow, table
-from experiments.training.running import prepare, run_training
+from experiments.training.running import closing, prepare, run_training
 from experiments.training.trainer import Trainer
 from memnet import StoryModel
 from memnet.sequence import Backend
@@ -201,18 +201,12 @@ def _finish(trainer: Trainer[StoryObjective], folder: RunFolder, notice: str) ->
         "perf/seconds": trainer.seconds,
     }
     folder.keep_result(config, facts)
-    lines = [
+    told = [
         f"{config.label}: {trainer.sequences:,} questions of {data.name}, {trainer.seconds:.0f} s",
         "",
         _told(rows, selection, read_about(folder.path)),
-        "",
-        f"run      {folder.path}",
-        *(f"figure   {path}" for path in sorted(folder.figures.glob("*.png"))),
     ]
-    lines += [f"tracker  {notice}"] if notice else []
-    lines += ["", "next"]
-    lines += [f"  {command_line(what, folder.path)}" for what in ("ask", "show", "evaluate")]
-    return "\n".join(lines)
+    return closing(folder, notice, told, [command_line(what, folder.path) for what in ("ask", "show", "evaluate")])
 
 
 def _select(scores: list[Row], config: StoryConfig) -> dict[str, Any]:

@@ -1,10 +1,8 @@
 """From a configuration to a model of stories."""
 
-import torch
-
 from experiments.base.files import UserError
 from experiments.base.memory import no_model
-from experiments.base.seeds import generator_for
+from experiments.base.seeds import drawing_weights
 from experiments.config.models import made
 from experiments.domains.stories.config import READERS, StoryConfig
 from experiments.domains.stories.data import Sizes
@@ -18,11 +16,9 @@ def make_models(config: StoryConfig, sizes: Sizes, beginning: int = 0) -> list[S
 
     UserError for sizes that cannot be.
     """
-    with torch.random.fork_rng(devices=[]):
-        models = []
-        for restart in range(config.restarts):
-            number = restart + beginning * config.restarts
-            torch.set_rng_state(generator_for("weights", config.seed, number).get_state())
+    models = []
+    for restart in range(config.restarts):
+        with drawing_weights(config.seed, restart + beginning * config.restarts):
             models.append(make_model(config, sizes))
     return models
 

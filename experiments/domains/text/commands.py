@@ -28,7 +28,7 @@ from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import read_metrics
 from experiments.runs.tests import TestRow, table
 from experiments.training.ranks import ranks
-from experiments.training.running import prepare, run_training
+from experiments.training.running import closing, prepare, run_training
 from experiments.training.trainer import Trainer
 from memnet import LanguageModel
 from memnet.sequence import Backend
@@ -245,20 +245,14 @@ def _finish(trainer: Trainer[TextObjective], folder: RunFolder, notice: str) -> 
     }
     folder.keep_result(config, facts)
     passes = seen / len(data.train)
-    lines = [
+    told = [
         f"{config.label}: {seen:,} characters of {data.name}, {passes:.1f} times the training part, "
         f"{trainer.seconds:.0f} s",
         "",
         _table(rows, read_about(folder.path)),
         *_above_entropy(rows[-1]),
-        "",
-        f"run      {folder.path}",
-        *(f"figure   {path}" for path in sorted(folder.figures.glob("*.png"))),
     ]
-    lines += [f"tracker  {notice}"] if notice else []
-    lines += ["", "next"]
-    lines += [f"  {command_line(what, folder.path)}" for what in ("sample", "show", "evaluate")]
-    return "\n".join(lines)
+    return closing(folder, notice, told, [command_line(what, folder.path) for what in ("sample", "show", "evaluate")])
 
 
 def _above_entropy(row: TestRow) -> list[str]:

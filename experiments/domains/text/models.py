@@ -5,11 +5,9 @@ import json
 from pathlib import Path
 from typing import TypedDict
 
-import torch
-
 from experiments.base.files import UserError, write_whole
 from experiments.base.memory import no_model
-from experiments.base.seeds import generator_for
+from experiments.base.seeds import drawing_weights
 from experiments.config.models import made
 from experiments.config.parts import from_yaml
 from experiments.domains.text.config import TextConfig
@@ -46,8 +44,7 @@ def make_model(config: TextConfig, symbols: int, beginning: int = 0) -> Language
     """
     input_size = symbols if config.embedding == "one-hot" else config.embedding_size
     try:
-        with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(generator_for("weights", config.seed, beginning).get_state())
+        with drawing_weights(config.seed, beginning):
             model = LanguageModel(made(config, input_size=input_size, output_size=symbols), embedding=config.embedding)
         model.backend = config.backend
     except (ValueError, RuntimeError) as error:
@@ -66,7 +63,7 @@ def load_text_run(run: str | Path, device: str = "cpu") -> tuple[TextConfig, Kno
         raise UserError(f"{folder.path} is a run on {config.task}, not on text")
     known = read_known(folder)
     model = make_model(config, len(known.alphabet))
-    load_weights(folder.weights if folder.weights.exists() else folder.checkpoint, model)
+    load_weights(folder.latest_weights, model)
     return config, known, model.to(device).eval()
 
 

@@ -33,7 +33,7 @@ from experiments.runs.checkpoint import save_weights
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import read_metrics, write_rows
 from experiments.runs.tests import Condition, TestRow, table
-from experiments.training.running import prepare, run_training
+from experiments.training.running import closing, prepare, run_training
 from experiments.training.trainer import Trainer
 from memnet import EncoderDecoder
 from memnet.decoding import Normalization
@@ -220,20 +220,11 @@ def _closing(trainer: Trainer[TranslationObjective], folder: RunFolder, notice: 
         outcome = f"not solved in {trainer.sequences:,} sentences"
     else:
         outcome = f"trained on {trainer.sequences:,} sentences"
-    lines = [
+    told = [
         f"{trainer.config.label}: {outcome}; {trainer.seconds:.0f} s in all, {trainer.objective.data.name}",
         "",
         table(rows, read_about(folder.path)["tests"]),
-        "",
-        f"run      {folder.path}",
-        *(f"figure   {path}" for path in sorted(folder.figures.glob("*.png"))),
     ]
-    lines += [f"tracker  {notice}"] if notice else []
     example = trainer.objective.data.test.pairs[0].source
-    lines += [
-        "",
-        "next",
-        f"  {command_line('translate', folder.path, example)}",
-        f"  {command_line('evaluate', folder.path, '--beam', 10)}",
-    ]
-    return "\n".join(lines)
+    commands = [command_line("translate", folder.path, example), command_line("evaluate", folder.path, "--beam", 10)]
+    return closing(folder, notice, told, commands)

@@ -35,7 +35,7 @@ def load_translation_run(run: str | Path) -> tuple[TranslateConfig, Words, Encod
         raise UserError(f"{folder.path} is a run on {config.task}, not on translation")
     words, _ = read_words(folder)
     model = make_model(config, words)
-    load_weights(folder.weights if folder.weights.exists() else folder.checkpoint, model)
+    load_weights(folder.latest_weights, model)
     return config, words, model.eval()
 
 

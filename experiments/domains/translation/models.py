@@ -1,10 +1,8 @@
 """From a configuration to a model."""
 
-import torch
-
 from experiments.base.files import UserError
 from experiments.base.memory import no_model
-from experiments.base.seeds import generator_for
+from experiments.base.seeds import drawing_weights
 from experiments.config.models import made
 from experiments.domains.translation.config import TranslateConfig
 from experiments.domains.translation.data import Words
@@ -16,8 +14,7 @@ def make_model(config: TranslateConfig, words: Words, beginning: int = 0) -> Enc
 
     UserError for sizes that cannot be.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(generator_for("weights", config.seed, beginning).get_state())
+    with drawing_weights(config.seed, beginning):
         try:
             model: EncoderDecoder = made(config, source_size=len(words.source), target_size=len(words.target))
         except (ValueError, RuntimeError) as error:
