@@ -58,9 +58,12 @@ class Adding(Task):
         target = (values * marker).sum(dim=1, keepdim=True) * mask
         return Batch(torch.stack([values, marker], dim=-1), target.unsqueeze(-1), mask, steps.squeeze(1))
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """The squared error, averaged over the batch."""
-        return self._squared_error(logits, batch).mean()
+    def losses(self, logits: Tensor, batch: Batch) -> Tensor:
+        """The squared error of every sequence: (batch,)."""
+        check_logits(logits, batch)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        error = (logits - batch.target).squeeze(-1).masked_fill(~batch.mask, 0)
+        return error.square().sum(dim=1)
 
     def metrics(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Numbers of every sequence, each a tensor of shape (batch,), without gradients.
@@ -68,7 +71,7 @@ class Adding(Task):
         squared_error: (prediction - target)^2
         exact:         bool, true where the error is below 0.04
         """
-        error = self._squared_error(logits.detach(), batch)
+        error = self.losses(logits.detach(), batch)
         return {"squared_error": error, "exact": error < CORRECT**2}
 
     def summarize(self, metrics: dict[str, Tensor]) -> dict[str, float]:
@@ -116,9 +119,3 @@ class Adding(Task):
             note += f", predicted {logits[index, steps - 1, 0]:.3f}"
         drawing = fold(rows, width)
         return "\n".join([f"{self.name}: {steps} steps, 1 scored", *drawing, "", textwrap.fill(note, width)])
-
-    def _squared_error(self, logits: Tensor, batch: Batch) -> Tensor:
-        check_logits(logits, batch)
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        error = (logits - batch.target).squeeze(-1).masked_fill(~batch.mask, 0)
-        return error.square().sum(dim=1)

@@ -28,13 +28,15 @@ class BitTask(Task):
     criterion = WRONG_BITS
     scalar_channels: ClassVar[tuple[str, ...]] = ()  # input channels that carry a real number
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Sigmoid cross-entropy in nats: summed over the scored bits of a sequence, averaged over the batch.
+    def losses(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Sigmoid cross-entropy in nats, summed over the scored bits of a sequence: (batch,).
 
-        logits: (batch, time, output_size), on the device of the batch. Returns a scalar.
-        ValueError for logits of another shape.
+        logits: (batch, time, output_size), on the device of the batch. ValueError for logits of another shape.
         """
-        return self._cross_entropy(logits, batch).mean()
+        check_logits(logits, batch)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # half precision sums badly
+        every = F.binary_cross_entropy_with_logits(logits, batch.target.to(logits.dtype), reduction="none")
+        return every.masked_fill(~batch.mask.unsqueeze(-1), 0).sum(dim=(1, 2))
 
     def metrics(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Scores of every sequence, each a tensor of shape (batch,), without gradients.
@@ -50,7 +52,7 @@ class BitTask(Task):
         logits = logits.detach()
         wrong_bits = self.wrong(logits, batch).sum(dim=(1, 2))
         return {
-            "bits": self._cross_entropy(logits, batch) / math.log(2),
+            "bits": self.losses(logits, batch) / math.log(2),
             "wrong_bits": wrong_bits,
             "scored_bits": batch.mask.sum(dim=1) * self.output_size,
             "exact": wrong_bits == 0,
@@ -123,9 +125,3 @@ class BitTask(Task):
         drawing = fold(rows, width)
         title, *notes = (textwrap.fill(line, width, break_on_hyphens=False) for line in (title, *notes))
         return "\n".join([title, *drawing, *([""] if notes else []), *notes])
-
-    def _cross_entropy(self, logits: Tensor, batch: Batch) -> Tensor:
-        check_logits(logits, batch)
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # half precision sums badly
-        every = F.binary_cross_entropy_with_logits(logits, batch.target.to(logits.dtype), reduction="none")
-        return every.masked_fill(~batch.mask.unsqueeze(-1), 0).sum(dim=(1, 2))

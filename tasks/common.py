@@ -77,6 +77,11 @@ class Task(ABC):
     def output_size(self) -> int:
         return len(self.output_channels)
 
+    @property
+    def answers_of_a_step(self) -> int:
+        """How many answers are scored at a step."""
+        return self.output_size if self.answer == "bits" else 1
+
     @abstractmethod
     def sample(self, batch_size: int, *, length: int | tuple[int, int], generator: torch.Generator) -> Batch:
         """Draw a batch on the generator's device; the same generator state gives the same batch.
@@ -86,12 +91,15 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """What training makes small: summed over the scored steps of a sequence, averaged over the batch.
+    def losses(self, logits: Tensor, batch: Batch) -> Tensor:
+        """What training makes small, of every sequence, summed over its scored steps: (batch,).
 
-        logits: (batch, time, output_size), on the device of the batch. Returns a scalar.
-        ValueError for logits of another shape.
+        logits: (batch, time, output_size), on the device of the batch. ValueError for logits of another shape.
         """
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """`losses`, averaged over the batch: a scalar. Arguments as there."""
+        return self.losses(logits, batch).mean()
 
     @abstractmethod
     def metrics(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:

@@ -27,9 +27,12 @@ class SymbolTask(Task):
     curve = NATS
     criterion = ERROR
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Categorical cross-entropy in nats: summed over the scored steps of a sequence, averaged over the batch."""
-        return self._cross_entropy(logits, batch).mean()
+    def losses(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Categorical cross-entropy in nats, summed over the scored steps of a sequence: (batch,)."""
+        check_logits(logits, batch)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # half precision sums badly
+        every = -(F.log_softmax(logits, dim=-1) * batch.target.to(logits.dtype)).sum(dim=-1)
+        return every.masked_fill(~batch.mask, 0).sum(dim=1)
 
     def metrics(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Numbers of every sequence, each a tensor of shape (batch,), without gradients.
@@ -45,7 +48,7 @@ class SymbolTask(Task):
         logits = logits.detach()
         wrong, questions = self.wrong(logits, batch).squeeze(-1), self.questions(batch)
         return {
-            "nats": self._cross_entropy(logits, batch),
+            "nats": self.losses(logits, batch),
             "scored_steps": batch.mask.sum(dim=1),
             "wrong": (wrong & questions).sum(dim=1),
             "questions": questions.sum(dim=1),
@@ -109,9 +112,3 @@ class SymbolTask(Task):
         rows.append(("scored", characters(mask, " ^")))
         drawing = fold(rows, width)
         return "\n".join([textwrap.fill(title, width, break_on_hyphens=False), *drawing])
-
-    def _cross_entropy(self, logits: Tensor, batch: Batch) -> Tensor:
-        check_logits(logits, batch)
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # half precision sums badly
-        every = -(F.log_softmax(logits, dim=-1) * batch.target.to(logits.dtype)).sum(dim=-1)
-        return every.masked_fill(~batch.mask, 0).sum(dim=1)

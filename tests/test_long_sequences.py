@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 import memnet
 from experiments.__main__ import main
+from experiments.base.files import UserError
 from experiments.base.progress import Progress
 from experiments.config.parts import TrainConfig, from_yaml
 from experiments.domains.sequences.training import SequenceObjective, make_trainer
@@ -186,3 +187,23 @@ def test_a_run_that_was_truncated_goes_on_as_it_began(tmp_path: Path) -> None:
     assert (config.truncate, config.checkpoint_steps) == (3, 2)
     assert main(["train", "--resume", str(run), "--steps", "8"]) == 0
     assert main(["train", "--resume", str(run), "--truncate", "4"]) == 2
+
+
+@pytest.mark.parametrize("truncate", [None, 6])
+def test_the_mean_loss_weighs_every_sequence_alike(truncate: int | None, tmp_path: Path) -> None:
+    trainer = trainer_of(tmp_path / "run", truncate=truncate, loss="mean")
+    batch = trainer.objective.task.sample(4, length=(2, 7), generator=trainer.generator)
+    logits, _ = trainer.model(batch.input)
+    every = torch.nn.functional.binary_cross_entropy_with_logits(logits, batch.target, reduction="none")
+    expected = torch.stack([one[mask].mean() for one, mask in zip(every, batch.mask, strict=True)]).mean()
+    pieces = list(trainer.objective.pieces(trainer.model, batch))
+    assert sum(piece.loss.item() for piece in pieces) == pytest.approx(expected.item(), rel=1e-6)
+    told = sum(piece.counts["loss"].item() for piece in pieces)
+    assert told == pytest.approx(trainer.objective.task.loss(logits, batch).item(), rel=1e-6)
+
+
+def test_a_validation_may_be_longer_than_training_and_not_shorter(tmp_path: Path) -> None:
+    longest = trainer_of(tmp_path / "run", valid_length=24).objective.validation[-1]
+    assert longest.mask.sum(1).tolist() == [24]
+    with pytest.raises(UserError, match="--valid-length 19 is below the longest training length, 20"):
+        trainer_of(tmp_path / "short", valid_length=19)

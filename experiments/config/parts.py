@@ -111,6 +111,9 @@ class TrainConfig:
     """Optimiser steps at the most."""
     batch_size: int = 16
     """Sequences a step."""
+    loss: Literal["sum", "mean"] = "sum"
+    """What of a sequence is made small: the sum over its scored answers, or their mean, by which a long sequence weighs
+    no more than a short one."""
     optimizer: Literal["adam", "rmsprop", "plain-rmsprop", "sgd"] = "adam"
     """Adam; RMSProp in the form of Graves 2013 as the NTM paper used it, or plain with decay 0.9; or SGD."""
     learning_rate: float = 1e-3
@@ -152,7 +155,9 @@ class TrainConfig:
     valid_every: int = 100
     """Steps between validations."""
     valid_sequences: int = 640
-    """Sequences of a validation, spread evenly over the training lengths, never trained on."""
+    """Sequences of a validation, spread evenly over its lengths, never trained on."""
+    valid_length: int | None = None
+    """Longest sequences of a validation; None for the training's. The shortest are the training's."""
     test_sequences: Changeable[int] = 200
     """Sequences at each test length after training."""
 
@@ -208,7 +213,7 @@ class TrainConfig:
         check_least(self, 1, "steps", "batch_size", "valid_every", "valid_sequences", "test_sequences", "log_every")
         check_least(self, 1, "checkpoint_every", "picture_every", "gradient_flow_every", "threads", "seeds")
         check_least(self, 1, "growing_start", "min_length", "max_length", "truncate", "checkpoint_steps")
-        check_least(self, 1, "restart_after")
+        check_least(self, 1, "restart_after", "valid_length")
         if self.together != "auto" and self.seeds is None:
             raise UserError(f"--together {self.together} is for several --seeds")
         if self.min_length and self.max_length and self.min_length > self.max_length:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, TypedDict
 import torch
 from torch import Tensor
 
+from experiments.base.files import UserError
 from experiments.base.seeds import drawing_weights
 from experiments.config.parts import TrainConfig
 from experiments.domains.sequences.about import about
@@ -56,9 +57,17 @@ class SequenceObjective(Objective[SequenceModule, Batch]):
         self.config, self.task = config, task
         self.judged_by, self.restart_after, self.keep_best = task.curve.name, config.restart_after, config.keep_best
         self.lengths = training_lengths(config, task)
-        self.validation = validation_batches(task, self.lengths, config.valid_sequences, config.seed)
+        self.validation = validation_batches(task, self._validated(), config.valid_sequences, config.seed)
         self._watched = pictured_sequence(task, self.lengths[1])
         self.begin_anew()
+
+    def _validated(self) -> tuple[int, int]:
+        """Shortest and longest length of a validation; UserError for one that is shorter than training's."""
+        low, high = self.lengths
+        longest = self.config.valid_length
+        if longest is not None and longest < high:
+            raise UserError(f"--valid-length {longest} is below the longest training length, {high}")
+        return low, longest or high
 
     def new_model(self, beginning: int = 0) -> SequenceModule:
         with drawing_weights(self.config.seed, beginning):
@@ -81,10 +90,10 @@ class SequenceObjective(Objective[SequenceModule, Batch]):
 
     def pieces(self, model: SequenceModule, batch: Batch) -> Iterator[Piece]:
         """Chunks in time where it is truncated."""
-        state = None
-        for chunk in chunks_of(batch.to(self.device), self.config.truncate):
+        state, batch = None, batch.to(self.device)
+        for chunk in chunks_of(batch, self.config.truncate):
             logits, state = model(chunk.input, None if state is None else detach_state(state))
-            yield self._piece(logits, chunk)
+            yield self._piece(logits, chunk, batch.mask)
 
     def alike(self, batches: Sequence[Batch]) -> Sequence[Tensor]:
         """Shorter sequences get steps at the end that are not scored."""
@@ -94,11 +103,16 @@ class SequenceObjective(Objective[SequenceModule, Batch]):
 
     def piece(self, model: Callable[..., Any], *batch: Tensor) -> Piece:
         input, target, mask = batch
-        return self._piece(model(input)[0], Batch(input, target, mask, mask.sum(1)))
+        return self._piece(model(input)[0], Batch(input, target, mask, mask.sum(1)), mask)
 
-    def _piece(self, logits: Tensor, batch: Batch) -> Piece:
-        loss = self.task.loss(logits, batch)
-        return Piece(loss, {"loss": loss.detach().double(), "scored": batch.mask.sum().double()})
+    def _piece(self, logits: Tensor, batch: Batch, whole: Tensor) -> Piece:
+        """whole: the mask of the sequences that the batch is cut from."""
+        losses = self.task.losses(logits, batch)
+        loss = losses.mean()
+        counts = {"loss": loss.detach().double(), "scored": batch.mask.sum().double()}
+        if self.config.loss == "mean":
+            loss = (losses / (whole.sum(1) * self.task.answers_of_a_step)).mean()
+        return Piece(loss, counts)
 
     def noted(self, update: Row) -> None:
         super().noted(update)
