@@ -69,20 +69,34 @@ class Cell(Described):
         """The state before the first step of `batch_size` sequences."""
         raise NotImplementedError
 
-    def project(self, input: Tensor, first: int = 0) -> tuple[Tensor, ...]:
-        """The part of a step that is linear in the input, for any leading axes.
+    def project(self, input: Tensor) -> tuple[Tensor, ...]:
+        """The part of a step that depends on the input alone, for any leading axes; by default the input as it is.
 
-        input: (..., features), holding input columns first..first + features. The columns of an input
-               may be projected in parts and summed; only the part with first = 0 brings the bias.
-        Returns one tensor (..., units) for each layer that sees the input.
+        input:  (..., input_size); of a cell with input_weights its first columns are enough.
+        Returns tensors (..., units).
         """
+        return (input,)
+
+    def input_weights(self) -> tuple[Tensor, ...]:
+        """By which matrices (units, input_size) what `project` returns is linear in the input, one for each tensor.
+
+        The input of a cell that tells them may come in parts: `project` takes the first columns, and brings the biases;
+        what other columns do is their product with the same columns of the weights. () where it must be whole.
+        """
+        return ()
+
+    def shared(self) -> Any:
+        """Tensors that are the same at every step, such as columns of weights, as a nested tuple; None for nothing.
+
+        A sequence makes them once and gives them to `step` behind what is projected; a step without them makes its own.
+        """
+        return None
+
+    def step(self, projected: tuple[Any, ...], state: State) -> tuple[Tensor, State]:
+        """One step from projected input, and what is shared: (batch, output_size) and the next state."""
         raise NotImplementedError
 
-    def step(self, projected: tuple[Tensor, ...], state: State) -> tuple[Tensor, State]:
-        """One step from projected input: (batch, output_size) and the next state."""
-        raise NotImplementedError
-
-    def watched_step(self, projected: tuple[Tensor, ...], state: State) -> tuple[Tensor, State, Any]:
+    def watched_step(self, projected: tuple[Any, ...], state: State) -> tuple[Tensor, State, Any]:
         """`step`, with what steered it beside its results: a NamedTuple of tensors, batch first, or () for nothing."""
         return *self.step(projected, state), ()
 
@@ -112,6 +126,22 @@ class Cell(Described):
     def unroll_native(self, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
         """What memnet.unroll.unroll returns, from the compiled operator."""
         raise NotImplementedError
+
+
+def together(projected: tuple[Any, ...], shared: Any) -> tuple[Any, ...]:
+    """What a step takes: projected input and, behind it, what all steps share."""
+    return projected if shared is None else (*projected, shared)
+
+
+def parted(cell: Cell, given: tuple[Any, ...]) -> tuple[tuple[Tensor, ...], Any]:
+    """The projected input within what a step was given, and what all steps of the cell share, made where it lacks."""
+    *projected, last = given
+    return (given, cell.shared()) if isinstance(last, Tensor) else (tuple(projected), last)
+
+
+def added(projected: tuple[Tensor, ...], input: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Projected input with that of further columns, by the weights of these."""
+    return tuple(one + functional.linear(input, weight) for one, weight in zip(projected, weights, strict=True))
 
 
 class _LayerCell(Cell):
@@ -167,10 +197,13 @@ class _LayerCell(Cell):
             for one in learned
         )
 
-    def project(self, input: Tensor, first: int = 0) -> tuple[Tensor, ...]:
-        whole = first == 0 and input.size(-1) == self.input_size
-        weight = self.weight_ih if whole else self.weight_ih[:, first : first + input.size(-1)]
-        return (functional.linear(input, weight, self.bias_ih if first == 0 else None),)
+    def project(self, input: Tensor) -> tuple[Tensor, ...]:
+        whole = input.size(-1) == self.input_size
+        weight = self.weight_ih if whole else self.weight_ih[:, : input.size(-1)]
+        return (functional.linear(input, weight, self.bias_ih),)
+
+    def input_weights(self) -> tuple[Tensor, ...]:
+        return (self.weight_ih,)
 
     def recurrent_matrices(self) -> dict[str, Tensor]:
         if self.weight_hh is None:
@@ -201,7 +234,7 @@ class FeedForwardCell(_LayerCell):
     def initial_state(self, batch_size: int) -> FeedForwardState:
         return FeedForwardState()
 
-    def step(self, projected: tuple[Tensor, ...], state: FeedForwardState) -> tuple[Tensor, FeedForwardState]:
+    def step(self, projected: tuple[Any, ...], state: FeedForwardState) -> tuple[Tensor, FeedForwardState]:
         return torch.tanh(projected[0]), state
 
 
@@ -254,7 +287,7 @@ class RNNCell(_LayerCell):
     def initial_state(self, batch_size: int) -> RNNState:
         return RNNState(*self.initial_tensors(batch_size))
 
-    def step(self, projected: tuple[Tensor, ...], state: RNNState) -> tuple[Tensor, RNNState]:
+    def step(self, projected: tuple[Any, ...], state: RNNState) -> tuple[Tensor, RNNState]:
         total = projected[0] + self.recurrent(state.hidden)
         hidden = torch.tanh(total) if self.nonlinearity == "tanh" else torch.relu(total)
         hidden = hidden.to(state.hidden.dtype)
@@ -301,11 +334,11 @@ class LSTMCell(_LayerCell):
     def initial_state(self, batch_size: int) -> LSTMState:
         return LSTMState(*self.initial_tensors(batch_size))
 
-    def step(self, projected: tuple[Tensor, ...], state: LSTMState) -> tuple[Tensor, LSTMState]:
+    def step(self, projected: tuple[Any, ...], state: LSTMState) -> tuple[Tensor, LSTMState]:
         output, state, _ = self.watched_step(projected, state)
         return output, state
 
-    def watched_step(self, projected: tuple[Tensor, ...], state: LSTMState) -> tuple[Tensor, LSTMState, LSTMGates]:
+    def watched_step(self, projected: tuple[Any, ...], state: LSTMState) -> tuple[Tensor, LSTMState, LSTMGates]:
         total = (projected[0] + self.recurrent(state.hidden)).to(state.cell.dtype)
         input_gate, forget_gate, candidate, output_gate = total.chunk(4, -1)
         gates = LSTMGates(torch.sigmoid(input_gate), torch.sigmoid(forget_gate), torch.sigmoid(output_gate))
@@ -344,11 +377,11 @@ class GRUCell(_LayerCell):
     def initial_state(self, batch_size: int) -> RNNState:
         return RNNState(*self.initial_tensors(batch_size))
 
-    def step(self, projected: tuple[Tensor, ...], state: RNNState) -> tuple[Tensor, RNNState]:
+    def step(self, projected: tuple[Any, ...], state: RNNState) -> tuple[Tensor, RNNState]:
         output, state, _ = self.watched_step(projected, state)
         return output, state
 
-    def watched_step(self, projected: tuple[Tensor, ...], state: RNNState) -> tuple[Tensor, RNNState, GRUGates]:
+    def watched_step(self, projected: tuple[Any, ...], state: RNNState) -> tuple[Tensor, RNNState, GRUGates]:
         dtype, size = state.hidden.dtype, self.hidden_size
         from_input = projected[0].to(dtype)
         from_hidden = self.recurrent(state.hidden).to(dtype)
@@ -377,29 +410,48 @@ class StackedCell(Cell):
     def initial_state(self, batch_size: int) -> tuple[State, ...]:
         return tuple(layer.initial_state(batch_size) for layer in self._cells())
 
-    def project(self, input: Tensor, first: int = 0) -> tuple[Tensor, ...]:
-        seeing = self._cells() if self.skip else self._cells()[:1]
-        return tuple(layer.project(input, first)[0] for layer in seeing)
+    def project(self, input: Tensor) -> tuple[Tensor, ...]:
+        first, *above = self._cells()
+        if not self.skip:
+            return first.project(input)
+        if not self.input_weights():
+            return (input,)
+        return tuple(part for layer in (first, *above) for part in layer.project(input))
 
-    def step(self, projected: tuple[Tensor, ...], state: tuple[State, ...]) -> tuple[Tensor, tuple[State, ...]]:
+    def input_weights(self) -> tuple[Tensor, ...]:
+        weights = [layer.input_weights() for layer in (self._cells() if self.skip else self._cells()[:1])]
+        return tuple(one[:, : self.input_size] for of_layer in weights for one in of_layer) if all(weights) else ()
+
+    def shared(self) -> tuple[Any, ...]:
+        """Of every layer, its weights of the layer below where they are apart from those of the input, and its own."""
+        apart = self.skip and bool(self.input_weights())
+        return tuple(
+            (tuple(one[:, self.input_size :] for one in layer.input_weights()) if apart else (), layer.shared())
+            for layer in self._cells()
+        )
+
+    def step(self, projected: tuple[Any, ...], state: tuple[State, ...]) -> tuple[Tensor, tuple[State, ...]]:
         output, state, _ = self.watched_step(projected, state)
         return output, state
 
     def watched_step(
-        self, projected: tuple[Tensor, ...], state: tuple[State, ...]
+        self, projected: tuple[Any, ...], state: tuple[State, ...]
     ) -> tuple[Tensor, tuple[State, ...], tuple[Any, ...]]:
         """`step`, with what every layer's own gives beside its results."""
+        projected, shared = parted(self, projected)
         outputs: list[Tensor] = []
         states: list[State] = []
         watched: list[Any] = []
-        for index, (layer, layer_state) in enumerate(zip(self._cells(), state, strict=True)):
-            if index == 0:
-                from_input = projected[0]
+        for layer, layer_state, (weights, own) in zip(self._cells(), state, shared, strict=True):
+            below = outputs[-1:]
+            if weights:
+                seen, projected = projected[: len(weights)], projected[len(weights) :]
+                seen = added(seen, below[0], weights) if below else seen
             elif self.skip:
-                from_input = projected[index] + layer.project(outputs[-1], self.input_size)[0]
+                seen = layer.project(torch.cat([*projected, *below], -1))
             else:
-                from_input = layer.project(outputs[-1])[0]
-            output, layer_state, steered = layer.watched_step((from_input,), layer_state)
+                seen = layer.project(*below) if below else projected
+            output, layer_state, steered = layer.watched_step(together(seen, own), layer_state)
             outputs.append(output)
             states.append(layer_state)
             watched.append(steered)

@@ -187,7 +187,7 @@ class RecurrentModule(BackendModule):
         if self._compiled is None:
             cell = self.cell
 
-            def step(projected: tuple[Tensor, ...], state: State) -> tuple[Tensor, State]:
+            def step(projected: tuple[Any, ...], state: State) -> tuple[Tensor, State]:
                 output, state = cell.step(projected, state)
                 return output, map_state(_with_standard_strides, state)
 
@@ -291,7 +291,7 @@ class SequenceModule(RecurrentModule):
         """What forward returns, and between output and state the cell's states and what steered it, step by step."""
         kept: list[tuple[State, Any]] = []
 
-        def step(projected: tuple[Tensor, ...], state: State) -> tuple[Tensor, State]:
+        def step(projected: tuple[Any, ...], state: State) -> tuple[Tensor, State]:
             output, state, watched = self.cell.watched_step(projected, state)
             kept.append((state, watched))
             return output, state

@@ -1,19 +1,19 @@
 """A cell over time, step by step: the one loop that every recurrent model shares."""
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from einops import rearrange
 from torch import Tensor
 from torch.nn import Module
 
-from memnet.cells import Cell
+from memnet.cells import Cell, together
 from memnet.checks import values_known
 from memnet.state import State, packed, select_rows
 from memnet.torch_private import has_global_hooks
 
-Step: TypeAlias = Callable[[tuple[Tensor, ...], State], tuple[Tensor, State]]
+Step: TypeAlias = Callable[[tuple[Any, ...], State], tuple[Tensor, State]]
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
@@ -44,10 +44,10 @@ def unroll(
     steps = zip(
         *(packed(rearrange(part, "batch time unit -> time batch unit")).unbind(0) for part in parts), strict=True
     )
-    step = step or cell.step
+    step, shared = step or cell.step, cell.shared()
     outputs: list[Tensor] = []
     for time, projected in enumerate(steps):
-        output, after = cell(*projected, state) if watched else step(projected, state)
+        output, after = cell(*projected, state) if watched else step(together(projected, shared), state)
         if time >= shortest:
             assert lengths is not None
             after = select_rows(lengths > time, after, state)

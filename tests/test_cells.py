@@ -137,9 +137,9 @@ def test_an_input_projected_in_parts_sums_to_the_whole(name: str, num_layers: in
     cell = drawn_anew(make_controller(name, 7, HIDDEN, num_layers=num_layers, skip=skip))
     input = input_of(2, 4, 7)
     whole = cell.project(input)
-    parts = [cell.project(input[..., first:last], first) for first, last in ((0, 2), (2, 3), (3, 7))]
-    for index, expected in enumerate(whole):
-        assert_equal(parts[0][index] + parts[1][index] + parts[2][index], expected)
+    for index, (first, weight) in enumerate(zip(cell.project(input[..., :2]), cell.input_weights(), strict=True)):
+        rest = [input[..., columns] @ weight[:, columns].T for columns in (slice(2, 3), slice(3, 7))]
+        assert_equal(first + rest[0] + rest[1], whole[index])
     one_step = cell.project(input[:, 0])
     for projected, expected in zip(one_step, whole, strict=True):
         assert_equal(projected, expected[:, 0])

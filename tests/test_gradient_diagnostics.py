@@ -212,9 +212,6 @@ class _Linear(Cell):
     def initial_state(self, batch_size: int) -> State:
         return (self.matrix.new_zeros(batch_size, len(self.matrix)),)
 
-    def project(self, input: Tensor, first: int = 0) -> tuple[Tensor, ...]:
-        return (input,)
-
     def step(self, projected: tuple[Tensor, ...], state: State) -> tuple[Tensor, State]:
         after = state[0] @ self.matrix.T
         return after, (after,)

@@ -241,7 +241,7 @@ class FastWeightCell(memnet.Cell):
         key_size, value_size, _ = self.sizes
         return FastState(self.vectors.weight.new_zeros(batch_size, value_size, key_size))
 
-    def project(self, input: Tensor, first: int = 0) -> tuple[Tensor, ...]:
+    def project(self, input: Tensor) -> tuple[Tensor, ...]:
         return (nn.functional.linear(input, self.vectors.weight, self.vectors.bias),)
 
     def step(self, projected: tuple[Tensor, ...], state: FastState) -> tuple[Tensor, FastState]:

@@ -61,8 +61,11 @@ class _Watcher(Cell):
     def initial_state(self, batch_size: int) -> State:
         return self.cell.initial_state(batch_size)
 
-    def project(self, input: Tensor, first: int = 0) -> tuple[Tensor, ...]:
-        return self.cell.project(input, first)
+    def project(self, input: Tensor) -> tuple[Tensor, ...]:
+        return self.cell.project(input)
+
+    def input_weights(self) -> tuple[Tensor, ...]:
+        return self.cell.input_weights()
 
     def step(self, projected: tuple[Tensor, ...], state: State) -> tuple[Tensor, State]:
         output, state, gates = self.cell.watched_step(projected, state)

@@ -211,7 +211,7 @@ class Captioner(Described):
     def step(self, words: Tensor, state: CaptionState) -> tuple[Tensor, CaptionState]:
         """One word: from the words before (batch,) to logits (batch, vocab_size), and the next state."""
         projected = self.decoder.project(functional.embedding(words, self.words))[0]
-        features, state, _ = self._advance(projected, state)
+        features, state, _ = self._advance(projected, state, self._weight_of_read())
         return self.readout(features), state
 
     def forward(self, images: Tensor, captions: Tensor, *, lengths: Tensor | None = None) -> Tensor:
@@ -228,9 +228,9 @@ class Captioner(Described):
         state = self.encode(images, lengths=lengths)
         self._check_captions(captions, len(images))
         words = functional.embedding(functional.pad(captions, (1, 0)), self.words)
-        features, attention = [], []
+        features, attention, weight = [], [], self._weight_of_read()
         for projected in self.decoder.project(words)[0].transpose(0, 1).contiguous().unbind(0):
-            feature, state, weights = self._advance(projected, state)
+            feature, state, weights = self._advance(projected, state, weight)
             features.append(feature)
             if weights is not None:
                 attention.append(weights)
@@ -240,12 +240,18 @@ class Captioner(Described):
         """What slots are found by, scaled for the softmax."""
         return slots if self.key is None else self.key(slots) * slots.size(-1) ** -0.5
 
-    def _advance(self, projected: Tensor, state: CaptionState) -> tuple[Tensor, CaptionState, Tensor | None]:
-        """One step of the decoder from its projected word: what the readout sees, the state, the weights."""
+    def _weight_of_read(self) -> Tensor:
+        """The decoder's weights of what it sees of the picture, beside the word before."""
+        return self.decoder.input_weights()[0][:, self.embedding_size :]
+
+    def _advance(
+        self, projected: Tensor, state: CaptionState, weight: Tensor
+    ) -> tuple[Tensor, CaptionState, Tensor | None]:
+        """One step of the decoder from its projected word: what the readout sees, the state, where it looked."""
         if self.query is None:
             output, cell = self.decoder.step((projected,), state.cell)
             return output, state._replace(cell=cell), None
-        projected = projected + self.decoder.project(state.read, self.embedding_size)[0]
+        projected = projected + functional.linear(state.read, weight)
         output, cell = self.decoder.step((projected,), state.cell)
         weights = torch.softmax(dot_scores(state.keys, self.query(output)), -1)
         read = read_memory(state.slots, weights.unsqueeze(1)).squeeze(1)

@@ -132,7 +132,7 @@ class EncoderDecoder(Described):
     def step(self, words: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """One target word: from the words before (batch,) to logits (batch, target_size), and the next state."""
         projected = self.decoder.project(functional.embedding(words, self.target_words))[0]
-        features, state, _ = self._advance(projected, state)
+        features, state, _ = self._advance(projected, state, self._weight_of_read())
         return self.readout(features), state
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
@@ -151,9 +151,9 @@ class EncoderDecoder(Described):
         if len(target) != len(source):
             raise ValueError(f"source and target must be of one batch, not of {len(source)} and {len(target)} rows")
         words = functional.embedding(functional.pad(target, (1, 0)), self.target_words)
-        features, attention = [], []
+        features, attention, weight = [], [], self._weight_of_read()
         for projected in self.decoder.project(words)[0].transpose(0, 1).contiguous().unbind(0):
-            seen, state, weights = self._advance(projected, state)
+            seen, state, weights = self._advance(projected, state, weight)
             features.append(seen)
             if weights is not None:
                 attention.append(weights)
@@ -173,11 +173,17 @@ class EncoderDecoder(Described):
         """What the decoder sees of the source at its next step, (batch, hidden), and the weights of the slots."""
         return (state.memory[:, 0] if self.context == "every-step" else None), None
 
-    def _advance(self, projected: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState, Tensor | None]:
-        """One step of the decoder from its projected word: what the readout sees, the state, the weights."""
+    def _weight_of_read(self) -> Tensor:
+        """The decoder's weights of what it sees of the source, beside the word before."""
+        return self.decoder.input_weights()[0][:, self.embedding_size :]
+
+    def _advance(
+        self, projected: Tensor, state: DecoderState, weight: Tensor
+    ) -> tuple[Tensor, DecoderState, Tensor | None]:
+        """One step of the decoder from its projected word: what the readout sees, the state, where it looked."""
         context, weights = self.read(state)
         if context is not None:
-            projected = projected + self.decoder.project(context, self.embedding_size)[0]
+            projected = projected + functional.linear(context, weight)
         output, cell = self.decoder.step((projected,), state.cell)
         features = output if context is None else torch.cat([output, context], -1)
         return features, state._replace(cell=cell, output=output), weights

@@ -68,7 +68,7 @@ class EntNetCell(Cell):
     def initial_state(self, batch_size: int) -> EntNetState:
         return EntNetState(self.keys.expand(batch_size, -1, -1))
 
-    def project(self, input: Tensor, first: int = 0) -> tuple[Tensor, ...]:
+    def project(self, input: Tensor) -> tuple[Tensor, ...]:
         """The sentences, what keys and bias add to the gates, W s, and where there is a sentence."""
         present = input.detach().abs().amax(-1, keepdim=True).ne(0)  # faster than any()
         return input, functional.linear(input, self.keys, self.gate_bias), self.from_sentence(input), present

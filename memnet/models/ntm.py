@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet.cells import Cell, ControllerName, make_controller
+from memnet.cells import Cell, ControllerName, added, make_controller, parted, together
 from memnet.checks import check_choice, check_sizes
 from memnet.functional.addressing import content_weights, interpolate_weights, sharpen_weights, shift_weights
 from memnet.functional.memory import add_memory, erase_memory, read_memory
@@ -252,8 +252,16 @@ class NTMCell(Cell):
         read_weights, write_weights = weights.split([self.num_reads, self.num_writes], 1)
         return NTMState(self.controller.initial_state(batch_size), reads, memory, read_weights, write_weights)
 
-    def project(self, input: Tensor, first: int = 0) -> tuple[Tensor, ...]:
-        return self.controller.project(input, first)
+    def project(self, input: Tensor) -> tuple[Tensor, ...]:
+        return self.controller.project(input) if self.controller.input_weights() else (input,)
+
+    def input_weights(self) -> tuple[Tensor, ...]:
+        return tuple(weight[:, : self.input_size] for weight in self.controller.input_weights())
+
+    def shared(self) -> tuple[tuple[Tensor, ...], Any]:
+        """The controller's weights of the reads, where its input may come in parts, and what its own steps share."""
+        weights = tuple(weight[:, self.input_size :] for weight in self.controller.input_weights())
+        return weights, self.controller.shared()
 
     def native_refusal(self, input: Tensor, state: State) -> str | None:
         own = type(self) is NTMCell and self._emitted_sizes() == self._head_sizes
@@ -262,7 +270,7 @@ class NTMCell(Cell):
     def unroll_native(self, input: Tensor, state: NTMState, lengths: Tensor | None) -> tuple[Tensor, State]:
         return ntm.unroll_ntm(self, input, state, lengths)
 
-    def step(self, projected: tuple[Tensor, ...], state: NTMState) -> tuple[Tensor, NTMState]:
+    def step(self, projected: tuple[Any, ...], state: NTMState) -> tuple[Tensor, NTMState]:
         output, state, _ = self.watched_step(projected, state)
         return output, state
 
@@ -272,11 +280,15 @@ class NTMCell(Cell):
         output, state, _ = self._after_controller(hidden, controller, state)
         return output, state
 
-    def watched_step(self, projected: tuple[Tensor, ...], state: NTMState) -> tuple[Tensor, NTMState, HeadParameters]:
+    def watched_step(self, projected: tuple[Any, ...], state: NTMState) -> tuple[Tensor, NTMState, HeadParameters]:
         """`step`, with the parameters of the heads beside its results."""
-        from_reads = self.controller.project(state.reads.flatten(1).to(self.initial_memory.dtype), self.input_size)
-        from_both = tuple(one + other for one, other in zip(projected, from_reads, strict=True))
-        return self._after_controller(*self.controller.step(from_both, state.controller), state)
+        projected, (weights, shared) = parted(self, projected)
+        reads = state.reads.flatten(1).to(self.initial_memory.dtype)
+        if weights:
+            seen = added(projected, reads, weights)
+        else:
+            seen = self.controller.project(torch.cat([*projected, reads], -1))
+        return self._after_controller(*self.controller.step(together(seen, shared), state.controller), state)
 
     def _after_controller(
         self, hidden: Tensor, controller: State, state: NTMState
