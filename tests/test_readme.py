@@ -1,4 +1,4 @@
-"""The README is true: its Python blocks run, its commands work in their order, and those it names exist."""
+"""The READMEs are true: their Python blocks run, their commands work in their order, and those they name exist."""
 
 import io
 import re
@@ -25,12 +25,12 @@ from tasks.babi import file_name, generate, write_stories
 from tests import story_runs, test_caption_runs, text_runs
 from tests.running import NO_MEMORY, ROOT, TINY
 
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-COMMANDS = [
-    shlex.split(line, comments=True)
-    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-    for line in re.findall(r"python -m ((?:experiments|tasks) .*)", block)
+READMES = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for path in sorted([*ROOT.glob("README.md"), *ROOT.glob("[!.]*/README.md")])
+}
+BLOCKS = [
+    (name, block) for name, text in READMES.items() for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)
 ]
 # Not run: what serves, needs a cluster or W&B, or is a benchmark. These have tests of their own.
 ELSEWHERE = ("--serve", "--on", "--shard", "sync", "push", "benchmark")
@@ -68,16 +68,16 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
-def test_python_blocks_run(block: str, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "block"), BLOCKS, ids=[f"{name}, {place}" for place, (name, _) in enumerate(BLOCKS)])
+def test_python_blocks_run(name: str, block: str, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(checkout)
-    exec(compile(block, "README.md", "exec"), {})
+    exec(compile(block, name, "exec"), {})
 
 
-def test_every_command_of_the_readme_exists(capsys: pytest.CaptureFixture[str]) -> None:
-    commands = re.findall(r"python -m experiments ([^`\n#]*)", README)
-    assert len(commands) > 5
-    for line in commands:
+def test_every_command_named_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    commands = {line for text in READMES.values() for line in re.findall(r"python -m experiments ([^`\n#]*)", text)}
+    assert len(commands) > 40
+    for line in sorted(commands):
         name, *args = shlex.split(line)
         options = [one for one in args if one.startswith("--")]
         task = next((one for one in args if one in TASKS), "copy")
@@ -128,11 +128,21 @@ def small(name: str, args: list[str]) -> list[str]:
     return [name, *few, *more]
 
 
+def commands_of(text: str) -> list[list[str]]:
+    """Every command of a README's shell blocks, in order, without those that have tests of their own."""
+    lines = [
+        line
+        for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+        for line in re.findall(r"python -m ((?:experiments|tasks) .*)", block)
+    ]
+    every = [shlex.split(line, comments=True) for line in lines]
+    return [command for command in every if not set(command) & set(ELSEWHERE)]
+
+
 @pytest.mark.usefixtures("reader")
-def test_the_commands_work_in_their_order(capsys: pytest.CaptureFixture[str]) -> None:
-    runnable = [command for command in COMMANDS if not set(command) & set(ELSEWHERE)]
-    assert len(runnable) > 30
-    for package, name, *args in runnable:
+@pytest.mark.parametrize("name", [name for name, text in READMES.items() if commands_of(text)])
+def test_the_commands_work_in_their_order(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for package, command, *args in commands_of(READMES[name]):
         program: Callable[[list[str]], int | None] = main if package == "experiments" else tasks.__main__.main
-        code = program(small(name, args))
-        assert not code, f"{shlex.join([package, name, *args])}: {capsys.readouterr().err}"
+        code = program(small(command, args))
+        assert not code, f"{shlex.join([package, command, *args])}: {capsys.readouterr().err}"

@@ -144,9 +144,12 @@ _MOMENTUM: dict[str, Any] = {
     "learned_initial_state": True,
     "weight_noise": 0.0,
 }
-# Weights that are right up to the trained 20 may fail at 120: it is there that they are validated, and the best kept. The
-# few that never learn are given up.
-_FAR: dict[str, Any] = {"valid_length": 120, "valid_sequences": 240, "keep_best": True} | {
+# Weights that are right up to the trained 20 may fail at 120: there they are validated, and the best kept. The few that
+# never learn are given up.
+_FAR: dict[str, Any] = {
+    "valid_length": 120,
+    "valid_sequences": 240,
+    "keep_best": True,
     "restart_after": 2500,
     "steps": 10_000,
 }
