@@ -11,8 +11,7 @@ import pytest
 
 from experiments.base import curves
 from experiments.domains.sequences.papers import PUBLISHED, paper_curves
-from experiments.figures import MODELS, learning_curve_figure, save_figure, seeds_figure
-from experiments.figures.text import text_curve_figure
+from experiments.figures import MODELS, Measure, learning_curve_figure, save_figure, seeds_figure
 from tasks import TASKS, BitTask
 from tests.figure_parts import crosses, line, rows_of, words
 
@@ -196,6 +195,33 @@ def test_the_file_says_where_the_numbers_come_from() -> None:
         assert text in head
 
 
-def test_a_text_curve_of_one_point_is_seen() -> None:
-    axes = text_curve_figure([{"characters": 10, "train/bits_per_character": 2.0}], "title").axes[0]
+def test_a_curve_of_one_point_is_seen_over_what_the_run_counts() -> None:
+    bits = Measure("bits_per_character", "bits per character", "bits/char")
+    rows = [{"characters": 10, "sequences": 1, "train/bits_per_character": 2.0}]
+    axes = learning_curve_figure(rows, measure=bits, criterion=bits, seen="characters").axes[0]
     assert "o" in [one.get_marker() for one in axes.lines]
+    assert line(axes, "training").tolist() == [[0.01, 2]]
+    assert axes.get_xlabel() == "characters seen in training, thousands"
+
+
+def test_a_learning_curve_of_restarts_shows_mean_and_best() -> None:
+    error = Measure("error_percent", "wrong answers, %", "%")
+    rows: list[dict[str, Any]] = [
+        {"sequences": 1000, "train/error_percent": 80.0, "train/linear_start": True},
+        {"sequences": 2000, "train/error_percent": 50.0, "train/linear_start": True},
+        {"sequences": 2000, "valid/error_percent": 60.0, "valid/lowest_error_percent": 55.0},
+        {"sequences": 3000, "train/error_percent": math.nan, "train/linear_start": False},
+        {"sequences": 4000, "valid/error_percent": 6.0, "valid/lowest_error_percent": 0.0},
+    ]
+    usual: dict[str, Any] = {"measure": error, "criterion": error, "solved_at": None, "seen": "questions"}
+    figure = learning_curve_figure(rows, title="one run", restarts=10, **usual)
+    (axes,) = figure.axes
+    np.testing.assert_array_equal(line(axes, "training, mean of 10 restarts")[:2], [[1, 80], [2, 50]])
+    np.testing.assert_array_equal(line(axes, "validation, mean of 10 restarts"), [[2, 60], [4, 6]])
+    np.testing.assert_array_equal(line(axes, "validation, best restart"), [[2, 55], [4, 0]])
+    assert (axes.get_yscale(), axes.get_ylim()[0]) == ("linear", 0)
+    assert [one.get_width() for one in axes.patches] == [2]
+    assert "not finite (1 value)" in words(figure)
+    assert "last validation: 6 %, mean of 10 restarts" in words(figure)
+    assert "restart" not in words(learning_curve_figure(rows, **usual))
+    assert "no values yet" in words(learning_curve_figure([], **usual))

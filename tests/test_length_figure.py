@@ -18,12 +18,12 @@ pytestmark = pytest.mark.pictures
 def length_row(length: int, rate: float, slots: int | None = 128, sequences: int = 1000) -> dict[str, Any]:
     return {
         "length": length,
-        "num_slots": slots,
+        "line": "no memory" if slots is None else f"{slots:,} slots",
         "exact_share": (1 - rate) ** (8 * length),
         "bit_error_rate": rate,
         "wrong_bits_per_sequence": 8 * length * rate,
         "bits_per_sequence": 20 * length * rate,
-        "sequences": sequences,
+        "count": sequences,
     }
 
 
@@ -41,7 +41,7 @@ def test_errors_over_length_are_the_given_ones_zeros_included() -> None:
         drawn = [np.asarray(one.get_xydata()) for one in axes.lines if one.get_linestyle() == "-"]
         assert len(drawn) == 2
         for points, slots in zip(drawn, (128, 2048), strict=True):
-            chosen = sorted((row["length"], scale * row[key]) for row in rows if row["num_slots"] == slots)
+            chosen = sorted((row["length"], scale * row[key]) for row in rows if row["line"] == f"{slots:,} slots")
             np.testing.assert_allclose(points, chosen)
         assert axes.get_xscale() == "log"
         assert axes.get_xlim()[0] < 1

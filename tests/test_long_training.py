@@ -272,7 +272,7 @@ def test_a_learning_curve_has_the_baseline_and_the_tasks_words() -> None:
 def test_errors_over_length_have_their_baselines() -> None:
     task = TASKS["copy-memory"]()
     rows = [
-        {"length": length, "num_slots": None, "sequences": 10, "nats_per_step": 0.1 / length} | task.baselines(length)
+        {"length": length, "line": "lstm", "count": 10, "nats_per_step": 0.1 / length} | task.baselines(length)
         for length in (10, 100)
     ]
     figure = length_figure(rows, (10, 10), "blanks", errors=[Measure("nats_per_step", "nats", "nats")])

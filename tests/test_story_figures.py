@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,28 +11,44 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.domains.stories.pictures import draw_story_run, slot_names, story_figure
-from experiments.figures import (
-    AskedStory,
-    attention_figure,
-    gates_figure,
-    save_figure,
-    story_curve_figure,
-    task_error_figure,
-)
-from experiments.figures.stories import MOST_SENTENCES
-from memnet import LSTM, NTM, EntNet, KeyValueMemoryNetwork, MemN2N, StoryReader
+from experiments.domains.stories.pictures import slot_names, story_view
+from experiments.figures import memory_figure, save_figure, task_error_figure
+from experiments.figures.grids import MOST_ROWS, grid_figure
+from experiments.figures.view import View, grid_of
+from experiments.training.pictures import draw_views
+from memnet import LSTM, NTM, EntNet, KeyValueMemoryNetwork, MemN2N, Part, StoryReader
 from tasks.babi import TASK_NAMES, Vocabulary, encode, examples_of, generate
 from tests.figure_parts import line, panels, shown, words
 
 pytestmark = pytest.mark.pictures
 
 SENTENCES = ["mary moved to the garden", "john went to the hallway", "mary went to the office"]
-ASKED = AskedStory(SENTENCES, [2], "where is mary?", "office", "office")
+ASKED = View("where is mary?", "office: right", True, names={"sentence": SENTENCES}, marked=[2])
 
 
-def many(count: int, supports: list[int] | None = None) -> AskedStory:
-    return AskedStory([f"sentence {k}" for k in range(count)], supports or [0], "where is mary?", "office", "garden")
+def many(count: int, marked: list[int] | None = None) -> View:
+    names = {"sentence": [f"sentence {k}" for k in range(count)]}
+    return View("where is mary?", "garden: wrong, it is office", False, names=names, marked=marked or [0])
+
+
+def drawn(view: View, title: str = "") -> Figure:
+    grid = grid_of(view)
+    assert grid is not None
+    return grid_figure(view, grid, title)
+
+
+def attention_figure(view: View, attention: np.ndarray, title: str = "") -> Figure:
+    """attention: (hop, sentence)."""
+    return drawn(replace(view, parts=[Part("read", "", torch.tensor(attention)[None], ("hop", "sentence"))]), title)
+
+
+def gates_figure(view: View, gates: np.ndarray, attention: np.ndarray, title: str = "") -> Figure:
+    """gates: (sentence, slot). attention: (slot,)."""
+    parts = [
+        Part("gate", "", torch.tensor(gates)[None], ("sentence", "slot")),
+        Part("read", "attention", torch.tensor(attention)[None], ("slot",)),
+    ]
+    return drawn(replace(view, parts=parts), title)
 
 
 def ticks(axes: Axes) -> list[str]:
@@ -82,7 +97,7 @@ def test_of_a_long_story_the_sentences_that_matter_are_shown() -> None:
     figure = attention_figure(many(200, [199, 3]), attention)
     axes = grids(figure)[0]
     numbered = [int(text.split()[0]) - 1 for text in ticks(axes)]
-    assert len(numbered) == MOST_SENTENCES
+    assert len(numbered) == MOST_ROWS
     assert {3, 150, 199} < set(numbered)
     assert numbered == sorted(numbered)
     np.testing.assert_array_equal(shown(axes), attention[:, numbered])
@@ -100,13 +115,15 @@ def test_gates_are_shown_by_slot_over_where_the_question_looked() -> None:
     assert "slot" in words(figure).splitlines()
     assert above.get_position().x1 == pytest.approx(below.get_position().x1)
     names = [f"entity {k}" for k in range(20)]
-    above, _ = grids(gates_figure(ASKED, gates, attention, slots=names))
+    named = replace(ASKED, names={**ASKED.names, "slot": names})
+    above, _ = grids(gates_figure(named, gates, attention))
     assert [label.get_text() for label in above.get_xticklabels()] == names
 
 
 @pytest.mark.parametrize(("sentences", "columns"), [(1, 1), (1, 70), (50, 6)])
 def test_figures_of_odd_sizes_stay_within_their_borders(sentences: int, columns: int) -> None:
-    long = AskedStory(["a very long sentence " * 9] * sentences, [0], "why " * 60 + "?", "this", "that")
+    names = {"sentence": ["a very long sentence " * 9] * sentences}
+    long = View("why " * 60 + "?", f"this{' or this' * 90}: wrong\nit is that", False, names=names, marked=[0])
     for figure in (
         attention_figure(long, np.full((columns, sentences), 0.5 / sentences), "t"),
         gates_figure(long, np.full((sentences, columns), np.nan), np.full(columns, 1 / columns), "t"),
@@ -119,14 +136,26 @@ def test_figures_of_odd_sizes_stay_within_their_borders(sentences: int, columns:
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"attention must be \(any, 3\), not \(2, 4\)"):
+    with pytest.raises(ValueError, match=r"3 names of rows and 2 of columns do not fit values \(4, 2\)"):
         attention_figure(ASKED, np.zeros((2, 4)))
-    with pytest.raises(ValueError, match=r"attention must be \(any, 3\), not \(0, 3\)"):
+    with pytest.raises(ValueError, match=r"3 names of rows and 0 of columns do not fit values \(3, 0\)"):
         attention_figure(ASKED, np.zeros((0, 3)))
-    with pytest.raises(ValueError, match=r"attention must be \(4\), not \(5,\)"):
+    with pytest.raises(ValueError, match=r"a look at 5 slots does not fit 4 columns"):
         gates_figure(ASKED, np.zeros((3, 4)), np.zeros(5))
-    with pytest.raises(ValueError, match=r"supports \[3\] do not fit 3 sentences"):
-        AskedStory(SENTENCES, [3], "", "", "")
+    with pytest.raises(ValueError, match=r"marked places \[3\] do not fit 3 rows"):
+        attention_figure(replace(ASKED, marked=[3]), np.zeros((2, 3)))
+
+
+def test_words_are_read_from_the_words_of_another_sentence() -> None:
+    weights = torch.tensor([[[0.9, 0.1], [0.2, 0.8]]])
+    names = {"word": ["x", "(end)"], "source": ["a", "b"]}
+    view = View("a b", "x: wrong\nit is y", False, [Part("read", "attention", weights, ("word", "source"))], names)
+    figure = drawn(view, "title")
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == names["source"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == names["word"]
+    assert {"a b", "x: wrong", "it is y", "title"} <= {text.get_text() for text in figure.texts}
+    np.testing.assert_array_equal(axes.images[0].get_array(), weights[0])
 
 
 NAMES = {str(task): name for task, name in TASK_NAMES.items()}
@@ -176,7 +205,9 @@ SIZE = len(VOCABULARY)
 )
 def test_a_model_is_drawn_as_what_it_is(name: str | None, model, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    files = draw_story_run(tmp_path / "figures", model().eval(), VOCABULARY, encode(EXAMPLES[3:5], VOCABULARY), "one")
+    own, batch = model().eval(), encode(EXAMPLES[3:5], VOCABULARY)
+    views = {str(k): story_view(own, VOCABULARY, batch.rows(torch.tensor([k - 1]))) for k in (1, 2)}
+    files = draw_views(tmp_path / "figures", views, "one")
     assert files == ([tmp_path / "figures" / f"{name}-{k}.png" for k in (1, 2)] if name else [])
     assert all(file.stat().st_size > 10_000 for file in files)
 
@@ -188,7 +219,7 @@ def test_a_drawn_story_is_that_of_the_batch() -> None:
     for row in (0, 4):
         example = EXAMPLES[row]
         one = batch.rows(torch.tensor([row]))
-        _, figure = story_figure(model, VOCABULARY, one, "run")
+        figure = drawn(story_view(model, VOCABULARY, one), "run")
         axes = grids(figure)[0]
         assert [text.split(maxsplit=1)[1] for text in ticks(axes)] == [" ".join(fact) for fact in example.facts]
         assert line(axes, "supporting fact")[:, 1].tolist() == sorted(example.supports)
@@ -201,7 +232,9 @@ def test_a_drawn_story_is_that_of_the_batch() -> None:
 
 def test_an_ntm_is_scored_at_the_question_mark() -> None:
     model = StoryReader(NTM(SIZE, SIZE, hidden_size=8, num_slots=6, slot_size=4), SIZE).eval()
-    _, figure = story_figure(model, VOCABULARY, encode(EXAMPLES[:1], VOCABULARY), "run")
+    view = story_view(model, VOCABULARY, encode(EXAMPLES[:1], VOCABULARY))
+    assert view.episode is not None
+    figure = memory_figure(view.episode)
     named = panels(figure)
     steps = sum(map(len, EXAMPLES[0].facts)) + len(EXAMPLES[0].question) + 1
     assert shown(named["Read weighting"]).shape == (steps, 6)
@@ -214,26 +247,5 @@ def test_slots_are_named_by_the_words_of_tied_keys() -> None:
     one = encode(EXAMPLES[:1], VOCABULARY)
     assert slot_names(model.trace(one.story, one.question), VOCABULARY) == ["sandra", "john", "milk"]
     assert slot_names(EntNet(SIZE, max_words=7).trace(one.story, one.question), VOCABULARY) is None
-    _, figure = story_figure(model, VOCABULARY, encode(EXAMPLES[:1], VOCABULARY), "run")
+    figure = drawn(story_view(model, VOCABULARY, encode(EXAMPLES[:1], VOCABULARY)), "run")
     assert [label.get_text() for label in grids(figure)[0].get_xticklabels()] == ["sandra", "john", "milk"]
-
-
-def test_a_learning_curve_of_restarts_shows_mean_and_best() -> None:
-    rows: list[dict[str, Any]] = [
-        {"sequences": 1000, "train/error_percent": 80.0, "train/linear_start": True},
-        {"sequences": 2000, "train/error_percent": 50.0, "train/linear_start": True},
-        {"sequences": 2000, "valid/error_percent": 60.0, "valid/lowest_error_percent": 55.0},
-        {"sequences": 3000, "train/error_percent": math.nan, "train/linear_start": False},
-        {"sequences": 4000, "valid/error_percent": 6.0, "valid/lowest_error_percent": 0.0},
-    ]
-    figure = story_curve_figure(rows, "one run", restarts=10)
-    (axes,) = figure.axes
-    np.testing.assert_array_equal(line(axes, "training, mean of 10 restarts")[:2], [[1, 80], [2, 50]])
-    np.testing.assert_array_equal(line(axes, "validation, mean of 10 restarts"), [[2, 60], [4, 6]])
-    np.testing.assert_array_equal(line(axes, "validation, best restart"), [[2, 55], [4, 0]])
-    assert [one.get_width() for one in axes.patches] == [2]
-    assert "not finite (1 value)" in words(figure)
-    assert "last validation: 6 %, mean of 10 restarts" in words(figure)
-    single = story_curve_figure(rows)
-    assert "restart" not in words(single)
-    assert "no values yet" in words(story_curve_figure([]))

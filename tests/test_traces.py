@@ -13,15 +13,16 @@ from torch import Tensor, nn
 
 import memnet
 from experiments.domains.sequences.looks import look_at_sequence
-from experiments.domains.sequences.pictures import pictured_sequence, watch
+from experiments.domains.sequences.pictures import pictured_sequence, sequence_view
 from experiments.domains.stories.answers import answer_rows
 from experiments.domains.stories.data import Questions
 from experiments.domains.stories.looks import look_at_questions
-from experiments.domains.stories.pictures import draw_story_run
+from experiments.domains.stories.pictures import story_view
 from experiments.figures import memory_figure, save_figure
 from experiments.figures.trace import episode_arrays, panels_of
 from experiments.inspector.watch import show_parts
 from experiments.training.looks import Look
+from experiments.training.pictures import draw_views
 from memnet import Part, trace
 from memnet.abilities import CountsWords, DrawsAges, HasBackend, HasSlots, ReadsWords, StartsLinear, Traced
 from memnet.cells import StackedCell
@@ -273,7 +274,7 @@ def test_a_cell_that_says_nothing_of_itself_is_traced_looked_at_and_drawn(tmp_pa
     assert look.numbers == {}
     title = next(title for title in maps if title.startswith("fast weights at the end"))
     np.testing.assert_array_equal(maps[title].values, last.numpy().T)
-    figure = memory_figure(watch(model, task, 5))
+    figure = memory_figure(sequence_view(model, task, 5).episode)
     np.testing.assert_allclose(shown_in(panels(figure)["Fast weights at the end"]).T, last.numpy())
     save_figure(figure, tmp_path / "memory.png")
     (shown,) = show_parts([found.parts])
@@ -284,8 +285,8 @@ def test_a_cell_that_says_nothing_of_itself_is_traced_looked_at_and_drawn(tmp_pa
     examples = examples_of(generate(1, 4, seed=0))
     vocabulary = Vocabulary.of(examples)
     reader = memnet.StoryReader(FastWeights(6, len(vocabulary)), len(vocabulary))
-    files = draw_story_run(tmp_path, reader, vocabulary, encode(examples[:2], vocabulary), "own")
-    assert [file.name for file in files] == ["memory-1.png", "memory-2.png"]
+    files = draw_views(tmp_path, {"1": story_view(reader, vocabulary, encode(examples[:1], vocabulary))}, "own")
+    assert [file.name for file in files] == ["memory-1.png"]
 
 
 def test_parts_are_drawn_by_their_kind_and_axes() -> None:
@@ -346,7 +347,7 @@ def test_a_model_of_stories_that_says_nothing_has_an_answer_alone(tmp_path: Path
     examples = examples_of(generate(1, 4, seed=0))
     vocabulary = Vocabulary.of(examples)
     batch, model = encode(examples[:2], vocabulary), Bag(len(vocabulary))
-    assert draw_story_run(tmp_path, model, vocabulary, batch, "own") == []
+    assert draw_views(tmp_path, {"1": story_view(model, vocabulary, encode(examples[:1], vocabulary))}, "own") == []
     questions = Questions(batch.story, batch.story_lengths, batch.question, batch.answer)
     assert look_at_questions(model, vocabulary, questions, 2) == Look({}, [])
     rows = answer_rows(model, vocabulary, {1: questions}, "task")

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -26,14 +25,12 @@ from experiments.domains.translation.data import Sentences, load_data, more_test
 from experiments.domains.translation.loading import load_translation_run
 from experiments.domains.translation.testing import answer_rows, bleu, measure, translations
 from experiments.domains.translation.training import TranslationObjective, make_trainer
-from experiments.figures import alignment_figure
 from experiments.runs.about import read_about, write_about
 from experiments.runs.folder import RunFolder
 from experiments.runs.handover import outcome
 from experiments.runs.metrics import read_metrics, read_rows
 from experiments.training.trainer import Trainer
 from tasks.translation import Languages, Pair, Translator
-from tests.figure_parts import beyond
 from tests.running import assert_has_finished
 from tests.test_training import assert_same_run, die_at
 
@@ -166,7 +163,7 @@ def test_evaluate_and_show(run: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert kinds == {("invented languages", 2): 4, ("invented languages", 4): 4, ("invented languages, more", 4): 2}
     assert main(["show", str(run), "--sentences", "1"]) == 0
     files = capsys.readouterr().out.split()
-    assert [Path(file).name for file in files] == ["learning-curve.png", "attention-1.png"]
+    assert [Path(file).name for file in files] == ["learning-curve.png", "error-by-length.png", "attention-1.png"]
 
 
 def test_translate_sentences_and_lines(
@@ -449,18 +446,3 @@ def test_without_sacrebleu_there_is_no_bleu(
     captured = capsys.readouterr()
     assert "BLEU is left out: sacrebleu is not installed (pip install -e '.[translation]')" in captured.err
     assert "BLEU" not in captured.out
-
-
-def test_the_alignment_figure_names_the_words() -> None:
-    figure = alignment_figure(["a", "b"], ["x"], ["y"], np.array([[0.9, 0.1], [0.2, 0.8]]), "title")
-    axes = figure.axes[0]
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b"]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["x", "(end)"]
-    assert "x: wrong\nit is y" in [text.get_text() for text in figure.texts]
-    np.testing.assert_allclose(axes.images[0].get_array(), [[0.9, 0.1], [0.2, 0.8]])
-    words = ["pewuw"] * 40
-    long = alignment_figure(["a", "b"], words, words[:30], np.full((41, 2), 0.5), "title")
-    assert any("…: wrong\nit is pewuw" in text.get_text() for text in long.texts)
-    assert not beyond(long)
-    with pytest.raises(ValueError, match="weights must be"):
-        alignment_figure(["a", "b"], ["x"], ["y"], np.zeros((1, 2)))

@@ -13,12 +13,12 @@ Curve: TypeAlias = list[tuple[float, float]]
 Numbers: TypeAlias = NDArray[np.float64]
 
 
-def curve_of_rows(rows: Sequence[Mapping[str, Any]], key: str = "valid/bits_per_sequence") -> Curve:
-    """One column of metrics.jsonl as a curve, by sequences seen; rows without it are left out, NaN stays."""
+def curve_of_rows(
+    rows: Sequence[Mapping[str, Any]], key: str = "valid/bits_per_sequence", seen: str = "sequences"
+) -> Curve:
+    """One column of metrics.jsonl as a curve, by thousands of another; rows without it are left out, NaN stays."""
     pairs = [
-        (row["sequences"] / 1000, float(row[key]))
-        for row in rows
-        if row.get(key) is not None and row.get("sequences") is not None
+        (row[seen] / 1000, float(row[key])) for row in rows if row.get(key) is not None and row.get(seen) is not None
     ]
     return sorted(pairs, key=lambda pair: pair[0])
 

@@ -67,6 +67,11 @@ def unknown_words(words: Iterable[str], known: Sequence[str]) -> str:
     return ", ".join(told) + more
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things: "1 task", "20 tasks"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def beginning(text: str) -> str:
     """A user's text in quotes; of a long one the beginning."""
     return repr(text if len(text) <= SHOWN else text[:SHOWN] + "…")

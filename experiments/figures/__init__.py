@@ -21,14 +21,11 @@ from experiments.figures.gradients import (
 from experiments.figures.growth import GrowthPanel, growth_figure
 from experiments.figures.lengths import length_figure
 from experiments.figures.memory import Episode, memory_figure
-from experiments.figures.stories import AskedStory, attention_figure, gates_figure, task_error_figure
-from experiments.figures.story_curves import story_curve_figure
 from experiments.figures.style import MODELS, Format, Measure, Size, drawn_as, figure_name, is_figure, save_figure
-from experiments.figures.translation import alignment_figure
+from experiments.figures.tasks import task_error_figure
 
 __all__ = [
     "MODELS",
-    "AskedStory",
     "Card",
     "Episode",
     "Format",
@@ -37,14 +34,11 @@ __all__ = [
     "Learner",
     "Measure",
     "Size",
-    "alignment_figure",
-    "attention_figure",
     "captions_figure",
     "curve_of_rows",
     "drawn_as",
     "figure_name",
     "flows_figure",
-    "gates_figure",
     "gradient_flow_figure",
     "growth_figure",
     "is_figure",
@@ -55,6 +49,5 @@ __all__ = [
     "propagation_figure",
     "save_figure",
     "seeds_figure",
-    "story_curve_figure",
     "task_error_figure",
 ]

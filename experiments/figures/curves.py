@@ -1,4 +1,4 @@
-"""Learning curves, in bits per sequence or a task's own score: of one run, and of many seeds."""
+"""Learning curves, in whatever a run is measured in: of one run, and of many seeds."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from experiments.base.curves import (
     running_median,
 )
 from experiments.figures.style import (
+    BLUE,
     GREY,
     INK,
     MODELS,
+    SHADE,
     Curves,
     Measure,
     Rows,
@@ -55,25 +57,31 @@ def learning_curve_figure(
     solved_at: float | None = 0.01,
     optimum: float | None = None,
     baseline: float | None = None,
+    seen: str = "sequences",
+    restarts: int = 1,
 ) -> Figure:
-    """A score, bits per sequence unless another is given, over the sequences seen, from the rows of one metrics.jsonl.
+    """A score, bits per sequence unless another is given, over the examples seen, from the rows of one metrics.jsonl.
 
-    Training is drawn lightly with its running median in front, validation as points. Values that
-    are not finite stand as crosses at the upper edge.
+    Training is drawn lightly with its running median in front, validation as points; the ground of updates with a
+    linear start is shaded. Values that are not finite stand as crosses at the upper edge.
 
     published:   curves in (thousand sequences, bits) by model, as from `paper_curves`, drawn behind.
     model:       the name that gives the run its colour, see MODELS.
-    measure:     what is drawn.
+    measure:     what is drawn; in percent on a linear scale from zero.
     criterion:   what is compared with solved_at.
     solved_at:   value of the criterion in validation; at the first validation below it the run counts as
                  solved, as for the trainer. None: no mark.
     optimum:     the best possible value, drawn as a line.
     baseline:    the value that needs no learning, drawn as a line.
+    seen:        what is counted on the horizontal axis: the column of that name, else that of sequences.
+    restarts:    of the run; of several all values are means, and a line is the best of them in validation.
     """
-    train = curve_of_rows(rows, f"train/{measure.name}")
-    valid = curve_of_rows(rows, f"valid/{measure.name}")
-    reached = curve_of_rows(rows, f"valid/{criterion.name}")
-    note = f"last validation: {valid[-1][1]:.3g} {measure.unit}" if valid else ""
+    column = seen if any(seen in row for row in rows) else "sequences"
+    train = curve_of_rows(rows, f"train/{measure.name}", column)
+    valid = curve_of_rows(rows, f"valid/{measure.name}", column)
+    reached = curve_of_rows(rows, f"valid/{criterion.name}", column)
+    of = f", mean of {restarts} restarts" if restarts > 1 else ""
+    note = f"last validation: {valid[-1][1]:.3g} {measure.unit}{of}" if valid else ""
     if valid and reached and criterion != measure:
         note += f", {reached[-1][1]:.3g} {criterion.unit}"
     colour = _look(model)[1]
@@ -81,15 +89,21 @@ def learning_curve_figure(
         when = None if solved_at is None else first_below(reached, solved_at)
         told = []
         if when is not None:
-            solved = f"solved at {when:.3g} thousand sequences: under {solved_at:g} {criterion.unit} in validation"
+            solved = f"solved at {when:.3g} thousand {seen}: under {solved_at:g} {criterion.unit} in validation"
             told = wrap(solved, int((figure_width() - 156) / _LETTER))
-        figure, axes = _curve_axes(title, note, published, measure, max(1, len(told)))
+        figure, axes = _curve_axes(title, note, published, measure, seen, max(1, len(told)))
+        if start := [row[column] / 1000 for row in rows if row.get("train/linear_start")]:
+            axes.axvspan(0, start[-1], color=SHADE, alpha=0.4, linewidth=0, label="linear start")
         if train:
-            _draw_curve(axes, train, color=colour, alpha=0.3, linewidth=0.8, label="training")
-            _draw_curve(axes, running_median(train), color=colour, linewidth=1.8, label="training, running median")
+            _draw_curve(axes, train, color=colour, alpha=0.3, linewidth=0.8, label=f"training{of}")
+            median = {"color": colour, "linewidth": 1.8, "label": "training, running median"}
+            _draw_curve(axes, running_median(train), **median)
         if valid:
             look: dict[str, Any] = {"color": INK, "markerfacecolor": "white", "markersize": 4.0, "markeredgewidth": 1.0}
-            axes.plot(*columns(valid), "o", label="validation", clip_on=False, zorder=4, **look)
+            axes.plot(*columns(valid), "o", label=f"validation{of}", clip_on=False, zorder=4, **look)
+        if restarts > 1 and (best := curve_of_rows(rows, f"valid/lowest_{measure.name}", column)):
+            dashes: dict[str, Any] = {"linewidth": 0.9, "linestyle": (0, (3, 2))}
+            _draw_curve(axes, best, color=INK, label="validation, best restart", **dashes)
         lines = {"best possible": optimum, "without learning": baseline}
         _finish_curves(figure, axes, [train, valid], published, measure, lines)
         if when is not None:
@@ -107,6 +121,7 @@ def seeds_figure(
     target_bits: float | None = 0.1,
     optimum: float | None = None,
     baseline: float | None = None,
+    seen: str = "sequences",
 ) -> Figure:
     """One setting with many seeds: each seed thin, their median, and the band of their middle half.
 
@@ -122,7 +137,7 @@ def seeds_figure(
         reached = sum(curve[-1][1] <= target_bits for curve in every if curve)
         note += f", {reached} at or below {target_bits:g} bits at the end"
     with styled():
-        figure, axes = _curve_axes(title, note, published, measure)
+        figure, axes = _curve_axes(title, note, published, measure, seen)
         x, quartiles = quartiles_of_seeds(every)
         if len(x):
             # A band that ends at infinity is drawn to far above the axes.
@@ -140,11 +155,11 @@ def seeds_figure(
 
 def _look(model: str | None) -> tuple[str, str]:
     """Words and colour for a model; one that is not in MODELS keeps its name."""
-    return MODELS.get(model or "", (model or "", INK))
+    return MODELS.get(model or "", (model or "", BLUE))
 
 
 def _curve_axes(
-    title: str, note: str, published: Curves | None, measure: Measure, lines: int = 1
+    title: str, note: str, published: Curves | None, measure: Measure, seen: str, lines: int = 1
 ) -> tuple[Figure, Axes]:
     """Axes for learning curves with the published ones in the background and the note at the upper right.
 
@@ -155,7 +170,7 @@ def _curve_axes(
     axes = add_axes(figure, 116, 96 + _LINE * (lines - 1), wide - 156, min(500, 0.7 * wide))
     shown, size = written_to_fit(note, 8, wide - 60)
     axes.set_title(shown, loc="right", fontsize=size, color=GREY, pad=20 + 10 * (lines - 1))
-    axes.set_xlabel("sequences seen in training, thousands")
+    axes.set_xlabel(f"{seen} seen in training, thousands")
     axes.set_ylabel(measure.words)
     axes.grid(True)
     for model, curve in (published or {}).items():
@@ -200,8 +215,11 @@ def _finish_curves(
         label = f"{words}, {level:.4g} {measure.unit}"
         axes.axhline(level, color=INK, linewidth=1, linestyle=dashes, label=label)
     # One point beyond the edge, since the line to it is seen.
-    seen = [y[: np.searchsorted(x, end) + 1] for x, y in ours + theirs]
-    error_scale(axes, np.concatenate([*seen, [*levels.values()]]))
+    shown = [y[: np.searchsorted(x, end) + 1] for x, y in ours + theirs]
+    if "%" in measure.unit:
+        axes.set_ylim(bottom=0)
+    else:
+        error_scale(axes, np.concatenate([*shown, [*levels.values()]]))
     key_below(figure, axes.get_legend_handles_labels()[0], 116)
 
 

@@ -29,6 +29,7 @@ from experiments.figures.style import (
     new_figure,
     numbered_log_scale,
     styled,
+    written_to_fit,
 )
 
 if TYPE_CHECKING:
@@ -49,30 +50,29 @@ LINES = ((INK, "o"), (ORANGE, "s"), (PURPLE, "^"), (SKY, "D"), (GREY, "v"), (BLU
 
 
 def length_figure(
-    rows: Rows, trained_range: tuple[int, int], unit: str, title: str = "", errors: Sequence[Measure] = ERRORS
+    rows: Rows, trained: tuple[int, int] | None, unit: str, title: str = "", errors: Sequence[Measure] = ERRORS
 ) -> Figure:
     """Errors over the test length; unless others are given sequences exactly right, bit error rate, wrong bits.
 
-    rows:          one a test, with "length", the errors by their names, "sequences", and "num_slots", absent or
-                   None for a model without memory. Each number of slots is a line of its own. "baseline_" and the
-                   name of an error, where there, is what needs no learning, drawn as a dotted line, as is chance.
-    trained_range: shortest and longest length in training, shaded.
-    unit:          what a length counts, such as "vectors".
-    errors:        a panel each, where it says something: not where no test has it, nor where all are zero and there
-                   is no line to compare with.
+    rows:    one a test, with "length", the errors by their names, "count" of examples, and "line", in words what else
+             than the length tests differ in. "baseline_" and the name of an error, where there, is what needs no
+             learning, drawn as a dotted line, as is chance.
+    trained: shortest and longest length in training, shaded; None where nobody says it.
+    unit:    what a length counts, such as "vectors".
+    errors:  a panel each, where it says something: not where no test has it, nor where all are zero and there is no
+             line to compare with.
 
-    Errors begin at zero; a test without an error is a hollow mark there. The key tells the number of sequences of a
+    Errors begin at zero; a test without an error is a hollow mark there. The key tells the number of examples of a
     point. A value that is None or not finite is a cross at the upper edge. ValueError for lengths below 1.
     """
     lengths = sorted({float(row["length"]) for row in rows})
-    if not 1 <= trained_range[0] <= trained_range[1] or any(length < 1 for length in lengths):
-        raise ValueError(f"lengths must be at least 1, not {trained_range} in training and {lengths} in tests")
-    slots: list[int | None] = sorted({row.get("num_slots") for row in rows}, key=lambda count: count or 0)
-    lines = {count: LINES[k % len(LINES)] for k, count in enumerate(slots)}
+    if (trained and not 1 <= trained[0] <= trained[1]) or any(length < 1 for length in lengths):
+        raise ValueError(f"lengths must be at least 1, not {trained} in training and {lengths} in tests")
+    lines = {words: LINES[k % len(LINES)] for k, words in enumerate(dict.fromkeys(row["line"] for row in rows))}
     telling = [error for error in errors if _tells(rows, error)]
     with styled():
-        ends = " to ".join(dict.fromkeys(map(str, trained_range)))
-        marks = _marks(rows, lines, f"{ends} {unit}", telling)
+        ends = " to ".join(dict.fromkeys(map(str, trained or ())))
+        marks = _marks(rows, lines, f"{ends} {unit}" if trained else "", telling)
         wide = figure_width()
         across = max(1, min(len(telling), wide // 340))
         pitch = (wide - 36) // across
@@ -81,10 +81,11 @@ def length_figure(
         for k, error in enumerate(telling):
             row, column = divmod(k, across)
             axes = add_axes(figure, 80 + pitch * column, 94 + (tall + _BELOW) * row, pitch - 78, tall)
-            axes.set_title(error.words)
+            shown, size = written_to_fit(error.words, 9, pitch - 60)
+            axes.set_title(shown, fontsize=size)
             axes.grid(True, axis="y")
-            for count, (colour, marker) in lines.items():
-                _draw_errors(axes, [row for row in rows if row.get("num_slots") == count], error, colour, marker)
+            for words, (colour, marker) in lines.items():
+                _draw_errors(axes, [row for row in rows if row["line"] == words], error, colour, marker)
             baseline = _baseline(rows, error)
             axes.plot(*baseline, color=INK, linewidth=1, linestyle=":", marker="_")
             if error.percent:
@@ -93,7 +94,7 @@ def length_figure(
                 values = [_number(row, error.name) for row in rows if error.name in row]
                 error_scale(axes, np.array([*values, *baseline[1]]), finest=-9, from_zero=True)
             axes.set_xlabel(f"test length, {unit}")
-            _length_scale(axes, lengths, trained_range)
+            _length_scale(axes, lengths, trained)
         key_below(figure, marks, 80)
         if not telling:
             figure.text(0.5, 0.5, "no tests yet", ha="center", color=GREY)
@@ -120,7 +121,7 @@ def _baseline(rows: Rows, error: Measure) -> tuple[list[float], list[float]]:
 
 
 def _draw_errors(axes: Axes, rows: Rows, measure: Measure, colour: str, marker: str) -> None:
-    """One error of the tests with one number of slots; zeros hollow, what is not finite at the upper edge."""
+    """One error of the tests of one line; zeros hollow, what is not finite at the upper edge."""
     ordered = sorted((row for row in rows if measure.name in row), key=lambda row: float(row["length"]))
     length = np.array([float(row["length"]) for row in ordered])
     error = np.array([_number(row, measure.name) for row in ordered])
@@ -134,27 +135,29 @@ def _draw_errors(axes: Axes, rows: Rows, measure: Measure, colour: str, marker: 
     mark_lost(axes, length[~np.isfinite(error)])
 
 
-def _length_scale(axes: Axes, lengths: Sequence[float], trained: tuple[int, int]) -> None:
+def _length_scale(axes: Axes, lengths: Sequence[float], trained: tuple[int, int] | None) -> None:
     """A logarithmic axis numbered at the tested lengths as far as there is room, the trained range shaded."""
-    low, high = min([*lengths, trained[0]]), max([*lengths, trained[1]])
-    numbered_log_scale(axes, lengths or [low, high], (low, high))
+    low, high = min([*lengths, *(trained or ())]), max([*lengths, *(trained or ())])
+    numbered_log_scale(axes, lengths, (low, high))
+    if trained is None:
+        return
     start, stop = trained if trained[0] < trained[1] else (trained[0] / 1.02, trained[1] * 1.02)
     axes.axvspan(start, stop, color=SHADE, alpha=0.5, linewidth=0, zorder=0.5)
 
 
 def _marks(
-    rows: Rows, lines: Mapping[int | None, tuple[str, str]], trained: str, errors: Sequence[Measure]
+    rows: Rows, lines: Mapping[str, tuple[str, str]], trained: str, errors: Sequence[Measure]
 ) -> list[Line2D | Patch]:
     """What stands in the key."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     marks: list[Line2D | Patch] = []
-    for count, (colour, marker) in lines.items():
-        words = "no memory" if count is None else f"{count:,} slots"
-        words += _sizes([row for row in rows if row.get("num_slots") == count])
-        marks.append(Line2D([], [], color=colour, marker=marker, markersize=4.5, linewidth=1.4, label=words))
-    marks.append(Patch(color=SHADE, alpha=0.5, linewidth=0, label=f"trained at {trained}"))
+    for words, (colour, marker) in lines.items():
+        label = words + _sizes([row for row in rows if row["line"] == words])
+        marks.append(Line2D([], [], color=colour, marker=marker, markersize=4.5, linewidth=1.4, label=label))
+    if trained:
+        marks.append(Patch(color=SHADE, alpha=0.5, linewidth=0, label=f"trained at {trained}"))
     if any(_baseline(rows, error)[0] for error in errors):
         marks.append(Line2D([], [], color=INK, linewidth=1, linestyle=":", label="without learning"))
     if any(row.get(error.name) == 0 for row in rows for error in errors if not error.percent):
@@ -166,8 +169,8 @@ def _marks(
 
 
 def _sizes(rows: Rows) -> str:
-    """How many sequences a point stands for: ", n = 1,000", and where some have others ", n = 1,000 (10 at 300)"."""
-    counts = [(int(row["length"]), int(row["sequences"])) for row in rows if row.get("sequences")]
+    """How many examples a point stands for: ", n = 1,000", and where some have others ", n = 1,000 (10 at 300)"."""
+    counts = [(int(row["length"]), int(row["count"])) for row in rows if row.get("count")]
     if not counts:
         return ""
     usual, _ = Counter(count for _, count in counts).most_common(1)[0]

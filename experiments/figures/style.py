@@ -228,6 +228,11 @@ def text_width(text: str, size: float, bold: bool = False) -> float:
     return float(width) * DPI / 72
 
 
+def numbered(number: int | str, text: str) -> str:
+    """A number and a text, aligned under one another."""
+    return f"{number}".rjust(2, "\N{FIGURE SPACE}") + f"  {text}"
+
+
 def written_to_fit(text: str, size: float, room: float, bold: bool = False) -> tuple[str, float]:
     """A text in one line and the size in points, of at most that many, in which it has room; its end may be cut off."""
     shown = with_escapes(text)

@@ -1,68 +1,20 @@
-"""Pictures of models of text: bits per character over training, and what single units do along a text."""
+"""What single units of a model of text do along a text."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.base.curves import columns as columns_of
-from experiments.base.curves import running_median
-from experiments.figures.story_curves import finish_linear
-from experiments.figures.style import (
-    BLUE,
-    GREY,
-    INK,
-    VERMILION,
-    Array,
-    Rows,
-    add_axes,
-    figure_width,
-    new_figure,
-    styled,
-    written_to_fit,
-)
+from experiments.figures.style import GREY, Array, add_axes, figure_width, new_figure, styled, written_to_fit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # In pixels: of a character of coloured text, of a line, of a title, and of the margin.
 _CHARACTER, _LINE, _TITLE, _MARGIN = 12.4, 22, 34, 40
-
-
-def text_curve_figure(rows: Rows, title: str = "", *, entropy_rate: float | None = None) -> Figure:
-    """Bits per character over the characters seen, from the rows of one metrics.jsonl.
-
-    entropy_rate: bits per character that no model can do without, drawn as a line where it is known.
-    Values that are not finite stand as crosses at the upper edge.
-    """
-    keys = [f"{part}/bits_per_character" for part in ("train", "valid")]
-    train, valid = ([(row["characters"] / 1000, float(row[key])) for row in rows if key in row] for key in keys)
-    note = f"last validation: {valid[-1][1]:.4g} bits per character" if valid else ""
-    with styled():
-        figure = new_figure(600, title, 90)
-        axes = add_axes(figure, 90, 90, figure_width() - 130, 390)
-        axes.set_title(note, loc="right", fontsize=8, color=GREY)
-        axes.set_xlabel("characters seen in training, thousands")
-        axes.set_ylabel("bits per character")
-        axes.grid(True)
-        if train:
-            axes.plot(*columns_of(train), color=BLUE, alpha=0.3, linewidth=0.8, label="training")
-            # A line of one point would be invisible.
-            alone: dict[str, Any] = {"marker": "o", "markersize": 3.0} if len(train) == 1 else {}
-            axes.plot(
-                *columns_of(running_median(train)), color=BLUE, linewidth=1.8, label="training, running median", **alone
-            )
-        if valid:
-            look: dict[str, Any] = {"color": INK, "markerfacecolor": "white", "markersize": 4.0, "clip_on": False}
-            axes.plot(*columns_of(valid), "o", label="validation", zorder=4, **look)
-        if entropy_rate is not None:
-            words = f"true entropy, {entropy_rate:.4g}"
-            axes.axhline(entropy_rate, color=VERMILION, linewidth=1.2, linestyle=(0, (4, 2)), label=words)
-        finish_linear(figure, axes, (train, valid))
-    return figure
 
 
 def coloured_text_figure(

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from experiments.base.files import UserError, write_whole
 from experiments.base.reading import expect, read_json
@@ -37,7 +37,8 @@ class Score(TypedDict):
     """A score of the tests that stands for the model.
 
     words: on an axis or over a table. heading: over a column. unit: after a value. format: of a value, with % for a
-    share. best: which of several values is.
+    share. best: which of several values is. chance: what guessing has, if that is one number. drawn: whether there is
+    a panel for it, as there is but where it says no.
     """
 
     name: str
@@ -46,6 +47,8 @@ class Score(TypedDict):
     unit: str
     format: str
     best: Literal["low", "high"]
+    chance: NotRequired[float]
+    drawn: NotRequired[bool]
 
 
 class Tests(TypedDict):

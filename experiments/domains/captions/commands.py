@@ -22,13 +22,14 @@ from experiments.domains.captions.testing import (
     judge_tests,
 )
 from experiments.domains.captions.training import SHOWN, CaptionObjective, make_trainer
-from experiments.figures import Card, captions_figure, figure_name, save_figure, story_curve_figure
+from experiments.figures import Card, captions_figure, figure_name, save_figure
 from experiments.figures.drawing import DrawingOptions
 from experiments.runs.about import About, read_about
 from experiments.runs.checkpoint import save_weights
 from experiments.runs.folder import RunFolder
-from experiments.runs.metrics import read_metrics, write_rows
+from experiments.runs.metrics import write_rows
 from experiments.runs.tests import TestRow, table
+from experiments.training.pictures import draw_learning, run_title
 from experiments.training.ranks import ranks
 from experiments.training.running import closing, prepare, run_training
 from experiments.training.trainer import Trainer
@@ -142,18 +143,15 @@ def _table(rows: Sequence[TestRow], told: About) -> str:
 @working("drawing")
 def _draw(folder: RunFolder, config: CaptionConfig, world: World, described: Sequence[Described]) -> list[Path]:
     """The learning curve, the first scenes, and the first wrong ones where there are any."""
-    title = f"{config.label}, seed {config.seed}"
-    rows = read_metrics(folder.metrics) if folder.metrics.exists() else []
-    folder.figures.mkdir(exist_ok=True)
-    files = [folder.figures / figure_name("learning-curve")]
-    save_figure(story_curve_figure(rows, title, seen="scenes", wrong="wrong captions"), files[0])
+    about = read_about(folder.path)
+    files = draw_learning(folder, about)
     first = described[: PICTURES if world.max_frames == 1 else FILMS]
     wrong = [one for one in described if not one.verdict.right][:_WRONG]
     for name, told, some in (("captions", "test scenes", first), ("wrong", "wrong captions of test scenes", wrong)):
         path = folder.figures / figure_name(name)
         path.unlink(missing_ok=True)
         if some:
-            save_figure(captions_figure(cards_of(some), f"{title}: {told}"), path)
+            save_figure(captions_figure(cards_of(some), f"{run_title(about)}: {told}"), path)
             files.append(path)
     return files
 

@@ -1,7 +1,5 @@
 """What is told of a run on sequences."""
 
-from typing import Literal
-
 from experiments.config.parts import TrainConfig
 from experiments.domains.sequences.models import training_lengths
 from experiments.domains.sequences.papers import paper_curve, paper_statement, paper_tests
@@ -27,7 +25,7 @@ def about(config: TrainConfig, task: Task, *, parameters: int, last_step: int) -
         "trained": list(training_lengths(config, task)),
         "failed_above": None,
         "together": "longest",
-        "scores": [_score(task.exact, "high"), *(_score(one, "low") for one in others)],
+        "scores": [_score(one, task) for one in (task.exact, *others)],
     }
     return about_run(
         config,
@@ -41,16 +39,18 @@ def about(config: TrainConfig, task: Task, *, parameters: int, last_step: int) -
     )
 
 
-def _score(score: TaskScore, best: Literal["low", "high"]) -> Score:
+def _score(score: TaskScore, task: Task) -> Score:
     words = score.words.removeprefix("cross-entropy, ")
-    return {
+    told: Score = {
         "name": score.name,
         "words": words[0].lower() + words[1:],
         "heading": score.heading,
         "unit": score.unit,
         "format": score.format,
-        "best": best,
+        "best": "high" if score == task.exact else "low",
+        "drawn": score in task.panels,
     }
+    return told if score.chance is None else {**told, "chance": score.chance}
 
 
 def _references(config: TrainConfig) -> list[Reference]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 import tyro
 
 from experiments.base.files import UserError
@@ -23,18 +24,18 @@ from experiments.domains.stories.loading import (
     read_vocabulary,
 )
 from experiments.domains.stories.models import make_model, make_models
-from experiments.domains.stories.pictures import draw_story_run
+from experiments.domains.stories.pictures import story_view
 from experiments.domains.stories.restarts import unstack
 from experiments.domains.stories.testing import Row, score_restarts, test_rows
 from experiments.domains.stories.training import SHOWN, StoryObjective, epoch_updates, make_trainer
-from experiments.figures import figure_name, save_figure, story_curve_figure
 from experiments.figures.drawing import DrawingOptions
 from experiments.runs.about import About, read_about
 from experiments.runs.checkpoint import save_weights
 from experiments.runs.folder import RunFolder
-from experiments.runs.metrics import read_metrics, write_rows
+from experiments.runs.metrics import write_rows
 from experiments.runs.outcomes import LEARNED_FROM, choose
 from experiments.runs.tests import TestRow, table
+from experiments.training.pictures import draw_learning, draw_views, run_title
 from experiments.training.running import closing, prepare, run_training
 from experiments.training.trainer import Trainer
 from memnet import StoryModel
@@ -156,12 +157,11 @@ def _draw(
     folder: RunFolder, config: StoryConfig, vocabulary: Vocabulary, model: StoryModel, questions: int = _PICTURES
 ) -> list[Path]:
     batch = example_batch(config, vocabulary, questions)
-    title = f"{config.label}, trained on {read_vocabulary(folder)[2]}, seed {config.seed}"
-    rows = read_metrics(folder.metrics) if folder.metrics.exists() else []
-    folder.figures.mkdir(exist_ok=True)
-    curve = folder.figures / figure_name("learning-curve")
-    save_figure(story_curve_figure(rows, title, restarts=config.restarts), curve)
-    return [curve, *draw_story_run(folder.figures, model.eval(), vocabulary, batch, title)]
+    about = read_about(folder.path)
+    files = draw_learning(folder, about, restarts=config.restarts)
+    asked = {str(row + 1): batch.rows(torch.tensor([row])) for row in range(len(batch.story))}
+    views = {name: story_view(model.eval(), vocabulary, one) for name, one in asked.items()}
+    return [*files, *draw_views(folder.figures, views, run_title(about))]
 
 
 def _tested(config: StoryConfig, options: EvaluateStoryOptions) -> StoryConfig:

@@ -21,12 +21,12 @@ from experiments.domains.text.training import SHOWN, TextObjective, make_trainer
 from experiments.domains.text.units import activations, choose_units, named_units
 from experiments.figures import figure_name, save_figure
 from experiments.figures.drawing import DrawingOptions
-from experiments.figures.text import coloured_text_figure, text_curve_figure
+from experiments.figures.text import coloured_text_figure
 from experiments.runs.about import About, read_about
 from experiments.runs.checkpoint import save_weights
 from experiments.runs.folder import RunFolder
-from experiments.runs.metrics import read_metrics
 from experiments.runs.tests import TestRow, table
+from experiments.training.pictures import draw_learning, run_title
 from experiments.training.ranks import ranks
 from experiments.training.running import closing, prepare, run_training
 from experiments.training.trainer import Trainer
@@ -177,23 +177,21 @@ def _draw(
     cells: Sequence[str] = (),
 ) -> list[Path]:
     """The learning curve and the units along a text (character,)."""
-    title = f"{config.label} on {known.text}, seed {config.seed}"
+    about = read_about(folder.path)
+    files = draw_learning(folder, about, optimum=known.entropy_rate)
     layers = activations(model, numbers[:_READ])
     text = known.alphabet.decode(numbers[:_READ])
     units, without = (named_units(layers, cells), []) if cells else choose_units(layers, text)
-    rows = read_metrics(folder.metrics) if folder.metrics.exists() else []
-    folder.figures.mkdir(exist_ok=True)
-    curve, coloured = (folder.figures / figure_name(name) for name in ("learning-curve", "units"))
-    save_figure(text_curve_figure(rows, title, entropy_rate=known.entropy_rate), curve)
     if not units:
-        return [curve]
+        return files
     named = [
         (f"layer {unit.layer}, unit {unit.number}{f': {unit.why}' if unit.why else ''}", unit.values[:_DRAWN])
         for unit in units
     ]
-    title += ": units below (blue) and above (red) their mean"
-    save_figure(coloured_text_figure(text[:_DRAWN], named, title, without), coloured)
-    return [curve, coloured]
+    title = f"{run_title(about)}: units below (blue) and above (red) their mean"
+    files.append(folder.figures / figure_name("units"))
+    save_figure(coloured_text_figure(text[:_DRAWN], named, title, without), files[-1])
+    return files
 
 
 def _tests(model: LanguageModel, data: TextData, most: int | None) -> list[TestRow]:

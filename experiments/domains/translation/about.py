@@ -28,6 +28,8 @@ _ERROR: Score = {
     "unit": "% wrong",
     "format": ".1f",
     "best": "low",
+    # It is what is left of the share of those that are right.
+    "drawn": False,
 }
 _SCORES = [
     *(_share("exact_share", "greedy"), _share("beam_exact_share", "beam"), _ERROR),

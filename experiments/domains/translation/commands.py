@@ -5,19 +5,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 import tyro
 
 from experiments.base.files import UserError
 from experiments.base.progress import working
 from experiments.base.provenance import command_line
-from experiments.base.ragged import Ragged
 from experiments.config.command_line import parse
 from experiments.config.fields import check_least
 from experiments.domains.translation.config import TranslateConfig
 from experiments.domains.translation.data import Sentences, TranslationData, Words, load_data, more_tests
 from experiments.domains.translation.loading import keep_words, load_translation_run, read_words
 from experiments.domains.translation.models import make_model
+from experiments.domains.translation.pictures import translation_view
 from experiments.domains.translation.testing import (
     Row,
     answer_rows,
@@ -26,18 +25,17 @@ from experiments.domains.translation.testing import (
     translations,
 )
 from experiments.domains.translation.training import SHOWN, TranslationObjective, make_trainer
-from experiments.figures import alignment_figure, figure_name, save_figure, story_curve_figure
 from experiments.figures.drawing import DrawingOptions
 from experiments.runs.about import read_about
 from experiments.runs.checkpoint import save_weights
 from experiments.runs.folder import RunFolder
-from experiments.runs.metrics import read_metrics, write_rows
+from experiments.runs.metrics import write_rows
 from experiments.runs.tests import Condition, TestRow, table
+from experiments.training.pictures import draw_learning, draw_views, run_title
 from experiments.training.running import closing, prepare, run_training
 from experiments.training.trainer import Trainer
 from memnet import EncoderDecoder
 from memnet.decoding import Normalization
-from memnet.trace import find
 
 # Test sentences that are drawn after training.
 _PICTURES = 3
@@ -168,25 +166,12 @@ def _draw(
     count: int = _PICTURES,
 ) -> list[Path]:
     """The learning curve, and with attention a figure for each of some test sentences, the longest."""
-    title = f"{config.label}, {config.controller}, trained on {trained_on(folder)}, seed {config.seed}"
-    rows = read_metrics(folder.metrics) if folder.metrics.exists() else []
-    folder.figures.mkdir(exist_ok=True)
-    files = [folder.figures / figure_name("learning-curve")]
-    save_figure(story_curve_figure(rows, title, seen="sentences", wrong="sentences with a wrong word"), files[0])
+    about = read_about(folder.path)
+    files = draw_learning(folder, about)
     order = sorted(range(len(sentences)), key=lambda place: -len(sentences.pairs[place].source.split()))
-    for number, place in enumerate(order[:count], start=1):
-        source = sentences.source.padded(torch.tensor([place]))
-        given = translations(model, Ragged.of(source.tolist()), words)[0].split()
-        target = torch.tensor([[words.target.number(word) for word in given]], dtype=torch.int64)
-        device = model.source_words.device
-        with torch.no_grad():
-            attention = find(model.trace(source.to(device), target.to(device)).parts, "read", "source")
-        if attention is not None:
-            pair = sentences.pairs[place]
-            files.append(folder.figures / figure_name(f"attention-{number}"))
-            weights = attention.values[0].cpu().numpy()
-            save_figure(alignment_figure(pair.source.split(), given, pair.target.split(), weights, title), files[-1])
-    return files
+    chosen = enumerate(order[:count], start=1)
+    views = {str(number): translation_view(model, words, sentences.pairs[place]) for number, place in chosen}
+    return [*files, *draw_views(folder.figures, views, run_title(about))]
 
 
 def _finish(trainer: Trainer[TranslationObjective], folder: RunFolder, notice: str) -> str:
