@@ -33,6 +33,31 @@ class HasBackend(Protocol):
 
 
 @runtime_checkable
+class TellsBackend(HasBackend, Protocol):
+    """Tells how it ran."""
+
+    @property
+    def backend_used(self) -> Backend | None:
+        """How the last forward ran."""
+
+    @property
+    def backend_refusal(self) -> str | None:
+        """Why the last forward could not run natively; None where it did, or was not to."""
+
+
+@runtime_checkable
+class GoesByStep(Protocol):
+    """Goes on step by step, and may keep its state every so many steps alone, see memnet.sequence.RecurrentModule."""
+
+    @property
+    def checkpoint_steps(self) -> int | None:
+        """After how many steps a state is kept; None keeps everything; may be set."""
+
+    @checkpoint_steps.setter
+    def checkpoint_steps(self, value: int | None) -> None: ...
+
+
+@runtime_checkable
 class HasSlots(Protocol):
     """Has a memory of so many slots, which are no part of its weights: they may be set for a test."""
 

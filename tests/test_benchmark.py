@@ -16,8 +16,17 @@ import torch
 
 from experiments.__main__ import main
 from experiments.benchmark import timing
-from experiments.benchmark.cases import Case, Stacked, make_example, make_model, train_step
+from experiments.benchmark.cases import (
+    Case,
+    Stacked,
+    known_models,
+    make_example,
+    make_model,
+    sizes_of_model,
+    train_step,
+)
 from experiments.benchmark.flops import count_flop, count_operations
+from experiments.config.registry import MODELS
 from experiments.figures import GrowthPanel, growth_figure
 from tests.figure_parts import panels, words
 from tests.running import start
@@ -27,7 +36,8 @@ SMALL = ["--batch-size", "2", "--length", "4", "--seconds", "0.01"]
 
 
 def small_case(model: Any, **changes: Any) -> Case:
-    sizes = {"batch_size": 3, "length": 5, "num_slots": None if model in ("lstm", "gru") else 6, "seeds": 1}
+    memory = sizes_of_model(model).num_slots is not None
+    sizes = {"batch_size": 3, "length": 5, "num_slots": 6 if memory else None, "seeds": 1}
     fixed = {"mode": "train", "controller": "gru", "dtype": "float64", "device": "cpu"}
     return Case(**{"model": model, **sizes, **fixed, **changes})
 
@@ -117,7 +127,20 @@ def test_other_operations_are_counted_by_the_number() -> None:
     assert count_operations(lambda: torch.arange(6) * 2) == (0, 0)
 
 
-@pytest.mark.parametrize("model", ["ntm", "memn2n", "entnet", "lstm", "gru"])
+def test_models_are_those_of_the_registry_with_the_sizes_of_their_constructors() -> None:
+    """A copy, and the published sizes for stories; a benchmark without a memory has no slots."""
+    assert set(known_models()) == {*MODELS["sequences"], *MODELS["stories"]}
+    told = {name: sizes_of_model(name)[:2] for name in known_models()}
+    assert told == {
+        **dict.fromkeys(("rnn-tanh", "rnn-relu", "lstm", "gru"), (41, None)),
+        "ntm": (41, 128),
+        "memn2n": (50, 50),
+        "kv": (50, 50),
+        "entnet": (70, 20),
+    }
+
+
+@pytest.mark.parametrize("model", known_models())
 def test_stacked_models_have_the_gradients_of_single_ones(model: str) -> None:
     case = small_case(model, seeds=3)
     example, models = make_example(case), [make_model(case, seed).eval() for seed in range(3)]

@@ -52,8 +52,6 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         ),
         "config.parts": "domains.captions.config domains.stories.config domains.text.config domains.translation.config",
         "config.settings": "domains.sequences.recipes domains.stories.config",
-        "domains.sequences.training": "gradients.training",
-        "gradients.trained": "domains.sequences.models domains.sequences.pictures",
         "inspector.command": "domains.stories.config",
         "inspector.questions": (
             "domains.stories.config domains.stories.data domains.stories.loading domains.stories.pictures"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple, TypeAlias
+from functools import cache
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,24 +13,75 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from experiments.base.files import UserError
+from experiments.base.names import nearest
 from experiments.base.seeds import drawing_weights, generator_for
-from memnet import GRU, LSTM, NTM, EntNet, MemN2N
-from memnet.cells import ControllerName
+from experiments.config.options import options_of, sizes_of
+from experiments.config.registry import MODELS, Model, at
 from tasks import TASKS
 
-ModelName: TypeAlias = Literal["ntm", "memn2n", "entnet", "lstm", "gru"]
 Mode: TypeAlias = Literal["train", "infer"]
 Number: TypeAlias = Literal["float32", "float64"]
 
 # The sizes that may have several values, in words.
 SIZES = {"batch_size": "batch size", "length": "length", "num_slots": "slots", "seeds": "seeds"}
-# Steps or sentences, and slots, where the options name none: a copy of twenty vectors, and published sizes.
-USUAL_LENGTHS: dict[ModelName, int] = {"ntm": 41, "memn2n": 50, "entnet": 70, "lstm": 41, "gru": 41}
-USUAL_SLOTS: dict[ModelName, int] = {"ntm": 128, "memn2n": 50, "entnet": 20}
-# Units of an LSTM or GRU, memory or not.
-_HIDDEN_SIZE = 100
+# Steps where the options name none: a copy of twenty vectors. Units of a model that has some.
+_STEPS, _HIDDEN_SIZE = 41, 100
 # Words of all stories and of a sentence, about those of bAbI.
 _VOCABULARY, _WORDS = 160, 7
+# What is told a constructor that asks for it.
+_COPY = TASKS["copy"]()
+_TOLD = {
+    "input_size": _COPY.input_size,
+    "output_size": _COPY.output_size,
+    "vocab_size": _VOCABULARY,
+    "max_words": _WORDS,
+}
+
+
+@cache
+def known_models() -> dict[str, Model]:
+    """The models of sequences and of stories, by name: all whose constructors ask for no more than can be told here."""
+    own = MODELS["stories"] | MODELS["sequences"]
+    return {name: model for name, model in own.items() if sizes_of(at(model.place)) <= set(_TOLD)}
+
+
+class Sizes(NamedTuple):
+    """What a model's constructor says of it.
+
+    length:      sentences of the stories that it reads, or steps of the sequences, where nobody says how many.
+    num_slots:   of its memory, or sentences that it keeps; None where it has neither.
+    slots:       the option that num_slots is.
+    unit:        what a length counts.
+    by_step:     whether it goes step by step, so that its memory grows with the length.
+    controlled:  whether there is a controller to choose.
+    """
+
+    length: int
+    num_slots: int | None
+    slots: str
+    unit: Literal["steps", "sentences"]
+    by_step: bool
+    controlled: bool
+
+
+@cache
+def sizes_of_model(name: str) -> Sizes:
+    """What the constructor of a known model says; UserError for a model that there is not."""
+    if name not in known_models():
+        raise UserError(f"benchmark: models cannot be {name!r}{nearest(name, known_models())}")
+    model = known_models()[name]
+    make, reads = at(model.place), "vocab_size" in sizes_of(at(model.place))
+    options = {name: one.default for name, one in options_of(make).items() if name not in model.fixed}
+    slots = next((one for one in ("num_slots", "max_sentences") if one in options and one not in model.sizes), "")
+    count = options.get(slots)
+    if slots and count is None:
+        # The constructor chooses.
+        parts = make(**{size: _TOLD[size] for size in sizes_of(make)}).modules()
+        count = next(getattr(part, slots) for part in parts if hasattr(part, slots))
+    length = options.get("max_sentences", _STEPS) if reads else _STEPS
+    unit: Literal["steps", "sentences"] = "sentences" if reads else "steps"
+    # See memnet.abilities.GoesByStep.
+    return Sizes(length, count, slots, unit, hasattr(make, "checkpoint_steps"), "controller" in options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,17 +90,17 @@ class Case:
 
     batch_size: rows of each seed.
     length:     steps of a sequence, or sentences of a story.
-    num_slots:  slots of an NTM or EntNet, sentences that a MemN2N keeps, None for a model without memory.
+    num_slots:  of its memory, or sentences that it keeps, None for a model with neither.
     seeds:      models of these sizes that are each given a batch of their own.
     """
 
-    model: ModelName
+    model: str
     mode: Mode
     batch_size: int
     length: int
     num_slots: int | None
     seeds: int
-    controller: ControllerName
+    controller: str
     dtype: Number
     device: str
 
@@ -58,12 +110,13 @@ class Case:
     @property
     def name(self) -> str:
         """What is timed, without the sizes."""
-        return f"ntm-{self.controller} {self.mode}" if self.model == "ntm" else f"{self.model} {self.mode}"
+        controller = f"-{self.controller}" if sizes_of_model(self.model).controlled else ""
+        return f"{self.model}{controller} {self.mode}"
 
     @property
     def unit(self) -> str:
         """What a length counts."""
-        return "sentences" if self.model in ("memn2n", "entnet") else "steps"
+        return sizes_of_model(self.model).unit
 
     def sizes(self) -> dict[str, str]:
         """The sizes in words, by field, as far as there is something to say."""
@@ -98,35 +151,28 @@ def make_model(case: Case, seed: int) -> nn.Module:
 
 
 def _make_model(case: Case) -> nn.Module:
-    task = TASKS["copy"]()
-    sizes = (task.input_size, task.output_size)
-    if case.model == "lstm":
-        return LSTM(*sizes, hidden_size=_HIDDEN_SIZE)
-    if case.model == "gru":
-        return GRU(*sizes, hidden_size=_HIDDEN_SIZE)
-    assert case.num_slots is not None
-    if case.model == "ntm":
-        return NTM(*sizes, controller=case.controller, hidden_size=_HIDDEN_SIZE, num_slots=case.num_slots)
-    model: MemN2N | EntNet
-    if case.model == "memn2n":
-        model = MemN2N(_VOCABULARY, max_words=_WORDS, max_sentences=case.num_slots)
-    else:
-        model = EntNet(_VOCABULARY, max_words=_WORDS, num_slots=case.num_slots, max_sentences=case.length)
-    # As our training does: the stories come from here.
-    model.validate = False
-    return model
+    known, own = known_models()[case.model], sizes_of_model(case.model)
+    make = at(known.place)
+    chosen: dict[str, Any] = {own.slots: case.num_slots, "hidden_size": _HIDDEN_SIZE, "controller": case.controller}
+    # A story may be longer than those of the training where the constructor has no use for their length.
+    chosen |= dict.fromkeys(known.sizes, case.length)
+    options = {name: value for name, value in chosen.items() if name in options_of(make) and name not in known.fixed}
+    model: Any = make(**{size: _TOLD[size] for size in sizes_of(make)}, **known.fixed, **options)
+    if hasattr(model, "validate"):
+        # As our training does: the stories come from here.
+        model.validate = False
+    return cast(nn.Module, model)
 
 
 def make_example(case: Case) -> Example:
     """Random bits, or stories of random words, for the batches of all seeds."""
     generator = generator_for("train", 0)
     rows = case.seeds * case.batch_size
-    if case.model in ("memn2n", "entnet"):
+    if case.unit == "sentences":
         shapes = ((rows, case.length, _WORDS), (rows, _WORDS), (rows,))
         parts = [torch.randint(1, _VOCABULARY, shape, generator=generator) for shape in shapes]
     else:
-        task = TASKS["copy"]()
-        widths = (task.input_size, task.output_size)
+        widths = (_COPY.input_size, _COPY.output_size)
         parts = [torch.randint(2, (rows, case.length, width), generator=generator) for width in widths]
         parts = [part.to(getattr(torch, case.dtype)) for part in parts]
     *inputs, target = (part.to(case.device) for part in parts)

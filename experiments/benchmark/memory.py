@@ -19,8 +19,7 @@ from experiments.base.files import UserError
 from experiments.benchmark.cases import Case, Example, make_example, make_model, train_step
 from experiments.benchmark.variants import Refused, Way, backend_part, running
 from experiments.training.running import prepare
-from memnet import SequenceModule
-from memnet.sequence import RecurrentModule
+from memnet.abilities import GoesByStep
 from memnet.state import detach_state
 
 PLAIN = "plain"
@@ -30,14 +29,15 @@ _CHUNK = 100
 def _checkpointed_step(model: nn.Module, example: Example) -> None:
     """As `train_step`, with the states kept that are a root of the length apart."""
     part = backend_part(model)
-    assert isinstance(part, RecurrentModule)
+    if not isinstance(part, GoesByStep):
+        raise Refused(f"{type(model).__name__} keeps no states")
     part.checkpoint_steps = round(example.inputs[0].size(1) ** 0.5)
     train_step(model, example)
 
 
 def _truncated_step(model: nn.Module, example: Example) -> None:
     """As `train_step`, the gradient cut off every so many steps while the state is carried on."""
-    if not isinstance(model, SequenceModule):
+    if len(example.inputs) > 1:
         raise Refused(f"the story of {type(model).__name__} is not cut into chunks")
     model.zero_grad()
     state = None

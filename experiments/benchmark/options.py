@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import tyro
 
 from experiments.base.files import UserError
-from experiments.benchmark.cases import SIZES, USUAL_LENGTHS, USUAL_SLOTS, Case, Mode, ModelName, Number
+from experiments.benchmark.cases import SIZES, Case, Mode, Number, known_models, sizes_of_model
 from experiments.benchmark.variants import Way
 from experiments.config.fields import check_least, check_positive, option
 from experiments.figures import is_figure
 from memnet.cells import ControllerName
 
-# The model that keeps as much of a story of any length, and ways to run whose memory is that of something else.
-_NO_LENGTH, NO_MEMORY = "memn2n", {"stacked", "graph"}
+# Ways to run whose memory is that of something else.
+NO_MEMORY = {"stacked", "graph"}
 
 MOST_SECONDS = 3600
 
@@ -33,8 +33,8 @@ class BenchmarkOptions:
     sizes at their base.
     """
 
-    models: tyro.conf.Positional[tuple[ModelName, ...]] = ()
-    """Models; none for all."""
+    models: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Models of sequences or stories, by the names that train has for them; none for all."""
     train: bool = False
     """Time a training step (what is timed if neither is asked for)."""
     infer: bool = False
@@ -42,13 +42,14 @@ class BenchmarkOptions:
     batch_size: tuple[int, ...] = (32,)
     """Sequences or stories at a time."""
     length: tuple[int, ...] = ()
-    """Steps of the sequences (a copy of n vectors has 2n + 1) or sentences of the stories; none for the usual."""
+    """Steps of the sequences (a copy of n vectors has 2n + 1) or sentences of the stories; none for 41, or as many as
+    the model reads."""
     num_slots: tuple[int, ...] = ()
-    """Slots of NTM and EntNet, sentences that MemN2N keeps; none for the usual."""
+    """Slots of a memory, or sentences that a model keeps; none for the constructor's own."""
     seeds: tuple[int, ...] = (1,)
     """Models trained with a batch each, one after the other, or stacked into one computation."""
     controller: ControllerName = "lstm"
-    """Of the NTM."""
+    """Of a model that has one."""
     backend: tuple[Way, ...] = ()
     """Ways to run beside eager: compile, native (memory networks on the CPU), auto, stacked (the seeds as one
     computation by torch.func), graph (a step captured on a CUDA device); none for all that apply."""
@@ -85,7 +86,7 @@ class BenchmarkOptions:
         check_positive(self, "seconds")
         if self.seconds > MOST_SECONDS:
             raise UserError(f"--seconds must be at most {MOST_SECONDS}, not {self.seconds:g}")
-        if self.num_slots and self.models and not set(self.models) & set(USUAL_SLOTS):
+        if self.num_slots and self.models and all(sizes_of_model(name).num_slots is None for name in self.models):
             raise UserError(f"--num-slots {self.num_slots[0]}: {' and '.join(self.models)} has no memory")
         if self.memory:
             self._check_memory()
@@ -95,8 +96,8 @@ class BenchmarkOptions:
     def _check_memory(self) -> None:
         if self.infer or self.seeds != (1,):
             raise UserError("--memory is of a training step of one model: without --infer and --seeds")
-        if _NO_LENGTH in self.models:
-            raise UserError(f"--memory is for models that go step by step, not for {_NO_LENGTH}")
+        if whole := [name for name in self.models if not sizes_of_model(name).by_step]:
+            raise UserError(f"--memory is for models that go step by step, not for {whole[0]}")
         if unfit := set(self.backend) & NO_MEMORY:
             raise UserError(f"--memory is not measured for --backend {min(unfit)}")
 
@@ -110,15 +111,15 @@ class BenchmarkOptions:
 
     def cases(self) -> list[Case]:
         """What is to be measured, no case twice; for every model and mode the base first."""
-        skipped = {_NO_LENGTH} if self.memory else set()
-        models = self.models or tuple(name for name in get_args(ModelName) if name not in skipped)
+        models = self.models or [name for name in known_models() if not self.memory or sizes_of_model(name).by_step]
         return list(dict.fromkeys(case for model in models for mode in self.modes for case in self._star(model, mode)))
 
-    def _star(self, model: ModelName, mode: Mode) -> list[Case]:
+    def _star(self, model: str, mode: Mode) -> list[Case]:
+        own = sizes_of_model(model)
         values: dict[str, tuple[int, ...]] = {
             "batch_size": self.batch_size,
-            "length": self.length or (USUAL_LENGTHS[model],),
-            "num_slots": (self.num_slots or (USUAL_SLOTS[model],)) if model in USUAL_SLOTS else (),
+            "length": self.length or (own.length,),
+            "num_slots": () if own.num_slots is None else self.num_slots or (own.num_slots,),
             "seeds": self.seeds,
         }
         base = Case(

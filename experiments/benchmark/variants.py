@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from experiments.benchmark.cases import STEPS, Case, Example, Stacked, make_example, make_model
-from memnet.sequence import Backend, BackendModule, RecurrentModule
+from memnet.abilities import GoesByStep, TellsBackend
+from memnet.sequence import Backend
 
 Way: TypeAlias = Literal["eager", "compile", "native", "auto", "stacked", "graph"]
 Work: TypeAlias = Callable[[], object]
@@ -70,10 +71,13 @@ def make_variant(case: Case, way: Way) -> Variant:
 def running(model: nn.Module, way: Way, example: Example) -> nn.Module:
     """The model set to run some way; Refused where a call on the example would run otherwise."""
     part = backend_part(model)
-    assert part is not None
-    if way == "compile" and not isinstance(part, RecurrentModule):
+    if way == "compile" and not isinstance(part, GoesByStep):
         # It has no steps, only a whole forward pass to compile.
         model.compile(dynamic=False)
+        return model
+    if part is None:
+        if way != "eager":
+            raise Refused("it runs eagerly alone")
         return model
     if way == "native":
         # Asked for by name it would warn where it cannot run.
@@ -87,14 +91,14 @@ def running(model: nn.Module, way: Way, example: Example) -> nn.Module:
     return model
 
 
-def backend_part(model: nn.Module) -> BackendModule | None:
-    """The part of a model whose backend can be chosen; None of stacked models."""
-    return next((part for part in model.modules() if isinstance(part, BackendModule)), None)
+def backend_part(model: nn.Module) -> TellsBackend | None:
+    """The part of a model whose backend can be chosen; None of stacked models, and of those that run eagerly alone."""
+    return next((part for part in model.modules() if isinstance(part, TellsBackend)), None)
 
 
 def _used(model: nn.Module, way: Way) -> str:
     part = backend_part(model)
-    if part is None or way == "graph" or (way == "compile" and not isinstance(part, RecurrentModule)):
+    if part is None or way == "graph" or (way == "compile" and not isinstance(part, GoesByStep)):
         return way
     return str(part.backend_used)
 

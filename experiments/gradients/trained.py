@@ -5,14 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.base.files import UserError, write_whole
-from experiments.base.names import model_label
 from experiments.base.tables import Cell, Table, coded
-from experiments.config.parts import TrainConfig, from_yaml
-from experiments.domains.sequences.models import make_task, training_lengths
-from experiments.domains.sequences.pictures import measure_of
 from experiments.figures import Learner, figure_name, flows_figure, norms_by_lag, save_figure
+from experiments.runs.about import read_about
 from experiments.runs.folder import RunFolder, versions
 from experiments.runs.metrics import read_metrics
+from experiments.training.pictures import measure_of_learning, without_learning
 
 _HEAD = (
     *("run", "learned", "last validation", "without learning", "steps back"),
@@ -47,31 +45,29 @@ def compare_runs(runs: Sequence[str], out: Path, made_by: str) -> tuple[str, str
 
 
 def _read(folder: RunFolder, place: int) -> tuple[Learner, list[Cell]]:
-    config = from_yaml(folder.config)
-    if not isinstance(config, TrainConfig):
-        raise UserError(f"{folder.path}: expected a run on sequences, not on {config.task}")
-    rows = read_metrics(folder.metrics)
+    about, rows = read_about(folder.path), read_metrics(folder.metrics)
+    measure = measure_of_learning(about)
     looks = [norms for row in rows if (norms := norms_by_lag(row))]
-    valid = [row for row in rows if "valid/exact_share" in row]
+    valid = [row for row in rows if f"valid/{measure.name}" in row]
     if not looks or not valid:
         raise UserError(
             f"{folder.path} has no looks at its gradients: expected a run that was trained with --gradient-flow-every"
         )
-    task = make_task(config.task)
-    length, curve = training_lengths(config, task)[1], task.curve
-    baseline = task.baselines(length).get(f"baseline_{curve.name}")
-    reached = valid[-1][f"valid/{curve.name}"]
-    title = f"{config.task} at {length} {task.length_unit}, {model_label(config)}, seed {config.seed}"
+    tests = about["tests"]
+    baseline = without_learning(about, folder.read_tests())
+    reached = valid[-1][f"valid/{measure.name}"]
+    at = f" at {tests['trained'][1]} {tests['unit']}" if tests["trained"] else ""
+    title = f"{about['subject']}{at}, {about['model']}, seed {about['seed']}"
     runs = (place,)
     cells = [
         Cell(title, None, runs),
-        Cell(f"{valid[-1]['sequences']:,} sequences", valid[-1]["sequences"], runs),
-        Cell(f"{reached:.3g} {curve.unit}", reached, runs),
+        Cell(f"{valid[-1]['sequences']:,} {about['examples']}", valid[-1]["sequences"], runs),
+        Cell(f"{reached:.3g} {measure.unit}", reached, runs),
         Cell("-" if baseline is None else f"{baseline:.4g}", baseline, runs),
         Cell(str(max(looks[0])), max(looks[0]), runs),
         *(Cell(f"{ratio:.2g}", ratio, runs) for ratio in map(_reach, (looks[0], looks[-1]))),
     ]
-    return Learner(title, rows, measure_of(curve), baseline), cells
+    return Learner(title, rows, measure, baseline), cells
 
 
 def _reach(norms: dict[int, float]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +55,20 @@ def draw_learning(folder: RunFolder, about: About, *, restarts: int = 1, optimum
     return list(files)
 
 
+def measure_of_learning(about: About) -> Measure:
+    """What a run's learning is measured in; a score of its tests as these have it in words."""
+    curve = about["curve"]
+    words = {one["name"]: one["words"] for one in about["tests"]["scores"]}.get(curve["metric"], curve["words"])
+    return Measure(curve["metric"], words, curve["unit"])
+
+
+def without_learning(about: About, tests: Sequence[TestRow]) -> float | None:
+    """What has learned nothing has of it at the greatest length in training; None where that is not known."""
+    trained, by = about["tests"]["trained"], about["tests"]["by"]
+    longest = [row["baselines"] for row in tests if trained and row["at"].get(by) == trained[1]]
+    return longest[0].get(about["curve"]["metric"]) if longest else None
+
+
 def draw_views(figures: Path, views: Mapping[str, View], title: str) -> list[Path]:
     """Draw a figure for each view into a folder, called by its kind and the view's name, and return the files.
 
@@ -79,12 +93,9 @@ def draw_views(figures: Path, views: Mapping[str, View], title: str) -> list[Pat
 def _learning_curve(
     about: About, rows: Rows, tests: list[TestRow], title: str, restarts: int, optimum: float | None
 ) -> Figure:
-    curve, solved, trained = about["curve"], about["solved"], about["tests"]["trained"]
-    metric = curve["metric"]
-    words = {one["name"]: one["words"] for one in about["tests"]["scores"]}.get(metric, curve["words"])
-    measure = Measure(metric, words, curve["unit"])
+    curve, solved = about["curve"], about["solved"]
+    measure, metric = measure_of_learning(about), curve["metric"]
     criterion = Measure(solved["metric"].removeprefix("valid/"), "", solved["unit"]) if solved else measure
-    longest = [row for row in tests if trained and row["at"].get(about["tests"]["by"]) == trained[1]]
     # What an update has some of may be counted more exactly.
     counted = about["tests"]["examples"]
     seen = counted if any(counted in row for row in rows) else about["examples"]
@@ -98,7 +109,7 @@ def _learning_curve(
         criterion=criterion,
         solved_at=solved["under"] if solved else None,
         optimum=tests[0]["scores"].get(f"optimal_{metric}") if tests and optimum is None else optimum,
-        baseline=longest[0]["baselines"].get(metric) if longest else None,
+        baseline=without_learning(about, tests),
         seen=seen,
         restarts=restarts,
     )

@@ -76,6 +76,9 @@ function lineAndBand(group, x, values, several, name, dash, unit, scale) {
   return traces;
 }
 
+/** Words of an axis in lines for which a panel is high enough. */
+const inLines = (words) => plain(words).replaceAll(/(.{18,}?) /g, "$1<br>");
+
 const plain = (text) => text.replace(/[<>&%]/g, " ");
 
 function curvePanel(panel, groups) {
@@ -111,7 +114,7 @@ function curvePanel(panel, groups) {
   const ends = groups.map((group) => `${titleOf(group)} ends at ${digits(group.curves[part].middle.at(-1))} ${unit}`);
   draw(panel, traces, scale, `Learning curves of ${groups[0].subject}: ${ends.join("; ")}`, {
     x: { title: { text: `thousand ${groups[0].examples} seen` }, range: [0, end * 1.02 || 1] },
-    y: { title: { text: groups[0].words } },
+    y: { title: { text: inLines(groups[0].words) } },
   });
   keys(panel, groups.map((group) => [group, group.dash, settingOf(group)]));
 }
@@ -159,7 +162,7 @@ function lengthPanel(panel, groups) {
       title: { text: `length of the tests, ${groups[0].length_unit}` }, type: "log", tickvals: ticks, ticktext: ticks.map(String), tickangle: 0,
       range: [Math.log10(lengths[0]) - span * 0.05, Math.log10(lengths.at(-1)) + span * 0.05],
     },
-    y: { title: { text: words } },
+    y: { title: { text: inLines(words) } },
   });
   keys(panel, series.map((one) => [one.group, one.dash, settingOf(one.group) + labelOf(one)]));
 }

@@ -9,14 +9,14 @@ from experiments.base.progress import working
 from experiments.base.seeds import generator_for
 from experiments.config.parts import TrainConfig
 from experiments.domains.sequences.models import training_lengths
-from experiments.figures import Episode, Measure
+from experiments.figures import Episode
 from experiments.figures.trace import as_array, episode_arrays
 from experiments.figures.view import View
 from experiments.runs.about import read_about
 from experiments.runs.folder import RunFolder
 from experiments.training.pictures import draw_learning, draw_views, run_title
 from memnet import SequenceModule
-from tasks import Batch, Score, Task
+from tasks import Batch, Task
 
 
 @working("drawing")
@@ -41,11 +41,6 @@ def draw_run(
 def pictured_sequence(task: Task, length: int) -> Batch:
     """A batch of the one sequence of this length that all pictures show, of every run."""
     return task.sample(1, length=length, generator=generator_for("test", 0, length))
-
-
-def measure_of(score: Score) -> Measure:
-    """A task's score as figures show it."""
-    return Measure(score.name, score.words, score.unit, score.format.endswith("%"), score.chance)
 
 
 def sequence_view(model: SequenceModule, task: Task, length: int) -> View:

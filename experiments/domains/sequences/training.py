@@ -12,10 +12,10 @@ from experiments.config.parts import TrainConfig
 from experiments.domains.sequences.about import about
 from experiments.domains.sequences.curriculum import Curriculum, CurriculumState
 from experiments.domains.sequences.evaluation import evaluate, validation_batches
+from experiments.domains.sequences.gradient_flow import gradient_row
 from experiments.domains.sequences.looks import look_at_sequence
 from experiments.domains.sequences.models import backend_line, make_model, make_task, training_lengths
 from experiments.domains.sequences.pictures import pictured_sequence
-from experiments.gradients.training import gradient_row
 from experiments.runs.about import About
 from experiments.runs.folder import RunFolder
 from experiments.training.looks import Look
