@@ -77,7 +77,7 @@ function lineAndBand(group, x, values, several, name, dash, unit, scale) {
 }
 
 /** Words of an axis in lines for which a panel is high enough. */
-const inLines = (words) => plain(words).replaceAll(/(.{18,}?) /g, "$1<br>");
+const inLines = (words) => words.replaceAll(/[<>&]/g, " ").replaceAll(/(.{18,}?) /g, "$1<br>");
 
 const plain = (text) => text.replace(/[<>&%]/g, " ");
 
