@@ -15,6 +15,7 @@ from memnet.cells import (
 )
 from memnet.decoding import Decoded, beam_search, greedy, sampled
 from memnet.diagnostics import gradient_norms
+from memnet.export import export_step
 from memnet.functional.weightings import slots_used, weighting_entropy
 from memnet.models.captioner import Captioner, CaptionState, CaptionTrace, PictureEncoder
 from memnet.models.encoder_decoder import AttentionEncoderDecoder, DecoderState, EncoderDecoder, TranslationTrace
@@ -25,7 +26,7 @@ from memnet.models.ntm import NTM, HeadParameters, NTMCell, NTMState, NTMTrace
 from memnet.models.recurrent import GRU, LSTM, RNN, RecurrentTrace
 from memnet.readers import LanguageModel, StoryReader, StoryReaderTrace
 from memnet.sequence import SequenceModule
-from memnet.state import detach_state
+from memnet.state import detach_state, state_tensors
 from memnet.story import StoryModel
 from memnet.trace import Part, Trace
 
@@ -77,11 +78,13 @@ __all__ = [
     "TranslationTrace",
     "beam_search",
     "detach_state",
+    "export_step",
     "gradient_norms",
     "greedy",
     "make_controller",
     "sampled",
     "slots_used",
+    "state_tensors",
     "weighting_entropy",
 ]
 __version__ = "0.1.0"

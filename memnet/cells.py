@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet.checks import Described, check_choice
+from memnet.checks import check_choice
+from memnet.settings import Described
 from memnet.state import State
 from memnet.trace import Part, state_parts
 

@@ -1,6 +1,5 @@
-"""Checks of arguments, each an error that names the value and what was expected; and how a module shows its own."""
+"""Checks of arguments, each an error that names the value and what was expected."""
 
-import inspect
 from typing import Any, get_args
 
 import torch
@@ -53,16 +52,3 @@ def check_lengths(name: str, lengths: Tensor, like: Tensor, most: int, *, least:
 def values_known() -> bool:
     """Whether tensors have values that may be looked at: not while torch.export traces."""
     return not torch.compiler.is_exporting()
-
-
-class Described(nn.Module):
-    """A module whose repr tells what it keeps of its options as attributes: sizes, and what is not the default."""
-
-    def extra_repr(self) -> str:
-        told = []
-        for name, parameter in inspect.signature(type(self)).parameters.items():
-            value = getattr(self, name, None)
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            if whole or (isinstance(value, str | float | bool) and value != parameter.default):
-                told.append(f"{name}={value!r}")
-        return ", ".join(told)

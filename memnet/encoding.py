@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet.checks import Described
 from memnet.native import bag
+from memnet.settings import Described
 
 Encoding: TypeAlias = Literal["bag-of-words", "position-paper", "position-facebook"]
 

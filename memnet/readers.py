@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet.checks import Described, check_choice, values_known
+from memnet.checks import check_choice, values_known
+from memnet.pretrained import Pretrained
 from memnet.sequence import Backend, SequenceModule
 from memnet.state import State
 from memnet.story import StoryModel
@@ -123,7 +124,7 @@ def _last(output: Tensor, lengths: Tensor) -> Tensor:
     return output.gather(1, last).squeeze(1)
 
 
-class LanguageModel(Described):
+class LanguageModel(Pretrained):
     """Any sequence model as a model of text: it reads symbols (characters, say) and foretells each next one.
 
         P(x_(t+1) = k | x_1 .. x_t) = softmax(output_t)_k

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from memnet.cells import Cell
-from memnet.checks import Described, check_lengths, check_tensor
+from memnet.checks import check_lengths, check_tensor
+from memnet.pretrained import Pretrained
 from memnet.recompute import recomputed
+from memnet.settings import Described
 from memnet.state import (
     State,
     describe_state,
@@ -217,7 +219,7 @@ class _Signature:
         return signature.replace(parameters=[input_size, output_size, *options], return_annotation=None)
 
 
-class SequenceModule(RecurrentModule):
+class SequenceModule(RecurrentModule, Pretrained):
     """A cell over time with a linear readout: the interface of every recurrent model.
 
     input_size:  features of the input; or a cell, which is then the one that is run.
@@ -246,6 +248,12 @@ class SequenceModule(RecurrentModule):
             raise ValueError(f"output_size must be at least 1, not {output_size}")
         self.readout = nn.Linear(cell.output_size, output_size)
         self.input_size, self.output_size = cell.input_size, output_size
+
+    def settings(self) -> dict[str, Any]:
+        found = super().settings()
+        # A cell that was given has its options already.
+        given = isinstance(found.get("input_size"), dict)
+        return {name: found[name] for name in ("input_size", "output_size")} if given else found
 
     def initial_state(self, batch_size: int) -> State:
         """The state before the first step of `batch_size` sequences."""

@@ -6,8 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from memnet.checks import Described, check_lengths, check_sizes, check_tensor, values_known
+from memnet.checks import check_lengths, check_sizes, check_tensor, values_known
 from memnet.encoding import last_filled
+from memnet.pretrained import Pretrained
 from memnet.trace import Part, StoryTrace
 
 
@@ -34,7 +35,7 @@ class Answered(NamedTuple):
     parts: Sequence[Part] = ()
 
 
-class StoryModel(Described):
+class StoryModel(Pretrained):
     """A model that reads a story, hears a question and scores every word of the vocabulary as its answer.
 
     Its forward takes

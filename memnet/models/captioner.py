@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from memnet.cells import RecurrentName, make_controller
-from memnet.checks import Described, check_choice, check_lengths, check_sizes, check_tensor, values_known
+from memnet.checks import check_choice, check_lengths, check_sizes, check_tensor, values_known
 from memnet.functional.attention import dot_scores
 from memnet.functional.memory import read_memory
+from memnet.pretrained import Pretrained
 from memnet.state import State, map_state, state_tensors
 from memnet.trace import Part
 from memnet.unroll import unroll
@@ -51,7 +52,7 @@ class CaptionTrace(NamedTuple):
         return [] if self.attention is None else [Part("read", "attention", self.attention, ("word", "slot"))]
 
 
-class PictureEncoder(Described):
+class PictureEncoder(Pretrained):
     """A small convolutional network: layers of 3 x 3 filters, the first of which halve both sides.
 
         a = relu(norm(conv(... relu(norm(conv(4 (x - mean x)))) ...)))
@@ -95,7 +96,7 @@ class PictureEncoder(Described):
         return rearrange(features, "picture channel height width -> picture (height width) channel")
 
 
-class Captioner(Described):
+class Captioner(Pretrained):
     """A caption of a picture, word by word: the picture sets the first state of a recurrent decoder.
 
         v = relu(layer norm(W [a_1 .. a_n] + b))           s_0 = tanh(W' v + b')

@@ -7,10 +7,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from memnet.cells import Cell, RecurrentName, make_controller
-from memnet.checks import Described, check_choice, check_sizes, check_tensor, values_known
+from memnet.checks import check_choice, check_sizes, check_tensor, values_known
 from memnet.functional.addressing import attention_weights
 from memnet.functional.attention import dot_scores, recomputed_additive_scores, reverse_sequences
 from memnet.functional.memory import read_memory
+from memnet.pretrained import Pretrained
 from memnet.state import State
 from memnet.trace import Part
 from memnet.unroll import unroll
@@ -54,7 +55,7 @@ class TranslationTrace(NamedTuple):
         return [] if self.attention is None else [Part("read", "attention", self.attention, ("word", "source"))]
 
 
-class EncoderDecoder(Described):
+class EncoderDecoder(Pretrained):
     """A recurrent network reads the source, another one writes the target from its last state.
 
         s_0 = h_T

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet.checks import Described, check_choice, check_sizes
+from memnet.checks import check_choice, check_sizes
 from memnet.encoding import (
     Encoding,
     NativeSentences,
@@ -19,6 +19,7 @@ from memnet.encoding import (
 )
 from memnet.functional.addressing import attention_weights
 from memnet.native import bag
+from memnet.pretrained import Pretrained
 from memnet.sequence import BackendModule
 from memnet.story import StoryModel
 from memnet.trace import Part
@@ -66,7 +67,7 @@ class KeyValueRead(NamedTuple):
     attention: Tensor
 
 
-class KeyValueMemory(Described):
+class KeyValueMemory(Pretrained):
     """A differentiable key-value store that knows no text: ask, read, ask again.
 
         q' = R_j (q + o)                   after hop j (Miller et al. 2016, section 3.1)

@@ -1,0 +1,85 @@
+"""A step with explicit state, exported: equal to the model from its first state and from the middle of a sequence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import memnet
+from memnet import export_step, state_tensors
+from memnet.export import state_names
+from tests.test_pretrained import OTHERS
+from tests.test_sequence_models import MODELS, drawn_anew, input_of
+
+OWN = {name: make for name, make in OTHERS.items() if isinstance(make(), memnet.SequenceModule)}
+# Of every class the last, since translating takes seconds.
+OF_A_CLASS = {type(make()): name for name, make in MODELS.items()}
+
+
+def given(model: memnet.SequenceModule, rows: int) -> list[tuple[list[Tensor], list[Tensor]]]:
+    """What a step takes, and what the model makes of it: from its first state, and after a sequence."""
+    input, step = input_of(rows, 4).float(), input_of(rows, 1, seed=1).float()
+    found = []
+    with torch.no_grad():
+        for state in (model.initial_state(rows), model(input)[1]):
+            output, after = model(step, state)
+            found.append(([step[:, 0], *state_tensors(state)], [output[:, 0], *state_tensors(after)]))
+    return found
+
+
+@pytest.mark.parametrize("name", MODELS | OWN)
+def test_a_step_equals_the_model(name: str) -> None:
+    model: Any = drawn_anew(name).float() if name in MODELS else OWN[name]()
+    step = export_step(model).module()
+    for rows in (1, 3):
+        for taken, expected in given(model, rows):
+            torch.testing.assert_close(list(step(*taken)), expected)
+
+
+@pytest.mark.parametrize("name", OF_A_CLASS.values())
+def test_a_step_as_onnx_equals_the_model(name: str, tmp_path: Path) -> None:
+    for module in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(module, reason="without the extra onnx")
+    import onnxruntime
+
+    model: Any = drawn_anew(name).float()
+    export_step(model, onnx=tmp_path / "step.onnx")
+    assert [one.name for one in tmp_path.iterdir()] == ["step.onnx"]
+    session = onnxruntime.InferenceSession(tmp_path / "step.onnx")
+    names = [one.name for one in session.get_inputs()]
+    assert names == ["input", *state_names(model.initial_state(1))]
+    assert [one.name for one in session.get_outputs()] == ["output", *(f"next_{one}" for one in names[1:])]
+    for rows in (1, 3):
+        for taken, expected in given(model, rows):
+            fed = {one: tensor.detach().numpy() for one, tensor in zip(names, taken, strict=True)}
+            found = [torch.from_numpy(one) for one in session.run(None, fed)]
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_step_is_written_and_read_by_torch_alone(tmp_path: Path) -> None:
+    model = drawn_anew("gru-stacked").float()
+    torch.export.save(export_step(model), tmp_path / "step.pt2")
+    step = torch.export.load(tmp_path / "step.pt2").module()
+    ((taken, expected), _) = given(model, 2)
+    torch.testing.assert_close(list(step(*taken)), expected)
+
+
+def test_the_tensors_of_a_state_have_names() -> None:
+    ntm = memnet.NTM(3, 2, controller="lstm", num_layers=2)
+    layers = [f"controller_{layer}_{name}" for layer in (1, 2) for name in ("hidden", "cell")]
+    assert state_names(ntm.initial_state(1)) == [*layers, "reads", "memory", "read_weights", "write_weights"]
+    assert state_names(memnet.GRU(3, 2, num_layers=2).initial_state(1)) == ["state_1_hidden", "state_2_hidden"]
+
+
+def test_what_cannot_be_exported_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model: Any = memnet.LanguageModel(memnet.GRU(3, 3))
+    with pytest.raises(TypeError, match="export_step takes a sequence model, not a LanguageModel"):
+        export_step(model)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"ONNX needs onnx and onnxscript: pip install 'memnet-torch\[onnx\]'"):
+        export_step(memnet.GRU(3, 3), onnx=tmp_path / "step.onnx")
+    assert not list(tmp_path.iterdir())
