@@ -5,8 +5,10 @@ for all time steps at once by a sequence), `step` the rest. `forward` is both, f
 cells within it as modules, so that their hooks run.
 """
 
+import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
@@ -481,8 +483,17 @@ class StackedCell(Cell):
         return list(self.layers)  # type: ignore[arg-type]
 
 
+_CONTROLLERS: dict[str, Callable[..., Cell]] = {
+    "feedforward": FeedForwardCell,
+    "rnn-tanh": partial(RNNCell, nonlinearity="tanh"),
+    "rnn-relu": partial(RNNCell, nonlinearity="relu"),
+    "lstm": LSTMCell,
+    "gru": GRUCell,
+}
+
+
 def make_controller(
-    name: ControllerName,
+    controller: ControllerName | Cell | Callable[..., Cell],
     input_size: int,
     hidden_size: int,
     *,
@@ -493,33 +504,44 @@ def make_controller(
     recurrent_bias: bool = True,
     learned_initial_state: bool = False,
 ) -> Cell:
-    """A controller by name: one cell, or a StackedCell of num_layers of them.
+    """A controller: one cell, or a StackedCell of num_layers of them.
 
-    name: "feedforward", "rnn-tanh", "rnn-relu", "lstm" or "gru".
-    The other options are those of the cells; an option that a cell does not have is not used by it.
-    Raises ValueError for an unknown name or num_layers < 1.
+    controller: "feedforward", "rnn-tanh", "rnn-relu", "lstm" or "gru"; a class of cells, or whatever else makes one of
+                input size and hidden size; or a cell itself, which is then the only layer, with its own output size.
+    The other options are those of the cells; an option that a cell's maker does not have is not used by it.
+    Raises ValueError for an unknown name, num_layers < 1, and a cell that reads another number of features; TypeError
+    for what is no cell and makes none.
     """
     if num_layers < 1:
         raise ValueError(f"num_layers must be at least 1, not {num_layers}")
-    common: dict[str, Any] = {
+    if isinstance(controller, Cell):
+        if num_layers > 1:
+            raise ValueError(f"a cell is one layer, not {num_layers}; give its class, or what else makes one")
+        return _checked_cell(controller, input_size)
+    if isinstance(controller, str) and controller not in _CONTROLLERS:
+        raise ValueError(f'controller must be feedforward, rnn-tanh, rnn-relu, lstm or gru, not "{controller}"')
+    make = _CONTROLLERS[controller] if isinstance(controller, str) else controller
+    if not callable(make) or isinstance(make, nn.Module):
+        raise TypeError(f"controller must be a name, a memnet.Cell or what makes one, not {make!r}")
+    options: dict[str, Any] = {
+        "forget_bias": forget_bias,
+        "recurrent_init": recurrent_init,
         "recurrent_bias": recurrent_bias,
         "learned_initial_state": learned_initial_state,
     }
+    # What a partial has chosen stays so.
+    asked = inspect.signature(make).parameters.keys() - getattr(make, "keywords", {}).keys()
+    options = {name: value for name, value in options.items() if name in asked}
+    layers: list[Cell] = []
+    for _ in range(num_layers):
+        below = layers[-1].output_size + input_size * skip if layers else input_size
+        layers.append(_checked_cell(make(below, hidden_size, **options), below))
+    return layers[0] if num_layers == 1 else StackedCell(layers, skip=skip)
 
-    def layer(size: int) -> Cell:
-        if name == "feedforward":
-            return FeedForwardCell(size, hidden_size)
-        if name in ("rnn-tanh", "rnn-relu"):
-            nonlinearity: Any = name.removeprefix("rnn-")
-            return RNNCell(size, hidden_size, nonlinearity=nonlinearity, recurrent_init=recurrent_init, **common)
-        if name == "lstm":
-            return LSTMCell(size, hidden_size, forget_bias=forget_bias, **common)
-        if name == "gru":
-            return GRUCell(size, hidden_size, **common)
-        raise ValueError(f'controller must be feedforward, rnn-tanh, rnn-relu, lstm or gru, not "{name}"')
 
-    first = layer(input_size)
-    if num_layers == 1:
-        return first
-    above = hidden_size + (input_size if skip else 0)
-    return StackedCell([first, *(layer(above) for _ in range(num_layers - 1))], skip=skip)
+def _checked_cell(cell: object, input_size: int) -> Cell:
+    if not isinstance(cell, Cell):
+        raise TypeError(f"a controller must be a memnet.Cell, not {type(cell).__module__}.{type(cell).__name__}")
+    if cell.input_size != input_size:
+        raise ValueError(f"a controller that reads {input_size} features is needed, not one of {cell.input_size}")
+    return cell

@@ -21,6 +21,7 @@ from experiments.config.options import options_of, sizes_of
 from experiments.config.parts import Config, JudgedConfig, TrainConfig, kind_of
 from experiments.config.registry import COMMANDS, DOMAINS, MODELS, SIZES, TASKS, at
 from experiments.training.domain import Domain, domain_of
+from memnet.cells import ControllerName
 from tasks.captions import WORLDS
 from tests.forked import ROOT
 
@@ -225,4 +226,6 @@ def test_options_are_read_where_they_are_written() -> None:
         "recurrent_bias": (True, "a second bias on the recurrent part, c, as torch.nn has it."),
     }
     assert found["leak"].kind == float | None
+    # Of a name or an object the command line gives the name.
+    assert options_of(memnet.NTM)["controller"].kind == ControllerName
     assert sizes_of(Own) == {"input_size", "output_size"}

@@ -14,30 +14,15 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 import memnet
 from memnet.pretrained import CONFIG, WEIGHTS, Pretrained
 from memnet.state import state_tensors
+from tests.own_cell import LeakyCell
 from tests.stories import MAX_WORDS, VOCAB
 from tests.test_as_modules import STORIES
 from tests.test_sequence_models import INPUT, MODELS, OUTPUT, input_of
-
-
-class LeakyCell(memnet.Cell):
-    """A cell of one's own, h' = leak h + (1 - leak) tanh(W x)."""
-
-    def __init__(self, input_size: int, *, width: int = 4, leak: float = 0.5) -> None:
-        super().__init__()
-        self.input_size, self.output_size, self.leak = input_size, width, leak
-        self.weight = nn.Parameter(torch.randn(width, input_size))
-
-    def initial_state(self, batch_size: int) -> tuple[Tensor]:
-        return (self.weight.new_zeros(batch_size, self.output_size),)
-
-    def step(self, projected: tuple[Any, ...], state: tuple[Tensor]) -> tuple[Tensor, tuple[Tensor]]:
-        hidden = self.leak * state[0] + (1 - self.leak) * torch.tanh(projected[0] @ self.weight.T)
-        return hidden, (hidden,)
 
 
 class Leaky(memnet.SequenceModule):
@@ -50,6 +35,7 @@ OTHERS: dict[str, Callable[[], Pretrained]] = {
     "own": lambda: Leaky(INPUT, OUTPUT, leak=0.25),
     "own-cell": lambda: memnet.SequenceModule(LeakyCell(INPUT, width=3), OUTPUT),
     "lstm-of-a-cell": lambda: memnet.LSTM(LeakyCell(INPUT), OUTPUT),
+    "ntm-of-a-cell": lambda: memnet.NTM(INPUT, OUTPUT, controller=LeakyCell(23, leak=0.75), num_slots=6),
     "key-value-memory": lambda: memnet.KeyValueMemory(4, num_hops=3),
     "entnet-tied": lambda: memnet.EntNet(VOCAB, max_words=MAX_WORDS, embedding_size=4, keys=[3, 1]),
     "language-model": lambda: memnet.LanguageModel(memnet.NTM(7, 7, hidden_size=5, num_slots=6, slot_size=4)),
@@ -126,8 +112,13 @@ def test_what_cannot_be_written_is_named_before_anything_is(tmp_path: Path) -> N
         def __init__(self, scale: Tensor) -> None:
             super().__init__(LeakyCell(INPUT), OUTPUT)
 
+    def leaky(input_size: int, hidden_size: int) -> memnet.Cell:
+        return LeakyCell(input_size, hidden_size)
+
     with pytest.raises(TypeError, match=r"Scaled was built with a scale that cannot be written: tensor\(2\)"):
         Scaled(torch.tensor(2)).save_pretrained(tmp_path / "model")
+    with pytest.raises(TypeError, match="NTM was built with a controller that cannot be written: <function"):
+        memnet.NTM(INPUT, OUTPUT, controller=leaky).save_pretrained(tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
 

@@ -22,6 +22,7 @@ import memnet
 from memnet.models.entnet import EntNetCell
 from memnet.sequence import RecurrentModule, SequenceModule
 from memnet.state import State, detach_state, map_state, state_tensors
+from tests.own_cell import LeakyCell
 
 INPUT, OUTPUT, BATCH, TIME = 3, 2, 4, 6
 
@@ -71,6 +72,9 @@ MODELS: dict[str, Callable[[], SequenceModule]] = {
     "ntm-trained-constant-memory": lambda: small_ntm(memory_init="constant", trainable_memory=True),
     "ntm-learned-weights": lambda: small_ntm(weights_init="learned", num_reads=2),
     "ntm-as-one-operator": lambda: automatic(small_ntm(num_layers=2, num_reads=2, weights_init="learned")),
+    "ntm-own-controller": lambda: small_ntm(
+        controller=LeakyCell, num_layers=2, num_reads=2, learned_initial_state=True, memory_init="learned"
+    ),
     "ntm-learned-start": lambda: small_ntm(learned_initial_state=True, weights_init="learned", memory_init="learned"),
 }
 

@@ -33,10 +33,11 @@ class Option(NamedTuple):
 def options_of(make: Callable[..., Any]) -> dict[str, Option]:
     """What may be chosen of a constructor: parameters with a default, of types that a command line can give."""
     told = _meanings(make)
+    kinds = {name: (one, _plain_part(one.annotation)) for name, one in _parameters(make).items()}
     return {
-        name: Option(name, one.annotation, one.default, told.get(name, ""))
-        for name, one in _parameters(make).items()
-        if one.default is not one.empty and _is_plain(one.annotation)
+        name: Option(name, kind, one.default, told.get(name, ""))
+        for name, (one, kind) in kinds.items()
+        if one.default is not one.empty and _is_plain(kind)
     }
 
 
@@ -51,6 +52,14 @@ def sizes_of(make: Callable[..., Any]) -> frozenset[str]:
 
 def _parameters(make: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     return dict(inspect.signature(make, eval_str=True).parameters)
+
+
+def _plain_part(kind: Any) -> Any:
+    """What a command line can give of a type: of a name or an object the name."""
+    if get_origin(kind) not in (Union, UnionType):
+        return kind
+    plain = [one for one in get_args(kind) if _is_plain(one)]
+    return kind if {*plain} <= {NoneType} else Union[tuple(plain)]  # noqa: UP007
 
 
 def _is_plain(kind: Any) -> bool:

@@ -1,6 +1,6 @@
 """The Neural Turing Machine (Graves et al. 2014, arXiv 1410.5401)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -94,7 +94,7 @@ class NTMCell(Cell):
     which are addressed together; the output is the controller's output followed by the read vectors.
 
     input_size:     features of the input.
-    controller:     "feedforward", "rnn-tanh", "rnn-relu", "lstm" or "gru".
+    controller:     "feedforward", "rnn-tanh", "rnn-relu", "lstm" or "gru"; or one's own, see below.
     hidden_size:    units of a layer of the controller. num_layers: its layers.
     num_slots:      memory rows. Not part of the weights: it may be set to another value at any time.
     slot_size:      memory columns.
@@ -110,10 +110,13 @@ class NTMCell(Cell):
     trainable_memory: train the initial memory; None trains it where memory_init is "learned".
     weights_init:   "first": every head starts on slot 0, which tells the slots apart; "learned": trained
                     logits for each of the num_slots at construction (slots added later start at weight zero).
-    learned_initial_state: train the controller's initial state and the initial read vectors (else zeros).
-    forget_bias:    of an LSTM controller.
+    learned_initial_state: train the initial read vectors (else zeros), and the controller's initial state, as far as
+                    what makes it has such an option.
+    forget_bias:    of an LSTM controller, and of any whose maker has such an option.
     norm_floor:     norms below it count as it in eq. 6, see memnet.functional.addressing.cosine_similarity.
-    Raises ValueError for sizes that cannot be.
+    A controller of one's own is a class of cells, or whatever else makes one of an input size, which is
+    input_size + num_reads * slot_size, and hidden_size; or such a cell, whose output may be of any size.
+    Raises ValueError for sizes that cannot be, and TypeError for a controller that is no cell.
     """
 
     has_native = True
@@ -125,7 +128,7 @@ class NTMCell(Cell):
         self,
         input_size: int,
         *,
-        controller: ControllerName = "lstm",
+        controller: ControllerName | Cell | Callable[..., Cell] = "lstm",
         hidden_size: int = 100,
         num_layers: int = 1,
         num_slots: int = 128,
