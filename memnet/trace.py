@@ -100,7 +100,7 @@ def numbers(parts: Sequence[Part], lengths: Mapping[str, Tensor] | None = None) 
              gate/NAME/mean and gate/NAME/open_share, the share above 1/2. Gates of single units are not counted.
     """
     found: dict[str, float] = {}
-    for part in parts:
+    for part in (one._replace(values=one.values.detach()) for one in parts):
         values, axes = real(part, lengths)
         if part.kind in ("read", "write"):
             entropies = part._replace(values=weighting_entropy(values).mean(0), axes=axes[:-1])
