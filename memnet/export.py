@@ -13,7 +13,7 @@ from memnet.sequence import SequenceModule
 from memnet.state import State, state_tensors, with_leaves
 
 
-class _Step(nn.Module):
+class Step(nn.Module):
     """A step of a sequence model whose state is tensors."""
 
     def __init__(self, model: SequenceModule) -> None:
@@ -46,7 +46,7 @@ def export_step(model: SequenceModule, *, onnx: str | Path | None = None) -> Exp
     )
     rows = Dim("batch")
     shapes = ({0: rows}, tuple({0: rows} for _ in example[1:]))
-    program = torch.export.export(_Step(model), example, dynamic_shapes=shapes)
+    program = torch.export.export(Step(model), example, dynamic_shapes=shapes)
     if onnx is not None:
         write_whole(Path(onnx), _as_onnx(program, state_names(first)))
     return program

@@ -251,7 +251,7 @@ def test_gradients_are_exact_and_reach_every_part(name: str) -> None:
         given = dict(zip(names, parameters, strict=True))
         return torch.func.functional_call(model, given, (SOURCE[:2], TARGET[:2, :2])).tanh().sum()
 
-    assert torch.autograd.gradcheck(loss, values)
+    assert torch.autograd.gradcheck(loss, values, fast_mode=True, atol=1e-6, rtol=1e-4)
     for part, gradient in zip(names, torch.autograd.grad(loss(*values), values), strict=True):
         assert gradient.abs().max() > 0, part
 
@@ -313,8 +313,11 @@ def test_a_small_model_learns_to_turn_sentences_round(kind: str) -> None:
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     for _ in range(150):
         optimizer.zero_grad()
-        functional.cross_entropy(model(source, target)[scored], right[scored]).backward()
+        loss = functional.cross_entropy(model(source, target)[scored], right[scored])
+        loss.backward()
         optimizer.step()
+        if loss < 0.03:
+            break
     with torch.no_grad():
         found = greedy(model.step, model.encode(source), max_words=5).words[:, 0]
     assert torch.equal(functional.pad(found, (0, 5 - found.size(1)))[:, :4], target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ from torch import Tensor
 
 import memnet
 from memnet import export_step, state_tensors
-from memnet.export import state_names
+from memnet.export import Step, state_names
 from tests.test_pretrained import OTHERS
 from tests.test_sequence_models import MODELS, drawn_anew, input_of
 
 OWN = {name: make for name, make in OTHERS.items() if isinstance(make(), memnet.SequenceModule)}
-# Of every class the last, since translating takes seconds.
+# Of every class, and of every structure, the last: exporting takes a second, translating to ONNX several.
 OF_A_CLASS = {type(make()): name for name, make in MODELS.items()}
+OF_A_STRUCTURE = {tuple(type(one) for one in make().modules()): name for name, make in (MODELS | OWN).items()}
 
 
 def given(model: memnet.SequenceModule, rows: int) -> list[tuple[list[Tensor], list[Tensor]]]:
@@ -31,13 +33,22 @@ def given(model: memnet.SequenceModule, rows: int) -> list[tuple[list[Tensor], l
     return found
 
 
-@pytest.mark.parametrize("name", MODELS | OWN)
-def test_a_step_equals_the_model(name: str) -> None:
-    model: Any = drawn_anew(name).float() if name in MODELS else OWN[name]()
-    step = export_step(model).module()
+def assert_equal_to_the_model(step: Callable[..., Any], model: memnet.SequenceModule) -> None:
     for rows in (1, 3):
         for taken, expected in given(model, rows):
             torch.testing.assert_close(list(step(*taken)), expected)
+
+
+@pytest.mark.parametrize("name", MODELS | OWN)
+def test_a_step_equals_the_model(name: str) -> None:
+    model: Any = drawn_anew(name).float() if name in MODELS else OWN[name]()
+    assert_equal_to_the_model(Step(model), model)
+
+
+@pytest.mark.parametrize("name", OF_A_STRUCTURE.values())
+def test_an_exported_step_equals_the_model(name: str) -> None:
+    model: Any = drawn_anew(name).float() if name in MODELS else OWN[name]()
+    assert_equal_to_the_model(export_step(model).module(), model)
 
 
 @pytest.mark.parametrize("name", OF_A_CLASS.values())

@@ -573,8 +573,7 @@ def counted_graphs(monkeypatch: pytest.MonkeyPatch) -> list[torch.fx.GraphModule
 
 
 @compiling
-@pytest.mark.parametrize("batch", [1, BATCH])
-@pytest.mark.parametrize("name", COMPILED)
+@pytest.mark.parametrize(("name", "batch"), [*((name, 1) for name in COMPILED), ("ntm-many-heads", 4), ("entnet", 4)])
 def test_training_is_one_graph_and_inference_another(name: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the length, with lengths, and in chunks with a state that is carried on or detached."""
     graphs = counted_graphs(monkeypatch)
