@@ -44,7 +44,34 @@ class StoryReaderTrace(NamedTuple):
         return {"time": self.words.masked_fill(steps >= self.lengths.unsqueeze(1), -1)}
 
 
-class StoryReader(StoryModel):
+class _FedWithIds(Pretrained):
+    """Feeds ids to a sequence model whose outputs score ids."""
+
+    sequence: SequenceModule
+    embedding: nn.Parameter | None
+
+    def _feed(self, sequence: SequenceModule, embedding: Embedding) -> None:
+        self.sequence = sequence
+        learned = torch.randn(sequence.output_size, sequence.input_size) if embedding == "learned" else None
+        self.embedding = None if learned is None else nn.Parameter(learned)
+
+    @property
+    def backend(self) -> Backend:
+        """How the sequence model's steps run, see RecurrentModule."""
+        return self.sequence.backend
+
+    @backend.setter
+    def backend(self, value: Backend) -> None:
+        self.sequence.backend = value
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """What the sequence model gets for ids: (..., input_size)."""
+        if self.embedding is None:
+            return functional.one_hot(ids, self.sequence.output_size).to(self.sequence.readout.weight.dtype)
+        return functional.embedding(ids, self.embedding)
+
+
+class StoryReader(StoryModel, _FedWithIds):
     """Any sequence model as a model of stories.
 
     It reads the words of all sentences in order, then the question's, then a question mark, and its output at the
@@ -74,31 +101,19 @@ class StoryReader(StoryModel):
         ):
             if needed and size != vocab_size:
                 raise ValueError(f"the sequence model's {name} must be vocab_size {vocab_size}, not {size}")
-        self.sequence = sequence
-        self.embedding: nn.Parameter | None = None
-        if embedding == "learned":
-            self.embedding = nn.Parameter(torch.randn(vocab_size, sequence.input_size))
-
-    @property
-    def backend(self) -> Backend:
-        """How the sequence model's steps run, see RecurrentModule."""
-        return self.sequence.backend
-
-    @backend.setter
-    def backend(self, value: Backend) -> None:
-        self.sequence.backend = value
+        self._feed(sequence, embedding)
 
     def forward(self, story: Tensor, question: Tensor, *, story_lengths: Tensor | None = None) -> Tensor:
         """Logits (batch, vocab_size) for the answer; arguments as for StoryModel."""
         words, lengths = self.stream(story, question, story_lengths)
         # Without lengths no step has to hold back rows that are through; what they go on to say is not used.
-        output, _ = self.sequence(self._embedded(words))
+        output, _ = self.sequence(self.embed(words))
         return _last(output, lengths)
 
     def trace(self, story: Tensor, question: Tensor, *, story_lengths: Tensor | None = None) -> StoryReaderTrace:
         """Run as forward does and keep what the sequence model did at every word."""
         words, lengths = self.stream(story, question, story_lengths)
-        watched = self.sequence.trace(self._embedded(words), lengths=lengths)
+        watched = self.sequence.trace(self.embed(words), lengths=lengths)
         return StoryReaderTrace(_last(watched.output, lengths), words, lengths, watched)
 
     def stream(self, story: Tensor, question: Tensor, story_lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -111,12 +126,6 @@ class StoryReader(StoryModel):
         order = (~real).to(torch.uint8).argsort(dim=1, stable=True)[:, :longest]
         return words.gather(1, order), lengths
 
-    def _embedded(self, words: Tensor) -> Tensor:
-        if self.embedding is None:
-            weight = self.sequence.readout.weight
-            return functional.one_hot(words, self.vocab_size).to(weight.dtype)
-        return functional.embedding(words, self.embedding)
-
 
 def _last(output: Tensor, lengths: Tensor) -> Tensor:
     """The output at each row's last step: (batch, time, feature) to (batch, feature)."""
@@ -124,7 +133,7 @@ def _last(output: Tensor, lengths: Tensor) -> Tensor:
     return output.gather(1, last).squeeze(1)
 
 
-class LanguageModel(Pretrained):
+class LanguageModel(_FedWithIds):
     """Any sequence model as a model of text: it reads symbols (characters, say) and foretells each next one.
 
         P(x_(t+1) = k | x_1 .. x_t) = softmax(output_t)_k
@@ -144,19 +153,7 @@ class LanguageModel(Pretrained):
                 f"one-hot symbols need a model whose input_size is its output_size {self.num_symbols}, "
                 f"not {sequence.input_size}"
             )
-        self.sequence = sequence
-        self.embedding: nn.Parameter | None = None
-        if embedding == "learned":
-            self.embedding = nn.Parameter(torch.randn(self.num_symbols, sequence.input_size))
-
-    @property
-    def backend(self) -> Backend:
-        """How the sequence model's steps run, see RecurrentModule."""
-        return self.sequence.backend
-
-    @backend.setter
-    def backend(self, value: Backend) -> None:
-        self.sequence.backend = value
+        self._feed(sequence, embedding)
 
     def forward(
         self, symbols: Tensor, state: State | None = None, *, lengths: Tensor | None = None
@@ -173,9 +170,3 @@ class LanguageModel(Pretrained):
     def trace(self, symbols: Tensor, state: State | None = None, *, lengths: Tensor | None = None) -> SequenceTrace:
         """Run as forward does and keep what the sequence model did at every symbol."""
         return self.sequence.trace(self.embed(symbols), state, lengths=lengths)
-
-    def embed(self, symbols: Tensor) -> Tensor:
-        """What the sequence model gets for symbols: (..., input_size)."""
-        if self.embedding is None:
-            return functional.one_hot(symbols, self.num_symbols).to(self.sequence.readout.weight.dtype)
-        return functional.embedding(symbols, self.embedding)
