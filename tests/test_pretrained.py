@@ -31,8 +31,16 @@ class Leaky(memnet.SequenceModule):
     cell_type = LeakyCell
 
 
+class Wide(memnet.GRU):
+    """A GRU that hands options on."""
+
+    def __init__(self, input_size: int, output_size: int, *, width: int = 3, **options: Any) -> None:
+        super().__init__(input_size, output_size, hidden_size=2 * width, **options)
+
+
 OTHERS: dict[str, Callable[[], Pretrained]] = {
     "own": lambda: Leaky(INPUT, OUTPUT, leak=0.25),
+    "own-options": lambda: Wide(INPUT, OUTPUT, width=2, num_layers=2),
     "own-cell": lambda: memnet.SequenceModule(LeakyCell(INPUT, width=3), OUTPUT),
     "lstm-of-a-cell": lambda: memnet.LSTM(LeakyCell(INPUT), OUTPUT),
     "ntm-of-a-cell": lambda: memnet.NTM(INPUT, OUTPUT, controller=LeakyCell(23, leak=0.75), num_slots=6),

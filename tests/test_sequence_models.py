@@ -237,6 +237,26 @@ def test_output_does_not_depend_on_later_input(name: str) -> None:
         assert not torch.isclose(changed[:, time], output[:, time]).any()
 
 
+@pytest.mark.parametrize("name", ["rnn-relu-skip", "lstm-of-the-paper", "ntm-feedforward", "ntm-lstm", "ntm-gru"])
+def test_columns_of_weights_are_cut_once_a_call(name: str) -> None:
+    """Not at every step, since the backward pass of each cut fills a whole matrix."""
+    model = fresh(name)
+    wide = {id(one) for key, one in model.named_parameters() if key.endswith("weight_ih")}
+
+    def uses(time: int) -> int:
+        """How often weights of the input come up in the graph of a call."""
+        waiting, seen, count = [model(input_of(time=time))[0].grad_fn], set(), 0
+        while waiting:
+            for node, _ in waiting.pop().next_functions:
+                count += id(getattr(node, "variable", None)) in wide
+                if node is not None and node not in seen:
+                    seen.add(node)
+                    waiting.append(node)
+        return count
+
+    assert uses(2) == uses(5)
+
+
 @every_model
 def test_detached_state_cuts_gradients(name: str) -> None:
     model = drawn_anew(name)
