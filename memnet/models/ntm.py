@@ -94,7 +94,7 @@ class NTMCell(Cell):
     which are addressed together; the output is the controller's output followed by the read vectors.
 
     input_size:     features of the input.
-    controller:     "feedforward", "rnn-tanh", "rnn-relu", "lstm" or "gru"; or one's own, see below.
+    controller:     "feedforward", "rnn-tanh", "rnn-relu", "lstm" or "gru".
     hidden_size:    units of a layer of the controller. num_layers: its layers.
     num_slots:      memory rows. Not part of the weights: it may be set to another value at any time.
     slot_size:      memory columns.
@@ -114,7 +114,7 @@ class NTMCell(Cell):
                     what makes it has such an option.
     forget_bias:    of an LSTM controller, and of any whose maker has such an option.
     norm_floor:     norms below it count as it in eq. 6, see memnet.functional.addressing.cosine_similarity.
-    A controller of one's own is a class of cells, or whatever else makes one of an input size, which is
+    The controller may be one's own: a class of cells, or whatever else makes one of an input size, which is
     input_size + num_reads * slot_size, and hidden_size; or such a cell, whose output may be of any size.
     Raises ValueError for sizes that cannot be, and TypeError for a controller that is no cell.
     """
