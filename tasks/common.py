@@ -56,6 +56,7 @@ class Task(ABC):
     Constructors take plain keyword values.
     """
 
+    domain: ClassVar[str] = "sequences"  # the form of its examples
     name: ClassVar[str]  # the key in `tasks.TASKS`
     answer: ClassVar[Answer]  # targets are each 0 or 1; one 1 a step, at a symbol's channel; or real numbers
     scores: ClassVar[tuple[Score, ...]]  # of a test, in the order of its table

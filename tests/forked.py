@@ -173,8 +173,8 @@ def _prepare() -> None:
 
     for place in COMMANDS.values():
         at(place)
-    for place in DOMAINS.values():
-        importlib.import_module(place)
+    for domain in DOMAINS.values():
+        importlib.import_module(domain.commands)
     for later in ("torch._dynamo", "matplotlib.figure", "matplotlib.backends.backend_agg"):
         importlib.import_module(later)
     assert "wandb" not in sys.modules

@@ -6,15 +6,13 @@ from typing import Any
 import torch
 
 from experiments.config.command_line import parse_train
-from experiments.config.parts import TrainConfig
-from experiments.domains.sequences.models import make_model, make_task
-from experiments.domains.stories.config import StoryConfig
-from experiments.domains.stories.data import load_data
+from experiments.config.form import Config
+from experiments.domains.sequences.models import make_model
 from experiments.domains.stories.loading import write_vocabulary
 from experiments.domains.stories.models import make_model as make_story_model
 from experiments.runs.checkpoint import save_weights
 from experiments.runs.folder import RunFolder
-from tests.running import TINY
+from tests.running import tiny
 from tests.story_runs import MODELS, WORLD, config_of
 
 NTM = ["--num-reads", "2", "--addressing", "content-and-location", "--controller", "lstm", "--num-layers", "1"]
@@ -22,10 +20,9 @@ NTM = ["--num-reads", "2", "--addressing", "content-and-location", "--controller
 
 def sequence_run(folder: Path, *more: object, task: str = "copy") -> Path:
     """A run on an algorithmic task; of an NTM with two read heads where nothing else is said."""
-    config = parse_train([task, *TINY, *map(str, more or NTM), "--out", str(folder)])
-    assert isinstance(config, TrainConfig)
+    config = parse_train([task, *tiny(*(more or NTM)), "--out", str(folder)])
     torch.manual_seed(1)
-    _save(config, make_model(config, make_task(task)))
+    _save(config, make_model(config))
     return folder
 
 
@@ -38,12 +35,11 @@ def world_run(folder: Path) -> Path:
     """A run of an EntNet on the world model."""
     options = ["world-model", *WORLD, "--model", "entnet", "--num-slots", "4", "--max-length", "6"]
     config = parse_train([*options, "--out", str(folder)])
-    assert isinstance(config, StoryConfig)
     return _save_story(config)
 
 
-def _save_story(config: StoryConfig) -> Path:
-    data = load_data(config)
+def _save_story(config: Config[Any]) -> Path:
+    data = config.learned.data()
     torch.manual_seed(3)
     folder = _save(config, make_story_model(config, data.sizes))
     write_vocabulary(folder, data)

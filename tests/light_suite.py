@@ -4,12 +4,12 @@ import json
 import sys
 
 from experiments.__main__ import run
-from experiments.config.parts import TrainConfig, to_yaml
+from experiments.config.form import to_yaml
 from experiments.domains.sequences.about import about
-from experiments.domains.sequences.models import make_task
 from experiments.suite import cluster
 from experiments.suite.jobs import SuiteJob
 from experiments.suite.queue import SuiteQueue
+from tasks import TASKS
 from tests import light_worker
 
 SECONDS = sys.argv.pop(1)
@@ -17,8 +17,7 @@ SECONDS = sys.argv.pop(1)
 
 def light(queue: SuiteQueue, job: SuiteJob) -> list[str]:
     place = queue.folder.train_args(job, queue.place)[-1]
-    assert isinstance(job.config, TrainConfig)
-    told = json.dumps(about(job.config, make_task(job.config.task), parameters=1, last_step=light_worker.STEPS))
+    told = json.dumps(about(job.config, TASKS[job.config.task.name](), parameters=1, last_step=light_worker.STEPS))
     return [sys.executable, "-I", "-S", str(light_worker.__file__), place, to_yaml(job.config), told, SECONDS]
 
 

@@ -1,6 +1,5 @@
 """Folders like those of runs, written by hand: the dashboard reads files alone."""
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,13 +7,11 @@ from typing import Any
 
 from PIL import Image
 
-from experiments.config.parts import to_yaml
+from experiments.config.form import started, to_yaml
 from experiments.domains.sequences import about as sequences
-from experiments.domains.sequences.models import make_task
-from experiments.domains.sequences.recipes import recipe
 from experiments.domains.stories import about as stories_about
-from experiments.domains.stories.recipes import story_recipe
 from experiments.runs.about import About, write_about
+from tasks import TASKS
 
 Row = dict[str, Any]
 
@@ -59,11 +56,13 @@ def copy_run(
     **changed: Any,
 ) -> Path:
     """A run on an algorithmic task."""
-    config = dataclasses.replace(recipe(recipe_name, task), seed=seed, **changed)
+    config = started(task, recipe_name, {"model": changed.pop("model", "")} if "model" in changed else {}).changed(
+        seed=seed, **changed
+    )
     (folder / "figures").mkdir(parents=True)
     Image.new("RGB", (3, 2)).save(folder / "figures" / "learning-curve.png")
     (folder / "config.yaml").write_text(to_yaml(config))
-    write_about(folder, sequences.about(config, make_task(task), parameters=1, last_step=config.steps))
+    write_about(folder, sequences.about(config, TASKS[task](), parameters=1, last_step=config.training.steps))
     (folder / "metrics.jsonl").write_text(metrics(list(values)))
     if ended:
         result = {"command": f"train {task}", "sequences_to_solve": solved, "versions": {"torch": "2"}}
@@ -82,9 +81,9 @@ def story_run(
     **changed: Any,
 ) -> Path:
     """An ended run on one bAbI task; the restart with the first error is the chosen one."""
-    start = story_recipe(recipe_name, "babi", None)
+    start = started("babi", recipe_name)
     data = "generated" if stories.startswith("generated") else "/data/babi"
-    config = dataclasses.replace(start, numbers=str(task), babi_data=data, restarts=len(errors), **changed)
+    config = start.changed(numbers=str(task), babi_data=data, restarts=len(errors), **changed)
     scores = [
         {"restart": k, "train_error": float(k), "train_loss": 0.1, "valid_error": float(k), "valid_loss": 0.1}
         for k in range(len(errors))
@@ -93,7 +92,7 @@ def story_run(
     (folder / "config.yaml").write_text(to_yaml(config))
     write_about(folder, stories_about.about(config, stories, parameters=1, last_step=300))
     (folder / "metrics.jsonl").write_text(metrics([80.0, 30.0, 5.0], "error_percent"))
-    result = {"command": "train babi", "selection": {"by": config.select, "chosen": 0, "restarts": scores}}
+    result = {"command": "train babi", "selection": {"by": config.training.select, "chosen": 0, "restarts": scores}}
     (folder / "result.json").write_text(json.dumps(result))
     (folder / "evaluation.json").write_text(json.dumps([restart_test(stories, {"task": task}, errors, 1000)]))
     return folder
@@ -115,13 +114,13 @@ def world_run(
     folder: Path, seed: int = 0, errors: tuple[float, ...] = (1.0, 10.0, 40.0), model: str | None = None
 ) -> Path:
     """An ended run on the world model, tested at lengths 10, 20, ...."""
-    config = dataclasses.replace(story_recipe("default", "world-model", model), seed=seed)
+    config = started("world-model", None, {} if model is None else {"model": model}).changed(seed=seed)
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(to_yaml(config))
     write_about(folder, stories_about.about(config, "world model", parameters=1, last_step=100))
     (folder / "metrics.jsonl").write_text(metrics([50.0, 10.0], "error_percent"))
-    scores = {f"{config.select}_error": 1.0, f"{config.select}_loss": 0.1}
-    selection = {"by": config.select, "chosen": 0, "restarts": [scores]}
+    scores = {f"{config.training.select}_error": 1.0, f"{config.training.select}_loss": 0.1}
+    selection = {"by": config.training.select, "chosen": 0, "restarts": [scores]}
     (folder / "result.json").write_text(json.dumps({"selection": selection}))
     rows = [restart_test("world model", {"length": 10 * k}, [error], 100) for k, error in enumerate(errors, start=1)]
     (folder / "evaluation.json").write_text(json.dumps(rows))
@@ -170,6 +169,7 @@ def made_up_about(**changed: Any) -> About:
         },
         "references": [],
         "published": "",
+        "files": {},
     }
     made: About = told | changed
     return made

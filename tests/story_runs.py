@@ -1,11 +1,11 @@
 """Small training runs on stories, for tests."""
 
 from pathlib import Path
+from typing import Any
 
 from experiments.__main__ import main
 from experiments.config.command_line import parse_train
-from experiments.domains.stories.config import StoryConfig
-from experiments.domains.stories.data import load_data
+from experiments.config.form import Config
 from experiments.domains.stories.training import StoryObjective, make_trainer
 from experiments.runs.folder import RunFolder
 from experiments.training.trainer import Trainer
@@ -41,12 +41,10 @@ def train(folder: Path, *more: object, task: str = "1") -> int:
     return main(["train", "babi", "--task", task, *TINY, "--out", str(folder), *map(str, more)])
 
 
-def config_of(folder: Path, *more: object, task: str = "1") -> StoryConfig:
-    config = parse_train(["babi", "--task", task, *TINY, "--out", str(folder), *map(str, more)])
-    assert isinstance(config, StoryConfig)
-    return config
+def config_of(folder: Path, *more: object, task: str = "1") -> Config[Any]:
+    return parse_train(["babi", "--task", task, *TINY, "--out", str(folder), *map(str, more)])
 
 
 def trainer_of(folder: Path, *more: object, task: str = "1") -> Trainer[StoryObjective]:
     config = config_of(folder, *more, task=task)
-    return make_trainer(config, load_data(config), RunFolder.create(config), "id")
+    return make_trainer(config, config.learned.data(), RunFolder.create(config), "id")

@@ -9,7 +9,6 @@ import pytest
 from experiments.__main__ import main
 from experiments.base.files import UserError
 from experiments.config.command_line import parse_train
-from experiments.config.settings import setting_of
 from experiments.runs import handover
 from experiments.runs.about import About, read_about, write_about
 from experiments.runs.board import Follower
@@ -38,7 +37,7 @@ def test_a_run_says_what_is_to_be_told_of_it(domain: str, tmp_path: Path) -> Non
     assert main(["train", *RUNS[domain], "--seed", "3", "--out", str(tmp_path)]) == 0
     about, config = read_about(tmp_path), parse_train([*RUNS[domain], "--seed", "3"])
     assert (about["domain"], about["task"], about["seed"]) == (domain, RUNS[domain][0], 3)
-    assert about["setting"] == json.loads(json.dumps(setting_of(config)))
+    assert about["setting"] == config.setting
     rows = read_metrics(tmp_path / "metrics.jsonl")
     assert about["last_step"] == rows[-1]["step"]
     assert any(f"valid/{about['curve']['metric']}" in row for row in rows)

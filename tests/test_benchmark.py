@@ -26,7 +26,7 @@ from experiments.benchmark.cases import (
     train_step,
 )
 from experiments.benchmark.flops import count_flop, count_operations
-from experiments.config.registry import MODELS
+from experiments.config.registry import DOMAINS
 from experiments.figures import GrowthPanel, growth_figure
 from tests.figure_parts import panels, words
 from tests.running import start
@@ -129,7 +129,7 @@ def test_other_operations_are_counted_by_the_number() -> None:
 
 def test_models_are_those_of_the_registry_with_the_sizes_of_their_constructors() -> None:
     """A copy, and the published sizes for stories; a benchmark without a memory has no slots."""
-    assert set(known_models()) == {*MODELS["sequences"], *MODELS["stories"]}
+    assert set(known_models()) == {*DOMAINS["sequences"].models, *DOMAINS["stories"].models}
     told = {name: sizes_of_model(name)[:2] for name in known_models()}
     assert told == {
         **dict.fromkeys(("rnn-tanh", "rnn-relu", "lstm", "gru"), (41, None)),

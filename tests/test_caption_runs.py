@@ -17,9 +17,9 @@ from torch.nn import functional
 from experiments.__main__ import main
 from experiments.base.files import UserError
 from experiments.config.command_line import parse_train
+from experiments.config.form import Config
 from experiments.dashboard.collect import Collector
-from experiments.domains.captions.config import CaptionConfig
-from experiments.domains.captions.models import load_caption_run, make_model, make_world
+from experiments.domains.captions.models import load_caption_run, make_model
 from experiments.domains.captions.picture_files import MOST_PIXELS, read_picture
 from experiments.domains.captions.testing import caption_losses, judge_tests, measure
 from experiments.domains.captions.training import CaptionObjective, make_trainer
@@ -66,10 +66,8 @@ def train(folder: Path, task: str, *more: object) -> int:
     return main(["train", task, *TINY, *MODELS[task], "--out", str(folder), *map(str, more)])
 
 
-def config_of(task: str, *more: object) -> CaptionConfig:
-    config = parse_train([task, *TINY, *MODELS[task], *map(str, more)])
-    assert isinstance(config, CaptionConfig)
-    return config
+def config_of(task: str, *more: object) -> Config[Any]:
+    return parse_train([task, *TINY, *MODELS[task], *map(str, more)])
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +143,7 @@ def test_kill_nine_goes_on_bit_for_bit(runs: dict[str, Path], tmp_path: Path) ->
 def test_losses_are_those_of_the_right_words() -> None:
     """By a loop over words, after a caption alone."""
     config = config_of("captions")
-    model, world = make_model(config).eval(), make_world(config)
+    model, world = make_model(config).eval(), config.learned
     _, batch = world.sample(5, part="valid", seed=3)
     losses, words = caption_losses(model, batch)
     for row in range(5):
@@ -159,7 +157,7 @@ def test_losses_are_those_of_the_right_words() -> None:
 
 def test_what_the_judge_says_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """With captions put in the place of the model's: right ones, and every fourth cut short."""
-    world = make_world(config_of("captions"))
+    world = config_of("captions").learned
     model = make_model(config_of("captions"))
     drawn: list[list[str]] = []
     sample = Captions.sample
@@ -313,11 +311,11 @@ def test_pictures_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         ("train caption", "'caption'.*'captions'"),
         ("train captions --model transformer", "'transformer'"),
         ("train captions --hidden-size 0", "no such model: hidden_size.*0"),
-        ("train captions --filters 0", "--filters.*at least 1"),
+        ("train captions --filters 0", "filters must be at least 1"),
         ("train captions --learning-rate nan", "--learning-rate.*nan"),
         ("train captions --learning-rate 1e9", "--learning-rate must be at most 1000"),
         ("train captions --test-scenes 0", "--test-scenes.*at least 1"),
-        ("train captions --recipe paper/copy-lstm", "--recipe"),
+        ("train captions --recipe paper/copy-lstm", "no recipe is called"),
         ("train captions --device tpu", "--device tpu"),
         ("train captions --config RUN/moving-captions/config.yaml --hidden-size 0", "no such model"),
         ("train --resume RUN/captions --hidden-size 9", "hidden-size.*8.*9"),
@@ -352,7 +350,7 @@ def test_a_mistake_gets_one_line_and_leaves_everything_as_it_was(
 
 
 def test_a_run_on_something_else_is_not_described(tmp_path: Path, capsys: Capture) -> None:
-    (tmp_path / "config.yaml").write_text("task: copy\n")
+    (tmp_path / "config.yaml").write_text("task: {name: copy}\nmodel: {name: lstm}\n")
     assert "is a run on copy, not on captions" in refused(capsys, "describe", tmp_path)
 
 

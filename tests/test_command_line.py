@@ -16,9 +16,10 @@ from safetensors.torch import save_file
 
 from experiments.__main__ import main
 from experiments.config.command_line import parse_train
-from experiments.config.parts import TrainConfig, from_yaml, to_yaml
-from experiments.domains.sequences.models import make_model, make_task
-from experiments.domains.sequences.recipes import recipe, recipe_names, task_of
+from experiments.config.form import from_yaml, started, to_yaml
+from experiments.config.recipes import recipe_names, recipes_of
+from experiments.domains.sequences.models import make_model
+from experiments.domains.sequences.options import SequenceTraining
 from experiments.runs.folder import RunFolder
 from memnet import NTM
 from tests.running import ROOT, TINY, command, start
@@ -57,7 +58,7 @@ def refused(capsys: Capture, *args: object) -> str:
         ("train copy --steps 0", "--steps.*at least 1.*0"),
         ("train copy --steps -5", "--steps.*at least 1.*-5"),
         ("train copy --steps 1.5", "--steps.*'1.5'"),
-        ("train copy --model nmt", "--model.*'nmt'.*'ntm'"),
+        ("train copy --model nmt", "model.*'nmt'.*'ntm'"),
         ("train copy --controller lsmt", "--controller.*'lsmt', did you mean 'lstm'"),
         ("train --steps 3 copy", "task first"),
         ("train associative-recall --min-length 1", "associative-recall.*2.*1"),
@@ -227,16 +228,24 @@ def test_a_pickled_checkpoint_is_never_executed(run: Path, tmp_path: Path, capsy
     assert not witness.exists()
 
 
+COPY = "task: {name: copy}\nmodel: {name: lstm}\n"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("", "no configuration"),
         ("- 1\n", "no configuration"),
-        ("task: copy\nstepz: 3\n", "'stepz'"),
-        ("task: copy\nsteps: many\n", "steps.*'many'"),
-        ("task: copy\nmodel: dcn\n", "model.*'dcn'"),
-        ("task: copy\nskip: 1\n", "skip.*1"),
-        ("task: cpoy\n", "'cpoy'"),
+        ("task: copy\nsteps: 3\n", "of memnet 0.1: expected format 2, in parts"),
+        (f"{COPY}training: {{stepz: 3}}\n", "training has no option 'stepz', did you mean 'steps'"),
+        (f"{COPY}training: {{steps: many}}\n", "steps.*'many'"),
+        (f"{COPY}training: 3\n", "training.*3, expected a mapping"),
+        (f"{COPY}format: 3\n", "another version of memnet: format 3, not 2"),
+        ("task: {name: copy}\nmodel: {name: dcn}\n", "model.*'dcn'"),
+        ("task: {name: copy}\n", "model lacks its name"),
+        (f"{COPY[:-2]}, skip: 1}}\n", "skip.*1"),
+        (f"{COPY[:-2]}, num_slots: 1}}\n", "model has no option 'num_slots'"),
+        ("task: {name: cpoy}\nmodel: {name: lstm}\n", "'cpoy'"),
         ("a: [", "cannot read"),
         ("!!python/object/apply:os.system ['true']", "cannot read"),
     ],
@@ -246,12 +255,10 @@ def test_a_configuration_file_is_read_strictly(text: str, words: str, tmp_path: 
     assert re.search(words, refused(capsys, "train", "--config", tmp_path / "config.yaml"))
 
 
-@pytest.mark.parametrize("name", [name for name in recipe_names() if name != "default"])
+@pytest.mark.parametrize("name", recipe_names("sequences"))
 def test_every_paper_recipe_builds_and_reads_back(name: str, tmp_path: Path) -> None:
-    task = task_of(name)
-    config = recipe(name, task)
-    config.check()
-    model = make_model(config, make_task(task))
+    config = started(recipes_of("sequences")[name]["task"]["name"], name)
+    model = make_model(config)
     assert isinstance(model, NTM) == ("-ntm-" in name)
     (tmp_path / "config.yaml").write_text(to_yaml(config))
     assert from_yaml(tmp_path / "config.yaml") == config
@@ -263,22 +270,24 @@ def test_every_paper_recipe_builds_and_reads_back(name: str, tmp_path: Path) -> 
         ("", {"optimizer": "adam", "num_layers": 3, "weight_noise": 0.02, "num_slots": 128}),
         ("--controller rnn-tanh", {"optimizer": "adam", "num_layers": 3, "weight_noise": 0.02}),
         ("--controller lstm", {"optimizer": "rmsprop", "clip_norm": 1.0, "forget_bias": 0.0, "weight_noise": 0.0}),
-        ("--controller=gru", {"optimizer": "rmsprop", "clip_norm": 1.0, "forget_bias": 1.0, "learning_rate": 1e-3}),
+        ("--controller=gru", {"optimizer": "rmsprop", "clip_norm": 1.0, "forget_bias": None, "learning_rate": 1e-3}),
         ("--controller gru --clip-norm 3", {"optimizer": "rmsprop", "clip_norm": 3.0}),
         ("--addressing content-and-location", {"optimizer": "rmsprop", "num_slots": 256, "learning_rate": 3e-4}),
-        ("--model lstm --controller lstm --addressing content-and-location", {"optimizer": "adam", "num_layers": 3}),
+        ("--model lstm", {"optimizer": "adam", "num_layers": 3}),
         ("--addressing content-and-location --controller gru", {"num_slots": 256, "clip_norm": 10.0}),
         ("--recipe paper/copy-ntm-lstm --controller gru", {"batch_size": 1, "controller": "gru"}),
     ],
 )
 def test_the_default_of_copy_is_that_of_what_is_chosen(args: str, expected: dict[str, Any]) -> None:
     config = parse_train(["copy", *args.split()])
-    assert {name: getattr(config, name) for name in expected} == expected
+    assert {name: config.flat.get(name) for name in expected} == expected
 
 
 def test_a_whole_number_in_a_file_serves_as_a_float(tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text("task: copy\nclip_norm: 5\nclip_value: null\n")
-    assert from_yaml(tmp_path / "config.yaml") == TrainConfig(task="copy", clip_norm=5.0)
+    (tmp_path / "config.yaml").write_text(
+        "task: {name: copy}\nmodel: {name: lstm}\ntraining: {clip_norm: 5, clip_value: null}\n"
+    )
+    assert from_yaml(tmp_path / "config.yaml").training == SequenceTraining(clip_norm=5.0)
 
 
 def test_options_win_over_the_configuration_file(run: Path, tmp_path: Path) -> None:
@@ -286,7 +295,7 @@ def test_options_win_over_the_configuration_file(run: Path, tmp_path: Path) -> N
     args = ["train", "--config", run / "config.yaml", "--seed", "5", "--steps", "4", "--out", other]
     assert main([str(arg) for arg in args]) == 0
     config = yaml.safe_load((other / "config.yaml").read_text())
-    assert (config["seed"], config["steps"], config["hidden_size"]) == (5, 4, 12)
+    assert (config["run"]["seed"], config["training"]["steps"], config["model"]["hidden_size"]) == (5, 4, 12)
 
 
 def test_an_unwritable_folder(tmp_path: Path, capsys: Capture) -> None:

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from experiments.base.files import UserError
 from experiments.base.progress import Progress
-from experiments.config.parts import TrainConfig
 from experiments.domains.sequences.training import make_trainer
 from experiments.runs import checkpoint
 from experiments.runs.checkpoint import load_weights, read_checkpoint, save_weights
@@ -22,13 +21,14 @@ from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import MetricsFile
 from experiments.runs.tracking import Tracker
 from experiments.training.trainer import Trainer
+from tests.configurations import configured
 
 Tensors = dict[str, Tensor]
 Header = dict[str, Any]
 Edit = Callable[[Tensors, Header], object]
 
 NAME = "readout.weight"
-CONFIG = TrainConfig(
+CONFIG = configured(
     task="copy",
     hidden_size=4,
     num_layers=1,
@@ -50,7 +50,7 @@ CONFIG = TrainConfig(
 def trainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer[Any]]:
     """A training that has ended, with its checkpoint."""
     path = tmp_path_factory.mktemp("runs") / "run"
-    folder = RunFolder.create(TrainConfig(**{**vars(CONFIG), "out": str(path)}))
+    folder = RunFolder.create(CONFIG.changed(out=str(path)))
     trainer = make_trainer(CONFIG, folder, "one")
     with MetricsFile(folder.metrics) as file, Progress(0) as progress:
         trainer.train(file, Tracker("one"), progress)

@@ -12,17 +12,18 @@ import pytest
 
 from experiments.__main__ import main
 from experiments.base.curves import Curve
-from experiments.config.parts import TrainConfig, from_yaml
+from experiments.config.form import from_yaml
 from experiments.dashboard.collect import Collector
 from experiments.dashboard.look import LOOKS, SPARE, looks
 from experiments.dashboard.page import page
-from experiments.domains.sequences import pictures
-from experiments.domains.sequences.models import make_model, make_task
+from experiments.domains.sequences.models import make_model
 from experiments.domains.sequences.pictures import draw_run
 from experiments.runs.curves import band, smoothed, thinned
 from experiments.runs.folder import RunFolder, is_locked
 from experiments.runs.reading import find_runs, read_run
+from experiments.training import pictures
 from experiments.web.document import to_json
+from tasks import TASKS
 from tests.dashboard_page import Reader, data_of
 from tests.figure_parts import words
 from tests.made_up_runs import copy_run, length_test, made_up_run, metrics, story_run, suite, world_run
@@ -168,9 +169,8 @@ def test_published_numbers_stand_only_beside_their_own_setting(tmp_path: Path, m
         drawn: list[str] = []
         monkeypatch.setattr(pictures, "save_figure", lambda figure, _, drawn=drawn: drawn.append(words(figure)))
         config = from_yaml(RunFolder(tmp_path / name).config)
-        assert isinstance(config, TrainConfig)
-        task = make_task(config.task)
-        draw_run(RunFolder(tmp_path / name), make_model(config, task), task, config, [2])
+        task = TASKS[config.task.name]()
+        draw_run(RunFolder(tmp_path / name), make_model(config), task, config, [2])
         assert any("paper: " in text for text in drawn) is shown
 
 

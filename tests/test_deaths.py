@@ -14,12 +14,12 @@ import pytest
 
 from experiments.__main__ import main
 from experiments.base.files import UserError, write_whole
-from experiments.config.parts import TrainConfig
 from experiments.runs.checkpoint import read_progress
 from experiments.runs.folder import RunFolder, is_locked
 from experiments.runs.metrics import read_metrics
 from experiments.training.trainer import Trainer
 from tests import story_runs, test_training
+from tests.configurations import configured
 from tests.forked import Forked
 from tests.running import TINY, start_in_terminal
 
@@ -136,7 +136,7 @@ def test_a_new_run_is_held_by_the_lock_under_which_it_is_made(tmp_path: Path, mo
         flock(file, how)
 
     monkeypatch.setattr(fcntl, "flock", noting)
-    config = TrainConfig("copy", out=str(tmp_path / "run"))
+    config = configured("copy", out=str(tmp_path / "run"))
     with RunFolder.at_work(config) as folder:
         assert locked.count(".lock") == 1
         assert is_locked(folder.path)

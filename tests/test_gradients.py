@@ -16,7 +16,6 @@ from torch import nn
 
 from experiments.__main__ import main
 from experiments.base.seeds import generator_for
-from experiments.config.parts import TrainConfig
 from experiments.domains.sequences.gradient_flow import gradient_row
 from experiments.domains.sequences.training import SequenceObjective
 from experiments.figures import gradient_flow_figure
@@ -30,6 +29,7 @@ from memnet.functional.initialization import spectral_radius_
 from memnet.state import map_state, state_tensors
 from memnet.unroll import unroll
 from tasks import TASKS, Batch
+from tests.configurations import configured
 from tests.forked import Forked
 from tests.running import TINY
 
@@ -214,7 +214,7 @@ def test_stacked_models_are_looked_into_as_each_alone() -> None:
     task = TASKS["copy"]()
     models = [GRU(task.input_size, task.output_size, hidden_size=4) for _ in range(2)]
     alone = [gradient_row(model, task, 2, seed=0) for model in models]
-    Stack(models, SequenceObjective(TrainConfig("copy", valid_sequences=1), task))
+    Stack(models, SequenceObjective(configured("copy", valid_sequences=1)))
     assert [gradient_row(model, task, 2, seed=0) for model in models] == alone
 
 

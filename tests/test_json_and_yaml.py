@@ -12,7 +12,7 @@ import yaml
 from experiments.__main__ import main
 from experiments.base.files import UserError
 from experiments.base.reading import MOST_YAML, misfit, parse_json, read_json, read_yaml
-from experiments.config.parts import from_yaml
+from experiments.config.form import from_yaml
 from experiments.runs.outcomes import check_result
 from tests.made_up_runs import copy_run
 
@@ -20,8 +20,8 @@ Capture = pytest.CaptureFixture[str]
 
 MULTIPLIED = "a: &a0 [x]\n" + "".join(f"a{n + 1}: &a{n + 1} [{', '.join(9 * [f'*a{n}'])}]\n" for n in range(9))
 LAUGHS = {
-    "task: [copy]": "task is a list, expected a text",
-    "task: {copy: 1}": "task is a mapping, expected a text",
+    "task: [copy]": "task: it is a list, expected a mapping",
+    "task: {copy: 1}": "task lacks its name",
     "task: copy\nsteps: " + "9" * 5000: "line 2, column 8: '9999.* is no whole number of at most 64 bits",
     "task: copy\nsteps: 0x" + "f" * 40: "line 2, column 8: .*64 bits",
     "task: copy\nlearning_rate: " + "1:" * 3000 + "1.5": "line 2, column 16: .* is no number",
@@ -40,7 +40,7 @@ LAUGHS = {
     "task: " + "a" * MOST_YAML: "expected at most 256 KiB",
     "task: \x01": "special characters",
     "task: copy\n--- 2": "line 2, column 1: .*another document",
-    "task: copy\nclip_norm: .inf": "--clip-norm must be a finite number",
+    "task: {name: copy}\nmodel: {name: lstm}\ntraining: {clip_norm: .inf}": "--clip-norm must be a finite number",
 }
 JSONS = {
     20_000 * "[": "at most 50 lists",

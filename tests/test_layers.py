@@ -46,21 +46,9 @@ FLOORS: dict[str, Floors] = {
 EXCEPTIONS: dict[str, dict[str, str]] = {
     "memnet": {},
     "experiments": {
-        "config.command_line": (
-            "domains.captions.config domains.sequences.recipes domains.stories.config domains.stories.data "
-            "domains.stories.recipes domains.text.config domains.translation.config runs.folder"
-        ),
-        "config.parts": "domains.captions.config domains.stories.config domains.text.config domains.translation.config",
-        "config.settings": "domains.sequences.recipes domains.stories.config",
-        "inspector.command": "domains.stories.config",
-        "inspector.questions": (
-            "domains.stories.config domains.stories.data domains.stories.loading domains.stories.pictures"
-        ),
+        "inspector.questions": "domains.stories.loading domains.stories.pictures",
         "inspector.sequences": "domains.sequences.loading domains.sequences.models",
-        "suite.jobs": "domains.stories.config",
-        "training.together": (
-            "domains.sequences.models domains.sequences.training domains.stories.config report.summary"
-        ),
+        "training.together": "report.summary",
     },
 }
 

@@ -15,11 +15,12 @@ import memnet
 from experiments.__main__ import main
 from experiments.base.files import UserError
 from experiments.base.progress import Progress
-from experiments.config.parts import TrainConfig, from_yaml
+from experiments.config.form import from_yaml
 from experiments.domains.sequences.training import SequenceObjective, make_trainer
 from experiments.runs.folder import RunFolder
 from experiments.training.trainer import Trainer
 from memnet.state import detach_state
+from tests.configurations import configured
 from tests.running import TINY
 
 
@@ -135,7 +136,7 @@ OPTIONS = {"hidden_size": 12, "num_slots": 16, "slot_size": 6, "batch_size": 4, 
 
 
 def trainer_of(folder: Path, **options: Any) -> Trainer[SequenceObjective]:
-    config = TrainConfig(task="copy", out=str(folder), weight_noise=0.02, clip_norm=None, **OPTIONS, **options)
+    config = configured("copy", out=str(folder), weight_noise=0.02, clip_norm=None, **OPTIONS, **options)
     return make_trainer(config, RunFolder.create(config), "id")
 
 
@@ -184,7 +185,7 @@ def test_a_run_that_was_truncated_goes_on_as_it_began(tmp_path: Path) -> None:
     args = ["train", "copy", *TINY, "--steps", "4", "--truncate", "3", "--checkpoint-steps", "2", "--out", str(run)]
     assert main(args) == 0
     config = from_yaml(RunFolder(run).config)
-    assert (config.truncate, config.checkpoint_steps) == (3, 2)
+    assert (config.training.truncate, config.training.checkpoint_steps) == (3, 2)
     assert main(["train", "--resume", str(run), "--steps", "8"]) == 0
     assert main(["train", "--resume", str(run), "--truncate", "4"]) == 2
 

@@ -1,9 +1,9 @@
 """The tasks of long dependencies from training to every place that shows them, each with its own score."""
 
-import dataclasses
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +13,9 @@ from experiments.__main__ import main
 from experiments.base.curves import columns
 from experiments.base.progress import Progress
 from experiments.base.seeds import generator_for
-from experiments.config.parts import TrainConfig
+from experiments.config.form import Config, started
 from experiments.dashboard.collect import Collector
-from experiments.domains.sequences.models import make_model, make_task
-from experiments.domains.sequences.recipes import recipe
+from experiments.domains.sequences.models import make_model
 from experiments.domains.sequences.training import SequenceObjective, chunks_of, make_trainer
 from experiments.figures import Episode, Measure, learning_curve_figure, length_figure, memory_figure
 from experiments.runs.folder import RunFolder
@@ -27,6 +26,7 @@ from experiments.training.stacking import Stack
 from experiments.training.trainer import Trainer
 from memnet import LSTM, NTM, RNN
 from tasks import TASKS
+from tests.configurations import configured
 from tests.figure_parts import crosses, panels, words
 
 LONG = ("adding", "copy-memory", "temporal-order", "agreement")
@@ -148,12 +148,11 @@ def test_an_ntm_runs_natively_and_other_models_refuse(tmp_path: Path, capsys: Ca
     assert not (tmp_path / "lstm").exists()
 
 
-def trained(tmp_path: Path, *more: object) -> tuple[Trainer[SequenceObjective], TrainConfig]:
+def trained(tmp_path: Path, *more: object) -> tuple[Trainer[SequenceObjective], Config[Any]]:
     """A run stopped after three of its six steps, with a row of metrics half way."""
     from experiments.config.command_line import parse_train
 
     config = parse_train(train("agreement", tmp_path / "run", "--model", "gru", "--min-length", 1, *more)[1:])
-    assert isinstance(config, TrainConfig)
     folder = RunFolder.create(config)
     trainer = make_trainer(config, folder, "id")
     take_up(folder, trainer)
@@ -198,7 +197,7 @@ def test_seeds_together_and_chunks_have_the_gradient_of_the_whole(task_name: str
             parts.append(task.loss(logits[:, first : first + chunk.input.size(1)], chunk).item())
             first += chunk.input.size(1)
         assert sum(parts) == pytest.approx(loss.item())
-    objective = SequenceObjective(TrainConfig(task_name, valid_sequences=1), task)
+    objective = SequenceObjective(configured(task_name, valid_sequences=1))
     counted = Stack(models, objective).backpropagate(batches)
     for model, counts, (alone, gradients) in zip(models, counted, expected, strict=True):
         assert counts["loss"].item() == pytest.approx(alone)
@@ -210,16 +209,21 @@ def test_seeds_together_and_chunks_have_the_gradient_of_the_whole(task_name: str
 
 
 def test_recipes_of_the_papers_hold_their_settings() -> None:
-    irnn, lstm = recipe("paper/adding-irnn", "adding"), recipe("paper/adding-lstm", "adding")
+    irnn, lstm = started("adding", "paper/adding-irnn"), started("adding", "paper/adding-lstm")
     for config in (irnn, lstm):
-        assert (config.hidden_size, config.num_layers, config.batch_size, config.optimizer) == (100, 1, 16, "sgd")
-    model = make_model(irnn, make_task("adding"))
+        assert (
+            config.model.options["hidden_size"],
+            config.model.options["num_layers"],
+            config.training.batch_size,
+            config.training.optimizer,
+        ) == (100, 1, 16, "sgd")
+    model = make_model(irnn)
     assert isinstance(model, RNN)
     assert torch.equal(model.cell.weight_hh, torch.eye(100))
-    forget = make_model(lstm, make_task("adding")).cell.bias_ih[100:200]
+    forget = make_model(lstm).cell.bias_ih[100:200]
     assert (forget > 9.8).all()
-    assert recipe("paper/copy-memory-lstm", "copy-memory").optimizer == "plain-rmsprop"
-    assert isinstance(make_model(recipe("default", "copy-memory"), make_task("copy-memory")), NTM)
+    assert started("copy-memory", "paper/copy-memory-lstm").training.optimizer == "plain-rmsprop"
+    assert isinstance(make_model(started("copy-memory")), NTM)
 
 
 @pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.RMSprop])
@@ -235,13 +239,14 @@ def test_plain_optimizers_are_torchs_and_resume(kind: type[torch.optim.Optimizer
 
 
 def test_the_identity_is_for_plain_recurrent_networks(tmp_path: Path, capsys: Capture) -> None:
-    start = dataclasses.replace(recipe("default", "adding"), recurrent_init="identity", hidden_size=6)
+    start = started("adding").changed(hidden_size=6)
     for name in ("rnn-tanh", "rnn-relu"):
-        config = dataclasses.replace(start, model=name)
-        config.check()
-        assert torch.equal(make_model(config, make_task("adding")).cell.weight_hh, torch.eye(6))
+        config = start.changed(model=name).changed(recurrent_init="identity")
+        assert torch.equal(make_model(config).cell.weight_hh, torch.eye(6))
     assert main(train("adding", tmp_path / "run", "--model", "gru", "--recurrent-init", "identity")) == 2
-    assert capsys.readouterr().err == "error: --recurrent-init identity is for rnn-tanh and rnn-relu, not gru\n"
+    assert capsys.readouterr().err == (
+        "error: gru on adding has no option --recurrent-init: it is one of --model rnn-tanh, --model rnn-relu\n"
+    )
     assert not (tmp_path / "run").exists()
 
 

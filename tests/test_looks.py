@@ -11,7 +11,6 @@ import torch
 from experiments.__main__ import main
 from experiments.base.progress import Progress
 from experiments.config.command_line import parse_train
-from experiments.config.parts import TrainConfig
 from experiments.domains.sequences.training import make_trainer
 from experiments.figures.snapshot import COLUMN, LABEL, Panel, snapshot
 from experiments.runs.checkpoint import read_progress
@@ -31,8 +30,7 @@ def train(folder: Path, *more: object) -> int:
 
 def trained(folder: Path, *more: object) -> Path:
     """Training alone, without tests and figures at its end."""
-    config = parse_train(["copy", *TINY, "--steps", "12", *map(str, more), "--out", str(folder)])
-    assert isinstance(config, TrainConfig)
+    config = parse_train(["copy", *tiny("--steps", 12, *more, "--out", folder)])
     run_to_the_end(make_trainer(config, RunFolder.create(config), "id"))
     return folder
 
@@ -159,7 +157,6 @@ def test_a_resumed_run_has_the_pictures_of_the_whole(tmp_path: Path) -> None:
     pictures = tmp_path / "run" / "figures" / "training"
     (pictures / "step-000010.png").write_bytes(b"of a step that was lost in a crash")
     resumed = parse_train(["--resume", str(tmp_path / "run"), "--steps", "12"])
-    assert isinstance(resumed, TrainConfig)
     trainer = make_trainer(resumed, RunFolder(tmp_path / "run"), "id")
     take_up(trainer.folder, trainer)
     assert [path.name for path in pictures.glob("step-00001*")] == []

@@ -1,6 +1,5 @@
 """Several seeds at once: each as if it were alone, whatever way they are trained."""
 
-import dataclasses
 import json
 import math
 import os
@@ -25,11 +24,10 @@ from experiments.base.progress import Progress
 from experiments.base.provenance import command_line
 from experiments.base.stopping import Stopped
 from experiments.config.command_line import parse_train
-from experiments.config.parts import TrainConfig, from_yaml
+from experiments.config.form import Config, from_yaml
 from experiments.domains.sequences import commands
-from experiments.domains.sequences.models import make_model, make_task
+from experiments.domains.sequences.models import make_model
 from experiments.domains.sequences.training import SequenceObjective, make_trainer
-from experiments.domains.stories.config import StoryConfig
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import MetricsFile, read_metrics
 from experiments.runs.tracking import Tracker
@@ -38,7 +36,8 @@ from experiments.training.running import take_up
 from experiments.training.stacking import Stack, gain, train_stacked
 from experiments.training.together import choose_way
 from experiments.training.trainer import Trainer
-from tasks import Batch
+from tasks import TASKS, Batch
+from tests.configurations import configured
 from tests.running import TINY, assert_has_finished, start, tiny
 from tests.test_training import assert_same_run, checkpoint_tensors, without_clock
 
@@ -52,14 +51,12 @@ MODELS = {
 every_model = pytest.mark.parametrize("options", MODELS.values(), ids=MODELS)
 
 
-def config_of(folder: Path, seed: int, *options: object) -> TrainConfig:
-    args = ["copy", *TINY, "--steps", "14", "--weight-noise", "0.02", *options, "--seed", seed, "--out", folder]
-    config = parse_train([str(arg) for arg in args])
-    assert isinstance(config, TrainConfig)
-    return config
+def config_of(folder: Path, seed: int, *options: object) -> Config[Any]:
+    args = ["copy", *tiny("--steps", 14, "--weight-noise", 0.02, *options, "--seed", seed, "--out", folder)]
+    return parse_train([str(arg) for arg in args])
 
 
-def train_alone(config: TrainConfig) -> None:
+def train_alone(config: Config[Any]) -> None:
     """What `train` does before it tests."""
     folder = RunFolder.create(config)
     trainer = make_trainer(config, folder, "id")
@@ -71,16 +68,16 @@ def train_alone(config: TrainConfig) -> None:
 @every_model
 def test_stacked_gradients_are_those_of_each_alone(options: list[str], tmp_path: Path) -> None:
     """Of weights, data and lengths of their own."""
-    config, task = config_of(tmp_path, 0, *options), make_task("copy")
+    config, task = config_of(tmp_path, 0, *options), TASKS["copy"]()
     torch.manual_seed(0)
-    models = [make_model(config, task).double() for _ in range(3)]
+    models = [make_model(config).double() for _ in range(3)]
     batches = [task.sample(2, length=length, generator=torch.Generator().manual_seed(length)) for length in (3, 1, 5)]
     batches = [Batch(one.input.double(), one.target.double(), one.mask, one.lengths) for one in batches]
     expected = []
     for model, batch in zip(models, batches, strict=True):
         loss = task.loss(model(batch.input)[0], batch)
         expected.append((loss.item(), torch.autograd.grad(loss, list(model.parameters()))))
-    counted = Stack(models, SequenceObjective(config, task)).backpropagate(batches)
+    counted = Stack(models, SequenceObjective(config)).backpropagate(batches)
     for model, counts, (alone, gradients) in zip(models, counted, expected, strict=True):
         assert counts["loss"].item() == pytest.approx(alone, rel=1e-12)
         for parameter, gradient in zip(model.parameters(), gradients, strict=True):
@@ -111,15 +108,15 @@ def ending(at: int, seed: int, what: Callable[[], float | None]) -> Any:
     honest = Trainer.end
 
     def end(trainer: Trainer[Any], counts: dict[str, Tensor], progress: Progress) -> None:
-        if (trainer.step, trainer.config.seed) == (at, seed) and (loss := what()) is not None:
+        if (trainer.step, trainer.config.run.seed) == (at, seed) and (loss := what()) is not None:
             counts = {**counts, "loss": torch.tensor(loss)}
         honest(trainer, counts, progress)
 
     return end
 
 
-def resumed(configs: Sequence[TrainConfig]) -> list[TrainConfig]:
-    return [dataclasses.replace(config, out=None, resume=config.out) for config in configs]
+def resumed(configs: Sequence[Config[Any]]) -> list[Config[Any]]:
+    return [config.changed(out=None, resume=config.where.out) for config in configs]
 
 
 def test_a_seed_that_fails_leaves_the_others_alone(
@@ -192,7 +189,7 @@ def test_each_seed_gets_a_run_of_its_own(
     printed = capsys.readouterr()
     assert "0 of 2 seeds" in printed.out
     assert f"summarize {group}/s*" in printed.out
-    assert [from_yaml(RunFolder(group / f"s{seed}").config).seed for seed in (3, 4)] == [3, 4]
+    assert [from_yaml(RunFolder(group / f"s{seed}").config).run.seed for seed in (3, 4)] == [3, 4]
     assert main(["evaluate", str(group / "s3"), "--length", "2", "--sequences", "2"]) == 0
     if way == "processes":
         assert main(["summarize", str(group / "s3"), str(group / "s4"), "--out", str(tmp_path / "both")]) == 0
@@ -200,7 +197,7 @@ def test_each_seed_gets_a_run_of_its_own(
         assert_same_run(tmp_path / "alone", group / "s4")
     assert main(["train", "--resume", str(group), "--steps", "10"]) == 0
     assert again == [4, 3, 4]
-    assert from_yaml(RunFolder(group / "s3").config).steps == 10
+    assert from_yaml(RunFolder(group / "s3").config).training.steps == 10
     began = args if way == "stacked" else [*args[:-8], "--seed", "3", "--out", str(group / "s3")]
     assert RunFolder(group / "s3").commands()[0] == command_line(*began)
     assert RunFolder(group / "s3").read_json(group / "s3" / "result.json", {})["resumed_by"]
@@ -244,7 +241,7 @@ def test_jobs_end_with_their_exit_codes(tmp_path: Path) -> None:
 def way_of(monkeypatch: pytest.MonkeyPatch, faster: float, cores: int, **options: Any) -> tuple[str, str]:
     monkeypatch.setattr(together, "gain", lambda *_: faster)
     monkeypatch.setattr(processes, "cores", lambda: cores)
-    return choose_way(TrainConfig(task="copy", num_layers=1, **options), 10)
+    return choose_way(configured("copy", num_layers=1, **options), 10)
 
 
 def test_the_faster_way_is_chosen_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,7 +254,7 @@ def test_the_faster_way_is_chosen_and_told(monkeypatch: pytest.MonkeyPatch) -> N
     assert way_of(monkeypatch, 9.0, 2, backend="eager")[0] == "stacked"
     for options in ({"backend": "compile"}, {"truncate": 5}, {"checkpoint_steps": 5}):
         assert way_of(monkeypatch, 9.0, 2, **options)[0] == "processes"
-    assert choose_way(StoryConfig(task="babi"), 10)[0] == "processes"
+    assert choose_way(configured("babi"), 10)[0] == "processes"
 
 
 @pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="the native step needs a C++ compiler")
@@ -266,14 +263,14 @@ def test_native_runs_are_not_stacked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_gain_is_measured() -> None:
-    config = TrainConfig(task="copy", model="gru", num_layers=1, hidden_size=4, max_length=2, batch_size=1)
-    assert gain(SequenceObjective(config, make_task("copy")), torch.Generator(), 3) > 0
+    config = configured("copy", model="gru", num_layers=1, hidden_size=4, max_length=2, batch_size=1)
+    assert gain(SequenceObjective(config), torch.Generator(), 3) > 0
 
 
 @pytest.mark.parametrize("options", [{"backend": "native"}, {"backend": "compile"}, {"truncate": 3}], ids=str)
 def test_what_cannot_be_stacked_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="--together stacked cannot be: --"):
-        choose_way(TrainConfig(task="copy", together="stacked", **options), 2)
+        choose_way(configured("copy", seeds=2, together="stacked", **options), 2)
 
 
 def test_a_group_that_cannot_be_resumed(tmp_path: Path, capsys: Capture) -> None:

@@ -1,6 +1,5 @@
 """Training on stories: restarts that do not touch, the schedule, the choice, and that stopping changes nothing."""
 
-import dataclasses
 import json
 import re
 import time
@@ -16,12 +15,10 @@ from torch.nn import functional
 from experiments.__main__ import main
 from experiments.base.progress import Progress
 from experiments.base.seeds import generator_for
-from experiments.config.parts import from_yaml
-from experiments.domains.stories.data import load_data
+from experiments.config.form import from_yaml, started
 from experiments.domains.stories.loading import load_story_run
 from experiments.domains.stories.models import make_models
 from experiments.domains.stories.published import published_for
-from experiments.domains.stories.recipes import story_recipe
 from experiments.domains.stories.restarts import stack, unstack
 from experiments.domains.stories.testing import measure
 from experiments.runs.folder import RunFolder
@@ -50,29 +47,35 @@ def test_restarts_trained_together_equal_each_trained_alone(name: str, tmp_path:
     config, data = trainer.objective.config, trainer.objective.data
     alone = [model.double().train() for model in make_models(config, data.sizes)]
     trainer.model.double()
-    drawn = generator_for("train", config.seed)
+    drawn = generator_for("train", config.run.seed)
     makers = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
-    optimizers = [makers[config.optimizer](model.parameters(), lr=config.learning_rate) for model in alone]
+    optimizers = [
+        makers[config.training.optimizer](model.parameters(), lr=config.training.learning_rate) for model in alone
+    ]
     progress = Progress(1)
     for _ in range(8):
-        batch = data.draw(config.restarts * config.batch_size, drawn)
+        batch = data.draw(config.training.restarts * config.training.batch_size, drawn)
         given: dict[str, Tensor] = {"story_lengths": batch.lengths}
         if isinstance(alone[0], MemN2N):
             given["times"] = alone[0].draw_times(batch.lengths, batch.story.size(1), drawn)
         for restart, (model, optimizer) in enumerate(zip(alone, optimizers, strict=True)):
             if isinstance(model, MemN2N):
                 model.linear_start = trainer.step < trainer.objective.schedule.first_steps
-            rows = slice(restart * config.batch_size, (restart + 1) * config.batch_size)
+            rows = slice(restart * config.training.batch_size, (restart + 1) * config.training.batch_size)
             logits = model(batch.story[rows], batch.question[rows], **{key: one[rows] for key, one in given.items()})
             optimizer.zero_grad()
             functional.cross_entropy(logits, batch.answer[rows], reduction="sum").backward()
-            groups = [[one] for one in model.parameters()] if config.clip == "matrix" else [list(model.parameters())]
+            groups = (
+                [[one] for one in model.parameters()]
+                if config.training.clip == "matrix"
+                else [list(model.parameters())]
+            )
             for group in groups:
                 clip(group, 2.0)
             optimizer.step()
         trainer.update(progress)
     for restart, model in enumerate(alone):
-        found = unstack(trainer.model, config.restarts, restart)
+        found = unstack(trainer.model, config.training.restarts, restart)
         for key, parameter in model.named_parameters():
             torch.testing.assert_close(found.get_parameter(key), parameter, rtol=0, atol=1e-9)
 
@@ -181,8 +184,8 @@ def test_the_choice_is_by_error_then_loss_and_never_by_the_test() -> None:
 
 
 def test_no_question_is_lost(tmp_path: Path) -> None:
-    single = load_data(config_of(tmp_path, "--questions", "65", "--max-sentences", "3", task="2"))
-    joint = load_data(config_of(tmp_path, "--questions", "65", task="1,4,15"))
+    single = config_of(tmp_path, "--questions", "65", "--max-sentences", "3", task="2").learned.data()
+    joint = config_of(tmp_path, "--questions", "65", task="1,4,15").learned.data()
     assert single.train is not None
     assert joint.train is not None
     assert [len(part.answer) for part in (single.train, single.valid[2], single.tests[2])] == [59, 6, 20]
@@ -202,8 +205,8 @@ def test_no_question_is_lost(tmp_path: Path) -> None:
 
 
 def test_the_validation_of_joint_training_is_random_and_does_not_move(tmp_path: Path) -> None:
-    one, again = (load_data(config_of(tmp_path, "--seed", seed, task="1,2")) for seed in (0, 5))
-    alone = load_data(config_of(tmp_path, task="1"))
+    one, again = (config_of(tmp_path, "--seed", seed, task="1,2").learned.data() for seed in (0, 5))
+    alone = config_of(tmp_path, task="1").learned.data()
     assert torch.equal(one.valid[1].story, again.valid[1].story)
     assert one.digest() == again.digest()
     assert one.digest() != alone.digest()
@@ -236,7 +239,7 @@ def test_a_killed_run_resumed_equals_one_never_stopped(name: str, tmp_path: Path
     result = json.loads((killed / "result.json").read_text())
     row = json.loads((killed / "evaluation.json").read_text())[0]
     assert row["scores"]["error_percent"] == row["each"]["error_percent"][result["selection"]["chosen"]]
-    again = measure(model, 1, load_data(config).tests[1])[0]
+    again = measure(model, 1, config.learned.data().tests[1])[0]
     assert again == [row["scores"]["error_percent"]]
     assert model.vocab_size == len(vocabulary)
 
@@ -308,7 +311,7 @@ def test_stories_from_files_are_not_called_released_and_must_stay(
 
 def test_a_model_stacked_and_unstacked_is_the_same(tmp_path: Path) -> None:
     config = config_of(tmp_path, *MODELS["entnet-restarts"])
-    models = make_models(config, load_data(config).sizes)
+    models = make_models(config, config.learned.data().sizes)
     stacked = stack(models)
     for restart, model in enumerate(models):
         for key, parameter in unstack(stacked, 2, restart).named_parameters():
@@ -350,7 +353,7 @@ def test_released_questions_are_named_and_stand_beside_published_ones(
     printed = capsys.readouterr().out
     assert re.search(r"16 basic-induction +1000 +[0-9.]+ +[0-9.]+ +[0-9.]+ ± [0-9.]+ +1\.3\n", printed)
     assert "bAbI 1k" in printed
-    assert from_yaml(RunFolder(run).config).babi_data == str(DATA)
+    assert from_yaml(RunFolder(run).config).learned.babi_data == str(DATA)
     assert train(own, *MEMN2N, task="16") == 0
     capsys.readouterr()
     assert main(["evaluate", str(own), "--babi-data", str(DATA)]) == 0
@@ -366,7 +369,7 @@ def test_released_questions_are_named_and_stand_beside_published_ones(
 
 def test_published_columns_stand_beside_their_own_setting_only() -> None:
     def column(name: str, trained_on: str = "bAbI 1k", **changed: Any) -> str | None:
-        config = dataclasses.replace(story_recipe(name, "babi", None), **changed)
+        config = started("babi", name).changed(**changed)
         found = published_for(config, trained_on, trained_on)
         return found and found["name"]
 

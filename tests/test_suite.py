@@ -1,7 +1,6 @@
 """Suites run with real processes: killed, stopped, continued, split; every job is done once, whatever happens."""
 
 import contextlib
-import dataclasses
 import io
 import json
 import os
@@ -20,9 +19,8 @@ from rich.console import Console
 
 from experiments.__main__ import main
 from experiments.base.processes import Job
-from experiments.config.parts import TrainConfig, to_yaml
+from experiments.config.form import to_yaml
 from experiments.domains.sequences.about import about
-from experiments.domains.sequences.models import make_task
 from experiments.runs.about import About, write_about
 from experiments.runs.board import Board, Follower
 from experiments.runs.folder import is_locked
@@ -31,6 +29,7 @@ from experiments.suite.commands import read_plan
 from experiments.suite.folder import SuiteFolder
 from experiments.suite.jobs import SuiteJob, make_jobs
 from experiments.suite.queue import SuiteQueue
+from tasks import TASKS
 from tests.forked import Forked
 from tests.running import NO_MEMORY, TINY, start
 from tests.test_command_line import refused
@@ -329,7 +328,7 @@ def test_foreign_folders_are_refused_in_one_line(tmp_path: Path, capsys: Capture
     run.mkdir()
     (run / "notes").write_text("mine")
     assert "is no run folder, there is notes in it" in refused(capsys, "suite", suite, "--out", out)
-    (run / "config.yaml").write_text(to_yaml(dataclasses.replace(jobs[0].config, steps=5)))
+    (run / "config.yaml").write_text(to_yaml(jobs[0].config.changed(steps=5)))
     assert "is another run: its --steps is 5, not 6000" in refused(capsys, "suite", suite, "--out", out)
     other = suite_file(tmp_path, {"parts": [{"task": "copy", "model": "gru", "steps": 7}]})
     assert "is of another suite: its copy-gru-s0 is" in refused(capsys, "suite", other, "--out", out)
@@ -382,8 +381,7 @@ class Terminal(io.StringIO):
 
 
 def about_of(job: SuiteJob) -> About:
-    assert isinstance(job.config, TrainConfig)
-    return about(job.config, make_task("copy"), parameters=1, last_step=job.config.steps)
+    return about(job.config, TASKS["copy"](), parameters=1, last_step=job.config.training.steps)
 
 
 def runs_of(folder: SuiteFolder, jobs: list[SuiteJob]) -> dict[str, Path]:

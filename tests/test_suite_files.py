@@ -11,9 +11,8 @@ import pytest
 import yaml
 
 from experiments.__main__ import main
-from experiments.config.command_line import parse_train, spelled_out, start_of
-from experiments.config.parts import to_yaml
-from experiments.domains.stories.config import StoryConfig
+from experiments.config.command_line import parse_train, spelled_out
+from experiments.config.form import started, to_yaml
 from experiments.suite.commands import read_plan
 from experiments.suite.jobs import SuiteJob, make_jobs
 from experiments.suite.reading import Plan, find_suite, suite_names
@@ -56,8 +55,12 @@ def test_lists_multiply_and_names_tell_what_varies(tmp_path: Path) -> None:
         *("copy-lstm-hidden-size-16-s3", "copy-lstm-hidden-size-16-s4"),
     ]
     assert jobs[0].args == ("copy", "--controller=lstm", "--clip-norm=None", "--seed", "3")
-    assert (jobs[0].config.clip_norm, jobs[-1].config.learning_rate, jobs[-1].config.seed) == (None, 1e-3, 4)
-    assert (jobs[4].config.task, jobs[4].group) == ("repeat-copy", "repeat-copy-ntm-lstm")
+    assert (jobs[0].config.training.clip_norm, jobs[-1].config.training.learning_rate, jobs[-1].config.run.seed) == (
+        None,
+        1e-3,
+        4,
+    )
+    assert (jobs[4].config.task.name, jobs[4].group) == ("repeat-copy", "repeat-copy-ntm-lstm")
     assert len(jobs_of(tmp_path, text, seeds=5)) == 30
 
 
@@ -107,8 +110,11 @@ def test_a_grid_sweep_is_as_its_agent_would_run_it(tmp_path: Path) -> None:
     jobs = jobs_of(tmp_path, text)
     wanted = list(itertools.product((1, 2), (0.25, 0.5, 0.75), (True, False), (4, 5)))
     configs = [job.config for job in jobs]
-    assert [(one.num_layers, one.learning_rate, one.skip, one.seed) for one in configs] == wanted
-    assert {(one.steps, one.batch_size, one.model) for one in configs} == {(40, 2, "gru")}
+    assert [
+        (one.model.options["num_layers"], one.training.learning_rate, one.model.options["skip"], one.run.seed)
+        for one in configs
+    ] == wanted
+    assert {(one.training.steps, one.training.batch_size, one.model.name) for one in configs} == {(40, 2, "gru")}
     group = "copy-gru-num-layers-1-learning-rate-0.25-skip-True"
     assert [(job.name, job.group) for job in jobs[:2]] == [(f"{group}-s4", group), (f"{group}-s5", group)]
     assert len(make_jobs(plan_of(tmp_path, text, run_cap=5), None)) == 5
@@ -121,7 +127,7 @@ def test_after_a_task_of_stories_task_means_its_numbers(tmp_path: Path) -> None:
         "parameters": {"task": {"values": ["1", "2-3"]}, "babi-data": {"value": "generated"}},
     }
     configs = [job.config for job in jobs_of(tmp_path, sweep)]
-    assert [one.numbers for one in configs if isinstance(one, StoryConfig)] == ["1", "2-3"]
+    assert [one.learned.numbers for one in configs] == ["1", "2-3"]
 
 
 @pytest.mark.parametrize("macro", ["args", "args_no_boolean_flags", "args_no_hyphens", "args_no_equals"])
@@ -140,21 +146,21 @@ def test_a_sweep_comes_to_the_same_here_and_with_an_agent(macro: str, values: di
     command = ["${env}", "${interpreter}", "-m", "experiments", "train", "--batch-size", "2", f"${{{macro}}}"]
     (job,) = jobs_of(tmp_path, {"method": "grid", "command": command, "parameters": parameters})
     assert parse_train(spelled_out(["--batch-size", "2", *words])) == job.config
-    assert (job.config.batch_size, job.config.task) == (2, values["task"])
+    assert (job.config.training.batch_size, job.config.task.name) == (2, values["task"])
 
 
 @pytest.mark.parametrize(
     ("task", "flag", "field"),
     [
         *(("babi", f"--{name}", name) for name in ("stop-when-solved", "mask_empty")),
-        ("copy", "--skip", "skip"),
+        ("copy", "--learned-initial-state", "learned_initial_state"),
         ("translate", "--reverse", "reverse"),
     ],
 )
 def test_a_flag_is_one_of_the_configuration_that_is_read(task: str, flag: str, field: str, tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text(to_yaml(start_of(task, None, {})))
+    (tmp_path / "config.yaml").write_text(to_yaml(started(task)))
     for words in (["--config", f"{tmp_path}/config.yaml", flag], [flag, f"--config={tmp_path}/config.yaml"]):
-        assert getattr(parse_train(spelled_out(words)), field.replace("-", "_")) is True
+        assert parse_train(spelled_out(words)).flat[field.replace("-", "_")] is True
     assert spelled_out([flag, "--resume", str(tmp_path)])[0] == f"{flag}=True"
     assert spelled_out([flag, "--config", f"{tmp_path}/none.yaml"])[-1].endswith("none.yaml")
 
@@ -163,7 +169,7 @@ def test_a_command_may_give_the_task_and_flags_in_any_spelling(tmp_path: Path) -
     command = ["${program}", "--task=babi", "--mask-empty", "--task", "1,2", "${args_no_hyphens}"]
     parameters = {"babi_data": {"value": "generated"}, "seed": {"values": [1, 2]}}
     jobs = jobs_of(tmp_path, {"method": "grid", "command": command, "parameters": parameters})
-    told = [(one.numbers, one.mask_empty) for job in jobs if isinstance(one := job.config, StoryConfig)]
+    told = [(job.config.learned.numbers, job.config.flat["mask_empty"]) for job in jobs]
     assert told == [("1-2", True)] * 2
 
 

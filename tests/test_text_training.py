@@ -128,7 +128,7 @@ def test_an_update_is_that_of_the_whole_chunk_from_the_state_of_the_one_before(t
     trainer = trainer_of(tmp_path / "run", "--clip-norm", "None", "--num-layers", "2")
     trainer.model.double()
     other = trainer_of(tmp_path / "other", "--num-layers", "2").model.double()
-    optimizer = torch.optim.Adam(other.parameters(), lr=trainer.config.learning_rate)
+    optimizer = torch.optim.Adam(other.parameters(), lr=trainer.config.training.learning_rate)
     chunks = list(trainer.objective.streams.chunks())
     assert chunks[-1].lengths is not None
     state = None

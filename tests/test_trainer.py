@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from experiments.base.files import UserError
 from experiments.base.progress import Progress
 from experiments.base.seeds import generator_for
-from experiments.config.parts import TrainConfig
+from experiments.config.form import Config
 from experiments.runs.about import About
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import MetricsFile, cut, read_metrics
@@ -23,9 +22,10 @@ from experiments.training.objective import Objective, Piece, Row, mean
 from experiments.training.schedules import CoolDown, Halving, Schedule, WarmUpAndDown
 from experiments.training.trainer import Trainer
 from experiments.training.updates import Updates
+from tests.configurations import configured
 from tests.test_training import assert_same_run, die_at
 
-CONFIG = TrainConfig("copy", steps=24, batch_size=4, log_every=3, valid_every=2, checkpoint_every=5, picture_every=None)
+CONFIG = configured("copy", steps=24, batch_size=4, log_every=3, valid_every=2, checkpoint_every=5, picture_every=None)
 
 
 class Line(Objective[nn.Linear, Tensor]):
@@ -33,8 +33,8 @@ class Line(Objective[nn.Linear, Tensor]):
 
     restart_after, keep_best = 10, True
 
-    def __init__(self, config: TrainConfig) -> None:
-        super().__init__(config, CoolDown(config.steps, 4), Updates(0.1, None, weight_noise=0.01))
+    def __init__(self, config: Config[Any]) -> None:
+        super().__init__(config, CoolDown(config.training.steps, 4), Updates(0.1, None, weight_noise=0.01))
         self.digest, self.others = "line", "another line"
         self.seen = torch.zeros(1)
         self.step = 0
@@ -76,7 +76,7 @@ class Line(Objective[nn.Linear, Tensor]):
 
 def trainer_of(folder: Path, keep_best: bool = True) -> Trainer[Line]:
     """A new run's training, or one that goes on with what is in the folder."""
-    config = dataclasses.replace(CONFIG, out=str(folder))
+    config = CONFIG.changed(out=str(folder))
     objective = Line(config)
     objective.keep_best = keep_best
     return Trainer(config, objective, RunFolder(folder) if folder.exists() else RunFolder.create(config), "id")

@@ -8,6 +8,7 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,12 +17,11 @@ from experiments.__main__ import main
 from experiments.base.files import UserError
 from experiments.base.ragged import Ragged
 from experiments.config.command_line import parse_train
-from experiments.config.parts import from_mapping, from_yaml
+from experiments.config.form import Config, from_mapping, from_yaml
 from experiments.dashboard.collect import Collector
 from experiments.domains.sequences.loading import load_run
 from experiments.domains.translation import testing
-from experiments.domains.translation.config import TranslateConfig
-from experiments.domains.translation.data import Sentences, load_data, more_tests
+from experiments.domains.translation.data import Sentences
 from experiments.domains.translation.loading import load_translation_run
 from experiments.domains.translation.testing import answer_rows, bleu, measure, translations
 from experiments.domains.translation.training import TranslationObjective, make_trainer
@@ -51,15 +51,13 @@ def train(folder: Path, *more: object) -> int:
     return main(["train", "translate", *TINY, "--out", str(folder), *map(str, more)])
 
 
-def config_of(folder: Path, *more: object) -> TranslateConfig:
-    config = parse_train(["translate", *TINY, "--out", str(folder), *map(str, more)])
-    assert isinstance(config, TranslateConfig)
-    return config
+def config_of(folder: Path, *more: object) -> Config[Any]:
+    return parse_train(["translate", *TINY, "--out", str(folder), *map(str, more)])
 
 
 def trainer_of(folder: Path, *more: object) -> Trainer[TranslationObjective]:
     config = config_of(folder, *more)
-    return make_trainer(config, load_data(config), RunFolder.create(config), "id")
+    return make_trainer(config, config.learned.data(), RunFolder.create(config), "id")
 
 
 @pytest.fixture(scope="module")
@@ -111,15 +109,15 @@ def test_solving_starts_the_cooldown(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_parts_are_disjoint_and_made_by_the_seed_alone(tmp_path: Path) -> None:
     config = config_of(tmp_path / "a")
-    data = load_data(config)
+    data = config.learned.data()
     parts = [{pair.source for pair in part.pairs} for part in (data.train, data.valid, data.test)]
     assert list(map(len, parts)) == [200, 30, 18]
-    more = more_tests(config, data, [4, 7], 5)
+    more = config.learned.more_tests(data, [4, 7], 5)
     parts.append({pair.source for pair in more.pairs})
     assert len(set.union(*parts)) == sum(map(len, parts))
     assert Counter(len(pair.source.split()) for pair in more.pairs) == {4: 5, 7: 5}
-    assert load_data(config_of(tmp_path / "b", "--seed", "1")).digest() == data.digest()
-    assert load_data(config_of(tmp_path / "b", "--data-seed", "1")).digest() != data.digest()
+    assert config_of(tmp_path / "b", "--seed", "1").learned.data().digest() == data.digest()
+    assert config_of(tmp_path / "b", "--data-seed", "1").learned.data().digest() != data.digest()
 
 
 def test_what_is_right_word_by_word_is_what_greedy_decoding_gets_right(tmp_path: Path) -> None:
@@ -170,7 +168,7 @@ def test_translate_sentences_and_lines(
     run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, words, model = load_translation_run(run)
-    pair = load_data(config).test.pairs[0]
+    pair = config.learned.data().test.pairs[0]
     numbers = Ragged.of([[words.source.number(word) for word in pair.source.split()]])
     expected = {beam: translations(model, numbers, words, beam=beam)[0] for beam in (1, 4)}
     assert main(["translate", str(run), pair.source, f"  {pair.source} "]) == 0
@@ -208,12 +206,12 @@ def test_long_pairs_of_own_files_are_left_out_and_counted(tmp_path: Path, capsys
     both = parallel(tmp_path)[2]
     with both.open("a") as file:
         file.write(f"{'long ' * 101}\tshort\nshort\t{'long ' * 2000}\n")
-    data = load_data(config_of(tmp_path / "run", "--parallel", both))
+    data = config_of(tmp_path / "run", "--parallel", both).learned.data()
     assert max(int(part.source.lengths.max()) for part in (data.train, data.valid, data.test)) == 2
     assert "2 of 42 pairs have a sentence of more than --most-words 100 and are left out" in capsys.readouterr().err
     assert data.words.most_words(torch.tensor([1, 2])).tolist() == [12, 14]
     with pytest.raises(UserError, match=r"42 of 42 pairs .* --most-words 1, none is left"):
-        load_data(config_of(tmp_path / "run", "--parallel", both, "--most-words", "1"))
+        config_of(tmp_path / "run", "--parallel", both, "--most-words", "1").learned.data()
 
 
 def test_a_long_sentence_costs_its_own_alone(tmp_path: Path) -> None:
@@ -258,8 +256,7 @@ def test_own_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [row["count"] for row in rows[0]] == [4, 4]
     assert [{**row, "on": ""} for row in rows[0]] == [{**row, "on": ""} for row in rows[1]]
     config = from_yaml(RunFolder(tmp_path / "one").config)
-    assert isinstance(config, TranslateConfig)
-    data = load_data(config)
+    data = config.learned.data()
     assert len({pair.source for part in (data.train, data.valid, data.test) for pair in part.pairs}) == 40
     assert main(["evaluate", str(tmp_path / "one"), "--length", "3"]) == 2
     assert "--length 3 is for the invented languages" in capsys.readouterr().err
@@ -292,10 +289,10 @@ def test_own_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["--sentences", "99999", "--max-length", "3"], "99999 new sentences of 3 words were asked for"),
         (["--hidden-size", "0"], "hidden_size must be at least 1, not 0"),
         (["--beam", "0"], "--beam must be at least 1, not 0"),
-        (["--context", "every-step"], "--context every-step is for --model encoder-decoder"),
-        (["--model", "encoder-decoder", "--scores", "dot"], "--scores dot is for --model attention"),
+        (["--context", "every-step"], "no option --context: it is one of --model encoder-decoder"),
+        (["--model", "encoder-decoder", "--scores", "dot"], "no option --scores: it is one of --model attention"),
         (["--controller", "ntm"], "controller cannot be 'ntm'"),
-        (["--recipe", "paper"], "runs on translation have no option --recipe: it is one of copy"),
+        (["--recipe", "paper"], "no recipe is called 'paper'"),
     ],
 )
 def test_what_cannot_be_is_one_line(
@@ -353,10 +350,10 @@ def test_other_commands_name_what_they_cannot_do(run: Path, capsys: pytest.Captu
         error = capsys.readouterr().err
         assert complaint in error
         assert error.count("\n") == 1
-    with pytest.raises(UserError, match="is a run on translation"):
+    with pytest.raises(UserError, match="is a run on translate, not on sequences"):
         load_run(run)
-    with pytest.raises(UserError, match="translation: no field is called 'wings'"):
-        from_mapping({"task": "translate", "wings": 2}, "translation")
+    with pytest.raises(UserError, match="translation: task has no option 'wings'"):
+        from_mapping({"task": {"name": "translate", "wings": 2}, "model": {"name": "attention"}}, "translation")
 
 
 def test_the_dashboard_shows_the_run(run: Path, tmp_path: Path) -> None:

@@ -4,8 +4,6 @@ from pathlib import Path
 
 from experiments.__main__ import main
 from experiments.config.command_line import parse_train
-from experiments.domains.text.config import TextConfig
-from experiments.domains.text.data import load_text
 from experiments.domains.text.training import TextObjective, make_trainer
 from experiments.runs.folder import RunFolder
 from experiments.training.trainer import Trainer
@@ -31,5 +29,4 @@ def train(folder: Path, *more: object) -> int:
 
 def trainer_of(folder: Path, *more: object) -> Trainer[TextObjective]:
     config = parse_train(["text", *TINY, "--out", str(folder), *map(str, more)])
-    assert isinstance(config, TextConfig)
-    return make_trainer(config, load_text(config), RunFolder.create(config), "id")
+    return make_trainer(config, config.learned.data(), RunFolder.create(config), "id")

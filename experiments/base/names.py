@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import Protocol
 
 # What models are called by people; those of users by their own names.
 _WORDS = {
@@ -25,24 +24,8 @@ _WORDS = {
 NAMED, SHOWN = 10, 200
 
 
-class HasModel(Protocol):
-    """A configuration that says which network is trained, and what drives an NTM."""
-
-    @property
-    def model(self) -> str: ...
-
-    @property
-    def controller(self) -> str: ...
-
-
-def model_label(config: HasModel) -> str:
-    """A short name of the model for folders and legends, an NTM's with its controller: ntm-lstm, lstm, memn2n."""
-    return f"ntm-{config.controller}" if config.model == "ntm" else config.model
-
-
-def model_words(config: HasModel) -> str:
-    """The name of the model for people: "NTM, LSTM"."""
-    label = model_label(config)
+def model_words(label: str) -> str:
+    """The name of a model for people, "NTM, LSTM", from its short one."""
     return _WORDS.get(label, label)
 
 

@@ -16,7 +16,7 @@ from experiments.base.files import UserError
 from experiments.base.names import nearest
 from experiments.base.seeds import drawing_weights, generator_for
 from experiments.config.options import options_of, sizes_of
-from experiments.config.registry import MODELS, Model, at
+from experiments.config.registry import DOMAINS, Model, at
 from tasks import TASKS
 
 Mode: TypeAlias = Literal["train", "infer"]
@@ -41,7 +41,7 @@ _TOLD = {
 @cache
 def known_models() -> dict[str, Model]:
     """The models of sequences and of stories, by name: all whose constructors ask for no more than can be told here."""
-    own = MODELS["stories"] | MODELS["sequences"]
+    own = {**DOMAINS["stories"].models, **DOMAINS["sequences"].models}
     return {name: model for name, model in own.items() if sizes_of(at(model.place)) <= set(_TOLD)}
 
 

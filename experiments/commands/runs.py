@@ -8,11 +8,10 @@ from experiments.config.registry import TASKS, entry
 
 def train(args: Sequence[str]) -> int:
     """Train, test and draw. Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped."""
-    if args and not args[0].startswith("-") and "=" not in args[0]:
+    if args and not args[0].startswith("-") and not {"=", ":"} & {*args[0]}:
         # Before whatever is needed to train is imported.
         entry(args[0], TASKS, "task")
     from experiments.config.command_line import parse_train, spelled_out
-    from experiments.config.models import refuse_lacking
     from experiments.training.domain import domain_of
     from experiments.training.running import prepare
     from experiments.training.together import find_group, resume_seeds, train_seeds
@@ -20,11 +19,10 @@ def train(args: Sequence[str]) -> int:
     args = spelled_out(args)
     if (group := find_group(args)) is not None:
         return resume_seeds(group, args)
-    config = parse_train(args)
-    prepare(config.device, config.threads)
-    if "WANDB_SWEEP_ID" not in os.environ:  # whose agents give every option to every model
-        refuse_lacking(config, args)
-    if config.seeds is None:
+    # W&B's agents give every option to every model.
+    config = parse_train(args, lenient="WANDB_SWEEP_ID" in os.environ)
+    prepare(config.run.device, config.run.threads)
+    if config.where.seeds is None:
         return domain_of(config).train(config)
     domain_of(config).possible_data(config)
     return train_seeds(config, args)

@@ -6,7 +6,9 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, Union, get_args, get_origin
+
+from torch import nn
 
 # An entry of a docstring: `num_reads, num_writes: heads.` Lines that begin further in go on with it.
 _ENTRY = re.compile(r"( *)((?:[a-z]\w*, )*[a-z]\w*): +(.*)")
@@ -14,6 +16,11 @@ _ENTRY = re.compile(r"( *)((?:[a-z]\w*, )*[a-z]\w*): +(.*)")
 _NEXT = re.compile(r"[.;] +(?=[a-z]\w*: )")
 # Where a docstring sends its readers.
 _ELSEWHERE = re.compile(r"(?:see|those of|as in) ([A-Za-z_][\w.]*\w)")
+
+
+# Where a module stands that an option takes, or what makes one: MODULE:NAME or FILE.py:NAME.
+PLACE = "place"
+Place: TypeAlias = Annotated[str, PLACE]
 
 
 class Option(NamedTuple):
@@ -28,6 +35,11 @@ class Option(NamedTuple):
     default: Any
     meaning: str
 
+    @property
+    def takes_place(self) -> bool:
+        """Whether the place of a module is a value of it."""
+        return Place in get_args(self.kind)
+
 
 @cache
 def options_of(make: Callable[..., Any]) -> dict[str, Option]:
@@ -39,6 +51,12 @@ def options_of(make: Callable[..., Any]) -> dict[str, Option]:
         for name, (one, kind) in kinds.items()
         if one.default is not one.empty and _is_plain(kind)
     }
+
+
+def unannotated(make: Callable[..., Any]) -> list[str]:
+    """The parameters with a default that have no type, so that nobody could choose them."""
+    parameters = _parameters(make).items()
+    return [name for name, one in parameters if one.default is not one.empty and one.annotation is one.empty]
 
 
 @cache
@@ -55,17 +73,25 @@ def _parameters(make: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 
 def _plain_part(kind: Any) -> Any:
-    """What a command line can give of a type: of a name or an object the name."""
-    if get_origin(kind) not in (Union, UnionType):
+    """What a command line can give of a type: of a name or an object the name, of a module also its place."""
+    if get_origin(kind) not in (Union, UnionType) or _is_plain(kind):
         return kind
     plain = [one for one in get_args(kind) if _is_plain(one)]
-    return kind if {*plain} <= {NoneType} else Union[tuple(plain)]  # noqa: UP007
+    others = [one for one in get_args(kind) if not _is_plain(one)]
+    if {*plain} <= {NoneType}:
+        return kind
+    return Union[(*plain, *([Place] if all(map(_is_module, others)) else []))]
+
+
+def _is_module(kind: Any) -> bool:
+    """Whether a type is that of a module, or of what makes one."""
+    return get_origin(kind) is Callable or (inspect.isclass(kind) and issubclass(kind, nn.Module))
 
 
 def _is_plain(kind: Any) -> bool:
     if get_origin(kind) in (Union, UnionType, tuple):
         return all(_is_plain(one) for one in get_args(kind) if one is not ...)
-    return kind in (bool, int, float, str, NoneType) or get_origin(kind) is Literal
+    return kind in (bool, int, float, str, NoneType, Place) or get_origin(kind) is Literal
 
 
 def _meanings(make: Callable[..., Any]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Names of commands, tasks, domains and models, and where what they stand for is: data, so that it imports nothing."""
+"""Names of commands, domains, tasks and models, and where what they stand for is: data, so that it imports nothing."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -27,42 +27,24 @@ COMMANDS = {
     "inspect": "experiments.inspector.command:inspect",
     "recipes": "experiments.commands.recipes:recipes",
 }
-# The module of a domain's commands, see experiments.training.domain.
-DOMAINS = {
-    "sequences": "experiments.domains.sequences.commands",
-    "stories": "experiments.domains.stories.commands",
-    "text": "experiments.domains.text.commands",
-    "translation": "experiments.domains.translation.commands",
-    "captions": "experiments.domains.captions.commands",
-}
-# What prints a domain's recipes of papers.
-RECIPES = {
-    "sequences": "experiments.domains.sequences.recipes:table",
-    "stories": "experiments.domains.stories.recipes:story_table",
-}
-# The domain of a task.
+# Where a task is. It says itself of which domain it is.
 TASKS = {
-    "copy": "sequences",
-    "repeat-copy": "sequences",
-    "associative-recall": "sequences",
-    "dynamic-ngrams": "sequences",
-    "priority-sort": "sequences",
-    "adding": "sequences",
-    "copy-memory": "sequences",
-    "temporal-order": "sequences",
-    "agreement": "sequences",
-    "babi": "stories",
-    "world-model": "stories",
-    "text": "text",
-    "translate": "translation",
-    "captions": "captions",
-    "moving-captions": "captions",
-    "caption-story": "captions",
-}
-# Options that the other tasks of the domain do not have.
-TASK_OPTIONS = {
-    "babi": ("numbers", "babi_data", "size", "most_words"),
-    "world-model": ("min_length", "max_length", "epoch_updates"),
+    "copy": "tasks:Copy",
+    "repeat-copy": "tasks:RepeatCopy",
+    "associative-recall": "tasks:AssociativeRecall",
+    "dynamic-ngrams": "tasks:DynamicNGrams",
+    "priority-sort": "tasks:PrioritySort",
+    "adding": "tasks:Adding",
+    "copy-memory": "tasks:CopyMemory",
+    "temporal-order": "tasks:TemporalOrder",
+    "agreement": "tasks:Agreement",
+    "babi": "experiments.domains.stories.tasks:Babi",
+    "world-model": "experiments.domains.stories.tasks:World",
+    "text": "experiments.domains.text.tasks:Text",
+    "translate": "experiments.domains.translation.tasks:Translate",
+    "captions": "tasks.captions:Captions",
+    "moving-captions": "tasks.captions:MovingCaptions",
+    "caption-story": "tasks.captions:CaptionStory",
 }
 
 
@@ -70,62 +52,101 @@ TASK_OPTIONS = {
 class Model:
     """Where a model's constructor is, and what its name says of it.
 
-    place: MODULE:NAME.
-    fixed: options that the name decides.
-    only:  options that count for one value of another option alone: {"forget_bias": ("controller", "lstm")}.
-    sizes: what it calls otherwise than its domain does, of what the data tell: {"max_sentences": "longest_story"}.
+    place:    MODULE:NAME.
+    fixed:    options that the name decides.
+    only:     options that count for one value of another option alone: {"forget_bias": ("controller", "lstm")}.
+    sizes:    what it calls otherwise than its domain does, of what the data tell: {"max_sentences": "longest_story"}.
+    named_by: options that are part of its short name: ntm-lstm.
     """
 
     place: str
     fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     only: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
     sizes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    named_by: tuple[str, ...] = ()
 
 
 _GATES = {"forget_bias": ("controller", "lstm")}
 _SEQUENCE_MODELS = {
-    "ntm": Model("memnet:NTM", only=_GATES),
+    "ntm": Model("memnet:NTM", only=_GATES, named_by=("controller",)),
     "rnn-tanh": Model("memnet:RNN", fixed={"nonlinearity": "tanh"}),
     "rnn-relu": Model("memnet:RNN", fixed={"nonlinearity": "relu"}),
     "lstm": Model("memnet:LSTM"),
     "gru": Model("memnet:GRU"),
 }
-# The models of a domain.
-MODELS = {
-    "sequences": _SEQUENCE_MODELS,
-    "text": _SEQUENCE_MODELS,
-    "stories": {
-        "memn2n": Model("memnet:MemN2N"),
-        "kv": Model("memnet:KeyValueMemoryNetwork"),
-        # No weight belongs to an age: a test story may be longer than every training story.
-        "entnet": Model("memnet:EntNet", sizes={"max_sentences": "longest_story"}),
-        **{name: model for name, model in _SEQUENCE_MODELS.items() if name != "rnn-relu"},
-    },
-    "translation": {
-        "encoder-decoder": Model("memnet:EncoderDecoder", only=_GATES),
-        "attention": Model("memnet:AttentionEncoderDecoder", only=_GATES),
-    },
-    "captions": {
-        **{
-            cell: Model("memnet:Captioner", fixed={"controller": cell, "attention": False}, only=_GATES)
-            for cell in ("lstm", "gru", "rnn-tanh", "rnn-relu")
+
+
+@dataclasses.dataclass(frozen=True)
+class Domain:
+    """A form of examples.
+
+    commands: the module of what is done with its runs, see experiments.training.domain.
+    training: the dataclass of how its models are trained.
+    models:   by name.
+    sizes:    what its data tell a constructor that asks for it by name.
+    reader:   what makes its model of one of sequences; "" where models of sequences are none of its.
+    """
+
+    commands: str
+    training: str
+    models: Mapping[str, Model]
+    sizes: tuple[str, ...]
+    reader: str = ""
+
+
+SEQUENCE_SIZES = ("input_size", "output_size")
+DOMAINS = {
+    "sequences": Domain(
+        "experiments.domains.sequences.commands",
+        "experiments.domains.sequences.options:SequenceTraining",
+        _SEQUENCE_MODELS,
+        SEQUENCE_SIZES,
+    ),
+    "stories": Domain(
+        "experiments.domains.stories.commands",
+        "experiments.domains.stories.options:StoryTraining",
+        {
+            "memn2n": Model("memnet:MemN2N"),
+            "kv": Model("memnet:KeyValueMemoryNetwork"),
+            # No weight belongs to an age: a test story may be longer than every training story.
+            "entnet": Model("memnet:EntNet", sizes={"max_sentences": "longest_story"}),
+            **_SEQUENCE_MODELS,
         },
-        "attention": Model("memnet:Captioner", fixed={"attention": True}, only=_GATES),
-    },
-}
-# Options of what makes vectors of words or characters, for the models of sequences.
-READERS = {"stories": ("embedding", "embedding_size"), "text": ("embedding", "embedding_size")}
-# What the data of a domain tell a constructor that asks for it by name.
-SIZES = {
-    "sequences": ("input_size", "output_size"),
-    "text": ("input_size", "output_size"),
-    "stories": ("vocab_size", "max_words", "max_sentences", "longest_story", "input_size", "output_size"),
-    "translation": ("source_size", "target_size"),
-    "captions": ("vocab_size", "image_size", "film"),
+        ("vocab_size", "max_words", "max_sentences", "longest_story"),
+        "experiments.domains.stories.models:read_words",
+    ),
+    "text": Domain(
+        "experiments.domains.text.commands",
+        "experiments.domains.text.options:TextTraining",
+        _SEQUENCE_MODELS,
+        ("num_symbols",),
+        "experiments.domains.text.models:read_characters",
+    ),
+    "translation": Domain(
+        "experiments.domains.translation.commands",
+        "experiments.domains.translation.options:TranslationTraining",
+        {
+            "encoder-decoder": Model("memnet:EncoderDecoder", only=_GATES),
+            "attention": Model("memnet:AttentionEncoderDecoder", only=_GATES),
+        },
+        ("source_size", "target_size"),
+    ),
+    "captions": Domain(
+        "experiments.domains.captions.commands",
+        "experiments.domains.captions.options:CaptionTraining",
+        {
+            **{
+                cell: Model("memnet:Captioner", fixed={"controller": cell, "attention": False}, only=_GATES)
+                for cell in ("lstm", "gru", "rnn-tanh", "rnn-relu")
+            },
+            "attention": Model("memnet:Captioner", fixed={"attention": True}, only=_GATES),
+        },
+        ("vocab_size", "image_size", "film"),
+    ),
 }
 
 
-def entry(name: str, known: Mapping[str, str], what: str) -> str:
+def entry(name: str, known: Mapping[str, Any], what: str) -> Any:
     """What is known by a name; UserError, with the nearest name, for none."""
     if name not in known:
         raise UserError(f"no {what} is called {name!r}{nearest(name, known)}")

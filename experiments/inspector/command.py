@@ -8,16 +8,17 @@ import tyro
 
 from experiments.base.files import UserError
 from experiments.config.command_line import parse
-from experiments.config.parts import TrainConfig, from_yaml
-from experiments.domains.stories.config import StoryConfig
 from experiments.inspector.inspector import Inspector
 from experiments.inspector.page import page
 from experiments.inspector.questions import StoryInspector
 from experiments.inspector.sequences import SequenceInspector
 from experiments.inspector.serve import InspectorServer
 from experiments.runs.folder import RunFolder
+from experiments.training.opening import read_config
 from experiments.training.running import prepare
 from experiments.web.document import check_place, write_page
+
+_INSPECTORS: dict[str, type[Inspector]] = {"sequences": SequenceInspector, "stories": StoryInspector}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,12 +75,12 @@ def open_runs(runs: Sequence[str]) -> Inspector:
     if not 1 <= len(runs) <= 2:
         raise UserError(f"inspect takes one run's folder or two, not {len(runs)}")
     folders = [RunFolder(run) for run in runs]
-    configs = [from_yaml(folder.config) for folder in folders]
-    if len({config.task for config in configs}) > 1:
-        told = " and ".join(f"{folder.path} on {config.task}" for folder, config in zip(folders, configs, strict=True))
+    configs = [read_config(folder) for folder in folders]
+    if len({config.task.name for config in configs}) > 1:
+        told = " and ".join(
+            f"{folder.path} on {config.task.short}" for folder, config in zip(folders, configs, strict=True)
+        )
         raise UserError(f"expected runs on the same task, not {told}")
-    if not isinstance(configs[0], TrainConfig | StoryConfig):
-        raise UserError(f"{folders[0].path} is a run on {configs[0].kind}, which has no page; `show` draws it")
-    sequences = [config for config in configs if isinstance(config, TrainConfig)]
-    stories = [config for config in configs if isinstance(config, StoryConfig)]
-    return SequenceInspector(folders, sequences) if sequences else StoryInspector(folders, stories)
+    if (inspector := _INSPECTORS.get(configs[0].domain)) is None:
+        raise UserError(f"{folders[0].path} is a run on {configs[0].domain}, which has no page; `show` draws it")
+    return inspector(folders, configs)

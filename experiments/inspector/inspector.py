@@ -10,7 +10,7 @@ from torch import nn
 
 from experiments.base.files import UserError
 from experiments.base.names import model_words
-from experiments.config.parts import Config
+from experiments.config.form import Config
 from experiments.inspector.watch import sequences_in
 from experiments.runs.checkpoint import read_progress
 from experiments.runs.folder import RunFolder
@@ -55,7 +55,7 @@ class Inspector(ABC):
 
     kind: str
 
-    def __init__(self, folders: Sequence[RunFolder], configs: Sequence[Config]) -> None:
+    def __init__(self, folders: Sequence[RunFolder], configs: Sequence[Config[Any]]) -> None:
         self.folders, self.configs = folders, configs
 
     @abstractmethod
@@ -82,14 +82,14 @@ class Inspector(ABC):
             **self.facts(),
         }
 
-    def _run(self, folder: RunFolder, config: Config) -> dict[str, Any]:
+    def _run(self, folder: RunFolder, config: Config[Any]) -> dict[str, Any]:
         names = [one.name for one in self.folders]
         unfinished = not folder.weights.exists()
         return {
             "name": folder.name if names.count(folder.name) == 1 else str(folder.path),
             "path": str(folder.path),
-            "model": model_words(config),
-            "seed": config.seed,
+            "model": model_words(config.model_label),
+            "seed": config.run.seed,
             "step": read_progress(folder.checkpoint)["step"] if unfinished else None,
         }
 

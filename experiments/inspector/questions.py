@@ -1,8 +1,6 @@
 """Runs on stories: test questions, right and wrong answers among them, and what was looked at for each."""
 
-import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -10,8 +8,7 @@ from torch import Tensor
 
 from experiments.base.files import UserError
 from experiments.base.seeds import generator_for
-from experiments.domains.stories.config import GENERATED, StoryConfig
-from experiments.domains.stories.data import spelled, test_examples
+from experiments.config.form import Config
 from experiments.domains.stories.loading import load_story_run
 from experiments.domains.stories.pictures import (
     attention_on_sentences,
@@ -45,7 +42,7 @@ class Asked(NamedTuple):
 class Reader(NamedTuple):
     """One run's configuration, words and model."""
 
-    config: StoryConfig
+    config: Config[Any]
     vocabulary: Vocabulary
     model: StoryModel
 
@@ -55,33 +52,32 @@ class StoryInspector(Inspector):
 
     kind = "stories"
 
-    def __init__(self, folders: Sequence[RunFolder], configs: Sequence[StoryConfig]) -> None:
+    def __init__(self, folders: Sequence[RunFolder], configs: Sequence[Config[Any]]) -> None:
         super().__init__(folders, configs)
         self.readers = [Reader(*load_story_run(folder.path)) for folder in folders]
         for reader in self.readers:
             model: Any = reader.model
             model.backend = "eager"
-        self.config = configs[0]
-        if self.config.task == "babi":
-            self.config = dataclasses.replace(self.config, numbers=_shared_tasks(configs))
-            self.examples = test_examples(self.config)
+        self.task, self.by_length = configs[0].learned, configs[0].learned.tested_by == "length"
+        if not self.by_length:
+            self.task = configs[0].changed(numbers=_shared_tasks(configs)).learned
+            self.examples = self.task.test_examples()
 
     def facts(self) -> dict[str, Any]:
         asks = ["seed", *(["slots"] if self._slots_change() else [])]
-        if self.config.task == "world-model":
+        if self.by_length:
             return {"title": "world model", "unit": "sentences", "asks": ["length", *asks]}
-        data = self.config.babi_data
-        stories = "generated stories" if data in (None, GENERATED) else Path(data).name
-        return {"title": f"bAbI {self.config.numbers}, {stories}", "unit": "", "asks": asks}
+        return {"title": f"bAbI {self.task.numbers}, {self.task.source}", "unit": "", "asks": asks}
 
     def choices(self, lengths: Sequence[int], seeds: Sequence[int], slots: Sequence[int]) -> Choices:
         """Of the world model the trained length and twice it; two seeds, and slots as trained."""
-        world = self.config.task == "world-model"
-        if lengths and not world:
+        if lengths and not self.by_length:
             raise UserError(f"--length {lengths[0]}: the stories of bAbI have the lengths they have")
         if slots and not self._slots_change():
-            raise UserError(f"--num-slots {slots[0]}: the slots of {self.config.model} are those it was trained with")
-        usual = [self.config.max_length, 2 * self.config.max_length] if world else [None]
+            raise UserError(
+                f"--num-slots {slots[0]}: the slots of {self.configs[0].model.short} are those it was trained with"
+            )
+        usual = [self.task.max_length, 2 * self.task.max_length] if self.by_length else [None]
         return Choices(lengths or usual, seeds or SEEDS, slots or [None])
 
     def view(self, choice: Choice) -> dict[str, Any]:
@@ -119,7 +115,7 @@ class StoryInspector(Inspector):
         return any(have_slots(reader.model) for reader in self.readers)
 
     def _asked(self, choice: Choice) -> list[Asked]:
-        if self.config.task == "world-model":
+        if self.by_length:
             assert choice.length is not None
             check_room(f"--length {choice.length}", choice.length, _TRIED, 4)
             generator = generator_for("test", choice.seed, choice.length)
@@ -143,7 +139,7 @@ class StoryInspector(Inspector):
             with torch.inference_mode():
                 logits = reader.model(batch.story, batch.question, story_lengths=batch.story_lengths)
             right &= _chances(logits, reader).argmax(-1) + 1 == batch.answer
-        count = _SHOWN if self.config.task == "world-model" else max(_SHOWN // len(self.examples), _LEAST)
+        count = _SHOWN if self.by_length else max(_SHOWN // len(self.examples), _LEAST)
         wrong, good = ((~right).nonzero().flatten().tolist(), right.nonzero().flatten().tolist())
         half = (count + 1) // 2
         return sorted([*wrong[:half], *good, *wrong[half:]][:count])
@@ -192,18 +188,18 @@ def _chances(logits: Tensor, reader: Reader) -> Tensor:
     return logits.softmax(-1)[..., 1 : len(reader.vocabulary)]
 
 
-def _shared_tasks(configs: Sequence[StoryConfig]) -> str:
+def _shared_tasks(configs: Sequence[Config[Any]]) -> str:
     """The bAbI tasks of all runs, as --task takes them; UserError where there is none."""
-    shared = set.intersection(*(set(config.task_numbers) for config in configs))
+    shared = set.intersection(*(set(config.learned.task_numbers) for config in configs))
     if not shared:
-        told = " and ".join(config.numbers for config in configs)
+        told = " and ".join(config.learned.numbers for config in configs)
         raise UserError(f"the runs are on bAbI tasks {told}: expected runs with a task in common")
-    return spelled(sorted(shared))
+    return ",".join(map(str, sorted(shared)))
 
 
 def _encoded(examples: Sequence[Example], reader: Reader) -> StoryBatch:
     """As the run itself reads them in its tests."""
     try:
-        return encode(examples, reader.vocabulary, max_sentences=reader.config.max_sentences)
+        return encode(examples, reader.vocabulary, max_sentences=reader.config.learned.max_sentences)
     except ValueError as error:
         raise UserError(f"the stories do not fit a run on {reader.config.label}: {error}") from None

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from experiments.base.files import UserError
 from experiments.base.seeds import generator_for
-from experiments.config.parts import TrainConfig
+from experiments.config.form import Config
 from experiments.domains.sequences.loading import load_run
 from experiments.domains.sequences.models import training_lengths
 from experiments.inspector.arrays import check_room, pack
@@ -24,12 +24,12 @@ class SequenceInspector(Inspector):
 
     kind = "sequences"
 
-    def __init__(self, folders: Sequence[RunFolder], configs: Sequence[TrainConfig]) -> None:
+    def __init__(self, folders: Sequence[RunFolder], configs: Sequence[Config[Any]]) -> None:
         super().__init__(folders, configs)
         loaded = [load_run(folder.path) for folder in folders]
         self.models: list[Any] = [model for _, _, model in loaded]
         self.task = loaded[0][1]
-        self.trained = training_lengths(configs[0], self.task)[1]
+        self.trained = training_lengths(configs[0])[1]
 
     def facts(self) -> dict[str, Any]:
         task = self.task
@@ -45,7 +45,7 @@ class SequenceInspector(Inspector):
         """The trained length and twice it, two seeds, and slots as trained and twice the most of any run."""
         memories = self._memories()
         if slots and not memories:
-            raise UserError(f"--num-slots {slots[0]}: {self.configs[0].model} has no memory")
+            raise UserError(f"--num-slots {slots[0]}: {self.configs[0].model.short} has no memory")
         usual = [None, 2 * max(memories)] if memories else [None]
         return Choices(lengths or (self.trained, 2 * self.trained), seeds or SEEDS, slots or usual)
 

@@ -20,7 +20,7 @@ from experiments.figures.drawing import DrawingOptions
 from experiments.figures.style import Measure
 from experiments.report.summary_restarts import restart_result, restart_text
 from experiments.report.summary_seeds import Member, same_seed, seed_result, seed_text, solving, test_lines
-from experiments.runs.about import About, read_about
+from experiments.runs.about import About, options_of_setting, read_about
 from experiments.runs.folder import RunFolder, versions
 from experiments.runs.metrics import read_metrics
 
@@ -100,9 +100,10 @@ def _check_setting(first: About, member: Member) -> None:
     path, own = member.folder.path, member.about
     if own["domain"] != first["domain"]:
         raise UserError(f"runs on {first['domain']} and runs on {own['domain']} cannot be one result")
-    for name, value in first["setting"].items():
-        if own["setting"].get(name) != value:
-            raise UserError(f"{path} has {name} {own['setting'].get(name)!r}, the first run {value!r}")
+    setting = options_of_setting(own)
+    for name, value in options_of_setting(first).items():
+        if setting.get(name) != value:
+            raise UserError(f"{path} has {name} {setting.get(name)!r}, the first run {value!r}")
     if own["data"] != first["data"]:
         raise UserError(f"{path} was trained on {own['data']}, the first run on {first['data']}")
 
@@ -110,11 +111,17 @@ def _check_setting(first: About, member: Member) -> None:
 def _shared_config(members: Sequence[Member]) -> dict[str, Any]:
     """Of the configurations what all have; never the seed."""
     first, *others = [member.folder.read_saved() for member in members]
-    return {
-        name: value
-        for name, value in first.items()
-        if name != "seed" and all(name in other and other[name] == value for other in others)
-    }
+    return _shared(first, others)
+
+
+def _shared(first: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    kept = {}
+    for name, value in first.items():
+        if isinstance(value, dict):
+            kept[name] = _shared(value, [other.get(name, {}) for other in others])
+        elif name != "seed" and all(name in other and other[name] == value for other in others):
+            kept[name] = value
+    return kept
 
 
 def _draw_seeds(members: Sequence[Member], about: About, out: str) -> None:

@@ -107,6 +107,7 @@ class About(TypedDict):
     solved:        None where nothing says it.
     last_step:     of training, the latest where it may end early.
     published:     a sentence on what is known of the task; empty where nothing is.
+    files:         what of its task and model is in files of the user's, by place, with digests of them.
     """
 
     format: int
@@ -131,6 +132,7 @@ class About(TypedDict):
     tests: Tests
     references: list[Reference]
     published: str
+    files: dict[str, str]
 
 
 def read_about(run: Path) -> About:
@@ -150,6 +152,15 @@ def setting_name(about: About) -> str:
     """The model, and a digest that all runs of one setting have and no others: ntm-lstm-1f3a9c2e."""
     text = json.dumps(about["setting"], sort_keys=True)
     return f"{about['model']}-{hashlib.sha256(text.encode(errors='surrogateescape')).hexdigest()[:8]}"
+
+
+def options_of_setting(about: About) -> dict[str, Any]:
+    """What a setting has, by name: its recipe, task and model, and their options."""
+    told: dict[str, Any] = {}
+    for part, value in about["setting"].items():
+        own = value if isinstance(value, dict) else {"name": value}
+        told |= {part if name == "name" else name: one for name, one in own.items()}
+    return told
 
 
 def copies_among(runs: Sequence[tuple[About | None, str]]) -> dict[int, int]:

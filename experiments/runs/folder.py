@@ -52,17 +52,14 @@ class Saved(Protocol):
         """Task and model in short."""
 
     @property
-    def seed(self) -> int: ...
+    def run(self) -> Any:
+        """With the seed."""
 
     @property
-    def out(self) -> str | None:
-        """Where the run goes; None for a free name."""
+    def where(self) -> Any:
+        """With out, where the run goes, None for a free name; and resume, the run that it goes on with, if any."""
 
-    @property
-    def resume(self) -> str | None:
-        """The run that it goes on with, if any."""
-
-    def saved(self) -> dict[str, Any]:
+    def mapping(self) -> dict[str, Any]:
         """Plain data."""
 
 
@@ -92,16 +89,16 @@ class RunFolder:
     def at_work(cls, config: Saved) -> Iterator["RunFolder"]:
         """The folder of a training, made as by `create`, or that which it resumes, held as by `locked` from then on."""
         with contextlib.ExitStack() as holding:
-            folder = cls(config.resume) if config.resume else cls._made(config, holding)
-            if config.resume:
+            folder = cls(config.where.resume) if config.where.resume else cls._made(config, holding)
+            if config.where.resume:
                 holding.enter_context(folder.locked())
             yield folder
 
     @classmethod
     def _made(cls, config: Saved, holding: contextlib.ExitStack) -> "RunFolder":
         """A new folder, held as long as the stack is open."""
-        base = f"{config.label}-s{config.seed}"
-        path = Path(config.out) if config.out is not None else claim(RUNS / base)
+        base = f"{config.label}-s{config.run.seed}"
+        path = Path(config.where.out) if config.where.out is not None else claim(RUNS / base)
         try:
             path.mkdir(parents=True, exist_ok=True)
             _check_free(path)
@@ -111,7 +108,7 @@ class RunFolder:
                 (path / name).unlink(missing_ok=True)
             (path / "figures").mkdir(exist_ok=True)
             write_whole(path / "commands.json", _listed([command()]))
-            write_whole(path / "config.yaml", yaml.safe_dump(config.saved(), sort_keys=False))
+            write_whole(path / "config.yaml", yaml.safe_dump(config.mapping(), sort_keys=False))
         except FileExistsError:
             raise UserError(f"{path} is a file: choose another --out") from None
         except OSError as error:
@@ -234,7 +231,7 @@ class RunFolder:
         Of absolute paths the last names, see `without_places`; config.yaml and commands.json have them whole.
         """
         first, *resumes = self.commands()
-        told = {"command": first, "resumed_by": resumes, "config": config.saved(), "versions": versions()}
+        told = {"command": first, "resumed_by": resumes, "config": config.mapping(), "versions": versions()}
         write_whole(self.result, json.dumps(without_places({**told, **facts}), indent=1) + "\n")
 
     def keep_tests(self, rows: Sequence[TestRow]) -> None:

@@ -34,17 +34,18 @@ def told_to_tracker(folder: RunFolder, about: About, saved: Mapping[str, Any]) -
     if job is not None:
         group, facts = f"{job.suite}/{job.group}-{setting.rpartition('-')[2]}", facts | {"suite": job.suite}
         tags += [job.suite, *(f"{name}={value}" for name, value in job.values.items())]
-    tags += [tag.strip() for tag in (saved.get("wandb_tags") or "").split(",")]
-    name, last = saved.get("wandb_name"), folder.path.resolve().name
+    asked = saved.get("run") or {}
+    tags += [tag.strip() for tag in (asked.get("wandb_tags") or "").split(",")]
+    name, last = asked.get("wandb_name"), folder.path.resolve().name
     if name is not None and (job is not None or folder.name != last):  # one of several that are called so
         name = f"{name}-{last}"
     names = Names(
         name=name or folder.name,
-        group=saved.get("wandb_group") or group,
+        group=asked.get("wandb_group") or group,
         tags=list(dict.fromkeys(filter(None, tags))),
-        notes=saved.get("wandb_notes"),
-        project=saved.get("wandb_project"),
-        entity=saved.get("wandb_entity"),
+        notes=asked.get("wandb_notes"),
+        project=asked.get("wandb_project"),
+        entity=asked.get("wandb_entity"),
     )
     return names, dict(saved) | facts
 

@@ -90,7 +90,7 @@ class Cluster:
 
     def _submit(self, queue: SuiteQueue, job: Job) -> Any:
         config = queue.jobs[job.name].config
-        needs = {"num_cpus": config.threads, "num_gpus": 0 if config.device == "cpu" else 1}
+        needs = {"num_cpus": config.run.threads, "num_gpus": 0 if config.run.device == "cpu" else 1}
         task = self._ray.remote(num_returns="streaming", max_retries=0, **needs)(work)
         return task.remote(job.name, job.command, _files_of(queue.folder.path, job.name), SEND_EVERY)
 

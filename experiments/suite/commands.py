@@ -91,7 +91,7 @@ def suite(args: Sequence[str]) -> int:
     jobs = every if shard is None else every[shard[0] :: shard[1]]
     for job in filter(folder.done, jobs):  # what the table at the end needs
         read_outcome(folder.run(job))
-    threads = max((job.config.threads for job in jobs), default=1)
+    threads = max((job.config.run.threads for job in jobs), default=1)
     if options.list:
         at_once = None if options.on == "ray" else options.jobs or room_for(threads)
         _list(plan, folder, jobs, at_once)

@@ -1,18 +1,18 @@
 """What the jobs of a suite will cost, by training each setting for a moment."""
 
-import dataclasses
 import io
 import math
 import shlex
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from rich.console import Console
 
 from experiments.base.progress import Progress, duration
 from experiments.base.terminal import columns, wrapped
-from experiments.config.parts import Config
+from experiments.config.form import Config
 from experiments.runs.board import Follower
 from experiments.runs.folder import RunFolder
 from experiments.suite.folder import SuiteFolder
@@ -62,12 +62,12 @@ def _measured(jobs: Sequence[SuiteJob], tell: Callable[[str], None]) -> Mapping[
     return seconds
 
 
-def _seconds(config: Config, budget: float) -> float:
+def _seconds(config: Config[Any], budget: float) -> float:
     """Seconds that a training takes here; NaN where its loss is no number already in the first steps."""
-    prepare(config.device, config.threads)
+    prepare(config.run.device, config.run.threads)
     quiet = Progress(1, Console(file=io.StringIO()))
     with tempfile.TemporaryDirectory() as place, torch.random.fork_rng(devices=[]):
-        folder = RunFolder.create(dataclasses.replace(config, out=f"{place}/run"))
+        folder = RunFolder.create(config.changed(out=f"{place}/run"))
         try:
             return domain_of(config).trainer_of(config, folder).measure(budget, quiet)
         except NotFinite:
@@ -81,8 +81,8 @@ def _share(folder: SuiteFolder, job: SuiteJob) -> float:
     return 1.0 if folder.done(job) else follower.share
 
 
-def _at_most(config: Config) -> str:
-    return "at most " if config.may_end_early else ""
+def _at_most(config: Config[Any]) -> str:
+    return "at most " if config.training.may_end_early else ""
 
 
 def _time(seconds: float) -> str:

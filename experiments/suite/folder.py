@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from experiments.base.files import UserError, is_part, remove_parts, write_whole
-from experiments.config.fields import TRACKING, option
-from experiments.config.parts import from_yaml
+from experiments.config.form import from_yaml
+from experiments.config.parts import TRACKING
 from experiments.runs.folder import half_made, is_locked
 from experiments.runs.suites import RECORD, read_record
 from experiments.suite.jobs import SuiteJob
@@ -122,11 +122,11 @@ class SuiteFolder:
                 foreign = min(one.name for one in path.iterdir() if not _own_trace(one))
                 raise UserError(f"{path} is no run folder, there is {foreign} in it: move it away")
             return
-        saved, expected = from_yaml(path / "config.yaml").saved(), job.config.saved()
-        for field in expected:
-            if field not in _NO_MATTER and saved.get(field) != expected[field]:
-                was, now = saved.get(field), expected[field]
-                raise UserError(f"{path} is another run: its {option(field)} is {was}, not {now}; move it away")
+        saved, expected = from_yaml(path / "config.yaml").flat, job.config.flat
+        for name in expected:
+            if name not in _NO_MATTER and saved.get(name) != expected[name]:
+                was, now, flag = saved.get(name), expected[name], job.config.form.flag(name)
+                raise UserError(f"{path} is another run: its {flag} is {was}, not {now}; move it away")
 
 
 def _own_trace(path: Path) -> bool:

@@ -7,13 +7,12 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
+from typing import Any
 
 from experiments.base.files import UserError
 from experiments.config.command_line import parse_train
 from experiments.config.fields import option
-from experiments.config.models import lacking
-from experiments.config.parts import Config
-from experiments.domains.stories.config import StoryConfig
+from experiments.config.form import Config
 from experiments.suite.reading import Plan, Setting, check_count
 from experiments.training.domain import domain_of
 
@@ -35,7 +34,7 @@ class SuiteJob:
     name: str
     group: str
     args: tuple[str, ...]
-    config: Config
+    config: Config[Any]
     values: Mapping[str, str]
 
 
@@ -52,51 +51,50 @@ def make_jobs(plan: Plan, seeds: int | None) -> list[SuiteJob]:
     count = seeds or plan.seeds or 1
     check_count(f"{plan.name} with {count:,} seeds", count * len(plan.settings))
     configs = [_config(one) for one in plan.settings]
-    jobs, first = [], dict[str, tuple[str, Config]]()
+    jobs, first = [], dict[str, tuple[Setting, dict[str, str]]]()
     for one, config, (group, values) in zip(plan.settings, configs, _groups(plan, configs), strict=True):
-        lacks = lacking(config)
-        trained = parse_train([one.task, *_flags(one, config)]) if lacks & one.options.keys() else config
-        chosen = [config.seed] if by_seed else range(plan.seed, plan.seed + count)
+        chosen = [config.run.seed] if by_seed else range(plan.seed, plan.seed + count)
         for seed in chosen:
-            seeded = dataclasses.replace(config, seed=seed)
-            seeded.check()
-            args = (one.task, *_flags(one, config), "--seed", str(seed))
-            own = {name: value for name, value in seeded.saved().items() if name not in lacks}
-            where, earlier = first.setdefault(json.dumps(own, sort_keys=True), (one.where, seeded))
-            if earlier is not seeded:
-                if earlier.saved() == seeded.saved():
-                    raise UserError(f"{where} and {one.where} both have the job: train {' '.join(args)}")
+            seeded = config.changed(seed=seed)
+            args = (config.task.name, *_flags(one, config), "--seed", str(seed))
+            lacks = {name: value for name, value in one.options.items() if name not in config.flat}
+            earlier, lacked = first.setdefault(json.dumps(seeded.mapping(), sort_keys=True), (one, lacks))
+            if earlier is not one:
+                if lacked == lacks:
+                    raise UserError(f"{earlier.where} and {one.where} both have the job: train {' '.join(args)}")
                 continue  # only options that its model does not have are others
-            jobs.append(SuiteJob(f"{group}-s{seed}", group, args, dataclasses.replace(trained, seed=seed), values))
+            jobs.append(SuiteJob(f"{group}-s{seed}", group, args, seeded, values))
     return jobs
 
 
-def _config(one: Setting) -> Config:
+def _config(one: Setting) -> Config[Any]:
     """The configuration of a setting; UserError that tells where it is from."""
     args = [f"{option(name)}={value}" for name, value in one.options.items()]
     try:
-        config = parse_train([one.task, *args])
+        config = parse_train([one.task, *args], lenient=True)
         domain_of(config).possible_data(config)
     except UserError as error:
         raise UserError(f"{one.where}: {error}") from None
     return config
 
 
-def _flags(one: Setting, config: Config) -> list[str]:
+def _flags(one: Setting, config: Config[Any]) -> list[str]:
     """The options of a setting that its model has, without its seed.
 
-    Where bAbI's data is, is settled: all jobs have the same.
+    Where a task's data are, and a user's model, is settled: all jobs have the same.
     """
-    lacks = {"seed", *lacking(config)}
-    options = {name: value for name, value in one.options.items() if name not in lacks}
-    if isinstance(config, StoryConfig) and config.babi_data is not None:
-        options["babi_data"] = config.babi_data
+    form, flat = config.form, config.flat
+    options = {name: value for name, value in one.options.items() if name in {*flat, "config"} - {"seed", "task"}}
+    for name, (part, own) in form.spelled.items():
+        if part == "task" and isinstance(flat[name], str) and flat[name] != form.options[part][own].default:
+            options[name] = flat[name]
+    options |= {name: flat[name] for name in ("model",) if name in options}
     if "config" in options:
         options["config"] = os.path.abspath(options["config"])
-    return [f"{option(name)}={value}" for name, value in options.items()]
+    return [f"{form.flag(name)}={value}" for name, value in options.items()]
 
 
-def _groups(plan: Plan, configs: Sequence[Config]) -> list[tuple[str, Mapping[str, str]]]:
+def _groups(plan: Plan, configs: Sequence[Config[Any]]) -> list[tuple[str, Mapping[str, str]]]:
     """For every setting, seeds apart, a name, and its values of the options that tell it from others.
 
     The name: what it learns by which model, and those values.
@@ -107,7 +105,7 @@ def _groups(plan: Plan, configs: Sequence[Config]) -> list[tuple[str, Mapping[st
         members[name].append(one)
     # What tells the settings of one name apart is looked for once.
     telling = {
-        one: _telling(members[one], plan.varying, _in_label(config))
+        one: _telling(members[one], plan.varying, _not_in_label(config))
         for one, config in zip(labels, configs, strict=True)
     }
     groups: list[tuple[str, Mapping[str, str]]] = []
@@ -116,21 +114,26 @@ def _groups(plan: Plan, configs: Sequence[Config]) -> list[tuple[str, Mapping[st
         values = {option: one.options[option] for option in telling[name] if option in one.options}
         group = "-".join([name, *(_slug(*told) for told in values.items())])[:_LONGEST]
         numbered = (group if number == 1 else f"{group}-{number}" for number in itertools.count(1))
-        own = (one.task, *_flags(one, config))
+        own = (config.task.name, *_flags(one, config))
         groups.append((next(name for name in numbered if owners.setdefault(name, own) == own), values))
     return groups
 
 
-def _in_label(config: Config) -> set[str]:
-    """The options that a label tells."""
-    if isinstance(config, StoryConfig):
-        return {"numbers", "model", "seed"}
-    return {"model", "seed", *(["controller"] if config.model == "ntm" else []), *lacking(config)}
+def _not_in_label(config: Config[Any]) -> set[str]:
+    """The options that a label does not tell."""
+    form = config.form
+    return config.flat.keys() - {
+        "task",
+        "model",
+        "seed",
+        *form.network.entry.named_by,
+        *getattr(form.kind, "spelled", ()),
+    }
 
 
-def _telling(settings: Sequence[Setting], varying: Set[str], in_label: Set[str]) -> list[str]:
+def _telling(settings: Sequence[Setting], varying: Set[str], untold: Set[str]) -> list[str]:
     """The options that vary, by the file or among these settings, in the file's order."""
-    names = dict.fromkeys(name for one in settings for name in one.options if name not in in_label)
+    names = dict.fromkeys(name for one in settings for name in one.options if name in untold)
     return [name for name in names if name in varying or len({one.options.get(name) for one in settings}) > 1]
 
 

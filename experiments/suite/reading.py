@@ -33,9 +33,7 @@ from experiments.base import reading
 from experiments.base.files import UserError
 from experiments.base.names import nearest
 from experiments.base.processes import MOST_TRAININGS
-from experiments.config.fields import WHERE_FROM, fields_of
-from experiments.config.parts import kind_of
-from experiments.config.registry import TASKS
+from experiments.config.form import known_options
 from tasks.babi.command_line import task_numbers
 
 SUITES = Path(__file__).resolve().parents[1] / "suites"
@@ -143,10 +141,11 @@ def shown(value: Any) -> str:
 def setting(where: str, options: Mapping[str, str]) -> Setting:
     """A setting from options with a task among them; UserError for an unknown task or option."""
     task = options["task"]
-    if task not in TASKS:
-        raise UserError(f"{where}: no task is called {task!r}{nearest(task, TASKS)}")
-    known = [one.name for one in fields_of(kind_of(task)) if one.name not in WHERE_FROM or one.name == "config"]
-    check_names(where, options, known, "option of train")
+    try:
+        known = known_options(task, options.get("model"))
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+    check_names(where, options, [*known, "task", "model", "recipe", "config"], "option of train")
     return Setting(task, {name: value for name, value in options.items() if name != "task"}, where)
 
 

@@ -25,7 +25,8 @@ from experiments.base.files import UserError
 from experiments.base.names import nearest
 from experiments.base.processes import MOST_TRAININGS
 from experiments.config.command_line import spelled_out
-from experiments.config.parts import STORY_TASKS
+from experiments.config.plugins import find_task
+from experiments.config.registry import TASKS
 from experiments.suite.reading import Plan, Setting, check_count, check_names, setting, shown, text
 
 # What names the sweep, or decides where W&B shows it.
@@ -87,8 +88,10 @@ def _setting(path: Path, number: int, given: Mapping[str, str], names: Sequence[
 
 
 def _name(name: str, given: Mapping[str, str]) -> str:
-    """The field of a parameter: --task after a task of stories means its numbers."""
-    return "numbers" if name == "task" and given.get("task") in STORY_TASKS else str(name).replace("-", "_")
+    """The option of a parameter: --task after a task that has one called so means that."""
+    spelled = {} if "task" not in given else getattr(find_task(given["task"], TASKS), "spelled", {})
+    own = {called: one for one, called in spelled.items()}
+    return str(own.get(name, str(name).replace("-", "_")))
 
 
 def _given(path: Path, command: Any) -> dict[str, str]:

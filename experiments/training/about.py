@@ -1,18 +1,19 @@
 """What is told of a run of any kind, from its configuration and what its domain adds."""
 
-import json
 from collections.abc import Sequence
+from typing import Any
 
-from experiments.base.names import model_label, model_words
-from experiments.config.parts import Config
-from experiments.config.settings import differences, setting_of
+from experiments.base.names import model_words
+from experiments.config.form import Config
+from experiments.config.settings import differences
 from experiments.runs.about import FORMAT, About, Reference, Solved, Tests
 
 
 def about_run(
-    config: Config,
+    config: Config[Any],
     *,
     data: str,
+    curve: tuple[str, str, str],
     parameters: int,
     last_step: int,
     tests: Tests,
@@ -21,29 +22,33 @@ def about_run(
     references: Sequence[Reference] = (),
     published: str = "",
 ) -> About:
-    """See About."""
-    metric, unit, words = config.measured
+    """See About.
+
+    curve: in what learning is measured: the end of a metric's name, the unit, and that on an axis.
+    """
+    metric, unit, words = curve
     return {
         "format": FORMAT,
-        "domain": config.kind,
-        "task": config.task,
+        "domain": config.domain,
+        "task": config.task.short,
         "subject": config.subject,
         "label": config.label,
-        "model": model_label(config),
-        "model_words": model_words(config),
+        "model": config.model_label,
+        "model_words": model_words(config.model_label),
         "by_word": by_word,
         "recipe": config.recipe,
         "differences": differences(config),
-        "setting": json.loads(json.dumps(setting_of(config))),  # as it is read again
-        "seed": config.seed,
-        "examples": config.examples,
+        "setting": config.setting,
+        "seed": config.run.seed,
+        "examples": config.training.examples,
         "data": data,
         "parameters": parameters,
         "curve": {"metric": metric, "words": words, "unit": unit},
         "solved": solved,
         "last_step": last_step,
-        "may_end_early": config.may_end_early,
+        "may_end_early": config.training.may_end_early,
         "tests": tests,
         "references": list(references),
         "published": published,
+        "files": config.files,
     }

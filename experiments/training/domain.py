@@ -7,7 +7,7 @@ from typing import Any, Protocol, cast
 
 from torch import nn
 
-from experiments.config.parts import Config, from_yaml
+from experiments.config.form import Config, from_yaml
 from experiments.config.registry import DOMAINS
 from experiments.runs.folder import RunFolder
 from experiments.training.trainer import Trainer
@@ -25,6 +25,12 @@ class Domain(Protocol):
     def trainer_of(self, config: Any, folder: RunFolder, /) -> Trainer[Any]:
         """A training that has not begun, to be measured."""
 
+    def make_trainer(self, config: Any, folder: RunFolder, run_id: str, /) -> Trainer[Any]:
+        """A run's training; only where seeds may be stacked."""
+
+    def not_stacked(self, config: Any, /) -> str | None:
+        """Why seeds of a configuration cannot be one stacked computation, None where they can."""
+
     def evaluate(self, args: Sequence[str], /) -> int:
         """The command evaluate; returns the exit code."""
 
@@ -38,16 +44,16 @@ class Domain(Protocol):
         """The models of a run as they began; more than one where it has restarts."""
 
 
-def domain_of(config: Config) -> Domain:
+def domain_of(config: Config[Any]) -> Domain:
     """What is done with runs of a configuration."""
-    return _named(config.kind)
+    return _named(config.domain)
 
 
 def domain_of_run(args: Sequence[str]) -> Domain:
     """What is done with the run that the arguments of a command name; with sequences where they name none."""
     files = (Path(arg) / "config.yaml" for arg in args)
-    return _named(next((from_yaml(file).kind for file in files if file.is_file()), "sequences"))
+    return _named(next((from_yaml(file).domain for file in files if file.is_file()), "sequences"))
 
 
 def _named(name: str) -> Domain:
-    return cast(Domain, import_module(DOMAINS[name]))
+    return cast(Domain, import_module(DOMAINS[name].commands))

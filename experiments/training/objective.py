@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypedDict, TypeVar
 import torch
 from torch import Tensor
 
-from experiments.config.parts import Config
+from experiments.config.form import Config
 from experiments.runs.about import About
 from experiments.runs.folder import RunFolder
 from experiments.training.looks import NOTHING, Look
@@ -66,9 +66,9 @@ class Objective(ABC, Generic[Model, Drawn]):
     restart_after: int | None = None
     keep_best: bool = False
 
-    def __init__(self, config: Config, schedule: Schedule, updates: Updates) -> None:
+    def __init__(self, config: Config[Any], schedule: Schedule, updates: Updates) -> None:
         self.schedule, self.updates = schedule, updates
-        self.device = torch.device(config.device)
+        self.device = torch.device(config.run.device)
         self.kept: list[Any] = []
 
     @abstractmethod

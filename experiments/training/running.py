@@ -1,7 +1,6 @@
 """What `train` does with every kind of run: its folder, its checkpoint, the tracker, the signals, the exit code."""
 
 import contextlib
-import dataclasses
 import io
 import os
 import secrets
@@ -17,7 +16,7 @@ from experiments.base.files import UserError, write_whole
 from experiments.base.progress import SHOWN, Progress
 from experiments.base.provenance import command_line
 from experiments.base.stopping import Stopped, handling_signals, stop_at_once
-from experiments.config.parts import Config, to_yaml
+from experiments.config.form import Config, to_yaml
 from experiments.runs.about import write_about
 from experiments.runs.folder import RunFolder, versions
 from experiments.runs.handover import replay_history, replay_outcome, told_to_tracker
@@ -25,6 +24,7 @@ from experiments.runs.metrics import MetricsFile, cut, read_metrics
 from experiments.runs.tracking import Tracker, check_joined, start_tracker
 from experiments.runs.wandb_environment import given_run_id, import_wandb, legal_id, resolve_mode
 from experiments.training.objective import Objective
+from experiments.training.opening import check_files
 from experiments.training.ranks import Ranks, choose_device, joined, ranks
 from experiments.training.trainer import NotFinite, Trainer
 
@@ -32,7 +32,7 @@ Work = TypeVar("Work", bound=Objective[Any, Any])
 
 
 def run_training(
-    config: Config,
+    config: Config[Any],
     make: Callable[[RunFolder, str], Trainer[Work]],
     finish: Callable[[Trainer[Work], RunFolder, str], str],
     *,
@@ -61,15 +61,15 @@ def run_training(
         tracker = Tracker(trainer.run_id)
         exit_code, closing = 1, ""
         try:
-            names, told = told_to_tracker(folder, about, config.saved())
+            names, told = told_to_tracker(folder, about, config.mapping())
             tracker = start_tracker(
-                config.tracker,
+                config.run.tracker,
                 run_folder=folder.path.resolve(),
                 run_id=trainer.run_id,
                 names=names,
                 config={**told, "parameters": trainer.parameters, "versions": versions()},
                 mode=mode,
-                prefix=config.wandb.wandb_prefix,
+                prefix=config.where.wandb_prefix,
             )
             replay_history(tracker, folder, earlier)
             _train(trainer, folder, tracker, shown)
@@ -89,8 +89,8 @@ def run_training(
         return exit_code
 
     try:
-        ranks().share(config.batch_size)  # what cannot be is refused before there is a folder
-        with joined(config.device) as processes:
+        ranks().share(config.training.batch_size)  # what cannot be is refused before there is a folder
+        with joined(config.run.device) as processes:
             if not processes.first:
                 return _help(config, make, processes)
             with handling_signals(stop_at_once), RunFolder.at_work(config) as folder:
@@ -101,24 +101,24 @@ def run_training(
         return stop.exit_code
 
 
-def _mode(config: Config) -> str:
+def _mode(config: Config[Any]) -> str:
     """How the tracker works; UserError where it cannot."""
-    if config.tracker == "none":
+    if config.run.tracker == "none":
         return "disabled"
-    if (prefix := config.wandb.wandb_prefix) is not None:
+    if (prefix := config.where.wandb_prefix) is not None:
         check_joined(prefix)
         return "joined"
-    mode = resolve_mode(config.wandb.wandb_mode, os.environ)
+    mode = resolve_mode(config.run.wandb_mode, os.environ)
     if mode != "disabled":
         import_wandb()
     return mode
 
 
-def _help(config: Config, make: Callable[[RunFolder, str], Trainer[Work]], processes: Ranks) -> int:
+def _help(config: Config[Any], make: Callable[[RunFolder, str], Trainer[Work]], processes: Ranks) -> int:
     """Train beside the first process, in a folder that is thrown away, and say nothing."""
     silence = contextlib.redirect_stderr(io.StringIO())
     with tempfile.TemporaryDirectory() as place, silence, handling_signals(stop_at_once):
-        folder = RunFolder.create(dataclasses.replace(config, out=str(Path(place) / "run")))
+        folder = RunFolder.create(config.changed(out=str(Path(place) / "run"), resume=None))
         trainer = make(folder, new_run_id(folder))
         never_asked: Callable[[], bytes | None] = bytes
         if (checkpoint := processes.agree(never_asked)) is None:
@@ -151,7 +151,7 @@ def prepare(device: str, threads: int) -> None:
 
 
 def _train(trainer: Trainer[Any], folder: RunFolder, tracker: Tracker, shown: Mapping[str, str]) -> None:
-    total = trainer.last_step * trainer.config.batch_size
+    total = trainer.last_step * trainer.config.training.batch_size
     with (
         MetricsFile(folder.metrics) as metrics,
         Progress(total, title=folder.path.name, start=trainer.sequences, shown=shown) as progress,
@@ -184,6 +184,7 @@ def take_up(folder: RunFolder, trainer: Trainer[Any]) -> list[dict[str, Any]] | 
     None where the run has finished, of which nothing is changed. Files that tell of the end of training go where
     training goes on. UserError if the checkpoint was lost.
     """
+    check_files(trainer.config, folder)
     earlier = read_metrics(folder.metrics) if folder.metrics.exists() else []
     if folder.checkpoint.exists():
         trainer.restore()
@@ -191,7 +192,7 @@ def take_up(folder: RunFolder, trainer: Trainer[Any]) -> list[dict[str, Any]] | 
         raise UserError(f"{folder.checkpoint} is lost, though {folder.metrics} holds {len(earlier)} rows")
     if folder.result.exists() and trainer.step >= trainer.last_step:
         return None
-    if trainer.config.resume:
+    if trainer.config.where.resume:
         folder.note_resumed()
     trainer.objective.keep_data(folder)
     write_about(folder.path, trainer.about)

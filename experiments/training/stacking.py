@@ -122,7 +122,7 @@ class _Together:
         self, trainers: Sequence[Trainer[Any]], files: dict[Trainer[Any], MetricsFile], progress: Progress
     ) -> None:
         self._trainers, self._files, self._progress = trainers, files, progress
-        self._told = {trainer: _Told(progress, trainer.config.seed) for trainer in trainers}
+        self._told = {trainer: _Told(progress, trainer.config.run.seed) for trainer in trainers}
         self._failed: set[int] = set()
 
     def train(self) -> set[int]:
@@ -155,15 +155,15 @@ class _Together:
             except NotFinite as trouble:
                 self._files[trainer].append(trouble.row)
                 self._told[trainer].message(f"error: {trouble}")
-                self._failed.add(trainer.config.seed)
+                self._failed.add(trainer.config.run.seed)
                 continue
             trainer.seconds = time.monotonic() - self._started[trainer]
             trainer.record(self._files[trainer], Tracker(trainer.run_id), self._told[trainer])
             if trainer.step < trainer.last_step:
                 left.append(trainer)
-            if trainer.step % trainer.config.checkpoint_every == 0 or trainer.step == trainer.last_step:
+            if trainer.step % trainer.config.run.checkpoint_every == 0 or trainer.step == trainer.last_step:
                 trainer.save()
-        self._progress.total_sequences = sum(one.last_step * one.config.batch_size for one in self._trainers)
+        self._progress.total_sequences = sum(one.last_step * one.config.training.batch_size for one in self._trainers)
         row = {"step": trainers[0].step, "train/loss": mean([float(counts["loss"]) for counts in counted])}
         self._progress.update(row, sum(trainer.sequences for trainer in self._trainers))
         return left

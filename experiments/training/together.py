@@ -13,10 +13,11 @@ import dataclasses
 import json
 import shlex
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from signal import SIGHUP, SIGINT, SIGTERM
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 import torch
 
@@ -28,14 +29,13 @@ from experiments.base.seeds import generator_for
 from experiments.base.stopping import Stopped, handling_signals, stop_at_once
 from experiments.base.terminal import page
 from experiments.config.command_line import parse_train
-from experiments.config.parts import Config, TrainConfig
-from experiments.domains.sequences.models import make_task
-from experiments.domains.sequences.training import SequenceObjective, make_trainer
-from experiments.domains.stories.config import StoryConfig
+from experiments.config.form import Config
 from experiments.report.summary import seeds_text
 from experiments.runs.board import Board
 from experiments.runs.folder import RUNS, RunFolder, claim
 from experiments.runs.wandb_environment import several_runs
+from experiments.training.domain import domain_of
+from experiments.training.objective import Objective
 from experiments.training.ranks import ranks
 from experiments.training.running import prepare
 from experiments.training.stacking import gain, train_stacked
@@ -90,34 +90,37 @@ class Group:
         return "finished" if solved is None else f"solved after {solved:,} sequences, {seconds:.0f} s"
 
 
-def train_seeds(config: Config, args: Sequence[str]) -> int:
+def train_seeds(config: Config[Any], args: Sequence[str]) -> int:
     """Train new runs of several seeds; see `resume_seeds` for what is returned."""
-    assert config.seeds is not None
-    if config.resume is not None:
-        raise UserError(f"--resume {config.resume} goes on with one run; --seeds begins new ones")
-    if config.wandb.wandb_prefix is not None:
-        raise UserError(f"--wandb-prefix {config.wandb.wandb_prefix} is for one run, not for several --seeds")
+    assert config.where.seeds is not None
+    if config.where.resume is not None:
+        raise UserError(f"--resume {config.where.resume} goes on with one run; --seeds begins new ones")
+    if config.where.wandb_prefix is not None:
+        raise UserError(f"--wandb-prefix {config.where.wandb_prefix} is for one run, not for several --seeds")
     if ranks().count > 1:
         raise UserError("--seeds starts processes of its own: leave torchrun out, or train one seed with it")
     # What cannot be is refused before there is a folder.
-    if config.seeds > MOST_TRAININGS:
-        raise UserError(f"--seeds must be at most {MOST_TRAININGS:,}, not {config.seeds:,}")
-    way = choose_way(config, config.seeds)
-    path = Path(config.out) if config.out is not None else claim(RUNS / f"{config.label}-seeds")
+    if config.where.seeds > MOST_TRAININGS:
+        raise UserError(f"--seeds must be at most {MOST_TRAININGS:,}, not {config.where.seeds:,}")
+    way = choose_way(config, config.where.seeds)
+    path = Path(config.where.out) if config.where.out is not None else claim(RUNS / f"{config.label}-seeds")
     path.mkdir(parents=True, exist_ok=True)
     remove_parts(path)
     if any(path.iterdir()):
         raise UserError(f"{path} is not empty: choose another --out, or continue with --resume")
-    seeds = list(range(config.seed, config.seed + config.seeds))
+    seeds = list(range(config.run.seed, config.run.seed + config.where.seeds))
     group = Group(path, _split(args, "--seed", "--seeds", "--together", "--out")[1], seeds)
     write_whole(path / RECORD, json.dumps({"args": group.args, "seeds": seeds}, indent=1) + "\n")
     return _train(group, seeds, config, way)
 
 
 def find_group(args: Sequence[str]) -> Group | None:
-    """The group that --resume names, None where it names a run or nothing."""
+    """The group that --resume names, None where it names a run or nothing; UserError where it names neither."""
     (resume,), _ = _split(args, "--resume")
-    if not resume or not (Path(resume) / RECORD).is_file():
+    if not resume:
+        return None
+    if not (Path(resume) / RECORD).is_file():
+        RunFolder(resume)
         return None
     path = Path(resume) / RECORD
     content = read_json(path)
@@ -135,13 +138,13 @@ def resume_seeds(group: Group, args: Sequence[str]) -> int:
         raise UserError(f"--resume goes on with the folder's own {len(group.seeds)} seeds, not {count}")
     asked = ["--seeds", str(len(group.seeds)), *(["--together", together] if together else [])]
     config = parse_train([*group.train_args(group.seeds[0], more), *asked])
-    prepare(config.device, config.threads)
+    prepare(config.run.device, config.run.threads)
     left = [seed for seed in group.seeds if more or not group.finished(seed)]
     return _train(group, left, config, choose_way(config, len(left)) if left else None, more)
 
 
 def _train(
-    group: Group, seeds: Sequence[int], config: Config, way: tuple[Way, str] | None, more: Sequence[str] = ()
+    group: Group, seeds: Sequence[int], config: Config[Any], way: tuple[Way, str] | None, more: Sequence[str] = ()
 ) -> int:
     """Train these seeds of a group, and tell how all went.
 
@@ -164,55 +167,55 @@ def _train(
     return 1 if failed else 0
 
 
-def choose_way(config: Config, seeds: int) -> tuple[Way, str]:
+def choose_way(config: Config[Any], seeds: int) -> tuple[Way, str]:
     """How to train so many seeds, and why; UserError where they cannot be trained as asked."""
-    if isinstance(config, StoryConfig):
-        return "processes", "runs on stories are not stacked; --restarts stacks initialisations within a run"
-    if not isinstance(config, TrainConfig):
-        return "processes", f"runs on {config.kind} are not stacked"
-    obstacle = _obstacle(config)
-    if config.together == "stacked":
+    together, domain = config.where.together, domain_of(config)
+    obstacle = domain.not_stacked(config) or _obstacle(config)
+    if together == "stacked":
         if obstacle is not None:
             raise UserError(f"--together stacked cannot be: {obstacle}")
         return "stacked", "as asked"
-    if config.together == "processes":
+    if together == "processes":
         return "processes", "as asked"
     if obstacle is not None:
         return "processes", obstacle
-    if config.device != "cpu":
-        return "stacked", f"one process fills {config.device}"
-    objective = SequenceObjective(config, make_task(config.task))
-    if config.backend == "auto" and _runs_natively(objective):
+    if config.run.device != "cpu":
+        return "stacked", f"one process fills {config.run.device}"
+    with tempfile.TemporaryDirectory() as place:
+        folder = RunFolder.create(config.changed(out=f"{place}/run", seeds=None, together="auto"))
+        objective = domain.trainer_of(config, folder).objective
+    generator = generator_for("train", config.run.seed)
+    if config.run.backend == "auto" and _runs_natively(objective, generator):
         return "processes", "the native step is faster than a stack"
-    generator = generator_for("train", config.seed)
-    faster, room = gain(objective, generator, seeds), min(seeds, room_for(config.threads))
+    faster, room = gain(objective, generator, seeds), min(seeds, room_for(config.run.threads))
     told = f"measured: a stack is {faster:.1f} times as fast as one seed after another, {room} fit here at once"
     return ("stacked" if faster > room else "processes"), told
 
 
-def _obstacle(config: TrainConfig) -> str | None:
+def _obstacle(config: Config[Any]) -> str | None:
     """Why seeds with this configuration cannot be stacked, None where they can."""
-    if config.backend in ("compile", "native"):
-        return f"--backend {config.backend} takes one seed at a time"
-    if config.truncate is not None or config.checkpoint_steps is not None:
-        return f"--{'truncate' if config.truncate is not None else 'checkpoint-steps'} takes one seed at a time"
+    if config.run.backend in ("compile", "native"):
+        return f"--backend {config.run.backend} takes one seed at a time"
     return None
 
 
-def _runs_natively(objective: SequenceObjective) -> bool:
+def _runs_natively(objective: Objective[Any, Any], generator: torch.Generator) -> bool:
     """Whether the native step covers the model; builds it where it is not built yet."""
     model = objective.new_model()
-    model(torch.zeros(1, 1, objective.task.input_size))
-    return model.backend_used == "native"
+    state = generator.get_state()
+    with torch.no_grad():
+        next(iter(objective.pieces(model, objective.draw(model, 0, generator))))
+    generator.set_state(state)
+    return getattr(model, "backend_used", None) == "native"
 
 
 def _train_stacked(group: Group, seeds: Sequence[int], more: Sequence[str]) -> set[int]:
     """Train seeds as one computation, all but the tests; returns those that failed."""
     configs = [parse_train(group.train_args(seed, more)) for seed in seeds]
-    return train_stacked(configs, make_trainer, group.path.name)
+    return train_stacked(configs, domain_of(configs[0]).make_trainer, group.path.name)
 
 
-def _run_processes(group: Group, seeds: Sequence[int], config: Config, more: Sequence[str]) -> set[int]:
+def _run_processes(group: Group, seeds: Sequence[int], config: Config[Any], more: Sequence[str]) -> set[int]:
     """Train seeds, each in its process, to the end with tests and figures; returns those that failed."""
     names = {f"s{seed}": seed for seed in seeds}
     jobs = [
@@ -233,7 +236,7 @@ def _run_processes(group: Group, seeds: Sequence[int], config: Config, more: Seq
             words = "stopped" if code in _STOPPED else f"failed with exit code {code}: {last_line(job.log)}"
         board.tell(f"seed {seed}: {words} ({done} of {len(jobs)})")
 
-    at_once = room_for(config.threads)
+    at_once = room_for(config.run.threads)
     with Board({name: group.folder(seed) for name, seed in names.items()}, at_once, "seeds") as board:
         run_jobs(jobs, at_once, tell, lambda running: board.show([job.name for job in running]))
     return failed

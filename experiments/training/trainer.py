@@ -13,8 +13,7 @@ from experiments.base.progress import Progress
 from experiments.base.reading import expect
 from experiments.base.seeds import generator_for
 from experiments.base.stopping import STOPPING, Stopped, deferred_signals
-from experiments.config.fields import changeable
-from experiments.config.parts import Config
+from experiments.config.form import Config
 from experiments.figures.snapshot import snapshot
 from experiments.runs.about import About
 from experiments.runs.checkpoint import Kept, read_checkpoint, save_checkpoint
@@ -59,16 +58,16 @@ class Trainer(Generic[Work]):
     begun:                  the steps at which training began, with new weights each time.
     """
 
-    def __init__(self, config: Config, objective: Work, folder: RunFolder, run_id: str) -> None:
+    def __init__(self, config: Config[Any], objective: Work, folder: RunFolder, run_id: str) -> None:
         """UserError for a model that cannot be, and where the processes cannot share a batch."""
         self.config, self.objective = config, objective
         self.folder, self.run_id = folder, run_id
         self.ranks = ranks()
-        self._rows = self.ranks.share(config.batch_size)
+        self._rows = self.ranks.share(config.training.batch_size)
         self.model: Any = objective.new_model()
         self._weights: list[nn.Parameter] = list(self.model.parameters())
         self.optimizer = objective.updates.make_optimizer(self.model)
-        self.generator = generator_for("train", config.seed)
+        self.generator = generator_for("train", config.run.seed)
         self.step, self.seconds = 0, 0.0
         self.solved_step: int | None = None
         self.seconds_to_solve: float | None = None
@@ -82,12 +81,12 @@ class Trainer(Generic[Work]):
     @property
     def sequences(self) -> int:
         """Training sequences, questions, ... seen so far (of several restarts: by each)."""
-        return self.step * self.config.batch_size
+        return self.step * int(self.config.training.batch_size)
 
     @property
     def sequences_to_solve(self) -> int | None:
         """Those seen when it was solved."""
-        return None if self.solved_step is None else self.solved_step * self.config.batch_size
+        return None if self.solved_step is None else self.solved_step * self.config.training.batch_size
 
     @property
     def parameters(self) -> int:
@@ -122,7 +121,7 @@ class Trainer(Generic[Work]):
             "step": self.step,
             "seconds": self.seconds,
             "run_id": self.run_id,
-            "config": self.config.saved(),
+            "config": self.config.mapping(),
             "solved_step": self.solved_step,
             "seconds_to_solve": self.seconds_to_solve,
             "begun": self.begun,
@@ -135,18 +134,16 @@ class Trainer(Generic[Work]):
 
     def restore(self) -> None:
         """Continue from the folder's checkpoint. UserError where it cannot be used, and then nothing has changed."""
-        saved, expected, objective = read_checkpoint(self.folder.checkpoint), self.config.saved(), self.objective
+        saved, objective = read_checkpoint(self.folder.checkpoint), self.objective
         progress = saved.progress
         if saved.version < 2:
             raise UserError(
                 f"{saved.path} is of version {saved.version} of checkpoints, and this memnet goes on with version 2 "
                 "alone: evaluate the run as it is, or train it again"
             )
-        for name, value in progress["config"].items():
-            if name not in changeable(type(self.config)) and value != expected.get(name):
-                raise UserError(
-                    f"{saved.path} is of another model: its {name} is {value!r}, not {expected.get(name)!r}"
-                )
+        if (other := self.config.other_than(progress["config"])) is not None:
+            name, there, here = other
+            raise UserError(f"{saved.path} is of another model: its {name} is {there!r}, not {here!r}")
         expect(progress, TrainerKept, saved.path)
         state = progress["objective"]
         if progress["digest"] != objective.digest:
@@ -228,7 +225,7 @@ class Trainer(Generic[Work]):
         Of several copies the mean over those that have a finite one.
         """
         after = self.step + 1
-        due = after % self.config.log_every == 0 or after == self.last_step
+        due = after % self.config.run.log_every == 0 or after == self.last_step
         norms = gradient_norms(self.model, self.objective.copies) if due else {}
         finite = {part: list(filter(math.isfinite, own.tolist())) for part, own in norms.items()}
         self._gradients = {f"gradient/{part}": mean(own) for part, own in finite.items() if own}
@@ -248,7 +245,7 @@ class Trainer(Generic[Work]):
             "Try a smaller --learning-rate, a --clip-norm that bites, or another --seed",
             {
                 "step": self.step + 1,
-                "sequences": self.sequences + self.config.batch_size,
+                "sequences": self.sequences + self.config.training.batch_size,
                 "train/loss": loss,
                 "train/gradient_norm": norm,
             },
@@ -273,7 +270,7 @@ class Trainer(Generic[Work]):
                 progress.update({"step": self.step}, self.sequences)
                 self.record(metrics, tracker, progress)
                 number = self._stop(stop.number)
-                if number is not None or self.step % self.config.checkpoint_every == 0:
+                if number is not None or self.step % self.config.run.checkpoint_every == 0:
                     self.save()
                 if number is not None:
                     raise Stopped(number)
@@ -300,7 +297,7 @@ class Trainer(Generic[Work]):
             steps += 1
         trained = time.monotonic()
         self._validate(progress)
-        validation = (time.monotonic() - trained) / self.config.valid_every
+        validation = (time.monotonic() - trained) / int(self.config.training.valid_every)
         return last_step * ((trained - started) / steps + validation)
 
     # ------------------------------------------------------------------------------------------ rows of metrics
@@ -308,7 +305,7 @@ class Trainer(Generic[Work]):
     def record(self, metrics: MetricsFile, tracker: Tracker, progress: Progress) -> None:
         """Write this step's row of metrics, and draw its picture, if one is due, everywhere."""
         row = self._row(progress)
-        every = self.config.picture_every
+        every = self.config.run.picture_every
         looks = self.ranks.first and every is not None and self._due(every)
         look = self.objective.look(self.model) if looks else None
         if look is not None:
@@ -317,7 +314,7 @@ class Trainer(Generic[Work]):
             row = {"step": self.step, "sequences": self.sequences} | row | self._clock()
             metrics.append(row)
             tracker.log(row)
-            progress.total_sequences = self.last_step * self.config.batch_size
+            progress.total_sequences = self.last_step * self.config.training.batch_size
             progress.update(row, self.sequences, state=self._state_word())
         if look is not None and look.panels:
             path = self.folder.training_picture(self.step)
@@ -328,8 +325,8 @@ class Trainer(Generic[Work]):
     def _row(self, progress: Progress) -> Row:
         """The row of metrics for this step, empty when none is due."""
         # First, since it may find that this step is the last.
-        valid = self._validate(progress) if self._due(self.config.valid_every) else {}
-        row = self._scores() if self._due(self.config.log_every) else {}
+        valid = self._validate(progress) if self._due(self.config.training.valid_every) else {}
+        row = self._scores() if self._due(self.config.run.log_every) else {}
         if valid:
             self._heed(valid, progress)
         row |= {f"valid/{name}": value for name, value in valid.items()}
@@ -347,10 +344,9 @@ class Trainer(Generic[Work]):
         if self.solved_step is None and self.objective.solves(scores):
             self.solved_step, self.seconds_to_solve = self.step, self.seconds
             left = f"cooling down to step {self.last_step}" if self.last_step > self.step else "training ends"
-            progress.message(
-                f"solved after {self.sequences} {self.config.examples} ({self.step} steps, {self.seconds:.0f} s): "
-                f"{self.objective.told(scores)}; {left}"
-            )
+            seen = f"{self.sequences} {self.config.training.examples}"
+            how = f"({self.step} steps, {self.seconds:.0f} s): {self.objective.told(scores)}; {left}"
+            progress.message(f"solved after {seen} {how}")
         return scores
 
     # -------------------------------------------------------------------------- weights that validation calls for
@@ -391,7 +387,9 @@ class Trainer(Generic[Work]):
 
     def _state_word(self) -> str:
         """A few words on where the training stands."""
-        return "" if self.solved_step is None else f"solved at {self.sequences_to_solve} {self.config.examples}"
+        return (
+            "" if self.solved_step is None else f"solved at {self.sequences_to_solve} {self.config.training.examples}"
+        )
 
     def _due(self, every: int) -> bool:
         """Whether something that is done every so many steps, and at the end, is due."""

@@ -85,6 +85,8 @@ class MemN2N(StoryModel, BackendModule):
     the hops.
     """
 
+    linear_start = False
+
     def __init__(
         self,
         vocab_size: int,
@@ -113,7 +115,6 @@ class MemN2N(StoryModel, BackendModule):
         self.time_noise, self.nonlinearity = time_noise, nonlinearity
         self.mask_empty, self.score_times = mask_empty, score_times
         self.num_words = vocab_size + max_sentences
-        self.linear_start = False
         self.counted = self.num_words <= (max_words + 1) * embedding_size
 
         tables = num_hops + 1 if tying == "adjacent" else 2

@@ -42,19 +42,20 @@ class CaptionWorld(ABC, Generic[Scene]):
 
     The judge knows the scene alone, not how a caption came about: any caption that is right is right.
 
-    most: things in a scene; None, and more than there can be, for max_things.
+    things: the most things of a scene, in training and tests; None for as many as the task has.
     """
 
+    domain: ClassVar[str] = "captions"  # the form of its examples
     name: ClassVar[str]  # the key in tasks.captions.WORLDS
     words: ClassVar[tuple[str, ...]]  # of all captions, in order
     max_words: ClassVar[int]  # no caption has more
     max_frames: ClassVar[int] = 1  # no scene has more; 1 where scenes do not move
     max_things: int  # no scene has more; the least is one
 
-    def __init__(self, most: int | None = None) -> None:
+    def __init__(self, things: int | None = None) -> None:
         """ValueError for a scene of less than one thing."""
-        if most is not None:
-            self.max_things = min(check_count("most", most), self.max_things)
+        if things is not None:
+            self.max_things = min(check_count("things", things), self.max_things)
 
     @abstractmethod
     def draw(self, part: Part, dice: random.Random, most: int) -> Scene:

@@ -1,6 +1,6 @@
 """What is told of a run on captions."""
 
-from experiments.domains.captions.config import CaptionConfig
+from experiments.domains.captions.options import CaptionConfig
 from experiments.runs.about import About, Score, Tests
 from experiments.training.about import about_run
 
@@ -26,4 +26,7 @@ def about(config: CaptionConfig, *, parameters: int, last_step: int) -> About:
         "together": "first",
         "scores": [_ERROR],
     }
-    return about_run(config, data=config.task, parameters=parameters, last_step=last_step, tests=tests)
+    curve = "error_percent", "%", "error %"
+    return about_run(
+        config, data=config.learned.name, curve=curve, parameters=parameters, last_step=last_step, tests=tests
+    )

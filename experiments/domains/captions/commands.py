@@ -11,9 +11,9 @@ from experiments.base.progress import Progress, working
 from experiments.base.provenance import command_line
 from experiments.config.command_line import parse
 from experiments.config.fields import check_least
-from experiments.config.parts import from_yaml
-from experiments.domains.captions.config import CaptionConfig
+from experiments.config.form import from_yaml
 from experiments.domains.captions.models import World, load_caption_run, make_model
+from experiments.domains.captions.options import CaptionConfig
 from experiments.domains.captions.testing import (
     FAULTS,
     Described,
@@ -63,9 +63,14 @@ def trainer_of(config: CaptionConfig, folder: RunFolder) -> Trainer[CaptionObjec
     return make_trainer(config, folder, "measured")
 
 
+def not_stacked(config: CaptionConfig) -> str | None:
+    """Scenes are drawn by the seed."""
+    return "runs on captions are not stacked"
+
+
 def trained_on(folder: RunFolder) -> str:
     """What the scenes of a run are called."""
-    return from_yaml(folder.config).task
+    return str(from_yaml(folder.config).learned.name)
 
 
 def models_of(config: CaptionConfig, folder: RunFolder) -> list[Captioner]:
@@ -99,7 +104,7 @@ def evaluate(args: Sequence[str]) -> int:
     with folder.locked(shared=True):
         told = read_about(folder.path)
         config, world, model = load_caption_run(options.run, options.device)
-        rows, _ = _tests(model, world, options.scenes or config.test_scenes, options.seed)
+        rows, _ = _tests(model, world, options.scenes or config.training.test_scenes, options.seed)
         print(_table(rows, told))
         folder.keep_tests(rows)
     return 0
@@ -160,7 +165,7 @@ def _finish(trainer: Trainer[CaptionObjective], folder: RunFolder, notice: str) 
     """Test and draw; returns what is told at the end."""
     config, world, model = trainer.objective.config, trainer.objective.world, trainer.model
     save_weights(folder.weights, model)
-    rows, described = _tests(model.eval(), world, config.test_scenes)
+    rows, described = _tests(model.eval(), world, config.training.test_scenes)
     folder.keep_tests(rows)
     write_rows(folder.answers, answer_rows(world, described))
     _draw(folder, config, world, described)

@@ -58,7 +58,7 @@ def describe(args: Sequence[str]) -> int:
     config, world, model = load_caption_run(options.run)
     cards = _own(options, world, model) if options.images else _scenes(options, world, model)
     out.parent.mkdir(exist_ok=True)
-    save_figure(captions_figure(cards, f"{config.label}, seed {config.seed}"), out)
+    save_figure(captions_figure(cards, f"{config.label}, seed {config.run.seed}"), out)
     for place, card in enumerate(cards, start=1):
         name = options.images[place - 1] if options.images else f"scene {place}"
         judged = "" if card.right is None else ": right" if card.right else f": wrong, {card.reason}"

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import torch
 
 from experiments.domains.captions.about import about
-from experiments.domains.captions.config import CaptionConfig
-from experiments.domains.captions.models import make_model, make_world
+from experiments.domains.captions.models import World, make_model
+from experiments.domains.captions.options import CaptionConfig
 from experiments.domains.captions.testing import caption_losses, captions_of, measure, seen
 from experiments.figures.trace import named_panel
 from experiments.runs.about import About
@@ -30,9 +30,11 @@ class CaptionObjective(Objective[Captioner, CaptionBatch]):
     """Scenes and captions, those of a step told by the seed and the step's number."""
 
     def __init__(self, config: CaptionConfig) -> None:
-        schedule = WarmUpAndDown(config.steps, config.warmup_steps, config.cooldown_steps)
-        super().__init__(config, schedule, Updates(config.learning_rate, config.clip_norm))
-        self.config, self.world = config, make_world(config)
+        training = config.training
+        schedule = WarmUpAndDown(training.steps, training.warmup_steps, training.cooldown_steps)
+        super().__init__(config, schedule, Updates(training.learning_rate, training.clip_norm))
+        self.config, self.training = config, training
+        self.world: World = config.learned
 
     def new_model(self, beginning: int = 0) -> Captioner:
         return make_model(self.config, beginning).to(self.device)
@@ -42,12 +44,12 @@ class CaptionObjective(Objective[Captioner, CaptionBatch]):
 
     def most_things(self, step: int) -> int:
         """How many things the scenes of a step may have."""
-        every, most = self.config.curriculum_steps, self.world.max_things
+        every, most = self.training.curriculum_steps, self.world.max_things
         return most if step >= every else 1 + step * (most - 1) // every
 
     def draw(self, model: Captioner, step: int, generator: torch.Generator) -> CaptionBatch:
-        seed, most = (self.config.seed, step), self.most_things(step)
-        return self.world.sample(self.config.batch_size, part="train", seed=seed, most=most)[1]
+        seed, most = (self.config.run.seed, step), self.most_things(step)
+        return self.world.sample(self.training.batch_size, part="train", seed=seed, most=most)[1]
 
     def pieces(self, model: Captioner, batch: CaptionBatch) -> Iterator[Piece]:
         losses, words = caption_losses(model, batch)
@@ -61,7 +63,7 @@ class CaptionObjective(Objective[Captioner, CaptionBatch]):
         }
 
     def validate(self, model: Captioner) -> Row:
-        return measure(model, self.world, self.config.valid_scenes)
+        return measure(model, self.world, self.training.valid_scenes)
 
     def look(self, model: Captioner) -> Look:
         """Where the words of the model's own captions of validation scenes are read from; nothing without attention."""

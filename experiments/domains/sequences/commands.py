@@ -8,16 +8,15 @@ import torch
 import tyro
 
 from experiments.base.files import UserError
-from experiments.base.names import model_label
 from experiments.base.progress import Progress
 from experiments.base.provenance import command_line
 from experiments.config.command_line import parse
 from experiments.config.fields import check_least
-from experiments.config.parts import TrainConfig
 from experiments.domains.sequences.evaluation import test_at
 from experiments.domains.sequences.failures import Failures
 from experiments.domains.sequences.loading import load_run
-from experiments.domains.sequences.models import backend_line, check_model, make_model, make_task, training_lengths
+from experiments.domains.sequences.models import backend_line, make_model, training_lengths
+from experiments.domains.sequences.options import SequenceConfig
 from experiments.domains.sequences.pictures import draw_run
 from experiments.domains.sequences.training import SequenceObjective, make_trainer
 from experiments.figures.drawing import DrawingOptions
@@ -36,29 +35,36 @@ from tasks import Task
 _OPTIMAL = ("optimal bits/seq", "optimal_bits_per_sequence", ".3g")
 
 
-def train(config: TrainConfig) -> int:
+def train(config: SequenceConfig) -> int:
     """Train, test and draw. Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped."""
     possible_data(config)
-    task = make_task(config.task)
+    curve = config.learned.curve
     return run_training(
         config,
         lambda folder, run_id: make_trainer(config, folder, run_id),
         _finish,
-        title=f"{config.task}, {model_label(config)}",
-        shown={"train/loss": "loss", f"train/{task.curve.name}": task.curve.heading},
+        title=f"{config.task_label}, {config.model_label}",
+        shown={"train/loss": "loss", f"train/{curve.name}": curve.heading},
     )
 
 
-def possible_data(config: TrainConfig) -> None:
+def possible_data(config: SequenceConfig) -> None:
     """UserError for what no run can be, before there is a folder: sizes of models, lengths."""
-    task = make_task(config.task)
-    check_model(config, task)
-    training_lengths(config, task)
+    training_lengths(config)
+    make_model(config)
 
 
-def trainer_of(config: TrainConfig, folder: RunFolder) -> Trainer[SequenceObjective]:
+def trainer_of(config: SequenceConfig, folder: RunFolder) -> Trainer[SequenceObjective]:
     """A training that has not begun, to be measured."""
     return make_trainer(config, folder, "measured")
+
+
+def not_stacked(config: SequenceConfig) -> str | None:
+    """Why seeds of a configuration cannot be one stacked computation, None where they can."""
+    for name in ("truncate", "checkpoint_steps"):
+        if getattr(config.training, name) is not None:
+            return f"--{name.replace('_', '-')} takes one seed at a time"
+    return None
 
 
 def trained_on(folder: RunFolder) -> str:
@@ -66,10 +72,10 @@ def trained_on(folder: RunFolder) -> str:
     return ""
 
 
-def models_of(config: TrainConfig, folder: RunFolder) -> list[SequenceModule]:
+def models_of(config: SequenceConfig, folder: RunFolder) -> list[SequenceModule]:
     """The model of a run as it began, but for its seed."""
     with torch.random.fork_rng(devices=[]):
-        return [make_model(config, make_task(config.task))]
+        return [make_model(config)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +122,7 @@ def evaluate(args: Sequence[str]) -> int:
         rows = _tests(
             model,
             task,
-            options.length or task.lengths_to_test(training_lengths(config, task)[1]),
+            options.length or task.lengths_to_test(training_lengths(config)[1]),
             sequences=options.sequences,
             seed=options.seed,
             num_slots=options.num_slots,
@@ -166,8 +172,8 @@ def _finish(trainer: Trainer[SequenceObjective], folder: RunFolder, notice: str)
     config, task, model = trainer.objective.config, trainer.objective.task, trainer.model
     save_weights(folder.weights, model)
     failures = Failures(task)
-    lengths = task.lengths_to_test(training_lengths(config, task)[1])
-    rows = _tests(model, task, lengths, sequences=config.test_sequences, failures=failures)
+    lengths = task.lengths_to_test(training_lengths(config)[1])
+    rows = _tests(model, task, lengths, sequences=config.training.test_sequences, failures=failures)
     folder.keep_tests(rows)
     write_rows(folder.failures, failures.rows)
     # Before the pictures, for which every step is watched eagerly.
@@ -224,13 +230,13 @@ def _closing(trainer: Trainer[SequenceObjective], folder: RunFolder, notice: str
     if solved is not None:
         again = f", begun {len(trainer.begun)} times" if len(trainer.begun) > 1 else ""
         outcome = f"solved after {solved:,} sequences{again}, {trainer.seconds_to_solve:.0f} s"
-    elif trainer.objective.config.solved_at is not None:
+    elif trainer.objective.training.solved_at is not None:
         outcome = f"not solved in {trainer.sequences:,} sequences"
     else:
         outcome = f"trained on {trainer.sequences:,} sequences"
     task, run = trainer.objective.task, folder.path
     commands = []
-    if solved is None and trainer.objective.config.solved_at is not None:
+    if solved is None and trainer.objective.training.solved_at is not None:
         commands.append(resume_line(folder, *trainer.longer))
         commands.append(f"{command_line('recipes')}   # other settings, for --recipe")
     if isinstance(trainer.model, HasSlots):
@@ -240,13 +246,15 @@ def _closing(trainer: Trainer[SequenceObjective], folder: RunFolder, notice: str
         commands.append(command_line("evaluate", run, *more))
     commands.append(command_line("evaluate", run, "--sequences", 1000))
     commands.append(command_line("show", run, "--length", max(task.test_lengths)))
-    told = [f"{trainer.objective.config.task}: {outcome}", "", _table(rows, read_about(folder.path))]
+    told = [f"{trainer.objective.config.task_label}: {outcome}", "", _table(rows, read_about(folder.path))]
     return closing(folder, notice, told, commands, [_model_line(trainer)])
 
 
 def _model_line(trainer: Trainer[SequenceObjective]) -> str:
     """What was trained: how an NTM finds its slots, or that there is no memory, and noise on the weights."""
     config = trainer.objective.config
-    by = f"addressing by {config.addressing.replace('-', ' ')}" if isinstance(trainer.model, HasSlots) else "no memory"
-    noise = f", noise of {config.weight_noise} on the weights while training" if config.weight_noise else ""
-    return f"model    {model_label(config)}, {by}{noise}"
+    addressing = config.model.options.get("addressing")
+    by = "" if addressing is None else f", addressing by {addressing.replace('-', ' ')}"
+    by = by if isinstance(trainer.model, HasSlots) else ", no memory"
+    noise = f", noise of {config.training.weight_noise} on the weights while training"
+    return f"model    {config.model_label}{by}{noise if config.training.weight_noise else ''}"

@@ -4,7 +4,7 @@ from typing import TypedDict
 
 import torch
 
-from experiments.config.parts import TrainConfig
+from experiments.domains.sequences.options import SequenceTraining
 
 _WINDOW = 20
 
@@ -20,18 +20,18 @@ class Curriculum:
     """Draws the length that all sequences of a batch share, so that no step is spent on padding.
 
     uniform: every length of the range alike. fixed: the longest. growing: uniform up to a limit, which rises by
-    one whenever the mean loss of the last 20 batches is below config.growing_threshold (see
+    one whenever the mean loss of the last 20 batches is below training.growing_threshold (see
     `Task.curriculum_score`; bits per scored bit where answers are bits).
 
     lengths: the range, both ends included.
     """
 
-    def __init__(self, config: TrainConfig, lengths: tuple[int, int]) -> None:
-        self._kind = config.curriculum
-        self._threshold = config.growing_threshold
+    def __init__(self, training: SequenceTraining, lengths: tuple[int, int]) -> None:
+        self._kind = training.curriculum
+        self._threshold = training.growing_threshold
         self._low, self._high = lengths
         growing = self._kind == "growing"
-        self.limit = min(max(config.growing_start, self._low), self._high) if growing else self._high
+        self.limit = min(max(training.growing_start, self._low), self._high) if growing else self._high
         self._recent: list[float] = []
 
     @property

@@ -1,58 +1,68 @@
-"""From a configuration to a task and a model."""
+"""From a configuration to a model."""
+
+from typing import Any
 
 import torch
 
 from experiments.base.files import UserError
-from experiments.base.memory import no_model
-from experiments.base.names import nearest
 from experiments.config.models import made
-from experiments.config.parts import TrainConfig
+from experiments.config.plugins import is_place, told
+from experiments.domains.sequences.options import SequenceConfig
 from memnet import SequenceModule
-from tasks import TASKS, Task
+from tasks import Batch
+
+# What a task says of itself and nobody else could.
+_TO_BRING = ("name", "length_unit", "length_range", "test_lengths", "input_channels", "output_channels")
 
 
-def make_task(name: str) -> Task:
-    """A task by name; UserError with the nearest name for an unknown one."""
-    if name not in TASKS:
-        raise UserError(f"no task is called {name!r}{nearest(name, TASKS)}")
-    return TASKS[name]()
-
-
-def make_model(config: TrainConfig, task: Task) -> SequenceModule:
+def make_model(config: SequenceConfig) -> SequenceModule:
     """The untrained model of a configuration, drawn from torch's global generator.
 
     UserError for sizes that cannot be.
     """
-    try:
-        model: SequenceModule = made(config, input_size=task.input_size, output_size=task.output_size)
-    except (ValueError, RuntimeError) as error:
-        raise UserError(no_model(error)) from None
+    task = config.learned
+    model: SequenceModule = made(config, input_size=task.input_size, output_size=task.output_size)
     return model
 
 
-def check_model(config: TrainConfig, task: Task) -> None:
-    """UserError for a model that cannot be, or has not the backend that is asked for."""
-    model = make_model(config, task)
-    try:
-        model.backend = config.backend
-    except ValueError as error:
-        raise UserError(str(error)) from None
-
-
-def training_lengths(config: TrainConfig, task: Task) -> tuple[int, int]:
+def training_lengths(config: SequenceConfig) -> tuple[int, int]:
     """Shortest and longest training length; UserError where they cross or the task has no such length."""
-    low = task.length_range[0] if config.min_length is None else config.min_length
-    high = task.length_range[1] if config.max_length is None else config.max_length
+    for name in _TO_BRING:
+        if not hasattr(config.learned, name):
+            raise UserError(f"{config.task.name} has no {name}: expected all that tasks.Task names")
+    low, high = config.learned.length_range
+    low = low if config.training.min_length is None else config.training.min_length
+    high = high if config.training.max_length is None else config.training.max_length
     if low > high:
         raise UserError(f"the shortest training length, {low}, is above the longest, {high}")
-    try:
-        task.sample(1, length=low, generator=torch.Generator())
-    except ValueError as error:
-        raise UserError(f"{task.name}: {error}") from None
+    _check_sample(config, low)
     return low, high
 
 
-def backend_line(model: SequenceModule) -> str:
-    """Which backend the last call ran and, of "auto", why it was not the fastest."""
-    refusal = model.backend_refusal
-    return f"backend: {model.backend_used}" + (f" (not native: {refusal})" if refusal else "")
+def _check_sample(config: SequenceConfig, length: int) -> None:
+    """UserError for a length that the task has not, or a batch that is none."""
+    task, name = config.learned, config.task.short
+    try:
+        batch = task.sample(2, length=length, generator=torch.Generator())
+    except Exception as error:
+        if isinstance(error, ValueError) or not is_place(config.task.name):
+            raise UserError(f"{name}: {error}") from None
+        raise UserError(f"{config.task.name}: {told(error)}") from None
+    if not all(isinstance(getattr(batch, field, None), torch.Tensor) for field in Batch._fields):
+        raise UserError(f"{name}: sample gives {batch!r}, expected a tasks.Batch of tensors")
+    shapes = {field: tuple(getattr(batch, field).shape) for field in Batch._fields}
+    time = shapes["input"][1] if len(shapes["input"]) > 1 else 0
+    expected = {"input": (2, time, task.input_size), "target": (2, time, task.output_size), "mask": (2, time)}
+    for field, shape in (expected | {"lengths": (2,)}).items():
+        if shapes[field] != shape:
+            raise UserError(f"{name}: sample gives {field} of shape {shapes[field]}, expected {shape} of two sequences")
+    if batch.mask.dtype != torch.bool:
+        raise UserError(f"{name}: sample gives a mask of {batch.mask.dtype}, expected torch.bool")
+
+
+def backend_line(model: Any) -> str:
+    """Which backend the last call ran and, of "auto", why it was not the fastest; empty of a model without any."""
+    used, refusal = getattr(model, "backend_used", None), getattr(model, "backend_refusal", None)
+    if used is None:
+        return ""
+    return f"backend: {used}" + (f" (not native: {refusal})" if refusal else "")

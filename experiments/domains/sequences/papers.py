@@ -5,11 +5,9 @@ from typing import Any
 
 from experiments.base.curves import Curve
 from experiments.base.files import UserError
-from experiments.base.names import model_label
 from experiments.base.reading import read_json
-from experiments.config.parts import TrainConfig
-from experiments.config.settings import setting_of
-from experiments.domains.sequences.recipes import recipe
+from experiments.config.form import started
+from experiments.domains.sequences.options import SequenceConfig
 
 _TESTS = [Path(__file__).parents[2] / "published" / name for name in ("ntm_tests.json", "long_tests.json")]
 PUBLISHED = Path(__file__).parents[2] / "published" / "ntm_curves.json"
@@ -17,16 +15,17 @@ PUBLISHED = Path(__file__).parents[2] / "published" / "ntm_curves.json"
 _FREE = ("steps", "valid_every", "valid_sequences", "test_sequences")
 
 
-def is_papers(config: TrainConfig) -> bool:
+def is_papers(config: SequenceConfig) -> bool:
     """Whether a run has the settings of the paper of its recipe, so that published numbers may stand beside."""
     if not config.recipe.startswith("paper/"):
         return False
     try:
-        papers = setting_of(recipe(config.recipe, config.task))
+        papers = started(config.task.name, config.recipe).setting
     except UserError:
         return False
-    own = setting_of(config)
-    return all(own[name] == papers[name] for name in papers if name not in _FREE)
+    own = config.setting
+    training = {name: papers["training"][name] for name in _FREE}
+    return own | {"training": own["training"] | training} == papers
 
 
 def paper_curves(task: str) -> dict[str, Curve]:
@@ -42,24 +41,26 @@ def paper_curves(task: str) -> dict[str, Curve]:
     return {model: [(x, y) for x, y in pairs] for model, pairs in curves[task].items()}
 
 
-def paper_curve(config: TrainConfig) -> Curve:
+def paper_curve(config: SequenceConfig) -> Curve:
     """The published learning curve of this very setting, in (thousand sequences, bits); empty where there is none."""
     if not is_papers(config):
         return []
-    return paper_curves(config.task).get(model_label(config), [])
+    return paper_curves(config.task.name).get(config.model_label, [])
 
 
-def paper_tests(config: TrainConfig) -> dict[str, float]:
+def paper_tests(config: SequenceConfig) -> dict[str, float]:
     """The published bits per sequence of this very setting by test length; empty where there are none."""
     if not is_papers(config):
         return {}
-    bits: dict[str, float] = _published(config.task).get("bits", {}).get(model_label(config), {})
+    bits: dict[str, float] = _published(config.task.name).get("bits", {}).get(config.model_label, {})
     return bits
 
 
-def paper_statement(config: TrainConfig) -> str:
+def paper_statement(config: SequenceConfig) -> str:
     """In words what is published of the task, and whether these are the settings of the paper."""
-    words: str = _published(config.task)["statement"]
+    words: str = _published(config.task.name).get("statement", "")
+    if not words:
+        return ""
     return f"Published: {words}." if is_papers(config) else f"Published, with other settings than these: {words}."
 
 
@@ -67,5 +68,5 @@ def _published(task: str) -> dict[str, Any]:
     known: dict[str, Any] = {}
     for path in _TESTS:
         known |= read_json(path)
-    found: dict[str, Any] = known[task]
+    found: dict[str, Any] = known.get(task, {})
     return found

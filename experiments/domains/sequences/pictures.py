@@ -7,8 +7,8 @@ import torch
 
 from experiments.base.progress import working
 from experiments.base.seeds import generator_for
-from experiments.config.parts import TrainConfig
 from experiments.domains.sequences.models import training_lengths
+from experiments.domains.sequences.options import SequenceConfig
 from experiments.figures import Episode
 from experiments.figures.trace import as_array, episode_arrays
 from experiments.figures.view import View
@@ -24,7 +24,7 @@ def draw_run(
     folder: RunFolder,
     model: SequenceModule,
     task: Task,
-    config: TrainConfig,
+    config: SequenceConfig,
     lengths: Sequence[int] | None = None,
 ) -> list[Path]:
     """Draw every figure of a run into its folder and return the files.
@@ -33,7 +33,7 @@ def draw_run(
              the task's usual tests.
     """
     about = read_about(folder.path)
-    usual = (training_lengths(config, task)[1], max(task.test_lengths))
+    usual = (training_lengths(config)[1], max(task.test_lengths))
     views = {str(length): sequence_view(model, task, length) for length in lengths or usual}
     return [*draw_views(folder.figures, views, run_title(about)), *draw_learning(folder, about)]
 

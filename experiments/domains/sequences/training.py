@@ -8,13 +8,13 @@ from torch import Tensor
 
 from experiments.base.files import UserError
 from experiments.base.seeds import drawing_weights
-from experiments.config.parts import TrainConfig
 from experiments.domains.sequences.about import about
 from experiments.domains.sequences.curriculum import Curriculum, CurriculumState
 from experiments.domains.sequences.evaluation import evaluate, validation_batches
 from experiments.domains.sequences.gradient_flow import gradient_row
 from experiments.domains.sequences.looks import look_at_sequence
-from experiments.domains.sequences.models import backend_line, make_model, make_task, training_lengths
+from experiments.domains.sequences.models import backend_line, make_model, training_lengths
+from experiments.domains.sequences.options import SequenceConfig
 from experiments.domains.sequences.pictures import pictured_sequence
 from experiments.runs.about import About
 from experiments.runs.folder import RunFolder
@@ -43,47 +43,51 @@ class SequenceObjective(Objective[SequenceModule, Batch]):
     form = _State
     mean_of_rows: ClassVar[bool] = True
 
-    def __init__(self, config: TrainConfig, task: Task) -> None:
+    def __init__(self, config: SequenceConfig) -> None:
         """UserError for lengths that cannot be."""
+        training = config.training
         updates = Updates(
-            config.learning_rate,
-            config.clip_norm,
-            optimizer=config.optimizer,
-            momentum=config.momentum,
-            clip_value=config.clip_value,
-            weight_noise=config.weight_noise,
+            training.learning_rate,
+            training.clip_norm,
+            optimizer=training.optimizer,
+            momentum=training.momentum,
+            clip_value=training.clip_value,
+            weight_noise=training.weight_noise,
         )
-        super().__init__(config, CoolDown(config.steps, config.cooldown_steps), updates)
-        self.config, self.task = config, task
-        self.judged_by, self.restart_after, self.keep_best = task.curve.name, config.restart_after, config.keep_best
-        self.lengths = training_lengths(config, task)
-        self.validation = validation_batches(task, self._validated(), config.valid_sequences, config.seed)
-        self._watched = pictured_sequence(task, self.lengths[1])
+        super().__init__(config, CoolDown(training.steps, training.cooldown_steps), updates)
+        self.config, self.training = config, training
+        self.task: Task = config.learned
+        self.judged_by, self.restart_after = self.task.curve.name, training.restart_after
+        self.keep_best = training.keep_best
+        self.lengths = training_lengths(config)
+        self.validation = validation_batches(self.task, self._validated(), training.valid_sequences, config.run.seed)
+        self._watched = pictured_sequence(self.task, self.lengths[1])
         self.begin_anew()
 
     def _validated(self) -> tuple[int, int]:
         """Shortest and longest length of a validation; UserError for one that is shorter than training's."""
         low, high = self.lengths
-        longest = self.config.valid_length
+        longest = self.training.valid_length
         if longest is not None and longest < high:
             raise UserError(f"--valid-length {longest} is below the longest training length, {high}")
         return low, longest or high
 
     def new_model(self, beginning: int = 0) -> SequenceModule:
-        with drawing_weights(self.config.seed, beginning):
-            model = make_model(self.config, self.task).to(self.device)
-        model.backend, model.checkpoint_steps = self.config.backend, self.config.checkpoint_steps
+        with drawing_weights(self.config.run.seed, beginning):
+            model = make_model(self.config).to(self.device)
+        if self.training.checkpoint_steps is not None:
+            model.checkpoint_steps = self.training.checkpoint_steps
         return model
 
     def about(self, *, parameters: int, last_step: int) -> About:
         return about(self.config, self.task, parameters=parameters, last_step=last_step)
 
     def begin_anew(self) -> None:
-        self.curriculum = Curriculum(self.config, self.lengths)
+        self.curriculum = Curriculum(self.training, self.lengths)
 
     def draw(self, model: SequenceModule, step: int, generator: torch.Generator) -> Batch:
         length = self.curriculum.draw(generator)
-        return self.task.sample(self.config.batch_size, length=length, generator=generator)
+        return self.task.sample(self.training.batch_size, length=length, generator=generator)
 
     def share(self, batch: Batch, rows: slice) -> Batch:
         return Batch(*(tensor[rows] for tensor in batch))
@@ -91,7 +95,7 @@ class SequenceObjective(Objective[SequenceModule, Batch]):
     def pieces(self, model: SequenceModule, batch: Batch) -> Iterator[Piece]:
         """Chunks in time where it is truncated."""
         state, batch = None, batch.to(self.device)
-        for chunk in chunks_of(batch, self.config.truncate):
+        for chunk in chunks_of(batch, self.training.truncate):
             logits, state = model(chunk.input, None if state is None else detach_state(state))
             yield self._piece(logits, chunk, batch.mask)
 
@@ -110,7 +114,7 @@ class SequenceObjective(Objective[SequenceModule, Batch]):
         losses = self.task.losses(logits, batch)
         loss = losses.mean()
         counts = {"loss": loss.detach().double(), "scored": batch.mask.sum().double()}
-        if self.config.loss == "mean":
+        if self.training.loss == "mean":
             loss = (losses / (whole.sum(1) * self.task.answers_of_a_step)).mean()
         return Piece(loss, counts)
 
@@ -133,14 +137,14 @@ class SequenceObjective(Objective[SequenceModule, Batch]):
 
     def _scored(self, update: Row) -> float:
         """Scored steps of a sequence."""
-        return float(update["scored"] / self.config.batch_size)
+        return float(update["scored"] / self.training.batch_size)
 
     def validate(self, model: SequenceModule) -> Row:
         scores = evaluate(model, self.task, self.validation)
         return {name: value for name, value in scores.items() if name != "sequences"}
 
     def solves(self, scores: Row) -> bool:
-        limit = self.config.solved_at
+        limit = self.training.solved_at
         return limit is not None and scores[self.task.criterion.name] < limit
 
     def told(self, scores: Row) -> str:
@@ -148,10 +152,10 @@ class SequenceObjective(Objective[SequenceModule, Batch]):
         return f"{scores[criterion.name]:.3g} {criterion.unit} in validation"
 
     def beside(self, model: SequenceModule, step: int, row: Row, due: Callable[[int], bool]) -> Row:
-        every = self.config.gradient_flow_every
+        every = self.training.gradient_flow_every
         if every is None or not due(every):
             return {}
-        return gradient_row(model, self.task, self.lengths[1], self.config.seed)
+        return gradient_row(model, self.task, self.lengths[1], self.config.run.seed)
 
     def computed(self, model: SequenceModule) -> str:
         return backend_line(model)
@@ -172,9 +176,9 @@ class SequenceObjective(Objective[SequenceModule, Batch]):
         self.curriculum.restore(state["curriculum"])
 
 
-def make_trainer(config: TrainConfig, folder: RunFolder, run_id: str) -> Trainer[SequenceObjective]:
+def make_trainer(config: SequenceConfig, folder: RunFolder, run_id: str) -> Trainer[SequenceObjective]:
     """One run's training of a sequence model; UserError for sizes that cannot be."""
-    return Trainer(config, SequenceObjective(config, make_task(config.task)), folder, run_id)
+    return Trainer(config, SequenceObjective(config), folder, run_id)
 
 
 def chunks_of(batch: Batch, steps: int | None) -> Iterator[Batch]:

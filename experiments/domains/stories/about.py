@@ -1,10 +1,9 @@
 """What is told of a run on stories."""
 
-from experiments.domains.stories.config import READERS, StoryConfig
+from experiments.domains.stories.options import StoryConfig
 from experiments.domains.stories.published import published_for, shortcuts
 from experiments.runs.about import About, Reference, Score, Tests
 from experiments.training.about import about_run
-from tasks.babi import TASK_NAMES
 
 # A task with a higher error, in percent, counts as failed.
 _FAILED = 5.0
@@ -20,13 +19,14 @@ _ERROR: Score = {
 
 def about(config: StoryConfig, stories: str, *, parameters: int, last_step: int) -> About:
     """See About. stories: what those that it is trained on are called."""
-    by_task = config.task == "babi"
+    task = config.learned
+    by_task = task.tested_by == "task"
     tests: Tests = {
-        "by": "task" if by_task else "length",
+        "by": task.tested_by,
         "unit": "task" if by_task else "sentences",
         "examples": "questions",
-        "names": {str(number): name for number, name in TASK_NAMES.items()} if by_task else {},
-        "trained": None if by_task else [config.min_length, config.max_length],
+        "names": {str(number): name for number, name in task.names.items()},
+        "trained": None if task.trained is None else list(task.trained),
         "failed_above": _FAILED if by_task else None,
         "together": "mean",
         "scores": [_ERROR],
@@ -34,10 +34,11 @@ def about(config: StoryConfig, stories: str, *, parameters: int, last_step: int)
     return about_run(
         config,
         data=stories,
+        curve=("error_percent", "%", "error %"),
         parameters=parameters,
         last_step=last_step,
         tests=tests,
-        by_word=config.model in READERS,
+        by_word=config.form.network.reads,
         references=_references(config, stories),
     )
 

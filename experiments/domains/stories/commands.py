@@ -15,19 +15,18 @@ from experiments.base.provenance import command_line
 from experiments.config.command_line import parse
 from experiments.config.fields import check_least
 from experiments.domains.stories.answers import answer_rows
-from experiments.domains.stories.config import StoryConfig
-from experiments.domains.stories.data import StoryData, example_batch, load_data, load_tests
+from experiments.domains.stories.data import StoryData
 from experiments.domains.stories.loading import (
     load_stacked,
     load_story_run,
-    read_story_config,
     read_vocabulary,
 )
 from experiments.domains.stories.models import make_model, make_models
+from experiments.domains.stories.options import StoryConfig
 from experiments.domains.stories.pictures import story_view
 from experiments.domains.stories.restarts import unstack
 from experiments.domains.stories.testing import Row, score_restarts, test_rows
-from experiments.domains.stories.training import SHOWN, StoryObjective, epoch_updates, make_trainer
+from experiments.domains.stories.training import SHOWN, StoryObjective, make_trainer
 from experiments.figures.drawing import DrawingOptions
 from experiments.runs.about import About, read_about
 from experiments.runs.checkpoint import save_weights
@@ -35,6 +34,7 @@ from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import write_rows
 from experiments.runs.outcomes import LEARNED_FROM, choose
 from experiments.runs.tests import TestRow, table
+from experiments.training.opening import read_config
 from experiments.training.pictures import draw_learning, draw_views, run_title
 from experiments.training.running import closing, prepare, run_training
 from experiments.training.trainer import Trainer
@@ -50,7 +50,7 @@ def train(config: StoryConfig) -> int:
     """Train, choose, test. Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped."""
     data = possible_data(config)
 
-    restarts = f", {config.restarts} restarts" if config.restarts > 1 else ""
+    restarts = f", {config.training.restarts} restarts" if config.training.restarts > 1 else ""
     return run_training(
         config,
         lambda folder, run_id: make_trainer(config, data, folder, run_id),
@@ -62,15 +62,22 @@ def train(config: StoryConfig) -> int:
 
 def possible_data(config: StoryConfig) -> StoryData:
     """The stories to train on; UserError for what cannot be, before there is a folder."""
-    data = load_data(config)
+    data: StoryData = config.learned.data()
+    if config.training.select == "train" and data.train is None:
+        raise UserError(f"--select train needs training questions; {data.name} has new ones in every batch")
     make_model(config, data.sizes)
-    epoch_updates(config, data)
+    data.epoch_updates(config.training.batch_size)
     return data
+
+
+def not_stacked(config: StoryConfig) -> str | None:
+    """Restarts are stacked, seeds are not."""
+    return "runs on stories are not stacked; --restarts stacks initialisations within a run"
 
 
 def trainer_of(config: StoryConfig, folder: RunFolder) -> Trainer[StoryObjective]:
     """A training that has not begun, to be measured."""
-    return make_trainer(config, load_data(config), folder, "measured")
+    return make_trainer(config, config.learned.data(), folder, "measured")
 
 
 def trained_on(folder: RunFolder) -> str:
@@ -112,16 +119,17 @@ def evaluate(args: Sequence[str]) -> int:
     prepare(options.device, options.threads)
     folder = RunFolder(options.run)
     with folder.locked(shared=True):
-        trained = dataclasses.replace(read_story_config(folder), device=options.device, backend=options.backend)
-        trained.check()
+        trained = read_config(folder, "stories").changed(device=options.device)
+        if "backend" in trained.form.spelled:
+            trained = trained.changed(backend=options.backend)
         told = read_about(folder.path)
         vocabulary, sizes, trained_on = read_vocabulary(folder)
         config = _tested(trained, options)
-        tested_on, tests, unknown = load_tests(config, vocabulary, options.length)
+        tested_on, tests, unknown = config.learned.tests(vocabulary, options.length)
         stacked = load_stacked(folder, trained, sizes).to(options.device)
         selection = folder.read_result().get("selection")
         if selection is None:
-            selection = _select(score_restarts(stacked, trained, load_data(trained)), trained)
+            selection = _select(score_restarts(stacked, trained, trained.learned.data()), trained)
         rows = test_rows(stacked, config, trained_on, tested_on, tests, selection["chosen"], unknown.unasked)
         print(_told(rows, selection, told))
         if missed := unknown.told():
@@ -156,9 +164,9 @@ def show(args: Sequence[str]) -> int:
 def _draw(
     folder: RunFolder, config: StoryConfig, vocabulary: Vocabulary, model: StoryModel, questions: int = _PICTURES
 ) -> list[Path]:
-    batch = example_batch(config, vocabulary, questions)
+    batch = config.learned.examples(vocabulary, questions)
     about = read_about(folder.path)
-    files = draw_learning(folder, about, restarts=config.restarts)
+    files = draw_learning(folder, about, restarts=config.training.restarts)
     asked = {str(row + 1): batch.rows(torch.tensor([row])) for row in range(len(batch.story))}
     views = {name: story_view(model.eval(), vocabulary, one) for name, one in asked.items()}
     return [*files, *draw_views(folder.figures, views, run_title(about))]
@@ -166,19 +174,15 @@ def _draw(
 
 def _tested(config: StoryConfig, options: EvaluateStoryOptions) -> StoryConfig:
     """The configuration with the test questions asked for."""
-    if config.task == "babi" and options.length:
-        raise UserError(f"--length {options.length[0]} is for the world model, not for {config.task}")
-    if config.task == "world-model" and (options.babi_data or options.size):
-        raise UserError("--babi-data and --size are for babi, not for the world model")
-    changed: dict[str, Any] = {
-        "babi_data": options.babi_data,
-        "size": options.size,
-        "test_questions": options.questions,
-    }
-    config = dataclasses.replace(config, **{key: value for key, value in changed.items() if value is not None})
+    if config.learned.tested_by == "task" and options.length:
+        raise UserError(f"--length {options.length[0]} is for the world model, not for {config.task.short}")
+    asked = {"babi_data": options.babi_data, "size": options.size, "test_questions": options.questions}
+    changed: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    for name in changed.keys() - config.form.spelled.keys():
+        raise UserError(f"{config.task.short} has no option --{name.replace('_', '-')}, which is one of babi")
     if options.babi_data is not None:
-        config = dataclasses.replace(config, questions=None)
-    return config
+        changed["questions"] = None
+    return config.changed(**changed)
 
 
 def _finish(trainer: Trainer[StoryObjective], folder: RunFolder, notice: str) -> str:
@@ -186,12 +190,11 @@ def _finish(trainer: Trainer[StoryObjective], folder: RunFolder, notice: str) ->
     config, data, model = trainer.objective.config, trainer.objective.data, trainer.model
     selection = _select(score_restarts(model, config, data), config)
     chosen = selection["chosen"]
-    kept = unstack(model, config.restarts, chosen)
+    kept = unstack(model, config.training.restarts, chosen)
     save_weights(folder.weights, kept)
     rows = test_rows(model, config, data.name, data.name, data.tests, chosen)
     folder.keep_tests(rows)
-    kind = "task" if config.task == "babi" else "length"
-    write_rows(folder.answers, answer_rows(kept, data.vocabulary, data.tests, kind))
+    write_rows(folder.answers, answer_rows(kept, data.vocabulary, data.tests, config.learned.tested_by))
     _draw(folder, config, data.vocabulary, kept)
     facts = {
         "trained_on": data.name,
@@ -211,7 +214,7 @@ def _finish(trainer: Trainer[StoryObjective], folder: RunFolder, notice: str) ->
 
 def _select(scores: list[Row], config: StoryConfig) -> dict[str, Any]:
     """What result.json keeps about the choice among the restarts."""
-    return {"by": config.select, "chosen": choose(scores, config.select), "restarts": scores}
+    return {"by": config.training.select, "chosen": choose(scores, config.training.select), "restarts": scores}
 
 
 def _told(rows: Sequence[TestRow], selection: dict[str, Any], told: About) -> str:

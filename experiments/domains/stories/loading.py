@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TypedDict
 
 from experiments.base.files import UserError, write_whole
-from experiments.config.parts import from_yaml
-from experiments.domains.stories.config import StoryConfig
 from experiments.domains.stories.data import Sizes, StoryData
 from experiments.domains.stories.models import make_model, make_models
+from experiments.domains.stories.options import StoryConfig
 from experiments.domains.stories.restarts import stack, unstack
 from experiments.runs.checkpoint import finite_restarts, load_weights
 from experiments.runs.folder import RunFolder
+from experiments.training.opening import read_config
 from memnet.story import StoryModel
 from tasks.babi import Vocabulary
 
@@ -32,30 +32,22 @@ def load_story_run(run: str | Path) -> tuple[StoryConfig, Vocabulary, StoryModel
     there is no run on stories, or its files cannot be used.
     """
     folder = RunFolder(run)
-    config = read_story_config(folder)
+    config = read_config(folder, "stories")
     vocabulary, sizes, _ = read_vocabulary(folder)
     if folder.weights.exists():
         model = make_model(config, sizes)
         load_weights(folder.weights, model)
         return config, vocabulary, model.eval()
     stacked = load_stacked(folder, config, sizes)
-    first = finite_restarts(stacked, stacked.state_dict(), config.restarts)[0]
-    return config, vocabulary, unstack(stacked, config.restarts, first).eval()
+    first = finite_restarts(stacked, stacked.state_dict(), config.training.restarts)[0]
+    return config, vocabulary, unstack(stacked, config.training.restarts, first).eval()
 
 
 def load_stacked(folder: RunFolder, config: StoryConfig, sizes: Sizes) -> StoryModel:
     """All restarts of the latest checkpoint as one stacked model; UserError as above."""
     stacked = stack(make_models(config, sizes))
-    load_weights(folder.checkpoint, stacked, config.restarts)
+    load_weights(folder.checkpoint, stacked, config.training.restarts)
     return stacked
-
-
-def read_story_config(folder: RunFolder) -> StoryConfig:
-    """The saved configuration; UserError where it is no run on stories."""
-    config = from_yaml(folder.config)
-    if not isinstance(config, StoryConfig):
-        raise UserError(f"{folder.path} is a run on {config.task}, not on stories")
-    return config
 
 
 def write_vocabulary(folder: RunFolder, data: StoryData) -> None:

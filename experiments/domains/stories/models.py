@@ -1,14 +1,33 @@
 """From a configuration to a model of stories."""
 
+from collections.abc import Callable
+
 from experiments.base.files import UserError
-from experiments.base.memory import no_model
 from experiments.base.seeds import drawing_weights
 from experiments.config.models import made
-from experiments.domains.stories.config import READERS, StoryConfig
 from experiments.domains.stories.data import Sizes
-from memnet import EntNet, KeyValueMemoryNetwork, MemN2N
-from memnet.readers import StoryReader
+from experiments.domains.stories.options import StoryConfig
+from memnet.abilities import ReadsWords
+from memnet.readers import Embedding, StoryReader
+from memnet.sequence import SequenceModule
 from memnet.story import StoryModel
+
+
+def read_words(
+    make: Callable[[int, int], SequenceModule],
+    vocab_size: int,
+    *,
+    embedding: Embedding = "learned",
+    embedding_size: int = 50,
+) -> StoryReader:
+    """A model of sequences reads stories word by word.
+
+    make: makes it of the sizes of its input and output.
+    embedding: learned vectors for the words, or one-hot ones.
+    embedding_size: learned vectors: their width.
+    """
+    width = vocab_size if embedding == "one-hot" else embedding_size
+    return StoryReader(make(width, vocab_size), vocab_size, embedding=embedding)
 
 
 def make_models(config: StoryConfig, sizes: Sizes, beginning: int = 0) -> list[StoryModel]:
@@ -17,32 +36,29 @@ def make_models(config: StoryConfig, sizes: Sizes, beginning: int = 0) -> list[S
     UserError for sizes that cannot be.
     """
     models = []
-    for restart in range(config.restarts):
-        with drawing_weights(config.seed, restart + beginning * config.restarts):
+    restarts = config.training.restarts
+    for restart in range(restarts):
+        with drawing_weights(config.run.seed, restart + beginning * restarts):
             models.append(make_model(config, sizes))
     return models
 
 
 def make_model(config: StoryConfig, sizes: Sizes) -> StoryModel:
     """One untrained model, drawn from torch's global generator; UserError for sizes that cannot be."""
-    slots = num_slots(config, sizes)
-    longest = config.max_sentences or sizes.max_sentences
-    words = {"vocab_size": sizes.vocab_size, "max_words": sizes.max_words}
-    try:
-        if config.model in READERS:
-            width = sizes.vocab_size if config.embedding == "one-hot" else config.embedding_size
-            sequence = made(config, input_size=width, output_size=sizes.vocab_size)
-            model: MemN2N | KeyValueMemoryNetwork | EntNet | StoryReader = StoryReader(
-                sequence, sizes.vocab_size, embedding=config.embedding
-            )
-        else:
-            model = made(config, **words, max_sentences=slots, longest_story=longest)
-        model.backend = config.backend
-    except (ValueError, RuntimeError) as error:
-        raise UserError(no_model(error)) from None
+    if config.training.restarts > 1 and config.run.backend == "compile":
+        raise UserError("--backend compile takes one restart at a time, not several: train several --seed instead")
+    longest = config.learned.max_sentences or sizes.max_sentences
+    model: StoryModel = made(
+        config,
+        vocab_size=sizes.vocab_size,
+        max_words=sizes.max_words,
+        # A memory has room for the longest training story.
+        max_sentences=min(sizes.max_sentences, longest),
+        longest_story=longest,
+    )
+    if config.training.restarts > 1 and isinstance(model, ReadsWords):
+        raise UserError(
+            f"--restarts {config.training.restarts} cannot be combined with --model {config.model.short}, which reads "
+            "word by word: train it with several --seed instead"
+        )
     return model
-
-
-def num_slots(config: StoryConfig, sizes: Sizes) -> int:
-    """Sentences that a memory has room for: those of the longest training story, at most max_sentences."""
-    return min(sizes.max_sentences, config.max_sentences or sizes.max_sentences)

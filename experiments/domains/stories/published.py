@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.base.reading import read_json
-from experiments.domains.stories.config import StoryConfig
+from experiments.domains.stories.options import StoryConfig
 from tasks.babi import TASK_NAMES
 
 _FILE = Path(__file__).parents[2] / "published" / "story_tests.json"
@@ -19,12 +19,12 @@ def published_for(config: StoryConfig, trained_on: str, tested_on: str) -> Colum
     """
     if trained_on != tested_on or not trained_on.startswith(("bAbI", "world")):
         return None
-    facts = config.saved() | {"joint": False, "linear_start": config.linear_start_epochs > 0}
-    if config.task == "babi" and len(config.task_numbers) > 1:
+    facts = config.flat | {"joint": False, "linear_start": config.training.linear_start_epochs > 0}
+    if getattr(config.learned, "joint", False):
         # Jointly on some of the tasks is nobody's setting.
-        facts["joint"] = True if len(config.task_numbers) == len(TASK_NAMES) else None
-    columns: list[Column] = read_json(_FILE)[config.task]
-    fitting = [one for one in columns if all(facts[name] == value for name, value in one["settings"].items())]
+        facts["joint"] = True if len(config.learned.task_numbers) == len(TASK_NAMES) else None
+    columns: list[Column] = read_json(_FILE).get(config.task.name, [])
+    fitting = [one for one in columns if all(facts.get(name) == value for name, value in one["settings"].items())]
     return fitting[0] if fitting else None
 
 

@@ -8,8 +8,8 @@ from torch.nn import functional
 
 from experiments.base.files import UserError
 from experiments.base.progress import working
-from experiments.domains.stories.config import StoryConfig
 from experiments.domains.stories.data import Questions, StoryData, Tests
+from experiments.domains.stories.options import StoryConfig
 from experiments.domains.stories.restarts import test_logits
 from experiments.runs.tests import TestRow
 from memnet.story import StoryModel
@@ -55,13 +55,13 @@ def losses_of(logits: torch.Tensor, batch: Questions) -> torch.Tensor:
 @working("choosing among the restarts")
 def score_restarts(stacked: StoryModel, config: StoryConfig, data: StoryData) -> list[Row]:
     """What each restart can be chosen by: error and loss on the training questions and on those for validation."""
-    scores: list[Row] = [{"restart": restart} for restart in range(config.restarts)]
+    scores: list[Row] = [{"restart": restart} for restart in range(config.training.restarts)]
     parts = {"train": [data.train] if data.train is not None else [], "valid": list(data.valid.values())}
     for part, tasks in parts.items():
         total = sum(len(one.answer) for one in tasks)
         for questions in tasks:
             share = len(questions.answer) / total
-            for row, error, loss in zip(scores, *measure(stacked, config.restarts, questions), strict=True):
+            for row, error, loss in zip(scores, *measure(stacked, config.training.restarts, questions), strict=True):
                 row[f"{part}_error"] = row.get(f"{part}_error", 0.0) + share * error
                 row[f"{part}_loss"] = row.get(f"{part}_loss", 0.0) + share * loss
     return scores
@@ -82,11 +82,11 @@ def test_rows(
     chosen:  the restart whose model is kept.
     unasked: by task, questions that count as wrong beside those of the tests; None for none.
     """
-    kind = "length" if config.task == "world-model" else "task"
+    kind = config.learned.tested_by
     rows: list[TestRow] = []
     for number, questions in tests.items():
         asked, wrong = len(questions.answer), (unasked or {}).get(number, 0)
-        errors = measure(stacked, config.restarts, questions)[0]
+        errors = measure(stacked, config.training.restarts, questions)[0]
         if wrong:
             errors = [(error * asked + 100 * wrong) / (asked + wrong) for error in errors]
         rows.append(

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from experiments.base.files import UserError
 from experiments.domains.stories.about import about
-from experiments.domains.stories.config import StoryConfig
 from experiments.domains.stories.data import Questions, StoryData, joined
 from experiments.domains.stories.loading import write_vocabulary
 from experiments.domains.stories.looks import look_at_questions
 from experiments.domains.stories.models import make_models
+from experiments.domains.stories.options import StoryConfig
 from experiments.domains.stories.restarts import by_length, stack, train_logits, unstack
 from experiments.domains.stories.testing import losses_of, measure
 from experiments.runs.about import About
@@ -60,21 +60,25 @@ class StoryObjective(Objective[StoryModel, Asked]):
 
     def __init__(self, config: StoryConfig, data: StoryData) -> None:
         """UserError for sizes that cannot be."""
-        rows = ranks().share(config.batch_size)
-        if config.length_groups > rows.stop - rows.start:
-            raise UserError(f"--length-groups {config.length_groups} is above a process's share of --batch-size")
-        schedule = Halving(epoch_updates(config, data), config.linear_start_epochs, config.epochs, config.halve_every)
+        training = config.training
+        rows = ranks().share(training.batch_size)
+        if training.length_groups > rows.stop - rows.start:
+            told = f"--length-groups {training.length_groups}"
+            raise UserError(f"{told} is above a process's share of --batch-size")
+        schedule = Halving(
+            data.epoch_updates(training.batch_size), training.linear_start_epochs, training.epochs, training.halve_every
+        )
         updates = UpdatesByCopy(
-            config.learning_rate,
-            config.clip_norm,
-            optimizer=config.optimizer,
-            momentum=0.0 if config.optimizer == "sgd" else 0.9,
-            copies=config.restarts,
-            scope=config.clip,
+            training.learning_rate,
+            training.clip_norm,
+            optimizer=training.optimizer,
+            momentum=0.0 if training.optimizer == "sgd" else 0.9,
+            copies=training.restarts,
+            scope=training.clip,
         )
         super().__init__(config, schedule, updates)
-        self.config, self.data, self.copies = config, data, config.restarts
-        self.digest, self.others = data.digest(), f"other stories than {config.babi_data} holds"
+        self.config, self.training, self.data, self.copies = config, training, data, training.restarts
+        self.digest, self.others = data.digest(), f"other stories than {data.name} now holds"
         share = -(-_WATCHED // len(data.valid))
         self._watched = joined([questions.rows(slice(share)) for questions in data.valid.values()])
         self._linear = False
@@ -90,7 +94,7 @@ class StoryObjective(Objective[StoryModel, Asked]):
 
     def draw(self, model: StoryModel, step: int, generator: torch.Generator) -> Asked:
         """Ages of sentences are drawn here, for a model that takes them; a linear start is set, too."""
-        questions = self.data.draw(self.copies * self.config.batch_size, generator)
+        questions = self.data.draw(self.copies * self.training.batch_size, generator)
         if isinstance(model, StartsLinear):
             self._linear = model.linear_start = step < self.schedule.first_steps
         if not isinstance(model, DrawsAges):
@@ -106,7 +110,7 @@ class StoryObjective(Objective[StoryModel, Asked]):
         """Stories of like length."""
         questions, times = batch.questions.to(self.device), batch.times
         times = None if times is None else times.to(self.device)
-        for part, ages in by_length(questions, times, self.copies, self.config.length_groups):
+        for part, ages in by_length(questions, times, self.copies, self.training.length_groups):
             logits = train_logits(model, self.copies, part, ages)
             losses = losses_of(logits, part)
             wrong = (logits.argmax(-1) != part.answer.view(self.copies, -1)).sum(1)
@@ -114,7 +118,7 @@ class StoryObjective(Objective[StoryModel, Asked]):
 
     def scores(self) -> Row:
         """Means over the restarts that are not lost, and the best of them."""
-        questions = len(self.kept) * self.config.batch_size
+        questions = len(self.kept) * self.training.batch_size
         losses, wrong, norms = (self._by_restart(name) for name in ("loss", "wrong", "norm"))
         alive = [restart for restart, loss in enumerate(losses) if math.isfinite(loss)]
         errors = [100 * wrong[restart] / questions for restart in alive]
@@ -138,7 +142,7 @@ class StoryObjective(Objective[StoryModel, Asked]):
         return {"loss": mean(losses), "error_percent": mean(errors), "lowest_error_percent": min(errors)}
 
     def solves(self, scores: Row) -> bool:
-        return self.config.stop_when_solved and scores["lowest_error_percent"] == 0
+        return self.training.stop_when_solved and scores["lowest_error_percent"] == 0
 
     def told(self, scores: Row) -> str:
         return f"{scores['lowest_error_percent']:.3g} % of the validation questions are wrong"
@@ -155,15 +159,6 @@ class StoryObjective(Objective[StoryModel, Asked]):
         if all(len(counted) == self.copies for update in state["kept"] for counted in update.values()):
             return None
         return f"is of another training: its sums are not those of {self.copies} restarts"
-
-
-def epoch_updates(config: StoryConfig, data: StoryData) -> int:
-    """Updates of an epoch; UserError where a batch holds more than all questions."""
-    if data.epoch is None:
-        return config.epoch_updates
-    if data.epoch < config.batch_size:
-        raise UserError(f"--batch-size {config.batch_size} is above the {data.epoch} training questions")
-    return data.epoch // config.batch_size
 
 
 def make_trainer(config: StoryConfig, data: StoryData, folder: RunFolder, run_id: str) -> Trainer[StoryObjective]:

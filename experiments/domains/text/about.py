@@ -1,6 +1,7 @@
 """What is told of a run on text."""
 
-from experiments.domains.text.config import MARKOV, TextConfig
+from experiments.domains.text.data import TextData
+from experiments.domains.text.options import TextConfig
 from experiments.runs.about import About, Score, Tests
 from experiments.training.about import about_run
 
@@ -22,7 +23,7 @@ _ABOVE: Score = {
 }
 
 
-def about(config: TextConfig, *, parameters: int, last_step: int) -> About:
+def about(config: TextConfig, data: TextData, *, parameters: int, last_step: int) -> About:
     """See About."""
     tests: Tests = {
         "by": "part",
@@ -32,6 +33,7 @@ def about(config: TextConfig, *, parameters: int, last_step: int) -> About:
         "trained": None,
         "failed_above": None,
         "together": "first",
-        "scores": [_BITS, *([_ABOVE] if config.text == MARKOV else [])],
+        "scores": [_BITS, *([_ABOVE] if data.source is not None else [])],
     }
-    return about_run(config, data=config.text_name, parameters=parameters, last_step=last_step, tests=tests)
+    curve = "bits_per_character", "bits/char", "bits a character"
+    return about_run(config, data=data.name, curve=curve, parameters=parameters, last_step=last_step, tests=tests)

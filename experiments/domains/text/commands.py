@@ -13,9 +13,9 @@ from experiments.base.progress import Progress, working
 from experiments.base.provenance import command_line
 from experiments.config.command_line import parse
 from experiments.config.fields import check_least
-from experiments.domains.text.config import TextConfig
-from experiments.domains.text.data import TextData, load_text, read_text
+from experiments.domains.text.data import TextData, read_text
 from experiments.domains.text.models import Known, load_text_run, make_model, read_known
+from experiments.domains.text.options import TextConfig
 from experiments.domains.text.testing import CHUNK, known_bits, test_row
 from experiments.domains.text.training import SHOWN, TextObjective, make_trainer
 from experiments.domains.text.units import activations, choose_units, named_units
@@ -49,7 +49,7 @@ def train(config: TextConfig) -> int:
         raise UserError("a model of text is trained by one process: leave torchrun out")
     data = possible_data(config)
     if data.others:
-        told = f"the text has more different characters than --most-symbols {config.most_symbols:,}"
+        told = f"the text has more different characters than --most-symbols {len(data.alphabet):,}"
         print(f"{told}: {data.others:,} of all, the rarest, are read as U+FFFD", file=sys.stderr)
 
     title = f"{config.label}, {data.name}, {len(data.train):,} characters to train on, {len(data.alphabet):,} different"
@@ -66,14 +66,20 @@ def train(config: TextConfig) -> int:
 
 def possible_data(config: TextConfig) -> TextData:
     """The text to train on; UserError for what cannot be, before there is a folder."""
-    data = load_text(config)
+    data: TextData = config.learned.data()
+    data.check_parts(config.training.batch_size, config.training.chunk_length)
     make_model(config, len(data.alphabet))
     return data
 
 
 def trainer_of(config: TextConfig, folder: RunFolder) -> Trainer[TextObjective]:
     """A training that has not begun, to be measured."""
-    return make_trainer(config, load_text(config), folder, "measured")
+    return make_trainer(config, config.learned.data(), folder, "measured")
+
+
+def not_stacked(config: TextConfig) -> str | None:
+    """The state is carried on."""
+    return "runs on text are not stacked"
 
 
 def trained_on(folder: RunFolder) -> str:
@@ -119,7 +125,9 @@ def evaluate(args: Sequence[str]) -> int:
         except ValueError as error:
             raise UserError(f"--backend {options.backend}: {error}") from None
         if options.text is None:
-            rows = _tests(model, _own_text(folder, config, known), options.characters or config.test_characters)
+            rows = _tests(
+                model, _own_text(folder, config, known), options.characters or config.training.test_characters
+            )
         else:
             text = read_text(options.text)
             if len(text) < 2:
@@ -161,9 +169,11 @@ def show(args: Sequence[str]) -> int:
 
 def _own_text(folder: RunFolder, config: TextConfig, known: Known) -> TextData:
     """The text that a run was trained on; UserError where it is not what it was."""
-    data = load_text(config)
+    data: TextData = config.learned.data()
     if data.digest != known.digest:
-        raise UserError(f"{config.text} has changed since {folder.path} was trained on it; give a file with --text")
+        raise UserError(
+            f"{config.learned.text} has changed since {folder.path} was trained on it; give a file with --text"
+        )
     return data
 
 
@@ -228,7 +238,7 @@ def _finish(trainer: Trainer[TextObjective], folder: RunFolder, notice: str) -> 
     objective, model = trainer.objective, trainer.model
     config, data, seen = objective.config, objective.data, objective.characters(trainer.step)
     save_weights(folder.weights, model)
-    rows = _tests(model, data, config.test_characters)
+    rows = _tests(model, data, config.training.test_characters)
     folder.keep_tests(rows)
     backend_used = model.sequence.backend_used
     known = Known(data.name, data.digest, data.alphabet, data.entropy_rate)

@@ -1,7 +1,6 @@
 """The text of a run: read or made, as numbers, cut into parts and streams."""
 
 import dataclasses
-import hashlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -11,10 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from experiments.base.files import UserError
-from experiments.base.progress import working
-from experiments.domains.text.config import INVENTED, MARKOV, TextConfig
 from tasks import reading
-from tasks.invented_text import InventedLanguage
 from tasks.markov_text import MarkovSource
 
 # Stands for characters that a model does not tell apart.
@@ -107,6 +103,22 @@ class TextData:
     test: Tensor
     source: MarkovSource | None
 
+    def check_parts(self, count: int, chunk_length: int) -> None:
+        """UserError where the training part is too short for so many streams of a chunk, or another one for a test."""
+        if len(self.train) < (least := count * chunk_length + 1):
+            characters = sum(map(len, (self.train, self.valid, self.test)))
+            raise UserError(
+                f"{self.name} is too short: {len(self.train):,} of its {characters:,} characters are to train on, and "
+                f"--batch-size {count} streams of one --chunk-length {chunk_length} take {least:,}"
+            )
+        least = 2 if self.source is None else self.source.order + 1
+        if min(map(len, (self.valid, self.test))) < least:
+            told = " and ".join(f"{len(part):,}" for part in (self.valid, self.test))
+            raise UserError(
+                f"{self.name} is too short: {told} of its characters are to validate and test on, at least {least} "
+                "are needed: give more, or a larger --valid-share and --test-share"
+            )
+
     @property
     def entropy_rate(self) -> float | None:
         """Bits per character that no model can do without, where they are known."""
@@ -126,48 +138,6 @@ def read_text(path: str) -> str:
     if not text:
         raise UserError(f"{path} is empty; expected a text")
     return text
-
-
-@working("reading the text")
-def load_text(config: TextConfig) -> TextData:
-    """The text of a configuration. UserError where there is none, or it is too short for the streams."""
-    source = None
-    if config.text == MARKOV:
-        source, text = _markov(config)
-    elif config.text == INVENTED:
-        generator = np.random.default_rng(config.data_seed)
-        text = InventedLanguage(generator).write(config.characters, generator)
-    else:
-        text = read_text(config.text)
-    alphabet, others = Alphabet.of(text, config.most_symbols)
-    numbers = alphabet.encode(text, config.text)
-    tested, validated = (int(share * len(text)) for share in (config.test_share, config.valid_share))
-    sizes = [len(text) - validated - tested, validated, tested]
-    least = config.batch_size * config.chunk_length + 1
-    if sizes[0] < least:
-        raise UserError(
-            f"{config.text_name} is too short: {sizes[0]:,} of its {len(text):,} characters are to train on, and "
-            f"--batch-size {config.batch_size} streams of one --chunk-length {config.chunk_length} take {least:,}"
-        )
-    least = 2 if source is None else source.order + 1
-    if min(sizes) < least:
-        told = " and ".join(f"{size:,}" for size in sizes[1:])
-        raise UserError(
-            f"{config.text_name} is too short: {told} of its characters are to validate and test on, at least {least} "
-            "are needed: give more, or a larger --valid-share and --test-share"
-        )
-    train, valid, test = numbers.split(sizes)
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    return TextData(config.text_name, digest, alphabet, others, train, valid, test, source)
-
-
-def _markov(config: TextConfig) -> tuple[MarkovSource, str]:
-    generator = np.random.default_rng(config.data_seed)
-    try:
-        source = MarkovSource(config.markov_order, config.markov_symbols, generator=generator)
-    except ValueError as error:
-        raise UserError(f"no such Markov text: {error}") from None
-    return source, source.draw(config.characters, generator)
 
 
 class Chunk(NamedTuple):

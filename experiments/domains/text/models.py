@@ -2,19 +2,21 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypedDict
 
 from experiments.base.files import UserError, write_whole
-from experiments.base.memory import no_model
 from experiments.base.seeds import drawing_weights
 from experiments.config.models import made
-from experiments.config.parts import from_yaml
-from experiments.domains.text.config import TextConfig
 from experiments.domains.text.data import Alphabet, TextData
+from experiments.domains.text.options import TextConfig
 from experiments.runs.checkpoint import load_weights
 from experiments.runs.folder import RunFolder
+from experiments.training.opening import read_config
 from memnet import LanguageModel
+from memnet.readers import Embedding
+from memnet.sequence import SequenceModule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,18 +39,30 @@ class _Vocabulary(TypedDict):
     characters: str
 
 
+def read_characters(
+    make: Callable[[int, int], SequenceModule],
+    num_symbols: int,
+    *,
+    embedding: Embedding = "learned",
+    embedding_size: int = 32,
+) -> LanguageModel:
+    """A model of sequences foretells the next character.
+
+    make: makes it of the sizes of its input and output.
+    embedding: learned vectors for the characters, or one-hot ones, which begin to learn much later.
+    embedding_size: learned vectors: their width.
+    """
+    width = num_symbols if embedding == "one-hot" else embedding_size
+    return LanguageModel(make(width, num_symbols), embedding=embedding)
+
+
 def make_model(config: TextConfig, symbols: int, beginning: int = 0) -> LanguageModel:
     """The untrained model of a configuration, drawn from its seed, another for each beginning.
 
     UserError for sizes that cannot be.
     """
-    input_size = symbols if config.embedding == "one-hot" else config.embedding_size
-    try:
-        with drawing_weights(config.seed, beginning):
-            model = LanguageModel(made(config, input_size=input_size, output_size=symbols), embedding=config.embedding)
-        model.backend = config.backend
-    except (ValueError, RuntimeError) as error:
-        raise UserError(no_model(error)) from None
+    with drawing_weights(config.run.seed, beginning):
+        model: LanguageModel = made(config, num_symbols=symbols)
     return model
 
 
@@ -58,9 +72,7 @@ def load_text_run(run: str | Path, device: str = "cpu") -> tuple[TextConfig, Kno
     UserError if there is no run on text, or its files cannot be used.
     """
     folder = RunFolder(run)
-    config = from_yaml(folder.config)
-    if not isinstance(config, TextConfig):
-        raise UserError(f"{folder.path} is a run on {config.task}, not on text")
+    config = read_config(folder, "text")
     known = read_known(folder)
     model = make_model(config, len(known.alphabet))
     load_weights(folder.latest_weights, model)

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from experiments.domains.text.about import about
-from experiments.domains.text.config import TextConfig
 from experiments.domains.text.data import Chunk, Streams, TextData
 from experiments.domains.text.models import make_model, write_known
+from experiments.domains.text.options import TextConfig
 from experiments.domains.text.testing import bits_per_character, losses_of, perplexity
 from experiments.figures.snapshot import Panel
 from experiments.figures.trace import in_twos, panels_of
@@ -34,11 +34,11 @@ class TextObjective(Objective[LanguageModel, Chunk]):
     """A text. A sequence is a chunk of one stream; each pass begins all streams anew."""
 
     def __init__(self, config: TextConfig, data: TextData) -> None:
-        schedule = WarmUpAndDown(config.steps, 0, config.cooldown_steps)
-        super().__init__(config, schedule, Updates(config.learning_rate, config.clip_norm))
-        self.config, self.data = config, data
-        self.digest, self.others = data.digest, f"another text than {config.text} holds"
-        self.streams = Streams(data.train, config.batch_size, config.chunk_length)
+        schedule = WarmUpAndDown(config.training.steps, 0, config.training.cooldown_steps)
+        super().__init__(config, schedule, Updates(config.training.learning_rate, config.training.clip_norm))
+        self.config, self.training, self.data = config, config.training, data
+        self.digest, self.others = data.digest, f"another text than {data.name} now is"
+        self.streams = Streams(data.train, config.training.batch_size, config.training.chunk_length)
         self.judged_by = "bits_per_character"
         self._state: State | None = None
 
@@ -46,12 +46,12 @@ class TextObjective(Objective[LanguageModel, Chunk]):
         return make_model(self.config, len(self.data.alphabet), beginning).to(self.device)
 
     def about(self, *, parameters: int, last_step: int) -> About:
-        return about(self.config, parameters=parameters, last_step=last_step)
+        return about(self.config, self.data, parameters=parameters, last_step=last_step)
 
     def characters(self, step: int) -> int:
         """Training characters seen after so many steps; of those that are seen again each time."""
         passes, rest = divmod(step, len(self.streams))
-        into = min(rest * self.config.batch_size * self.config.chunk_length, len(self.data.train) - 1)
+        into = min(rest * self.training.batch_size * self.training.chunk_length, len(self.data.train) - 1)
         return passes * (len(self.data.train) - 1) + into
 
     def keep_data(self, folder: RunFolder) -> None:
@@ -80,7 +80,7 @@ class TextObjective(Objective[LanguageModel, Chunk]):
         }
 
     def validate(self, model: LanguageModel) -> Row:
-        bits = bits_per_character(model, self.data.valid[: self.config.valid_characters + 1])
+        bits = bits_per_character(model, self.data.valid[: self.training.valid_characters + 1])
         return {"bits_per_character": bits, "perplexity": perplexity(bits)}
 
     def beside(self, model: LanguageModel, step: int, row: Row, due: Callable[[int], bool]) -> Row:
@@ -90,11 +90,11 @@ class TextObjective(Objective[LanguageModel, Chunk]):
         return () if self._state is None else state_tensors(self._state)
 
     def carried_forms(self, model: LanguageModel) -> Sequence[Tensor]:
-        return state_tensors(model.sequence.initial_state(self.config.batch_size))
+        return state_tensors(model.sequence.initial_state(self.training.batch_size))
 
     def carry_on(self, model: LanguageModel, carried: Sequence[Tensor]) -> None:
         rest = iter(carried)
-        start = model.sequence.initial_state(self.config.batch_size)
+        start = model.sequence.initial_state(self.training.batch_size)
         self._state = map_state(lambda _: next(rest).to(self.device, copy=True), start) if carried else None
 
     def look(self, model: LanguageModel) -> Look:

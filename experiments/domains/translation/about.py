@@ -1,6 +1,6 @@
 """What is told of a run on translation."""
 
-from experiments.domains.translation.config import TranslateConfig
+from experiments.domains.translation.options import TranslationConfig
 from experiments.runs.about import About, Score, Solved, Tests
 from experiments.training.about import about_run
 
@@ -37,22 +37,29 @@ _SCORES = [
 ]
 
 
-def about(config: TranslateConfig, *, parameters: int, last_step: int) -> About:
+def about(config: TranslationConfig, *, parameters: int, last_step: int) -> About:
     """See About."""
     solved: Solved | None = None
-    if config.solved_at is not None:
-        unit, then = "% wrong", config.cooldown_steps
-        solved = {"metric": config.solved_by, "under": config.solved_at, "unit": unit, "then_steps": then}
+    if (limit := config.training.solved_at) is not None:
+        then = config.training.cooldown_steps
+        solved = {"metric": "valid/error_percent", "under": limit, "unit": "% wrong", "then_steps": then}
+    task = config.learned
     tests: Tests = {
         "by": "length",
         "unit": "words",
         "examples": "sentences",
         "names": {},
-        "trained": None if config.own_files else [config.min_length, config.max_length],
+        "trained": None if task.own_files else [task.min_length, task.max_length],
         "failed_above": None,
         "together": "longest",
         "scores": _SCORES,
     }
     return about_run(
-        config, data=config.data_name, parameters=parameters, last_step=last_step, tests=tests, solved=solved
+        config,
+        data=task.name,
+        curve=("error_percent", "%", "error %"),
+        parameters=parameters,
+        last_step=last_step,
+        tests=tests,
+        solved=solved,
     )

@@ -12,10 +12,10 @@ from experiments.base.progress import working
 from experiments.base.provenance import command_line
 from experiments.config.command_line import parse
 from experiments.config.fields import check_least
-from experiments.domains.translation.config import TranslateConfig
-from experiments.domains.translation.data import Sentences, TranslationData, Words, load_data, more_tests
+from experiments.domains.translation.data import Sentences, TranslationData, Words
 from experiments.domains.translation.loading import keep_words, load_translation_run, read_words
 from experiments.domains.translation.models import make_model
+from experiments.domains.translation.options import TranslationConfig
 from experiments.domains.translation.pictures import translation_view
 from experiments.domains.translation.testing import (
     Row,
@@ -41,7 +41,7 @@ from memnet.decoding import Normalization
 _PICTURES = 3
 
 
-def train(config: TranslateConfig) -> int:
+def train(config: TranslationConfig) -> int:
     """Train, test, draw. Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped."""
     data = possible_data(config)
 
@@ -54,16 +54,21 @@ def train(config: TranslateConfig) -> int:
     )
 
 
-def possible_data(config: TranslateConfig) -> TranslationData:
+def possible_data(config: TranslationConfig) -> TranslationData:
     """The sentences to train on; UserError for what cannot be, before there is a folder."""
-    data = load_data(config)
+    data: TranslationData = config.learned.data()
     make_model(config, data.words)
     return data
 
 
-def trainer_of(config: TranslateConfig, folder: RunFolder) -> Trainer[TranslationObjective]:
+def trainer_of(config: TranslationConfig, folder: RunFolder) -> Trainer[TranslationObjective]:
     """A training that has not begun, to be measured."""
-    return make_trainer(config, load_data(config), folder, "measured")
+    return make_trainer(config, config.learned.data(), folder, "measured")
+
+
+def not_stacked(config: TranslationConfig) -> str | None:
+    """Sentences are computed in groups of like length."""
+    return "runs on translation are not stacked"
 
 
 def trained_on(folder: RunFolder) -> str:
@@ -71,7 +76,7 @@ def trained_on(folder: RunFolder) -> str:
     return read_words(folder)[1]
 
 
-def models_of(config: TranslateConfig, folder: RunFolder) -> list[EncoderDecoder]:
+def models_of(config: TranslationConfig, folder: RunFolder) -> list[EncoderDecoder]:
     """The model of a run as it began."""
     return [make_model(config, read_words(folder)[0])]
 
@@ -105,16 +110,16 @@ def evaluate(args: Sequence[str]) -> int:
     with folder.locked(shared=True):
         told = read_about(folder.path)
         config, words, model = load_translation_run(options.run)
-        if options.length and config.own_files:
+        if options.length and config.learned.own_files:
             raise UserError(f"--length {options.length[0]} is for the invented languages, not for your own files")
-        data = load_data(config)
+        data = config.learned.data()
         keep_words(folder, data)
         sentences, name = data.test, data.name
         if options.length:
-            sentences, name = more_tests(config, data, options.length, options.sentences), f"{name}, more"
+            sentences, name = config.learned.more_tests(data, options.length, options.sentences), f"{name}, more"
         given: dict[str, Any] = {"beam": options.beam, "beam_normalization": options.beam_normalization}
-        tested = dataclasses.replace(config, **{key: value for key, value in given.items() if value is not None})
-        own = not options.length and tested == config
+        tested = config.changed(**{key: value for key, value in given.items() if value is not None})
+        own = not options.length and tested.training == config.training
         rows, _ = _tests(model.to(options.device), sentences, words, tested, name, own)
         print(table(rows, told["tests"]))
         tell_missing_bleu(rows)
@@ -138,7 +143,7 @@ def show(args: Sequence[str]) -> int:
     check_least(options, 1, "sentences")
     prepare("cpu", 1)
     config, words, model = load_translation_run(options.run)
-    data = load_data(config)
+    data = config.learned.data()
     with options.drawn():
         files = _draw(RunFolder(options.run), config, words, model, data.test, options.sentences)
     print(*files, sep="\n")
@@ -147,19 +152,21 @@ def show(args: Sequence[str]) -> int:
 
 @working("translating the test sentences")
 def _tests(
-    model: EncoderDecoder, sentences: Sentences, words: Words, config: TranslateConfig, name: str, own: bool = True
+    model: EncoderDecoder, sentences: Sentences, words: Words, config: TranslationConfig, name: str, own: bool = True
 ) -> tuple[list[TestRow], list[Row]]:
     """The rows of the test table, and translations with what is wrong in them. own: whether all is as in training."""
     given = translations(model, sentences.source, words)
-    beamed = translations(model, sentences.source, words, beam=config.beam, normalization=config.beam_normalization)
-    at: dict[str, Condition] = {"beam": config.beam, "normalization": config.beam_normalization}
+    beamed = translations(
+        model, sentences.source, words, beam=config.training.beam, normalization=config.training.beam_normalization
+    )
+    at: dict[str, Condition] = {"beam": config.training.beam, "normalization": config.training.beam_normalization}
     return test_rows(sentences.pairs, given, beamed, name, at, own), answer_rows(sentences.pairs, given, beamed)
 
 
 @working("drawing")
 def _draw(
     folder: RunFolder,
-    config: TranslateConfig,
+    config: TranslationConfig,
     words: Words,
     model: EncoderDecoder,
     sentences: Sentences,
@@ -201,7 +208,7 @@ def _closing(trainer: Trainer[TranslationObjective], folder: RunFolder, notice: 
     solved = trainer.sequences_to_solve
     if solved is not None:
         outcome = f"solved after {solved:,} sentences, {trainer.seconds_to_solve:.0f} s"
-    elif trainer.objective.config.solved_at is not None:
+    elif trainer.objective.config.training.solved_at is not None:
         outcome = f"not solved in {trainer.sequences:,} sentences"
     else:
         outcome = f"trained on {trainer.sequences:,} sentences"

@@ -2,19 +2,15 @@
 
 import dataclasses
 import hashlib
-import random
-import sys
 from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from experiments.base.files import UserError
-from experiments.base.progress import working
 from experiments.base.ragged import Ragged, like_lengths
-from experiments.domains.translation.config import TranslateConfig
 from tasks.babi import NIL, UNKNOWN, Vocabulary
-from tasks.translation import Languages, Pair, parted, read_parallel, read_tabbed
+from tasks.translation import Pair
 
 # As a Vocabulary with an entry for unknown words has it.
 UNKNOWN_NUMBER = 1
@@ -88,7 +84,7 @@ class Sentences:
 class TranslationData:
     """What a run is trained, validated and tested on; no source sentence is in two of them.
 
-    name: see TranslateConfig.data_name.
+    name: where the sentences are from.
     """
 
     name: str
@@ -100,62 +96,3 @@ class TranslationData:
     def digest(self) -> str:
         """The same for the same training sentences, so that a run goes on with its own."""
         return hashlib.sha256("\n".join("\t".join(pair) for pair in self.train.pairs).encode()).hexdigest()[:16]
-
-
-@working("reading the sentences")
-def load_data(config: TranslateConfig) -> TranslationData:
-    """The sentences of a configuration. UserError for files that cannot be used, or more sentences than there are."""
-    try:
-        train, valid, test = _from_files(config) if config.own_files else _invented(config)
-    except ValueError as error:
-        raise UserError(str(error)) from None
-    words = Words.of(train)
-    parts = (Sentences.of(pairs, words) for pairs in (train, valid, test))
-    return TranslationData(config.data_name, words, *parts)
-
-
-@working("drawing new sentences")
-def more_tests(config: TranslateConfig, data: TranslationData, lengths: Sequence[int], count: int) -> Sentences:
-    """So many new sentences of the invented languages of each length, none of them in the run's own data."""
-    known = {pair.source for part in (data.train, data.valid, data.test) for pair in part.pairs}
-    dice, languages = random.Random(f"more tests {config.data_seed}"), Languages(config.data_seed)
-    try:
-        pairs = [pair for length in lengths for pair in languages.pairs(count, length=length, dice=dice, known=known)]
-    except ValueError as error:
-        raise UserError(str(error)) from None
-    return Sentences.of(pairs, data.words)
-
-
-def _invented(config: TranslateConfig) -> tuple[list[Pair], list[Pair], list[Pair]]:
-    languages, dice = Languages(config.data_seed), random.Random(f"sentences {config.data_seed}")
-    known = set[str]()
-    lengths = config.min_length, config.max_length
-    # Of short sentences there are few: the tests, which need some of each length, come first.
-    test = [
-        pair
-        for length in range(lengths[0], lengths[1] + 1)
-        for pair in languages.pairs(config.test_sentences, length=length, dice=dice, known=known)
-    ]
-    valid = languages.pairs(config.valid_sentences, length=lengths, dice=dice, known=known)
-    return languages.pairs(config.sentences, length=lengths, dice=dice, known=known), valid, test
-
-
-def _from_files(config: TranslateConfig) -> tuple[list[Pair], list[Pair], list[Pair]]:
-    if config.parallel is not None:
-        pairs = read_tabbed(config.parallel, tell=_tell)
-    else:
-        assert config.source is not None
-        assert config.target is not None
-        pairs = read_parallel(config.source, config.target)
-    kept = [pair for pair in pairs if max(len(side.split()) for side in pair) <= config.most_words]
-    if left_out := len(pairs) - len(kept):
-        told = f"{left_out:,} of {len(pairs):,} pairs have a sentence of more than --most-words {config.most_words}"
-        if not kept:
-            raise UserError(f"{config.data_name}: {told}, none is left")
-        _tell(f"{told} and are left out")
-    train, valid, test = parted(kept, valid=config.valid_sentences, test=config.test_sentences, seed=config.data_seed)
-    return train, valid, test
-
-
-def _tell(remark: str) -> None:
-    print(remark, file=sys.stderr)

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import NotRequired, TypedDict
 
 from experiments.base.files import UserError, write_whole
-from experiments.config.parts import from_yaml
-from experiments.domains.translation.config import TranslateConfig
 from experiments.domains.translation.data import TranslationData, Words
 from experiments.domains.translation.models import make_model
+from experiments.domains.translation.options import TranslationConfig
 from experiments.runs.checkpoint import load_weights
 from experiments.runs.folder import RunFolder
+from experiments.training.opening import read_config
 from memnet import EncoderDecoder
 from tasks.babi import Vocabulary
 
@@ -24,15 +24,13 @@ class _Vocabulary(TypedDict):
     max_words: NotRequired[int]
 
 
-def load_translation_run(run: str | Path) -> tuple[TranslateConfig, Words, EncoderDecoder]:
+def load_translation_run(run: str | Path) -> tuple[TranslationConfig, Words, EncoderDecoder]:
     """The configuration, words and model of a run; the latest checkpoint's model where training has not ended.
 
     UserError if there is no run on translation, or its files cannot be used.
     """
     folder = RunFolder(run)
-    config = from_yaml(folder.config)
-    if not isinstance(config, TranslateConfig):
-        raise UserError(f"{folder.path} is a run on {config.task}, not on translation")
+    config = read_config(folder, "translation")
     words, _ = read_words(folder)
     model = make_model(config, words)
     load_weights(folder.latest_weights, model)

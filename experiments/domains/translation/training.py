@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from experiments.domains.translation.about import about
-from experiments.domains.translation.config import TranslateConfig
 from experiments.domains.translation.data import TranslationData
 from experiments.domains.translation.loading import keep_words
 from experiments.domains.translation.models import make_model
+from experiments.domains.translation.options import TranslationConfig
 from experiments.domains.translation.testing import measure, sentence_losses
 from experiments.figures.snapshot import Panel
 from experiments.figures.trace import named_panel
@@ -44,9 +44,9 @@ class TranslationObjective(Objective[EncoderDecoder, Tensor]):
 
     form = _State
 
-    def __init__(self, config: TranslateConfig, data: TranslationData) -> None:
-        schedule = CoolDown(config.steps, config.cooldown_steps)
-        super().__init__(config, schedule, Updates(config.learning_rate, config.clip_norm))
+    def __init__(self, config: TranslationConfig, data: TranslationData) -> None:
+        schedule = CoolDown(config.training.steps, config.training.cooldown_steps)
+        super().__init__(config, schedule, Updates(config.training.learning_rate, config.training.clip_norm))
         self.config, self.data = config, data
         self.digest, self.others = data.digest(), f"other sentences than {data.name} now holds"
 
@@ -60,7 +60,7 @@ class TranslationObjective(Objective[EncoderDecoder, Tensor]):
         return about(self.config, parameters=parameters, last_step=last_step)
 
     def draw(self, model: EncoderDecoder, step: int, generator: torch.Generator) -> Tensor:
-        return torch.randint(len(self.data.train), (self.config.batch_size,), generator=generator)
+        return torch.randint(len(self.data.train), (self.config.training.batch_size,), generator=generator)
 
     def share(self, batch: Tensor, rows: slice) -> Tensor:
         return batch[rows]
@@ -70,13 +70,15 @@ class TranslationObjective(Objective[EncoderDecoder, Tensor]):
         for source, target in self.data.train.groups(batch):
             losses, words, exact = sentence_losses(model, source.to(self.device), target.to(self.device))
             counts = {"loss": losses.detach().sum(), "words": words.sum(), "wrong": (~exact).sum()}
-            yield Piece(losses.sum() / self.config.batch_size, {name: count.double() for name, count in counts.items()})
+            yield Piece(
+                losses.sum() / self.config.training.batch_size, {name: count.double() for name, count in counts.items()}
+            )
 
     def scores(self) -> Row:
         loss, words, wrong = (added([one[name] for one in self.kept]) for name in ("loss", "words", "wrong"))
         return {
             "loss": loss / words,
-            "error_percent": 100 * wrong / (len(self.kept) * self.config.batch_size),
+            "error_percent": 100 * wrong / (len(self.kept) * self.config.training.batch_size),
             "gradient_norm": mean([one["norm"] for one in self.kept]),
         }
 
@@ -84,7 +86,7 @@ class TranslationObjective(Objective[EncoderDecoder, Tensor]):
         return measure(model, self.data.valid)
 
     def solves(self, scores: Row) -> bool:
-        limit = self.config.solved_at
+        limit = self.config.training.solved_at
         return limit is not None and scores["error_percent"] < limit
 
     def told(self, scores: Row) -> str:
@@ -116,7 +118,7 @@ class TranslationObjective(Objective[EncoderDecoder, Tensor]):
 
 
 def make_trainer(
-    config: TranslateConfig, data: TranslationData, folder: RunFolder, run_id: str
+    config: TranslationConfig, data: TranslationData, folder: RunFolder, run_id: str
 ) -> Trainer[TranslationObjective]:
     """One run's training of a model that translates; UserError for sizes that cannot be."""
     return Trainer(config, TranslationObjective(config, data), folder, run_id)

@@ -42,7 +42,10 @@ def translate(args: Sequence[str]) -> int:
     check_least(options, 1, "beam")
     torch.set_num_threads(1)
     config, words, model = load_translation_run(options.run)
-    beam, normalization = options.beam or config.beam, options.beam_normalization or config.beam_normalization
+    beam, normalization = (
+        options.beam or config.training.beam,
+        options.beam_normalization or config.training.beam_normalization,
+    )
 
     def translated(numbers: Sequence[int]) -> str:
         return translations(model, Ragged.of([numbers]), words, beam=beam, normalization=normalization)[0]
