@@ -507,7 +507,8 @@ def make_controller(
     """A controller: one cell, or a StackedCell of num_layers of them.
 
     controller: "feedforward", "rnn-tanh", "rnn-relu", "lstm" or "gru"; a class of cells, or whatever else makes one of
-                input size and hidden size; or a cell itself, which is then the only layer, with its own output size.
+                input size and hidden size, or of the input size alone; or a cell itself, which is then the only layer,
+                with its own output size.
     The other options are those of the cells; an option that a cell's maker does not have is not used by it.
     Raises ValueError for an unknown name, num_layers < 1, and a cell that reads another number of features; TypeError
     for what is no cell and makes none.
@@ -529,13 +530,18 @@ def make_controller(
         "recurrent_bias": recurrent_bias,
         "learned_initial_state": learned_initial_state,
     }
+    parameters = inspect.signature(make).parameters
     # What a partial has chosen stays so.
-    asked = inspect.signature(make).parameters.keys() - getattr(make, "keywords", {}).keys()
+    asked = parameters.keys() - getattr(make, "keywords", {}).keys()
+    # A maker of one parameter has units of its own.
+    takes = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    several = sum(2 if one.kind is one.VAR_POSITIONAL else one.kind in takes for one in parameters.values()) > 1
+    units = [hidden_size] if several else []
     options = {name: value for name, value in options.items() if name in asked}
     layers: list[Cell] = []
     for _ in range(num_layers):
         below = layers[-1].output_size + input_size * skip if layers else input_size
-        layers.append(_checked_cell(make(below, hidden_size, **options), below))
+        layers.append(_checked_cell(make(below, *units, **options), below))
     return layers[0] if num_layers == 1 else StackedCell(layers, skip=skip)
 
 

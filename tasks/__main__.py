@@ -75,7 +75,11 @@ def show_own(parser: Parser, chosen: argparse.Namespace) -> str:
     if not (inspect.isclass(kind) and issubclass(kind, Task)):
         raise ValueError(f"{chosen.name} is no task: expected a class of tasks.Task, not {kind!r}")
     try:
-        return example(kind(), chosen)
+        task, generator = kind(), torch.Generator().manual_seed(chosen.seed)
+        low, high = task.length_range
+        # One length, as in training: a pair is asked of our own tasks alone.
+        chosen.length = chosen.length or int(torch.randint(low, high + 1, (), generator=generator))
+        return example(task, chosen)
     except Exception as error:
         parser.error(f"{chosen.name}: {told(error)}")
 

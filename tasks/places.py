@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+import sysconfig
 import traceback
 from functools import cache
 from pathlib import Path
@@ -34,8 +35,10 @@ def told(error: BaseException) -> str:
     """An error in a user's code in one line, with the line of it that was at work."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}, line {error.lineno}: {error.msg}"
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [one for one in frames if "importlib" not in one.filename and one.filename != __file__]
+    root, libraries = Path(__file__).parents[1], sysconfig.get_paths()
+    places = (*(root / name for name in ("memnet", "tasks", "experiments")), libraries["stdlib"], libraries["purelib"])
+    ours = (*map(str, places), "<frozen")
+    own = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith(ours)]
     line = f"{own[-1].filename}, line {own[-1].lineno}: " if own else ""
     return f"{line}{type(error).__name__}: {' '.join(str(error).split())}"
 

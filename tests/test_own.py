@@ -1,0 +1,244 @@
+"""Models and tasks in a file of a user's: trained, resumed, in suites and on pages like ours; mistakes are told."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from experiments.__main__ import main
+from experiments.config.command_line import parse_train
+from experiments.config.models import made
+from experiments.domains.sequences.loading import load_run
+from experiments.domains.sequences.training import make_trainer
+from experiments.runs.about import read_about
+from experiments.runs.folder import RunFolder
+from experiments.suite.commands import read_plan
+from experiments.suite.jobs import make_jobs
+from memnet import LanguageModel, StoryReader
+from tests.running import ROOT
+from tests.story_runs import TINY as STORIES
+from tests.test_command_line import refused
+from tests.test_training import assert_same_run, die_at
+
+Capture = pytest.CaptureFixture[str]
+OWN = re.findall(r"```python\n(# my\.py.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[0]
+FEW = "--batch-size 4 --valid-sequences 6 --test-sequences 2 --log-every 3 --valid-every 5 --checkpoint-every 4"
+ARGS = f"{FEW} --cooldown-steps 6 --max-length 3 --steps 24 --tracker none".split()
+WRONG = '''
+from torch import nn
+import torch
+from memnet import Cell
+from tasks import Batch, BitTask, Copy
+
+class Nothing:
+    pass
+
+class Bare(nn.Module):
+    def __init__(self, input_size, output_size, width=3):
+        super().__init__()
+
+class Wants(nn.Module):
+    def __init__(self, input_size: int, output_size: int, words: int) -> None:
+        super().__init__()
+
+class Breaks(nn.Module):
+    def __init__(self, input_size: int, output_size: int) -> None:
+        super().__init__()
+        raise KeyError("no luck")
+
+class Named(nn.Module):
+    def __init__(self, input_size: int, output_size: int, *, name: str = "x") -> None:
+        super().__init__()
+
+class Wide(Copy):
+    def sample(self, batch_size, *, length, generator):
+        batch = super().sample(batch_size, length=length, generator=generator)
+        return batch._replace(target=batch.input)
+
+class Late(Copy):
+    def sample(self, batch_size, *, length, generator):
+        raise KeyError("no luck")
+
+class None_(Copy):
+    def sample(self, batch_size, *, length, generator):
+        return 3
+
+class Lacks(BitTask):
+    name = "lacks"
+
+    def sample(self, batch_size, *, length, generator):
+        return 3
+
+class Half(BitTask):
+    pass
+
+class Untold(Copy):
+    def __init__(self, delay=3):
+        super().__init__()
+
+class Clashing(Cell):
+    """A cell. seed: units. num_bits: nothing."""
+
+    def __init__(self, input_size: int, *, seed: int = 5, num_bits: int = 2) -> None:
+        super().__init__()
+        self.input_size, self.output_size = input_size, seed
+        self.emit = nn.Linear(input_size, seed)
+
+    def initial_state(self, batch_size):
+        return (self.emit.weight.new_zeros(batch_size, 1),)
+
+    def step(self, projected, state):
+        return self.emit(projected[0]), state
+'''
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder outside of the checkout with what the README has as my.py, and what is wrong in every way."""
+    monkeypatch.chdir(tmp_path)
+    Path("my.py").write_text(OWN)
+    Path("wrong.py").write_text(WRONG)
+    Path("raising.py").write_text("x = 1\nraise ValueError('oh')\n")
+    return tmp_path
+
+
+@pytest.mark.usefixtures("own")
+def test_a_model_on_a_task_is_trained_resumed_and_shown_like_ours(capsys: Capture) -> None:
+    asked = ["my.py:MyTask", "--model", "my.py:MyModel", "--width", "6", *ARGS]
+    assert main(["train", *asked]) == 0
+    whole = Path("runs/MyTask-MyModel-s0")
+    assert "exactly right" in capsys.readouterr().out
+    config = parse_train([*asked, "--out", "killed"])
+    die_at(make_trainer(config, RunFolder.create(config), "id"), 9)
+    assert main(["train", "--resume", "killed"]) == 0
+    assert_same_run(whole, Path("killed"))
+    about, saved = read_about(whole), yaml.safe_load((whole / "config.yaml").read_text())
+    assert (about["task"], about["model"], about["curve"]["metric"]) == ("MyTask", "MyModel", "bits_per_sequence")
+    assert about["differences"].startswith("width 6, batch size 4")
+    assert saved["model"] == {"name": f"{Path.cwd()}/my.py:MyModel", "width": 6}
+    assert {path.name for path in (whole / "figures").glob("*.png")} >= {"memory-3.png", "error-by-length.png"}
+    for command in ("inspect", "evaluate", "dashboard", "report"):
+        more = ["--length", "3", "--sequences", "2"] if command == "evaluate" else []
+        assert main([command, str(whole), *more]) == 0, capsys.readouterr().err
+    assert "MyModel" in (whole / "inspect.html").read_text()
+    assert "MyModel" in (whole / "report.md").read_text()
+
+
+@pytest.mark.usefixtures("own")
+def test_a_run_refuses_a_file_that_has_changed(capsys: Capture) -> None:
+    assert main(["train", "copy", "--model", "my.py:MyModel", *ARGS, "--steps", "2", "--out", "run"]) == 0
+    model = load_run("run")[2]
+    assert type(model).__name__ == "MyModel"
+    with open("my.py", "a") as file:
+        file.write("# changed\n")
+    for command in ("train --resume", "evaluate", "inspect", "show"):
+        assert "my.py has changed since run began" in refused(capsys, *command.split(), "run")
+    Path("my.py").unlink()
+    assert "my.py" in refused(capsys, "evaluate", "run")
+
+
+@pytest.mark.usefixtures("own")
+def test_a_cell_drives_an_ntm_and_reads_stories_and_text() -> None:
+    ntm = parse_train(["copy", "--controller", "my.py:MyModel", "--num-layers", "1", *ARGS])
+    assert ntm.label == "copy-ntm-MyModel"
+    assert type(made(ntm, input_size=9, output_size=8).cell.controller).__name__ == "MyModel"
+    assert list(ntm.files) == [f"{Path.cwd()}/my.py:MyModel"]
+    story = parse_train(["babi", "--model", "my.py:MyModel", "--width", "4", "--embedding-size", "6", *STORIES])
+    assert isinstance(made(story, vocab_size=9, max_words=4, max_sentences=5, longest_story=5), StoryReader)
+    text = parse_train(["text", "--model", "my.py:MyModel"])
+    assert isinstance(made(text, num_symbols=7), LanguageModel)
+
+
+@pytest.mark.usefixtures("own")
+def test_a_suite_of_both_with_ours_runs_outside_of_the_checkout() -> None:
+    options = {name.lstrip("-").replace("-", "_"): value for name, value in zip(ARGS[::2], ARGS[1::2], strict=True)}
+    part = {"task": ["copy", "my.py:MyTask"], "model": ["my.py:MyModel", "lstm"], **options, "steps": 2}
+    Path("two.yaml").write_text(yaml.safe_dump({"parts": [part]}, sort_keys=False))
+    jobs = make_jobs(read_plan(Path("two.yaml"), None), None)
+    here = f"{Path.cwd()}/my.py"
+    assert [job.name for job in jobs] == [
+        f"{task}-{model}-s0" for task in ("copy", "MyTask") for model in ("MyModel", "lstm")
+    ]
+    assert jobs[2].args[:2] == (f"{here}:MyTask", f"--model={here}:MyModel")
+    assert main(["train", *jobs[2].args, "--out", "out"]) == 0
+
+
+RECIPES = """
+fast:
+  about: Quick.
+  task: {name: copy}
+  model: {name: my.py:MyModel, width: 7}
+  training: {steps: 5}
+  when:
+    - if: {model: lstm}
+      training: {steps: 6}
+bare: {training: {stepz: 3}}
+lost: {from: nowhere}
+"""
+
+
+@pytest.mark.usefixtures("own")
+def test_a_recipe_may_be_of_a_users_file(capsys: Capture) -> None:
+    Path("mine.yaml").write_text(RECIPES)
+    own, ours = (parse_train(["copy", "--recipe", "mine.yaml:fast", *more]) for more in ([], ["--model", "lstm"]))
+    assert (own.model.short, own.model.options["width"], own.training.steps) == ("MyModel", 7, 5)
+    assert (ours.model.name, ours.model.options["hidden_size"], ours.training.steps) == ("lstm", 100, 6)
+    assert own.recipe == "mine.yaml:fast"
+    for name, told in (
+        ("copy --recipe mine.yaml:bare", "training has no option 'stepz', did you mean 'steps'"),
+        ("copy --recipe mine.yaml:lost", "is from 'nowhere', expected the name of another recipe"),
+        ("copy --recipe mine.yaml:fats", "mine.yaml has no recipe called 'fats', did you mean 'fast'"),
+        ("adding --recipe mine.yaml:fast", "is for copy, not adding"),
+        ("copy --recipe none.yaml:fast", "cannot read recipes from none.yaml: there is no such file"),
+    ):
+        assert told in refused(capsys, "train", *name.split())
+    Path("mine.yaml").write_text("fast: {modell: {name: lstm}}\n")
+    assert "no part is called 'modell', did you mean 'model'" in refused(
+        capsys, "train", "copy", "--recipe", "mine.yaml:fast"
+    )
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        ("train nowhere.py:T", "task nowhere.py:T: there is no file nowhere.py"),
+        ("train nowhere.at_all:T", "task nowhere.at_all:T: no module is called nowhere"),
+        ("train my.py:Mytask", "my.py has nothing called 'Mytask'"),
+        ("train my.py:MyModel", "my.py:MyModel is no task: expected a class of tasks.Task"),
+        ("train raising.py:T", r"raising.py:T: .*raising.py, line 2: ValueError: oh"),
+        ("train copy --model raising.py:M", r"raising.py, line 2: ValueError: oh"),
+        ("train copy --model wrong.py:Nothing", "wrong.py:Nothing is no model: expected a class of torch.nn.Module"),
+        ("train copy --model my.py:MyTask", "my.py:MyTask is no model"),
+        ("train copy --model wrong.py:Bare", "its option width has no annotation, expected a type: width: int = ..."),
+        ("train copy --model wrong.py:Wants", "takes input_size, output_size, words: expected a model of sequences"),
+        ("train copy --model wrong.py:Breaks", r"wrong.py, line 21: KeyError: 'no luck'"),
+        ("train copy --model wrong.py:Named", "its option name clashes with its own name"),
+        ("train translate --model my.py:MyModel", "takes input_size, output_size: expected a model of translation"),
+        ("train copy --controller my.py:Nothing", "my.py has nothing called 'Nothing'"),
+        ("train copy --controller my.py:MyTask", "ntm: .*MyTask"),
+        ("train wrong.py:Wide", r"sample gives target of shape \(2, 3, 9\), expected \(2, 3, 8\)"),
+        ("train wrong.py:Late", r"wrong.py, line 34: KeyError: 'no luck'"),
+        ("train wrong.py:None_", "sample gives 3, expected a tasks.Batch"),
+        ("train wrong.py:Lacks", "wrong.py:Lacks has no length_unit: expected all that tasks.Task names"),
+        ("train wrong.py:Half", "abstract"),
+        ("train wrong.py:Untold", "its option delay has no annotation"),
+        ("train copy --model my.py:MyModel --num-slots 3", "MyModel on copy has no option --num-slots"),
+        ("tasks", "no command is called 'tasks'"),
+    ],
+)
+@pytest.mark.usefixtures("own")
+def test_what_is_wrong_is_one_line(args: str, told: str, capsys: Capture) -> None:
+    assert re.search(told, refused(capsys, *args.split()))
+    assert not Path("runs").exists()
+
+
+@pytest.mark.usefixtures("own")
+def test_names_that_clash_are_told_apart() -> None:
+    config = parse_train(
+        ["copy", "--model", "wrong.py:Clashing", "--seed", "3", "--model-seed", "4", "--task-num-bits", "2"]
+    )
+    assert (config.run.seed, config.model.options["seed"], config.learned.output_size) == (3, 4, 2)
+    assert config.changed(model_num_bits=9).model.options["num_bits"] == 9
