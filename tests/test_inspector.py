@@ -24,8 +24,7 @@ from experiments.domains.sequences.loading import load_run
 from experiments.domains.stories.loading import load_story_run
 from experiments.inspector.arrays import pack
 from experiments.inspector.command import open_runs
-from experiments.inspector.inspector import Choice
-from experiments.inspector.sequences import SequenceInspector
+from experiments.inspector.inspector import Choice, Inspector
 from experiments.inspector.serve import InspectorServer
 from experiments.inspector.watch import shared_slots
 from tasks.babi.encoding import pad
@@ -77,24 +76,26 @@ def test_arrays_keep_three_digits_or_their_largest_number_and_what_is_not_finite
 
 def test_bits_are_wrong_where_the_model_is_wrong_however_its_outputs_are_rounded(runs: Path) -> None:
     inspector = open_runs([str(runs / "ntm")])
-    (model,) = inspector.models  # type: ignore[attr-defined]
+    shown: Any = inspector.first
+    model = shown.model
     with torch.no_grad():
         model.readout.weight.mul_(1e-5)
         model.readout.bias.copy_(torch.tensor([1e-4, -1e-4] * 4))
-    view = inspector.view(inspector.choices([4], [2], []).combined()[0])
+    (view,) = inspector.view(inspector.choices([4], [2], []).combined()[0])["questions"]
     (panel,) = view["panels"]
     assert (unpack(panel["output"]) == 0.5).all()
-    batch = inspector.task.sample(1, length=4, generator=generator_for("test", 2, 4))  # type: ignore[attr-defined]
+    batch = shown.task.sample(1, length=4, generator=generator_for("test", 2, 4))
     says = torch.tensor([True, False] * 4)
     assert panel["wrong_at"] == (((batch.target[0] > 0.5) != says) & batch.mask[0, :, None]).nonzero().tolist()
-    assert 0 < len(panel["wrong_at"]) == panel["wrong"] < panel["scored"]
+    assert 0 < len(panel["wrong_at"]) < 32
+    assert (panel["right"], panel["verdict"]) == (False, f"{len(panel['wrong_at'])} of 32 answered bits wrong")
 
 
 def test_a_view_of_an_ntm_holds_its_trace(runs: Path) -> None:
     inspector = open_runs([str(runs / "ntm"), str(runs / "lstm")])
     choices = inspector.choices([4], [2], [9])
     (choice,) = choices.combined()
-    view = inspector.view(choice)
+    (view,) = inspector.view(choice)["questions"]
     _, task, model = load_run(runs / "ntm")
     model.num_slots = 9
     batch = task.sample(1, length=4, generator=generator_for("test", 2, 4))
@@ -104,8 +105,8 @@ def test_a_view_of_an_ntm_holds_its_trace(runs: Path) -> None:
     assert close(view["mask"], batch.mask[0])
     panel, other = view["panels"]
     assert close(panel["output"], trace.output[0].sigmoid().detach())
-    assert panel["wrong"] == int(task.metrics(trace.output, batch)["wrong_bits"])
-    assert panel["scored"] == 32
+    wrong = int(task.metrics(trace.output, batch)["wrong_bits"])
+    assert panel["verdict"] == f"{wrong} of 32 answered bits wrong"
     assert close(panel["memory"], trace.memory[0].detach())
     assert panel["slots"] == {"total": 9, "shown": list(range(9)), "row": 0, "rows": 9}
     assert [head["name"] for head in panel["heads"]] == ["read head 1", "read head 2", "write head"]
@@ -121,7 +122,7 @@ def test_a_view_of_an_ntm_holds_its_trace(runs: Path) -> None:
     assert close(states["cell state, layer 2"], watched.states[1].cell[0].detach())
     assert close(states["forget gate, layer 2"], watched.gates[1].forget[0].detach())
     # The next view has the slots it was trained with again.
-    assert inspector.view(choice._replace(slots=None))["panels"][0]["slots"]["total"] == 16
+    assert inspector.view(choice._replace(slots=None))["questions"][0]["panels"][0]["slots"]["total"] == 16
 
 
 @pytest.mark.parametrize(
@@ -153,7 +154,7 @@ def test_two_memories_are_shown_over_the_same_slots(used: Any, shown: Any) -> No
 
 def test_of_a_large_memory_the_used_slots_are_shown(runs: Path) -> None:
     inspector = open_runs([str(runs / "ntm")])
-    panel = inspector.view(inspector.choices([3], [0], [500]).combined()[0])["panels"][0]
+    panel = inspector.view(inspector.choices([3], [0], [500]).combined()[0])["questions"][0]["panels"][0]
     shown = panel["slots"]["shown"]
     assert len(shown) < 500
     assert panel["memory"]["shape"] == [7, len(shown), 6]
@@ -162,13 +163,16 @@ def test_of_a_large_memory_the_used_slots_are_shown(runs: Path) -> None:
 
 def test_heads_that_address_by_content_alone_have_no_gate_and_no_shift(runs: Path) -> None:
     inspector = open_runs([str(runs / "recall")])
-    heads = inspector.view(inspector.choices([], [], []).combined()[0])["panels"][0]["heads"]
+    heads = inspector.view(inspector.choices([], [], []).combined()[0])["questions"][0]["panels"][0]["heads"]
     assert all(set(head) == {"kind", "name", "weights", "strength"} for head in heads)
 
 
 def story_tensors(panel: dict[str, Any], question: str, vocabulary: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    story = pad([[vocabulary.number(word) for word in sentence.split()] for sentence in panel["sentences"]])
-    asked = pad([[vocabulary.number(word) for word in question.strip("?").split()]])
+    """The story as sentences, or as the one that a reader hears."""
+    words = question.strip("?").split()
+    told = panel["grid"]["rows"] if "grid" in panel else [" ".join(panel["words"][: -1 - len(words)])]
+    story = pad([[vocabulary.number(word) for word in sentence.split()] for sentence in told])
+    asked = pad([[vocabulary.number(word) for word in words]])
     return story.unsqueeze(0), asked
 
 
@@ -189,17 +193,17 @@ def test_a_view_of_a_story_holds_its_trace(runs: Path, name: str) -> None:
         assert chances[best[0]] == chances[1 : len(vocabulary)].max()
         assert panel["right"] == (panel["answers"][0] == asked["answer"])
         if name == "entnet":
-            assert close(panel["gates"], trace.gates[0].detach())
-            assert close(panel["look"], trace.attention[0].detach())
-            assert panel["slots_named"] == ["0", "1", "2", "3"]
+            assert close(panel["grid"]["values"], trace.gates[0].detach())
+            assert close(panel["grid"]["below"]["values"], trace.attention[0].detach())
+            assert (panel["grid"]["kind"], panel["grid"]["columns"]) == ("gate", ["0", "1", "2", "3"])
         elif name == "reader":
             assert panel["words"][-1] == "?"
             assert close(panel["memory"], trace.sequence.memory[0].detach())
             assert close(panel["output"], trace.sequence.output[0].detach().softmax(-1)[:, best])
         else:
-            assert close(panel["attention"], trace.attention[0].detach())
-        for fact in panel["supports"]:
-            assert asked["question"].split()[-1].strip("?") in panel["sentences"][fact] or name == "entnet"
+            assert close(panel["grid"]["values"], trace.attention[0].T.detach())
+        for fact in panel["grid"]["marked"] if name != "reader" else ():
+            assert asked["question"].split()[-1].strip("?") in panel["grid"]["rows"][fact] or name == "entnet"
 
 
 def test_questions_are_wrong_up_to_one_half(runs: Path) -> None:
@@ -217,7 +221,7 @@ def test_runs_on_stories_are_compared_where_they_share_a_task(runs: Path) -> Non
     assert {question["about"] for question in questions} == {"task 1, single-supporting-fact"}
     for asked in questions:
         first, second = asked["panels"]
-        assert first["sentences"] == second["sentences"]
+        assert first["grid"]["rows"] == second["grid"]["rows"]
 
 
 def test_stories_with_words_that_the_other_run_never_saw_are_refused(runs: Path, tmp_path: Path) -> None:
@@ -234,7 +238,7 @@ def test_the_world_models_stories_have_the_length_that_is_asked_for(runs: Path) 
     choices = inspector.choices([], [], [])
     assert choices.length == [6, 12]
     questions = inspector.view(choices.combined()[-1])["questions"]
-    assert {len(question["panels"][0]["sentences"]) for question in questions} == {12}
+    assert {len(question["panels"][0]["grid"]["rows"]) for question in questions} == {12}
 
 
 def test_the_page_is_one_small_file(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -272,10 +276,10 @@ def test_a_run_that_has_not_ended_is_looked_into_as_far_as_it_got(tmp_path: Path
         (["ntm", "recall"], "same task, not "),
         (["ntm", "memn2n"], "same task, not "),
         (["memn2n", "q4"], "bAbI tasks 1 and 4: expected runs with a task in common"),
-        (["lstm", "--num-slots", "5"], "--num-slots 5: lstm has no memory"),
-        (["memn2n", "--num-slots", "5"], "--num-slots 5: the slots of memn2n"),
+        (["lstm", "--num-slots", "5"], "--num-slots 5: lstm has no slots that may be set"),
+        (["memn2n", "--num-slots", "5"], "--num-slots 5: memn2n has no slots that may be set"),
         (["ntm", "--num-slots", "2"], "--num-slots 2: shift_range 1 needs at least 3 slots, not 2"),
-        (["memn2n", "--length", "5"], "--length 5: the stories of bAbI"),
+        (["memn2n", "--length", "5"], "--length 5: the examples of bAbI 1, "),
         (["ntm", "--length", "0"], "--length must be at least 1, not 0"),
         (["ntm", "--seed", "-1"], "--seed must be at least 0, not -1"),
         (["recall", "--length", "1"], "associative-recall: length must be"),
@@ -331,7 +335,7 @@ def test_the_server_computes_what_is_asked_for(connection: http.client.HTTPConne
     assert list(data_of(content)["views"]) == ["3/0/"]
     status, content = ask(connection, "/view.json?length=5&seed=7&slots=40")
     view = json.loads(content)
-    assert (status, view["panels"][0]["slots"]["total"]) == (200, 40)
+    assert (status, view["questions"][0]["panels"][0]["slots"]["total"]) == (200, 40)
     inspector = open_runs([str(runs / "ntm")])
     (choice,) = inspector.choices([5], [7], [40]).combined()
     assert view == json.loads(json.dumps(inspector.view(choice)))
@@ -353,20 +357,20 @@ def test_a_long_view_blocks_no_other_and_ends_with_its_reader(
     connection: http.client.HTTPConnection, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended = threading.Event()
-    view = SequenceInspector.view
+    view = Inspector.view
 
-    def watched(self: SequenceInspector, choice: Choice) -> dict[str, Any]:
+    def watched(self: Inspector, choice: Choice) -> dict[str, Any]:
         try:
             return view(self, choice)
         except ConnectionError:
             ended.set()
             raise
 
-    monkeypatch.setattr(SequenceInspector, "view", watched)
+    monkeypatch.setattr(Inspector, "view", watched)
     impatient = http.client.HTTPConnection(connection.host, connection.port, timeout=10)
     impatient.request("GET", "/view.json?length=9000&seed=0&slots=")
     status, content = ask(connection, "/view.json?length=2&seed=0&slots=")
-    assert (status, len(json.loads(content)["panels"])) == (200, 1)
+    assert (status, len(json.loads(content)["questions"][0]["panels"])) == (200, 1)
     assert not ended.is_set()
     impatient.close()
     assert ended.wait(20)

@@ -251,7 +251,7 @@ def test_a_question_shows_what_was_looked_at(browser: Browser, runs: Path) -> No
             assert texts(page, ".answers li:first-child .word :is(.right, .wrong)") == [
                 " ✓ right" if one else " ✗ wrong" for one in right
             ]
-            assert len(texts(page, ".hops .support")) == len(view["panels"][0]["supports"]) >= 1
+            assert len(texts(page, ".hops .support")) == len(view["panels"][0]["grid"]["marked"]) >= 1
         assert page.locator("#time").is_hidden()
         wrong = page.evaluate("shown.view.questions.map((one) => one.panels.some((panel) => !panel.right))")
         assert texts(page, "#filter") == [f"Wrong answers only ({sum(wrong)})"]
@@ -334,12 +334,12 @@ def test_the_end_of_the_ring_is_marked(page: Page) -> None:
         weights = [[float(slot == move) for slot in shown] for move in moves]
         return f"""(() => {{
             const view = structuredClone(shown.view);
-            const [panel] = view.panels;
+            const [panel] = view.questions[0].panels;
             const slots = {{ shown: {shown}, total: 16, row: 0, rows: {len(shown)} }};
             const weights = {{ shape: [{len(moves)}, {len(shown)}], values: Float32Array.from({weights}.flat()) }};
             const head = {{ ...panel.heads.at(-1), weights }};
             const memory = {{ shape: [...weights.shape, 1], values: weights.values }};
-            view.panels = [{{ ...panel, slots, heads: [head], memory }}];
+            view.questions[0].panels = [{{ ...panel, slots, heads: [head], memory }}];
             layOut(view);
         }})()"""
 

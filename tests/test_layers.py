@@ -46,8 +46,6 @@ FLOORS: dict[str, Floors] = {
 EXCEPTIONS: dict[str, dict[str, str]] = {
     "memnet": {},
     "experiments": {
-        "inspector.questions": "domains.stories.loading domains.stories.pictures",
-        "inspector.sequences": "domains.sequences.loading domains.sequences.models",
         "training.together": "report.summary",
     },
 }

@@ -274,7 +274,7 @@ def test_a_cell_that_says_nothing_of_itself_is_traced_looked_at_and_drawn(tmp_pa
     assert look.numbers == {}
     title = next(title for title in maps if title.startswith("fast weights at the end"))
     np.testing.assert_array_equal(maps[title].values, last.numpy().T)
-    figure = memory_figure(sequence_view(model, task, 5).episode)
+    figure = memory_figure(sequence_view(model, task, pictured_sequence(task, 5)).episode)
     np.testing.assert_allclose(shown_in(panels(figure)["Fast weights at the end"]).T, last.numpy())
     save_figure(figure, tmp_path / "memory.png")
     (shown,) = show_parts([found.parts])

@@ -81,6 +81,7 @@ class Domain:
     """A form of examples.
 
     commands: the module of what is done with its runs, see experiments.training.domain.
+    shown:    a run of it that is to be looked into, see experiments.training.showing.
     training: the dataclass of how its models are trained.
     models:   by name.
     sizes:    what its data tell a constructor that asks for it by name.
@@ -88,6 +89,7 @@ class Domain:
     """
 
     commands: str
+    shown: str
     training: str
     models: Mapping[str, Model]
     sizes: tuple[str, ...]
@@ -98,12 +100,14 @@ SEQUENCE_SIZES = ("input_size", "output_size")
 DOMAINS = {
     "sequences": Domain(
         "experiments.domains.sequences.commands",
+        "experiments.domains.sequences.showing:ShownSequences",
         "experiments.domains.sequences.options:SequenceTraining",
         _SEQUENCE_MODELS,
         SEQUENCE_SIZES,
     ),
     "stories": Domain(
         "experiments.domains.stories.commands",
+        "experiments.domains.stories.showing:ShownStories",
         "experiments.domains.stories.options:StoryTraining",
         {
             "memn2n": Model("memnet:MemN2N"),
@@ -117,6 +121,7 @@ DOMAINS = {
     ),
     "text": Domain(
         "experiments.domains.text.commands",
+        "experiments.domains.text.showing:ShownText",
         "experiments.domains.text.options:TextTraining",
         _SEQUENCE_MODELS,
         ("num_symbols",),
@@ -124,6 +129,7 @@ DOMAINS = {
     ),
     "translation": Domain(
         "experiments.domains.translation.commands",
+        "experiments.domains.translation.showing:ShownTranslation",
         "experiments.domains.translation.options:TranslationTraining",
         {
             "encoder-decoder": Model("memnet:EncoderDecoder", only=_GATES),
@@ -133,6 +139,7 @@ DOMAINS = {
     ),
     "captions": Domain(
         "experiments.domains.captions.commands",
+        "experiments.domains.captions.showing:ShownCaptions",
         "experiments.domains.captions.options:CaptionTraining",
         {
             **{

@@ -19,13 +19,15 @@ SEEN = 0.005
 class View:
     """One example, and what a model did with it.
 
-    asked:   what was asked, or what the example is called.
-    verdict: what was answered and whether that is right; right: None where nobody knows.
-    parts:   of the trace of a batch of one.
-    names:   by axis, what stands at its places: sentences, words, slots.
-    marked:  places among the sentences that give the answer.
-    episode: what went in and came out over time, of a model that goes on in time.
-    answers: the likeliest ones and how likely each is, the likeliest first, where there are some to choose from.
+    asked:    what was asked, or what the example is called.
+    verdict:  what was answered and whether that is right; right: None where nobody knows.
+    parts:    of the trace of a batch of one.
+    names:    by axis, what stands at its places: sentences, words, slots.
+    marked:   places among the sentences that give the answer.
+    episode:  what went in and came out over time, of a model that goes on in time.
+    answer:   the right one, where it is one of a few.
+    answers:  the likeliest ones and how likely each is, the likeliest first, where there are some to choose from.
+    wrong_at: steps and channels of the episode at which an answer is wrong.
     """
 
     asked: str
@@ -35,7 +37,9 @@ class View:
     names: Mapping[str, Sequence[str]] = field(default_factory=dict)
     marked: Sequence[int] = ()
     episode: Episode | None = None
+    answer: str = ""
     answers: Sequence[tuple[str, float]] = ()
+    wrong_at: Sequence[tuple[int, int]] = ()
 
 
 class Grid(NamedTuple):

@@ -1,24 +1,22 @@
 """python -m experiments inspect: what a run did step by step, or two side by side, as a file or served."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import tyro
 
 from experiments.base.files import UserError
 from experiments.config.command_line import parse
+from experiments.config.registry import DOMAINS, at
 from experiments.inspector.inspector import Inspector
 from experiments.inspector.page import page
-from experiments.inspector.questions import StoryInspector
-from experiments.inspector.sequences import SequenceInspector
 from experiments.inspector.serve import InspectorServer
 from experiments.runs.folder import RunFolder
 from experiments.training.opening import read_config
 from experiments.training.running import prepare
+from experiments.training.showing import Shown
 from experiments.web.document import check_place, write_page
-
-_INSPECTORS: dict[str, type[Inspector]] = {"sequences": SequenceInspector, "stories": StoryInspector}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,10 +32,10 @@ class InspectOptions:
     out: str | None = None
     """The file to write; by default inspect.html in the run's folder, of two inspect-SECOND.html in the first's."""
     length: tuple[int, ...] = ()
-    """Lengths of the sequences, or of the world model's stories; none for the trained one and twice it.
-    At most 20,000 steps are shown."""
+    """Lengths of sequences, texts and the world model's stories; none for usual ones. At most 20,000 steps are
+    shown."""
     seed: tuple[int, ...] = ()
-    """Seeds of the sequences, or of the choice among the test questions; none for 0 and 1."""
+    """Seeds of the examples, or of the choice among those of the test; none for 0 and 1."""
     num_slots: tuple[int, ...] = ()
     """Memory rows of an NTM; none for those it was trained with and, but for stories, twice as many."""
     serve: bool = False
@@ -81,6 +79,5 @@ def open_runs(runs: Sequence[str]) -> Inspector:
             f"{folder.path} on {config.task.short}" for folder, config in zip(folders, configs, strict=True)
         )
         raise UserError(f"expected runs on the same task, not {told}")
-    if (inspector := _INSPECTORS.get(configs[0].domain)) is None:
-        raise UserError(f"{folders[0].path} is a run on {configs[0].domain}, which has no page; `show` draws it")
-    return inspector(folders, configs)
+    shown: Callable[[RunFolder], Shown] = at(DOMAINS[configs[0].domain].shown)
+    return Inspector(folders, [shown(folder) for folder in folders])

@@ -11,7 +11,8 @@ from experiments.figures.arrays import used_slots
 from experiments.figures.style import Array
 from experiments.figures.trace import as_array
 from experiments.inspector.arrays import pack
-from memnet import Part, SequenceModule
+from experiments.training.showing import sequences_in
+from memnet import Part
 from memnet.state import state_tensors
 from memnet.trace import find, members, steps_first
 
@@ -51,11 +52,6 @@ def heads_of(parts: Sequence[Part]) -> Heads | None:
         return None
     fits = memory.axes == ("time", "slot", "width") and read.axes == write.axes == ("time", "head", "slot")
     return Heads(memory, read, write) if fits else None
-
-
-def sequences_in(model: nn.Module) -> list[SequenceModule]:
-    """The sequence models of which a model is made: itself, or what reads for it."""
-    return [part for part in model.modules() if isinstance(part, SequenceModule)]
 
 
 def width_of(model: nn.Module) -> int:

@@ -80,7 +80,7 @@ def draw_views(figures: Path, views: Mapping[str, View], title: str) -> list[Pat
         if (grid := grid_of(view)) is not None:
             kind, figure = {"read": "attention", "gate": "gates"}[grid.kind], grid_figure(view, grid, title)
         elif view.episode is not None and (view.episode.has_memory or not view.answers):
-            told = " ".join([f"{title}: {view.asked}", *([view.verdict] if view.answers else [])])
+            told = f"{title}: {view.asked} {view.verdict}" if view.answers else f"{title}: {view.asked}"
             kind, figure = "memory", memory_figure(view.episode, told, episodes)
         else:
             continue

@@ -1,9 +1,12 @@
 """The pictures of a run, drawn from its folder."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
+from torch.nn import functional
 
 from experiments.base.progress import working
 from experiments.base.seeds import generator_for
@@ -34,7 +37,10 @@ def draw_run(
     """
     about = read_about(folder.path)
     usual = (training_lengths(config)[1], max(task.test_lengths))
-    views = {str(length): sequence_view(model, task, length) for length in lengths or usual}
+    views = {
+        str(length): replace(sequence_view(model, task, pictured_sequence(task, length)), asked=f"length {length}")
+        for length in lengths or usual
+    }
     return [*draw_views(folder.figures, views, run_title(about)), *draw_learning(folder, about)]
 
 
@@ -43,9 +49,9 @@ def pictured_sequence(task: Task, length: int) -> Batch:
     return task.sample(1, length=length, generator=generator_for("test", 0, length))
 
 
-def sequence_view(model: SequenceModule, task: Task, length: int) -> View:
-    """Run one test sequence and keep what the model did with its memory."""
-    batch = pictured_sequence(task, length).to(model.readout.weight.device)
+def sequence_view(model: SequenceModule, task: Task, batch: Batch) -> View:
+    """Run a batch of one sequence and keep what the model did with its memory."""
+    batch = batch.to(model.readout.weight.device)
     with torch.inference_mode():
         trace = model.trace(batch.input)
     episode = Episode(
@@ -56,11 +62,22 @@ def sequence_view(model: SequenceModule, task: Task, length: int) -> View:
         answer=task.answer,
         **episode_arrays(trace.parts),
     )
+    wrong = task.wrong(trace.output, batch)
+    count, scored = int(wrong.sum()), int(batch.mask.sum()) * wrong.size(-1)
     return View(
-        asked=f"length {length}",
-        verdict=episode.note,
-        right=not task.wrong(trace.output, batch).any(),
+        asked=task.name,
+        verdict=f"{count:,} of {scored:,} answered {task.answer} wrong"
+        if count
+        else f"all {scored:,} answered {task.answer} right",
+        right=not count,
         parts=trace.parts,
         names={"input": task.input_channels, "output": task.output_channels},
         episode=episode,
+        wrong_at=_wrong_at(wrong[0], task.predict(trace.output)[0]),
     )
+
+
+def _wrong_at(wrong: Tensor, answers: Tensor) -> list[tuple[int, int]]:
+    """Steps and channels of what is wrong: of several channels of one answer, where the answer was given."""
+    given = torch.ones_like(answers) if wrong.size(-1) > 1 else functional.one_hot(answers.argmax(-1), answers.size(-1))
+    return [(step, channel) for step, channel in (wrong & given.bool()).nonzero().tolist()]

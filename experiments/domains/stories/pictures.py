@@ -44,6 +44,7 @@ def story_view(model: StoryModel, vocabulary: Vocabulary, one: StoryBatch) -> Vi
         names=names,
         marked=one.supports[0].nonzero().flatten().tolist(),
         episode=None if heard is None else _episode(trace, one.answer),
+        answer=answer,
         answers=list(zip(answers, best.tolist(), strict=True)),
     )
 

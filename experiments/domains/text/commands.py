@@ -14,7 +14,7 @@ from experiments.base.provenance import command_line
 from experiments.config.command_line import parse
 from experiments.config.fields import check_least
 from experiments.domains.text.data import TextData, read_text
-from experiments.domains.text.models import Known, load_text_run, make_model, read_known
+from experiments.domains.text.models import Known, load_text_run, make_model, own_text, read_known
 from experiments.domains.text.options import TextConfig
 from experiments.domains.text.testing import CHUNK, known_bits, test_row
 from experiments.domains.text.training import SHOWN, TextObjective, make_trainer
@@ -125,9 +125,7 @@ def evaluate(args: Sequence[str]) -> int:
         except ValueError as error:
             raise UserError(f"--backend {options.backend}: {error}") from None
         if options.text is None:
-            rows = _tests(
-                model, _own_text(folder, config, known), options.characters or config.training.test_characters
-            )
+            rows = _tests(model, own_text(folder, config, known), options.characters or config.training.test_characters)
         else:
             text = read_text(options.text)
             if len(text) < 2:
@@ -158,23 +156,13 @@ def show(args: Sequence[str]) -> int:
     folder = RunFolder(options.run)
     config, known, model = load_text_run(options.run)
     if options.text is None:
-        numbers = _own_text(folder, config, known).test
+        numbers = own_text(folder, config, known).test
     else:
         numbers = known.alphabet.encode(read_text(options.text)[:_READ], options.text)
     with options.drawn():
         files = _draw(folder, config, known, model, numbers, options.cells)
     print(*files, sep="\n")
     return 0
-
-
-def _own_text(folder: RunFolder, config: TextConfig, known: Known) -> TextData:
-    """The text that a run was trained on; UserError where it is not what it was."""
-    data: TextData = config.learned.data()
-    if data.digest != known.digest:
-        raise UserError(
-            f"{config.learned.text} has changed since {folder.path} was trained on it; give a file with --text"
-        )
-    return data
 
 
 @working("drawing")

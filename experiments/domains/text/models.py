@@ -97,3 +97,13 @@ def read_known(folder: RunFolder) -> Known:
     if not characters or len(set(characters)) < len(characters):
         raise UserError(f"{folder.vocabulary}: expected characters, each once")
     return Known(content["text"], content["digest"], Alphabet(characters), content["entropy_rate"])
+
+
+def own_text(folder: RunFolder, config: TextConfig, known: Known) -> TextData:
+    """The text that a run was trained on; UserError where it is not what it was."""
+    data: TextData = config.learned.data()
+    if data.digest != known.digest:
+        raise UserError(
+            f"{config.learned.text} has changed since {folder.path} was trained on it; give a file with --text"
+        )
+    return data

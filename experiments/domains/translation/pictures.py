@@ -20,7 +20,7 @@ def translation_view(model: EncoderDecoder, words: Words, pair: Pair) -> View:
         trace = model.trace(torch.tensor(source, device=device), torch.tensor(target, device=device, dtype=torch.int64))
     return View(
         asked=pair.source,
-        verdict=f"{given}: right" if right else f"{given}: wrong\nit is {pair.target}",
+        verdict=f"{given}: right" if right else f"{given}: wrong,\nit is {pair.target}",
         right=right,
         parts=trace.parts,
         names={"word": [*given.split(), "(end)"], "source": pair.source.split()},

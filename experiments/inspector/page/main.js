@@ -1,13 +1,13 @@
 // What is chosen, the step in time, and the panels of the runs.
 
-// Of a story that is read word by word the question mark is shown at first.
-const state = { question: 0, step: data.kind === "stories" ? Infinity : 0, wrongOnly: false, playing: null };
+// The step is null until one is shown: of what is read word by word to its end that, else the first.
+const state = { question: 0, step: null, wrongOnly: false, playing: null };
 const NAMES = { length: "Length", seed: "Seed", slots: "Slots" };
 const SECONDS_A_STEP = 0.35;
 const views = new Map();
-// What is on the page now: the view, the questions in the list, of every panel that has steps how it shows one, the
-// steps at which one can be, and the largest number in any memory.
-let shown = { view: null, questions: [], panels: [], steps: 0, stops: [], most: 1 };
+// What is on the page now: the view, the example, those in the list, of every panel that has steps how it shows one,
+// the steps at which one can be, and the largest number in any memory.
+let shown = { view: null, about: null, questions: [], panels: [], steps: 0, stops: [], most: 1 };
 let asked = 0;
 // The question that the server is working on, and what ends it.
 let working = { key: null, stop: new AbortController() };
@@ -53,33 +53,34 @@ async function show() {
 /** Draw all panels anew for a view, at the step where one is as far as there is one. */
 function layOut(view) {
   const wrong = wrongIn(view);
-  const only = filter(wrong.length, view.questions ? "answers" : "steps");
+  const several = view.questions.length > 1;
+  const only = filter(wrong.length, several ? "answers" : "steps");
   const all = (count) => Array.from({ length: count }, (_, k) => k);
-  const questions = !view.questions ? [] : only ? wrong : all(view.questions.length);
-  if (view.questions) {
-    if (!questions.includes(state.question)) state.question = questions[0];
-    byId("questions").replaceChildren(...questionList(view.questions, questions, state.question, chooseQuestion));
-  } else markChoices();
-  const about = view.questions ? view.questions[state.question] : view;
-  const panels = about.panels.map((panel, number) => ({ panel, ...layPanel(number, view, about, panel) }));
+  const questions = several && only ? wrong : all(view.questions.length);
+  if (!questions.includes(state.question)) state.question = questions[0];
+  document.body.toggleAttribute("data-several", several);
+  byId("questions").replaceChildren(...(several ? questionList(view.questions, questions, state.question, chooseQuestion) : []));
+  if (!several) markChoices();
+  const about = view.questions[state.question];
+  const panels = about.panels.map((panel, number) => ({ panel, ...layPanel(number, about, panel) }));
   byId("panels").replaceChildren(...panels.map((one) => one.article));
   byId("panels").toggleAttribute("data-alike", new Set(panels.map(({ panel }) => Boolean(panel.heads))).size === 1);
   const moving = panels.filter((one) => one.parts);
   const steps = Math.max(0, ...moving.map((one) => one.panel.output.shape[0]));
   const most = largest([0, ...moving.map((one) => (one.panel.memory ? peak(one.panel.memory.values) : 0))]) || 1;
-  shown = { view, questions, panels: moving, steps, stops: only && !view.questions ? wrong : all(steps), most };
+  shown = { view, about, questions, panels: moving, steps, stops: only && !several ? wrong : all(steps), most };
   byId("time").hidden = byId("hint").hidden = !steps;
   byId("slider").max = Math.max(steps - 1, 0);
   if (!steps) return;
-  const rows = rowsOfAll(view, moving.map((one) => one.panel));
+  const rows = rowsOfAll(about, moving.map((one) => one.panel));
   moving.forEach(({ panel, parts }, number) => drawTime(parts.over, rows[number], panel, goTo));
-  goTo(state.step);
+  goTo(state.step ?? (moving[0].panel.words ? Infinity : 0));
 }
 
 /** The questions that some model answered wrong, or the steps at which one did. */
 function wrongIn(view) {
-  if (view.questions) return view.questions.map((_, k) => k).filter((k) => view.questions[k].panels.some((panel) => !panel.right));
-  const steps = new Set(view.panels.flatMap((panel) => panel.wrong_at.map(([step]) => step)));
+  if (view.questions.length > 1) return view.questions.map((_, k) => k).filter((k) => view.questions[k].panels.some((panel) => panel.right === false));
+  const steps = new Set(view.questions[0].panels.flatMap((panel) => panel.wrong_at.map(([step]) => step)));
   return [...steps].sort((a, b) => a - b);
 }
 
@@ -95,25 +96,25 @@ function markChoices() {
   for (const option of document.querySelectorAll("#choices option")) {
     const name = option.parentElement.id;
     const view = data.views[keyOf({ ...state, [name]: option.value || null })];
-    option.textContent = inWordsOf(option.value) + (view?.panels.some((panel) => panel.wrong) ? " ✗" : "");
+    option.textContent = inWordsOf(option.value) + (view?.questions[0].panels.some((panel) => panel.right === false) ? " ✗" : "");
   }
 }
 
 /** The empty places of one run's panel; `parts` only where there are steps. */
-function layPanel(number, view, about, panel) {
+function layPanel(number, about, panel) {
   const run = data.runs[number];
   const facts = [run.model, `seed ${run.seed}`, run.step === null ? null : `not finished, checkpoint of step ${run.step}`].filter(Boolean).join(", ");
   const article = make("article", { class: "panel run" }, make("header", {}, make("h2", { title: run.path }, run.name), make("p", { class: "soft" }, facts)));
   const part = (kind, more = {}) => make("div", { class: kind, ...more });
-  if (about.question) article.append(make("p", { class: "asked" }, about.question, " "), answerList(panel, about.answer));
-  else article.append(verdict(panel));
-  if (!panel.output) {
-    article.append(make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Story and attention" }, lookTable(panel)),
-      make("p", { class: "note" }, "● A fact that gives the answer. ", panel.gates
+  if (!about.input) article.append(make("p", { class: "asked" }, about.question, " "));
+  article.append(panel.answers ? answerList(panel, about.answer) : verdict(panel));
+  if (panel.grid) {
+    article.append(make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "What was looked at" }, lookTable(panel.grid)),
+      make("p", { class: "note" }, panel.grid.marked.length ? "● A fact that gives the answer. " : null, panel.grid.kind === "gate"
         ? "Green: how far a sentence opened the gate of a slot. Blue: the slots the question looked at."
-        : "Blue: the weight of each sentence when the model looked for the answer, hop after hop."));
-    return { article };
+        : "Blue: how much each was weighted."));
   }
+  if (!panel.output) return { article };
   const plot = (words) => part("plot", { role: "img", "aria-label": words });
   const parts = { words: part("words"), cursor: part("cursor"), over: plot("Over time"), now: plot("This step"), bits: part("scroll"), heads: part("scroll"), tokens: part("tokens") };
   if (panel.words) parts.tokens.append(...tokenList(panel, goTo));
@@ -130,8 +131,7 @@ function layPanel(number, view, about, panel) {
   return { article, parts };
 }
 
-const verdict = (panel) => make("p", { class: panel.wrong ? "wrong" : "right" },
-  panel.wrong ? `✗ ${digits(panel.wrong)} of ${digits(panel.scored)} answered ${data.answers} wrong` : `✓ all ${digits(panel.scored)} answered ${data.answers} right`);
+const verdict = ({ right, verdict: told }) => make("p", { class: right === false ? "wrong" : right ? "right" : null }, `${right === false ? "✗ " : right ? "✓ " : ""}${told}`);
 
 /** Show a step, in all panels; the nearest one that can be shown. */
 function goTo(step) {
@@ -142,7 +142,7 @@ function goTo(step) {
     const steps = panel.output.shape[0];
     const own = Math.min(state.step, steps - 1);
     parts.cursor.style.cssText = `--step: ${own}; --steps: ${steps}`;
-    drawStep(parts, shown.view, panel, own, shown.most);
+    drawStep(parts, shown.about, panel, own, shown.most);
   }
 }
 
@@ -152,7 +152,7 @@ const move = (by) => goTo(shown.stops[shown.stops.indexOf(state.step) + by] ?? s
 function chooseQuestion(number) {
   play(false);
   state.question = number;
-  state.step = Infinity;
+  state.step = null;
   layOut(shown.view);
   byId("questions").querySelector("[aria-pressed=true]").focus();
 }
@@ -206,7 +206,7 @@ function onKey(event) {
     STEPS[event.key]();
   } else if (event.key === " " && shown.steps && !event.target.closest("button, a")) {
     play();
-  } else if (question && shown.view?.questions) {
+  } else if (question && shown.questions.length > 1) {
     const next = shown.questions[shown.questions.indexOf(state.question) + question];
     if (next !== undefined) chooseQuestion(next);
   } else {
@@ -231,7 +231,6 @@ function listen() {
   });
 }
 
-document.body.dataset.kind = data.kind;
 document.body.dataset.runs = data.runs.length;
 byId("title").textContent = data.title;
 document.title = `memnet inspector: ${data.title}`;

@@ -26,9 +26,9 @@ function bitTable(view, panel, step) {
   const whole = (values) => (values.every(Number.isInteger) ? 0 : 2);
   const [input, target] = [atStep(view.input, step), atStep(view.target, step)];
   return make("table", { class: "bits" }, make("tbody", {},
-    row("input", view.input, data.channels.input, (value, k, name) => shown(value, name, whole(input))),
-    row("target", view.target, data.channels.output, (value, k, name) => (scored ? shown(value, name, whole(target)) : make("td", { class: "bit none" }, "·"))),
-    row("output", panel.output, data.channels.output, (value, k, name) => shown(value, name, 2, !scored ? "none" : wrong.includes(k) ? "wrong" : ""))));
+    row("input", view.input, view.channels.input, (value, k, name) => shown(value, name, whole(input))),
+    row("target", view.target, view.channels.output, (value, k, name) => (scored ? shown(value, name, whole(target)) : make("td", { class: "bit none" }, "·"))),
+    row("output", panel.output, view.channels.output, (value, k, name) => shown(value, name, 2, !scored ? "none" : wrong.includes(k) ? "wrong" : ""))));
 }
 
 function headTable(panel, step) {
@@ -62,11 +62,11 @@ const shiftBars = (head, step) => make("span", { class: `shift ${head.kind}` }, 
 function inWords(view, panel, step) {
   if (panel.words) return wordsOfReader(panel, step);
   const scored = view.mask.values[step] > 0;
-  const on = Array.from(atStep(view.input, step), (value, k) => (value && !/^bit/.test(data.channels.input[k]) ? data.channels.input[k] : null)).filter(Boolean);
+  const on = Array.from(atStep(view.input, step), (value, k) => (value && !/^bit/.test(view.channels.input[k]) ? view.channels.input[k] : null)).filter(Boolean);
   const start = scored ? ["It answers."] : [on.length ? `It reads: ${on.join(" and ")}.` : atStep(view.input, step).some(Boolean) ? "It reads a vector." : "It reads nothing and need not answer."];
   if (scored) {
-    const [wrong, count] = [wrongAt(panel, step).length, data.channels.output.length];
-    if (data.answers === "bits") start.push(wrong ? ` ${wrong} of ${count} bits are wrong.` : ` All ${count} bits are right.`);
+    const [wrong, count] = [wrongAt(panel, step).length, view.channels.output.length];
+    if (view.kind === "bits") start.push(wrong ? ` ${wrong} of ${count} bits are wrong.` : ` All ${count} bits are right.`);
     else start.push(wrong ? " Its answer is wrong." : " Its answer is right.");
   }
   return [start, ...(panel.heads ? inOrder(panel.heads).map((head) => wordsOfHead(panel, head, step)) : [])];

@@ -28,28 +28,18 @@ function answerList(panel, right) {
 
 const cell = (value, kind, words) => make("td", { class: `look ${kind}`, style: `--h: ${Math.min(value, 1)}`, title: `${words}: ${fixed(value, 3)}` }, value >= SEEN ? fixed(value) : "");
 
-/** Sentences and what was looked at: attention by hop, or gates by slot with the question's look below. */
-function lookTable(panel) {
-  const gates = panel.gates;
-  const columns = gates ? panel.slots_named.map((name) => `slot ${name}`) : Array.from({ length: panel.attention.shape[0] }, (_, hop) => `hop ${hop + 1}`);
-  const value = (row, column) => (gates ? atStep(gates, row)[column] : atStep(panel.attention, column)[row]);
-  const rows = panel.sentences.map((sentence, row) => make("tr", { class: panel.supports.includes(row) ? "support" : null },
-    make("th", { scope: "row" }, make("span", { class: "unit" }, `${row + 1} `), sentence, panel.supports.includes(row) ? make("span", { class: "spoken" }, ", supporting fact") : null),
-    ...columns.map((name, column) => cell(value(row, column), gates ? "gate" : "read", `${name}, sentence ${row + 1}`))));
-  const heads = columns.map((name) => make("th", { scope: "col" }, gates ? name.replace("slot ", "") : name));
+/** Sentences or words and what was looked at for each, by hop, by slot, by word; below what is told of the columns. */
+function lookTable({ kind, axis, over, rows, columns, values, below, marked }) {
+  const gates = kind === "gate";
+  const called = (name) => (over === "slot" && /^\d+$/.test(name) ? `slot ${name}` : name);
+  const body = rows.map((name, row) => make("tr", { class: marked.includes(row) ? "support" : null },
+    make("th", { scope: "row" }, make("span", { class: "unit" }, `${row + 1} `), name, marked.includes(row) ? make("span", { class: "spoken" }, ", supporting fact") : null),
+    ...Array.from(atStep(values, row), (value, column) => cell(value, kind, `${called(columns[column])}, ${axis} ${row + 1}`))));
+  const last = below && make("tr", {}, make("th", { scope: "row" }, below.name), ...columns.map((name, column) => cell(Math.max(below.values.values[column], 0), "read", called(name))));
   return make("table", { class: `looks ${gates ? "gates" : "hops"}` },
-    make("thead", {}, make("tr", {}, make("th", { scope: "col" }, gates ? "story; gate of every slot" : "story; attention by hop"), ...heads)),
-    make("tbody", {}, ...rows), make("tfoot", {}, lastRow(panel, columns)));
-}
-
-/** Where an EntNet's question looked; what of the attention went to empty slots, if any did. */
-function lastRow(panel, columns) {
-  if (panel.gates) {
-    return make("tr", {}, make("th", { scope: "row" }, "where the question looked"), ...columns.map((name, column) => cell(panel.look.values[column], "read", name)));
-  }
-  const rest = columns.map((_, hop) => 1 - atStep(panel.attention, hop).reduce((sum, weight) => sum + weight, 0));
-  if (!rest.some((one) => one >= 2 * SEEN)) return null;
-  return make("tr", {}, make("th", { scope: "row" }, "empty slots of the memory"), ...columns.map((name, hop) => cell(Math.max(rest[hop], 0), "read", name)));
+    make("thead", {}, make("tr", {}, make("th", { scope: "col" }, `${axis === "sentence" ? "story" : axis}; ${gates ? "gate of every" : "attention by"} ${over}`),
+      ...columns.map((name) => make("th", { scope: "col" }, name)))),
+    make("tbody", {}, ...body), make("tfoot", {}, last));
 }
 
 /** What a reader hears, word by word. */

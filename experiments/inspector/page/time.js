@@ -36,9 +36,9 @@ function rowsOf(view, panel) {
   if (panel.words) {
     bits("Answer, as it would be given at each word", panel.output, panel.answers, { height: 16 * panel.answers.length });
   } else {
-    bits("Input", view.input, data.channels.input);
-    bits("Target", view.target, data.channels.output, { scored: view.mask });
-    bits("Output", panel.output, data.channels.output, { scored: view.mask, wrong: panel.wrong_at });
+    bits("Input", view.input, view.channels.input);
+    bits("Target", view.target, view.channels.output, { scored: view.mask });
+    bits("Output", panel.output, view.channels.output, { scored: view.mask, wrong: panel.wrong_at });
   }
   return [...rows, ...(panel.heads ? headRows(panel) : stateRows(panel))];
 }
