@@ -192,7 +192,7 @@ class Interrupted(Typed):
 
 
 def run_ask(monkeypatch: pytest.MonkeyPatch, stdin: Any, *options: str) -> int:
-    monkeypatch.setattr(experiments.domains.stories.ask, "load_story_run", lambda run: (None, VOCABULARY, Newest()))
+    monkeypatch.setattr(experiments.domains.stories.ask, "load_run", lambda run, domain: (None, VOCABULARY, Newest()))
     monkeypatch.setattr("sys.stdin", stdin)
     monkeypatch.setattr("experiments.__main__._command", lambda name: experiments.domains.stories.ask.ask)
     return main(["ask", "run", *options])

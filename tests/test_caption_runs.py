@@ -19,7 +19,7 @@ from experiments.base.files import UserError
 from experiments.config.command_line import parse_train
 from experiments.config.form import Config
 from experiments.dashboard.collect import Collector
-from experiments.domains.captions.models import load_caption_run, make_model
+from experiments.domains.captions.models import make_model
 from experiments.domains.captions.picture_files import MOST_PIXELS, read_picture
 from experiments.domains.captions.testing import caption_losses, judge_tests, measure
 from experiments.domains.captions.training import CaptionObjective, make_trainer
@@ -28,6 +28,7 @@ from experiments.runs.about import read_about
 from experiments.runs.folder import RunFolder
 from experiments.runs.handover import outcome
 from experiments.runs.metrics import read_metrics, read_rows
+from experiments.training.loading import load_run
 from experiments.training.together import choose_way
 from tasks.captions import WORLDS, CaptionBatch, Captions
 from tests.figure_parts import beyond
@@ -395,7 +396,7 @@ def test_weights_come_from_the_seed_and_the_latest_checkpoint(tmp_path: Path) ->
     assert not torch.equal(one.readout.weight, other.readout.weight)
     trainer = make_trainer(config, RunFolder.create(config), "id")
     die_at(trainer, 5)
-    _, _, model = load_caption_run(tmp_path / "run")
+    _, _, model = load_run(tmp_path / "run")
     assert not torch.equal(model.readout.weight, one.readout.weight)
 
 

@@ -20,13 +20,12 @@ import torch
 from experiments.__main__ import main
 from experiments.base.files import UserError
 from experiments.base.seeds import generator_for
-from experiments.domains.sequences.loading import load_run
-from experiments.domains.stories.loading import load_story_run
 from experiments.inspector.arrays import pack
 from experiments.inspector.command import open_runs
 from experiments.inspector.inspector import Choice, Inspector
 from experiments.inspector.serve import InspectorServer
 from experiments.inspector.watch import shared_slots
+from experiments.training.loading import load_run
 from tasks.babi.encoding import pad
 from tests.dashboard_page import Reader, data_of
 from tests.inspected_runs import sequence_run, story_run, world_run
@@ -182,7 +181,7 @@ def test_a_view_of_a_story_holds_its_trace(runs: Path, name: str) -> None:
     questions = inspector.view(inspector.choices([], [], []).combined()[0])["questions"]
     assert len(questions) == 12
     assert len({question["about"] for question in questions}) == (2 if name == "entnet" else 1)
-    _, vocabulary, model = load_story_run(runs / name)
+    _, vocabulary, model = load_run(runs / name)
     model.backend = "eager"
     for asked in questions[:3]:
         (panel,) = asked["panels"]

@@ -13,10 +13,9 @@ import torch
 
 from experiments.__main__ import main
 from experiments.base.seeds import generator_for
-from experiments.domains.sequences.loading import load_run
-from experiments.domains.stories.loading import load_story_run
 from experiments.inspector.command import open_runs
 from experiments.inspector.serve import InspectorServer
+from experiments.training.loading import load_run
 from tests.browser import PHONE, check_width, chromium, needs_chromium, opened, texts, until
 from tests.inspected_runs import NTM, sequence_run, story_run
 from tests.test_inspector import story_tensors
@@ -223,7 +222,7 @@ def test_light_and_dark(page: Page) -> None:
 
 def test_a_question_shows_what_was_looked_at(browser: Browser, runs: Path) -> None:
     address = page_of(runs, "memn2n", "entnet")
-    models = {name: load_story_run(runs / name) for name in ("memn2n", "entnet")}
+    models = {name: load_run(runs / name) for name in ("memn2n", "entnet")}
     vocabulary = models["memn2n"][1]
     with opened(browser, address, DRAWN) as page:
         assert page.locator(".question").count() == 12
@@ -265,7 +264,7 @@ def test_a_question_shows_what_was_looked_at(browser: Browser, runs: Path) -> No
 
 def test_readers_are_stepped_through_word_by_word(browser: Browser, runs: Path) -> None:
     address = page_of(runs, "reader", "gru")
-    _, vocabulary, ntm = load_story_run(runs / "reader")
+    _, vocabulary, ntm = load_run(runs / "reader")
     with opened(browser, address, DRAWN) as page:
         view = page.evaluate("shown.view.questions[0]")
         panel = view["panels"][0]

@@ -12,11 +12,10 @@ from experiments.__main__ import main
 from experiments.config.command_line import parse_train
 from experiments.config.form import from_yaml, started, to_yaml
 from experiments.config.recipes import recipe_names, recipes_of
-from experiments.domains.sequences.loading import load_run
 from experiments.domains.stories.data import Sizes
-from experiments.domains.stories.loading import load_story_run
 from experiments.domains.stories.models import make_model
 from experiments.runs.folder import RunFolder
+from experiments.training.loading import load_run
 from tasks.babi import file_name
 from tests.babi_release import DATA, needs_release
 from tests.running import command
@@ -235,11 +234,10 @@ def test_runs_on_stories_and_on_sequences_are_told_apart(run: Path, tmp_path: Pa
 
     copied = tmp_path / "copy"
     assert main(["train", "copy", *SEQUENCES, "--steps", "2", "--out", str(copied)]) == 0
-    assert load_run(copied)[0].task.name == "copy"
-    with pytest.raises(UserError, match="is a run on babi, not on sequences"):
-        load_run(run)
-    with pytest.raises(UserError, match="not on stories"):
-        load_story_run(copied)
+    assert load_run(copied).config.task.name == "copy"
+    for other, domain in ((run, "sequences"), (copied, "stories")):
+        with pytest.raises(UserError, match=f"not on {domain}"):
+            load_run(other, domain=domain)
     assert "cannot be one result" in refused(capsys, "summarize", run, copied)
 
 

@@ -16,7 +16,6 @@ from experiments.__main__ import main
 from experiments.base.progress import Progress
 from experiments.base.seeds import generator_for
 from experiments.config.form import from_yaml, started
-from experiments.domains.stories.loading import load_story_run
 from experiments.domains.stories.models import make_models
 from experiments.domains.stories.published import published_for
 from experiments.domains.stories.restarts import stack, unstack
@@ -24,6 +23,7 @@ from experiments.domains.stories.testing import measure
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import read_metrics
 from experiments.runs.outcomes import choose
+from experiments.training.loading import load_run
 from experiments.training.updates import UpdatesByCopy
 from memnet import MemN2N
 from tasks.babi import TASK_NAMES, examples_of, file_name, generate, write_stories
@@ -233,7 +233,7 @@ def test_a_killed_run_resumed_equals_one_never_stopped(name: str, tmp_path: Path
     assert_same_run(whole, killed)
     for file in ("weights.safetensors", "evaluation.json", "vocabulary.json"):
         assert (whole / file).read_bytes() == (killed / file).read_bytes()
-    config, vocabulary, model = load_story_run(killed)
+    config, vocabulary, model = load_run(killed)
     assert not model.training
     assert model.validate
     result = json.loads((killed / "result.json").read_text())
@@ -276,7 +276,7 @@ def test_kill_9_loses_nothing_that_was_checkpointed(tmp_path: Path) -> None:
         time.sleep(0.02)
     process.kill()
     process.communicate()
-    assert load_story_run(run)[2].vocab_size > 10
+    assert load_run(run)[2].vocab_size > 10
     assert main(["evaluate", str(run)]) == 0
     assert main(["train", "--resume", str(run)]) == 0
     assert main(["train", "babi", *map(str, options), "--out", str(whole)]) == 0

@@ -19,16 +19,15 @@ from experiments.base.ragged import Ragged
 from experiments.config.command_line import parse_train
 from experiments.config.form import Config, from_mapping, from_yaml
 from experiments.dashboard.collect import Collector
-from experiments.domains.sequences.loading import load_run
 from experiments.domains.translation import testing
 from experiments.domains.translation.data import Sentences
-from experiments.domains.translation.loading import load_translation_run
 from experiments.domains.translation.testing import answer_rows, bleu, measure, translations
 from experiments.domains.translation.training import TranslationObjective, make_trainer
 from experiments.runs.about import read_about, write_about
 from experiments.runs.folder import RunFolder
 from experiments.runs.handover import outcome
 from experiments.runs.metrics import read_metrics, read_rows
+from experiments.training.loading import load_run
 from experiments.training.trainer import Trainer
 from tasks.translation import Languages, Pair, Translator
 from tests.running import assert_has_finished
@@ -167,7 +166,7 @@ def test_evaluate_and_show(run: Path, capsys: pytest.CaptureFixture[str]) -> Non
 def test_translate_sentences_and_lines(
     run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config, words, model = load_translation_run(run)
+    config, words, model = load_run(run)
     pair = config.learned.data().test.pairs[0]
     numbers = Ragged.of([[words.source.number(word) for word in pair.source.split()]])
     expected = {beam: translations(model, numbers, words, beam=beam)[0] for beam in (1, 4)}
@@ -351,7 +350,7 @@ def test_other_commands_name_what_they_cannot_do(run: Path, capsys: pytest.Captu
         assert complaint in error
         assert error.count("\n") == 1
     with pytest.raises(UserError, match="is a run on translate, not on sequences"):
-        load_run(run)
+        load_run(run, domain="sequences")
     with pytest.raises(UserError, match="translation: task has no option 'wings'"):
         from_mapping({"task": {"name": "translate", "wings": 2}, "model": {"name": "attention"}}, "translation")
 
@@ -376,7 +375,7 @@ def test_the_tracker_gets_the_tests(run: Path) -> None:
     assert values["test/exact_share/length-3"] == first["scores"]["exact_share"]
     assert {"test/beam_exact_share/length-all", "outcome/solved"} <= values.keys()
     assert about["data"] == "invented languages"
-    assert about["parameters"] == sum(one.numel() for one in load_translation_run(run)[2].parameters())
+    assert about["parameters"] == sum(one.numel() for one in load_run(run)[2].parameters())
 
 
 def test_a_suite_takes_translation(

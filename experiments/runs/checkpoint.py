@@ -143,14 +143,17 @@ def save_weights(path: Path, model: nn.Module) -> None:
 
 
 def load_weights(path: Path, model: nn.Module, restarts: int = 1) -> None:
-    """Put saved weights, or those of a checkpoint, into a model; nothing where they do not fit.
+    """Put saved weights, or a checkpoint's, the best if it keeps them, into a model; nothing where they do not fit.
 
     restarts: those that the model is a stack of, of which one must be finite.
     UserError for a file that is not there, damaged, or of another model, and for weights that are no finite numbers.
     """
     tensors, header = _read(path)
     if str(header.get("format")) in _FORMATS:
-        tensors = dict(_checkpoint(path, tensors, header).weights)
+        saved = _checkpoint(path, tensors, header)
+        # Of a training that keeps its best weights these come first of what is carried.
+        names = [name for name, _ in model.named_parameters()] if saved.progress.get("lowest_loss") is not None else []
+        tensors = {**saved.weights, **dict(zip(names, saved.carried, strict=False))}
     elif header.get("format", _WEIGHTS) != _WEIGHTS:
         raise UserError(f"{path} holds no weights of memnet")
     _check_weights(path, model, tensors, restarts)

@@ -40,6 +40,9 @@ class Domain(Protocol):
     def trained_on(self, folder: RunFolder, /) -> str:
         """What the data of a run is called; empty where the task says all."""
 
+    def load(self, config: Any, folder: RunFolder, /) -> tuple[Any, nn.Module]:
+        """What a run knows of its data, and its model with the latest weights; see experiments.training.loading."""
+
     def models_of(self, config: Any, folder: RunFolder, /) -> Iterable[nn.Module]:
         """The models of a run as they began; more than one where it has restarts."""
 

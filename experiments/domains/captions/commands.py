@@ -12,7 +12,8 @@ from experiments.base.provenance import command_line
 from experiments.config.command_line import parse
 from experiments.config.fields import check_least
 from experiments.config.form import from_yaml
-from experiments.domains.captions.models import World, load_caption_run, make_model
+from experiments.domains.captions import models
+from experiments.domains.captions.models import World, make_model
 from experiments.domains.captions.options import CaptionConfig
 from experiments.domains.captions.testing import (
     FAULTS,
@@ -29,6 +30,7 @@ from experiments.runs.checkpoint import save_weights
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import write_rows
 from experiments.runs.tests import TestRow, table
+from experiments.training.loading import load_run
 from experiments.training.pictures import draw_learning, run_title
 from experiments.training.ranks import ranks
 from experiments.training.running import closing, prepare, run_training
@@ -37,6 +39,9 @@ from memnet import Captioner
 
 # Test scenes that are drawn after training, films and others, and wrong ones of each.
 PICTURES, FILMS, _WRONG = 16, 6, 4
+
+# See experiments.training.loading.
+load = models.load
 
 
 def train(config: CaptionConfig) -> int:
@@ -103,7 +108,7 @@ def evaluate(args: Sequence[str]) -> int:
     folder = RunFolder(options.run)
     with folder.locked(shared=True):
         told = read_about(folder.path)
-        config, world, model = load_caption_run(options.run, options.device)
+        config, world, model = load_run(options.run, options.device, "captions")
         rows, _ = _tests(model, world, options.scenes or config.training.test_scenes, options.seed)
         print(_table(rows, told))
         folder.keep_tests(rows)
@@ -122,7 +127,7 @@ def show(args: Sequence[str]) -> int:
     """Draw a run's figures and print where they are."""
     options = parse(ShowCaptionOptions, "show", args)
     prepare("cpu", 1)
-    config, world, model = load_caption_run(options.run)
+    config, world, model = load_run(options.run, domain="captions")
     scenes, batch = world.sample(PICTURES, part="test", seed="show")
     described = describe_scenes(model, world, scenes, batch)
     with options.drawn():

@@ -15,10 +15,11 @@ from experiments.base.seeds import generator_for
 from experiments.config.command_line import parse
 from experiments.config.fields import check_least
 from experiments.domains.captions.commands import FILMS, PICTURES, cards_of
-from experiments.domains.captions.models import World, load_caption_run
+from experiments.domains.captions.models import World
 from experiments.domains.captions.picture_files import read_picture
 from experiments.domains.captions.testing import captions_of, describe_scenes
 from experiments.figures import Card, captions_figure, is_figure, save_figure
+from experiments.training.loading import load_run
 from experiments.training.running import prepare
 from memnet import Captioner
 
@@ -55,7 +56,7 @@ def describe(args: Sequence[str]) -> int:
     if not is_figure(out) or (options.out is not None and not out.parent.is_dir()):
         raise UserError(f"--out {out}: expected the path of a .png, .pdf or .svg file in a folder that exists")
     prepare("cpu", 1)
-    config, world, model = load_caption_run(options.run)
+    config, world, model = load_run(options.run, domain="captions")
     cards = _own(options, world, model) if options.images else _scenes(options, world, model)
     out.parent.mkdir(exist_ok=True)
     save_figure(captions_figure(cards, f"{config.label}, seed {config.run.seed}"), out)

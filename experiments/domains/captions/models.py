@@ -1,6 +1,5 @@
 """From a configuration to a model of captions, and back from a run's folder."""
 
-from pathlib import Path
 from typing import Any
 
 from experiments.base.seeds import drawing_weights
@@ -8,7 +7,6 @@ from experiments.config.models import made
 from experiments.domains.captions.options import CaptionConfig
 from experiments.runs.checkpoint import load_weights
 from experiments.runs.folder import RunFolder
-from experiments.training.opening import read_config
 from memnet import Captioner
 from tasks.captions import CaptionWorld
 from tasks.captions.things import SIDE
@@ -28,13 +26,8 @@ def make_model(config: CaptionConfig, beginning: int = 0) -> Captioner:
     return model
 
 
-def load_caption_run(run: str | Path, device: str = "cpu") -> tuple[CaptionConfig, World, Captioner]:
-    """The configuration, world and model of a run; the latest checkpoint's model where training has not ended.
-
-    UserError if there is no run on captions, or its files cannot be used.
-    """
-    folder = RunFolder(run)
-    config = read_config(folder, "captions")
+def load(config: CaptionConfig, folder: RunFolder) -> tuple[World, Captioner]:
+    """The world and the model of a run."""
     model = make_model(config)
     load_weights(folder.latest_weights, model)
-    return config, config.learned, model.to(device).eval()
+    return config.learned, model

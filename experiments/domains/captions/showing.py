@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 
-from experiments.domains.captions.models import load_caption_run
 from experiments.domains.captions.testing import describe_scenes, seen
 from experiments.figures.view import View
 from experiments.runs.folder import RunFolder
+from experiments.training.loading import load_run
 from experiments.training.showing import Shown
 from memnet import Captioner
 from tasks.captions import CaptionBatch
@@ -23,7 +23,7 @@ class ShownCaptions(Shown):
     model: Captioner
 
     def __init__(self, folder: RunFolder) -> None:
-        self.config, self.world, self.model = load_caption_run(folder.path)
+        self.config, self.world, self.model = load_run(folder.path)
         self.title = self.world.name
 
     def examples(self, length: int | None, seed: int) -> Mapping[str, Sequence[tuple[Any, CaptionBatch]]]:

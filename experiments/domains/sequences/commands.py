@@ -14,17 +14,17 @@ from experiments.config.command_line import parse
 from experiments.config.fields import check_least
 from experiments.domains.sequences.evaluation import test_at
 from experiments.domains.sequences.failures import Failures
-from experiments.domains.sequences.loading import load_run
 from experiments.domains.sequences.models import backend_line, make_model, training_lengths
 from experiments.domains.sequences.options import SequenceConfig
 from experiments.domains.sequences.pictures import draw_run
 from experiments.domains.sequences.training import SequenceObjective, make_trainer
 from experiments.figures.drawing import DrawingOptions
 from experiments.runs.about import About, read_about
-from experiments.runs.checkpoint import save_weights
+from experiments.runs.checkpoint import load_weights, save_weights
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import write_rows
 from experiments.runs.tests import TestRow, table
+from experiments.training.loading import load_run
 from experiments.training.running import closing, prepare, resume_line, run_training
 from experiments.training.trainer import Trainer
 from memnet import SequenceModule
@@ -72,6 +72,13 @@ def trained_on(folder: RunFolder) -> str:
     return ""
 
 
+def load(config: SequenceConfig, folder: RunFolder) -> tuple[Task, SequenceModule]:
+    """The task and the model of a run."""
+    model = make_model(config)
+    load_weights(folder.latest_weights, model)
+    return config.learned, model
+
+
 def models_of(config: SequenceConfig, folder: RunFolder) -> list[SequenceModule]:
     """The model of a run as it began, but for its seed."""
     with torch.random.fork_rng(devices=[]):
@@ -117,7 +124,7 @@ def evaluate(args: Sequence[str]) -> int:
     folder = RunFolder(options.run)
     with folder.locked(shared=True):
         told = read_about(folder.path)
-        config, task, model = load_run(options.run, options.device)
+        config, task, model = load_run(options.run, options.device, "sequences")
         model.backend = options.backend
         rows = _tests(
             model,
@@ -153,7 +160,7 @@ def show(args: Sequence[str]) -> int:
     _check_length(options.length)
     prepare("cpu", 1)
     folder = RunFolder(options.run)
-    config, task, model = load_run(options.run)
+    config, task, model = load_run(options.run, domain="sequences")
     try:
         if options.num_slots is not None:
             if not isinstance(model, HasSlots):

@@ -6,11 +6,11 @@ import torch
 
 from experiments.base.files import UserError
 from experiments.base.seeds import generator_for
-from experiments.domains.sequences.loading import load_run
 from experiments.domains.sequences.models import training_lengths
 from experiments.domains.sequences.pictures import sequence_view
 from experiments.figures.view import View
 from experiments.runs.folder import RunFolder
+from experiments.training.loading import load_run
 from experiments.training.showing import Shown
 from memnet import SequenceModule
 from tasks import Batch

@@ -15,8 +15,8 @@ from torch import Tensor
 from experiments.base.names import beginning, unknown_words
 from experiments.base.terminal import wrapped
 from experiments.config.command_line import parse
-from experiments.domains.stories.loading import load_story_run
 from experiments.domains.stories.pictures import attention_on_sentences, gates_of_slots, heard_words, slot_names
+from experiments.training.loading import load_run
 from memnet import Part, StoryModel
 from memnet.trace import AnyTrace, find, members, rows, steps_first
 from tasks.babi import TASK_NAMES, Fact, Vocabulary, stream, words_of
@@ -48,7 +48,7 @@ def ask(args: Sequence[str]) -> int:
     """Talk until the end of the input. Returns 0, or 2 where a line from a pipe could not be used."""
     options = parse(AskOptions, "ask", args)
     torch.set_num_threads(1)
-    _, vocabulary, model = load_story_run(options.run)
+    _, vocabulary, model = load_run(options.run, domain="stories")
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     remarks = sys.stdout if terminal else sys.stderr
     explain = terminal if options.explain is None else options.explain

@@ -14,11 +14,11 @@ from experiments.base.progress import working
 from experiments.base.provenance import command_line
 from experiments.config.command_line import parse
 from experiments.config.fields import check_least
+from experiments.domains.stories import loading
 from experiments.domains.stories.answers import answer_rows
 from experiments.domains.stories.data import StoryData
 from experiments.domains.stories.loading import (
     load_stacked,
-    load_story_run,
     read_vocabulary,
 )
 from experiments.domains.stories.models import make_model, make_models
@@ -34,6 +34,7 @@ from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import write_rows
 from experiments.runs.outcomes import LEARNED_FROM, choose
 from experiments.runs.tests import TestRow, table
+from experiments.training.loading import load_run
 from experiments.training.opening import read_config
 from experiments.training.pictures import draw_learning, draw_views, run_title
 from experiments.training.running import closing, prepare, run_training
@@ -44,6 +45,9 @@ from tasks.babi import Vocabulary
 
 # Questions that are drawn after training.
 _PICTURES = 2
+
+# See experiments.training.loading.
+load = loading.load
 
 
 def train(config: StoryConfig) -> int:
@@ -153,7 +157,7 @@ def show(args: Sequence[str]) -> int:
     options = parse(ShowStoryOptions, "show", args)
     check_least(options, 1, "questions")
     prepare("cpu", 1)
-    config, vocabulary, model = load_story_run(options.run)
+    config, vocabulary, model = load_run(options.run, domain="stories")
     with options.drawn():
         files = _draw(RunFolder(options.run), config, vocabulary, model, options.questions)
     print("\n".join(map(str, files)))

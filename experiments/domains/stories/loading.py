@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from pathlib import Path
 from typing import TypedDict
 
 from experiments.base.files import UserError, write_whole
@@ -12,7 +11,6 @@ from experiments.domains.stories.options import StoryConfig
 from experiments.domains.stories.restarts import stack, unstack
 from experiments.runs.checkpoint import finite_restarts, load_weights
 from experiments.runs.folder import RunFolder
-from experiments.training.opening import read_config
 from memnet.story import StoryModel
 from tasks.babi import Vocabulary
 
@@ -25,22 +23,16 @@ class _Vocabulary(TypedDict):
     words: list[str]
 
 
-def load_story_run(run: str | Path) -> tuple[StoryConfig, Vocabulary, StoryModel]:
-    """The configuration, words and model of a run on stories; of its restarts the chosen one.
-
-    Where training has not ended, the model is the first restart of the latest checkpoint that is finite. UserError if
-    there is no run on stories, or its files cannot be used.
-    """
-    folder = RunFolder(run)
-    config = read_config(folder, "stories")
+def load(config: StoryConfig, folder: RunFolder) -> tuple[Vocabulary, StoryModel]:
+    """The words and the model of a run: the chosen restart, or of the latest checkpoint the first that is finite."""
     vocabulary, sizes, _ = read_vocabulary(folder)
     if folder.weights.exists():
         model = make_model(config, sizes)
         load_weights(folder.weights, model)
-        return config, vocabulary, model.eval()
+        return vocabulary, model
     stacked = load_stacked(folder, config, sizes)
     first = finite_restarts(stacked, stacked.state_dict(), config.training.restarts)[0]
-    return config, vocabulary, unstack(stacked, config.training.restarts, first).eval()
+    return vocabulary, unstack(stacked, config.training.restarts, first)
 
 
 def load_stacked(folder: RunFolder, config: StoryConfig, sizes: Sizes) -> StoryModel:

@@ -7,10 +7,10 @@ import torch
 
 from experiments.base.files import UserError
 from experiments.base.seeds import generator_for
-from experiments.domains.stories.loading import load_story_run
 from experiments.domains.stories.pictures import story_view
 from experiments.figures.view import View
 from experiments.runs.folder import RunFolder
+from experiments.training.loading import load_run
 from experiments.training.showing import Shown
 from memnet import StoryModel
 from memnet.abilities import HasBackend, ReadsWords
@@ -26,7 +26,7 @@ class ShownStories(Shown):
     model: StoryModel
 
     def __init__(self, folder: RunFolder) -> None:
-        self.config, self.vocabulary, self.model = load_story_run(folder.path)
+        self.config, self.vocabulary, self.model = load_run(folder.path)
         if isinstance(self.model, HasBackend):
             self.model.backend = "eager"
         self.task = self.config.learned

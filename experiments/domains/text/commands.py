@@ -13,8 +13,9 @@ from experiments.base.progress import Progress, working
 from experiments.base.provenance import command_line
 from experiments.config.command_line import parse
 from experiments.config.fields import check_least
+from experiments.domains.text import models
 from experiments.domains.text.data import TextData, read_text
-from experiments.domains.text.models import Known, load_text_run, make_model, own_text, read_known
+from experiments.domains.text.models import Known, make_model, own_text, read_known
 from experiments.domains.text.options import TextConfig
 from experiments.domains.text.testing import CHUNK, known_bits, test_row
 from experiments.domains.text.training import SHOWN, TextObjective, make_trainer
@@ -26,6 +27,7 @@ from experiments.runs.about import About, read_about
 from experiments.runs.checkpoint import save_weights
 from experiments.runs.folder import RunFolder
 from experiments.runs.tests import TestRow, table
+from experiments.training.loading import load_run
 from experiments.training.pictures import draw_learning, run_title
 from experiments.training.ranks import ranks
 from experiments.training.running import closing, prepare, run_training
@@ -41,6 +43,9 @@ _MORE = [
     ("true entropy", "entropy_rate", ".4f"),
     ("source's bits/char", "source_bits_per_character", ".4f"),
 ]
+
+# See experiments.training.loading.
+load = models.load
 
 
 def train(config: TextConfig) -> int:
@@ -119,7 +124,7 @@ def evaluate(args: Sequence[str]) -> int:
     folder = RunFolder(options.run)
     with folder.locked(shared=True):
         told = read_about(folder.path)
-        config, known, model = load_text_run(options.run, options.device)
+        config, known, model = load_run(options.run, options.device, "text")
         try:
             model.backend = options.backend
         except ValueError as error:
@@ -154,7 +159,7 @@ def show(args: Sequence[str]) -> int:
     options = parse(ShowTextOptions, "show", args)
     prepare("cpu", 1)
     folder = RunFolder(options.run)
-    config, known, model = load_text_run(options.run)
+    config, known, model = load_run(options.run, domain="text")
     if options.text is None:
         numbers = own_text(folder, config, known).test
     else:

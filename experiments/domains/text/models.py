@@ -3,7 +3,6 @@
 import dataclasses
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypedDict
 
 from experiments.base.files import UserError, write_whole
@@ -13,7 +12,6 @@ from experiments.domains.text.data import Alphabet, TextData
 from experiments.domains.text.options import TextConfig
 from experiments.runs.checkpoint import load_weights
 from experiments.runs.folder import RunFolder
-from experiments.training.opening import read_config
 from memnet import LanguageModel
 from memnet.readers import Embedding
 from memnet.sequence import SequenceModule
@@ -66,17 +64,12 @@ def make_model(config: TextConfig, symbols: int, beginning: int = 0) -> Language
     return model
 
 
-def load_text_run(run: str | Path, device: str = "cpu") -> tuple[TextConfig, Known, LanguageModel]:
-    """The configuration, text and model of a run; the latest checkpoint's model where training has not ended.
-
-    UserError if there is no run on text, or its files cannot be used.
-    """
-    folder = RunFolder(run)
-    config = read_config(folder, "text")
+def load(config: TextConfig, folder: RunFolder) -> tuple[Known, LanguageModel]:
+    """The text and the model of a run."""
     known = read_known(folder)
     model = make_model(config, len(known.alphabet))
     load_weights(folder.latest_weights, model)
-    return config, known, model.to(device).eval()
+    return known, model
 
 
 def write_known(folder: RunFolder, data: TextData) -> None:

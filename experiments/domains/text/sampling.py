@@ -15,7 +15,7 @@ from experiments.base.seeds import generator_for
 from experiments.config.command_line import parse
 from experiments.config.fields import check_least
 from experiments.domains.text.data import Alphabet
-from experiments.domains.text.models import load_text_run
+from experiments.training.loading import load_run
 from experiments.training.running import prepare
 from memnet import LanguageModel
 from tasks.reading import normalized
@@ -47,7 +47,7 @@ def sample(args: Sequence[str]) -> int:
     if not 0 <= options.temperature < math.inf:
         raise UserError(f"--temperature must be a finite number of at least 0, not {options.temperature}")
     prepare(options.device, 1)
-    _, known, model = load_text_run(options.run, options.device)
+    _, known, model = load_run(options.run, options.device, "text")
     generator = generator_for("test", options.seed)
     if options.prompt:
         prompt = known.alphabet.encode(normalized(options.prompt), "--prompt")

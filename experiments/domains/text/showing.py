@@ -8,11 +8,12 @@ from torch.nn import functional
 
 from experiments.base.files import UserError
 from experiments.base.seeds import generator_for
-from experiments.domains.text.models import load_text_run, own_text
+from experiments.domains.text.models import own_text
 from experiments.figures import Episode
 from experiments.figures.trace import as_array, episode_arrays
 from experiments.figures.view import View
 from experiments.runs.folder import RunFolder
+from experiments.training.loading import load_run
 from experiments.training.showing import Shown
 from memnet import LanguageModel
 
@@ -26,7 +27,7 @@ class ShownText(Shown):
     unit, lengths = "characters", _USUAL
 
     def __init__(self, folder: RunFolder) -> None:
-        self.config, self.known, self.model = load_text_run(folder.path)
+        self.config, self.known, self.model = load_run(folder.path)
         self.text = self.known.alphabet.decode(own_text(folder, self.config, self.known).test)
         self.title = self.known.text
 

@@ -12,8 +12,9 @@ from experiments.base.progress import working
 from experiments.base.provenance import command_line
 from experiments.config.command_line import parse
 from experiments.config.fields import check_least
+from experiments.domains.translation import loading
 from experiments.domains.translation.data import Sentences, TranslationData, Words
-from experiments.domains.translation.loading import keep_words, load_translation_run, read_words
+from experiments.domains.translation.loading import keep_words, read_words
 from experiments.domains.translation.models import make_model
 from experiments.domains.translation.options import TranslationConfig
 from experiments.domains.translation.pictures import translation_view
@@ -31,6 +32,7 @@ from experiments.runs.checkpoint import save_weights
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import write_rows
 from experiments.runs.tests import Condition, TestRow, table
+from experiments.training.loading import load_run
 from experiments.training.pictures import draw_learning, draw_views, run_title
 from experiments.training.running import closing, prepare, run_training
 from experiments.training.trainer import Trainer
@@ -39,6 +41,9 @@ from memnet.decoding import Normalization
 
 # Test sentences that are drawn after training.
 _PICTURES = 3
+
+# See experiments.training.loading.
+load = loading.load
 
 
 def train(config: TranslationConfig) -> int:
@@ -109,7 +114,7 @@ def evaluate(args: Sequence[str]) -> int:
     folder = RunFolder(options.run)
     with folder.locked(shared=True):
         told = read_about(folder.path)
-        config, words, model = load_translation_run(options.run)
+        config, words, model = load_run(options.run, domain="translation")
         if options.length and config.learned.own_files:
             raise UserError(f"--length {options.length[0]} is for the invented languages, not for your own files")
         data = config.learned.data()
@@ -142,7 +147,7 @@ def show(args: Sequence[str]) -> int:
     options = parse(ShowTranslationOptions, "show", args)
     check_least(options, 1, "sentences")
     prepare("cpu", 1)
-    config, words, model = load_translation_run(options.run)
+    config, words, model = load_run(options.run, domain="translation")
     data = config.learned.data()
     with options.drawn():
         files = _draw(RunFolder(options.run), config, words, model, data.test, options.sentences)

@@ -2,7 +2,6 @@
 
 import json
 import math
-from pathlib import Path
 from typing import NotRequired, TypedDict
 
 from experiments.base.files import UserError, write_whole
@@ -11,7 +10,6 @@ from experiments.domains.translation.models import make_model
 from experiments.domains.translation.options import TranslationConfig
 from experiments.runs.checkpoint import load_weights
 from experiments.runs.folder import RunFolder
-from experiments.training.opening import read_config
 from memnet import EncoderDecoder
 from tasks.babi import Vocabulary
 
@@ -24,17 +22,12 @@ class _Vocabulary(TypedDict):
     max_words: NotRequired[int]
 
 
-def load_translation_run(run: str | Path) -> tuple[TranslationConfig, Words, EncoderDecoder]:
-    """The configuration, words and model of a run; the latest checkpoint's model where training has not ended.
-
-    UserError if there is no run on translation, or its files cannot be used.
-    """
-    folder = RunFolder(run)
-    config = read_config(folder, "translation")
+def load(config: TranslationConfig, folder: RunFolder) -> tuple[Words, EncoderDecoder]:
+    """The words and the model of a run."""
     words, _ = read_words(folder)
     model = make_model(config, words)
     load_weights(folder.latest_weights, model)
-    return config, words, model.eval()
+    return words, model
 
 
 def keep_words(folder: RunFolder, data: TranslationData) -> None:

@@ -7,11 +7,11 @@ import torch
 from experiments.base.files import UserError
 from experiments.base.ragged import Ragged
 from experiments.base.seeds import generator_for
-from experiments.domains.translation.loading import load_translation_run
 from experiments.domains.translation.pictures import translation_view
 from experiments.domains.translation.testing import translations
 from experiments.figures.view import View
 from experiments.runs.folder import RunFolder
+from experiments.training.loading import load_run
 from experiments.training.showing import Shown
 from memnet import EncoderDecoder
 from tasks.translation import Pair
@@ -26,7 +26,7 @@ class ShownTranslation(Shown):
     model: EncoderDecoder
 
     def __init__(self, folder: RunFolder) -> None:
-        self.config, self.words, self.model = load_translation_run(folder.path)
+        self.config, self.words, self.model = load_run(folder.path)
         self.data = self.config.learned.data()
         self.title = self.data.name
 

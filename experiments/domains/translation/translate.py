@@ -13,8 +13,8 @@ from experiments.base.ragged import Ragged
 from experiments.config.command_line import parse
 from experiments.config.fields import check_least
 from experiments.domains.translation.data import UNKNOWN_NUMBER, Words
-from experiments.domains.translation.loading import load_translation_run
 from experiments.domains.translation.testing import translations
+from experiments.training.loading import load_run
 from memnet.decoding import Normalization
 from tasks.reading import TextError, checked, lines_of, normalized
 
@@ -41,7 +41,7 @@ def translate(args: Sequence[str]) -> int:
     options = parse(TranslateOptions, "translate", args)
     check_least(options, 1, "beam")
     torch.set_num_threads(1)
-    config, words, model = load_translation_run(options.run)
+    config, words, model = load_run(options.run, domain="translation")
     beam, normalization = (
         options.beam or config.training.beam,
         options.beam_normalization or config.training.beam_normalization,
