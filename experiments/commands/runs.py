@@ -30,13 +30,37 @@ def train(args: Sequence[str]) -> int:
 
 def evaluate(args: Sequence[str]) -> int:
     """Test a run and print the table."""
+    from experiments.config.command_line import parse
+    from experiments.runs.about import read_about
+    from experiments.runs.folder import RunFolder
     from experiments.training.domain import domain_of_run
+    from experiments.training.running import prepare
 
-    return domain_of_run(args).evaluate(args)
+    domain = domain_of_run(args)
+    options = parse(domain.EvaluateOptions, "evaluate", args)
+    options.check()
+    prepare(options.device, options.threads)
+    folder = RunFolder(options.run)
+    with folder.locked(shared=True):
+        about = read_about(folder.path)
+        found = domain.test(folder, options)
+        print(found.told(about, domain.MORE))
+        folder.keep_tests(found.rows)
+    return 0
 
 
 def show(args: Sequence[str]) -> int:
     """Draw a run's figures and print where they are."""
+    from experiments.config.command_line import parse
+    from experiments.runs.folder import RunFolder
     from experiments.training.domain import domain_of_run
+    from experiments.training.running import prepare
 
-    return domain_of_run(args).show(args)
+    domain = domain_of_run(args)
+    options = parse(domain.ShowOptions, "show", args)
+    options.check()
+    prepare("cpu", 1)
+    with options.drawn():
+        files = domain.draw(RunFolder(options.run), options)
+    print(*files, sep="\n")
+    return 0

@@ -10,11 +10,19 @@ from torch import nn
 from experiments.config.form import Config, from_yaml
 from experiments.config.registry import DOMAINS
 from experiments.runs.folder import RunFolder
+from experiments.training.ending import More, ShowOptions, Tested, TestOptions
 from experiments.training.trainer import Trainer
 
 
 class Domain(Protocol):
-    """What the module of a domain's commands must have. UserError throughout for what cannot be."""
+    """What the module of a domain's commands must have. UserError throughout for what cannot be.
+
+    MORE: scores of its tables beside those that stand for a model.
+    """
+
+    MORE: More
+    EvaluateOptions: type[TestOptions]
+    ShowOptions: type[ShowOptions]
 
     def train(self, config: Any, /) -> int:
         """Train, test, draw; returns the exit code."""
@@ -31,11 +39,11 @@ class Domain(Protocol):
     def not_stacked(self, config: Any, /) -> str | None:
         """Why seeds of a configuration cannot be one stacked computation, None where they can."""
 
-    def evaluate(self, args: Sequence[str], /) -> int:
-        """The command evaluate; returns the exit code."""
+    def test(self, folder: RunFolder, options: Any, /) -> Tested:
+        """Test a run again, as EvaluateOptions say."""
 
-    def show(self, args: Sequence[str], /) -> int:
-        """The command show; returns the exit code."""
+    def draw(self, folder: RunFolder, options: Any, /) -> list[Path]:
+        """Draw a run's figures again, as ShowOptions say; returns the files."""
 
     def trained_on(self, folder: RunFolder, /) -> str:
         """What the data of a run is called; empty where the task says all."""

@@ -6,7 +6,7 @@ import os
 import secrets
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from experiments.runs.handover import replay_history, replay_outcome, told_to_tr
 from experiments.runs.metrics import MetricsFile, cut, read_metrics
 from experiments.runs.tracking import Tracker, check_joined, start_tracker
 from experiments.runs.wandb_environment import given_run_id, import_wandb, legal_id, resolve_mode
+from experiments.training.ending import Finished, More, keep_all
 from experiments.training.objective import Objective
 from experiments.training.opening import check_files
 from experiments.training.ranks import Ranks, choose_device, joined, ranks
@@ -34,7 +35,8 @@ Work = TypeVar("Work", bound=Objective[Any, Any])
 def run_training(
     config: Config[Any],
     make: Callable[[RunFolder, str], Trainer[Work]],
-    finish: Callable[[Trainer[Work], RunFolder, str], str],
+    finish: Callable[[Trainer[Work], RunFolder], Finished],
+    more: More,
     *,
     title: str,
     shown: Mapping[str, str] = SHOWN,
@@ -42,7 +44,7 @@ def run_training(
     """Train in the run's folder, then finish: test, draw, and tell.
 
     make:   a run's training from its folder and identifier.
-    finish: leaves everything in the folder; told where the tracker keeps the run, it returns what is printed.
+    finish: tests it. more: scores of its table beside those that stand for the model.
     title:  what is trained, in words.
     shown:  see Progress.
     Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped.
@@ -74,7 +76,7 @@ def run_training(
             replay_history(tracker, folder, earlier)
             _train(trainer, folder, tracker, shown)
             trainer.settle()
-            closing = finish(trainer, folder, tracker.notice)
+            closing = keep_all(trainer, folder, tracker.notice, finish(trainer, folder), more)
             replay_outcome(tracker, folder, about, trainer.sequences)
             exit_code = 0
         except Stopped as stop:
@@ -162,20 +164,6 @@ def _train(trainer: Trainer[Any], folder: RunFolder, tracker: Tracker, shown: Ma
 def resume_line(folder: RunFolder, *options: object) -> str:
     """The command that goes on with a run."""
     return command_line("train", "--resume", folder.path, *options)
-
-
-def closing(
-    folder: RunFolder, notice: str, told: Sequence[str], commands: Sequence[str], model: Sequence[str] = ()
-) -> str:
-    """What `train` prints at its end: how it went, where everything is, what to do next.
-
-    told: how it went, and the table. notice: where the tracker keeps the run, empty for nowhere.
-    commands: what to do next. model: lines on what was trained.
-    """
-    figures = [f"figure   {path}" for path in sorted(folder.figures.glob("*.png"))]
-    tracker = [f"tracker  {notice}"] if notice else []
-    where = [f"run      {folder.path}", *model, *figures, *tracker]
-    return "\n".join([*told, "", *where, "", "next", *(f"  {command}" for command in commands)])
 
 
 def take_up(folder: RunFolder, trainer: Trainer[Any]) -> list[dict[str, Any]] | None:

@@ -4,12 +4,9 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-import tyro
-
 from experiments.base.files import UserError
 from experiments.base.progress import Progress, working
 from experiments.base.provenance import command_line
-from experiments.config.command_line import parse
 from experiments.config.fields import check_least
 from experiments.config.form import from_yaml
 from experiments.domains.captions import models
@@ -24,22 +21,23 @@ from experiments.domains.captions.testing import (
 )
 from experiments.domains.captions.training import SHOWN, CaptionObjective, make_trainer
 from experiments.figures import Card, captions_figure, figure_name, save_figure
-from experiments.figures.drawing import DrawingOptions
-from experiments.runs.about import About, read_about
-from experiments.runs.checkpoint import save_weights
+from experiments.runs.about import read_about
 from experiments.runs.folder import RunFolder
-from experiments.runs.metrics import write_rows
-from experiments.runs.tests import TestRow, table
+from experiments.runs.tests import TestRow
+from experiments.training.ending import Finished, Tested, TestOptions
+from experiments.training.ending import ShowOptions as RunShowOptions
 from experiments.training.loading import load_run
 from experiments.training.pictures import draw_learning, run_title
 from experiments.training.ranks import ranks
-from experiments.training.running import closing, prepare, run_training
+from experiments.training.running import run_training
 from experiments.training.trainer import Trainer
 from memnet import Captioner
 
 # Test scenes that are drawn after training, films and others, and wrong ones of each.
 PICTURES, FILMS, _WRONG = 16, 6, 4
 
+# See experiments.training.ending.
+MORE = [(name, name, "d") for name in ("right", *FAULTS)]
 # See experiments.training.loading.
 load = models.load
 
@@ -52,7 +50,8 @@ def train(config: CaptionConfig) -> int:
     return run_training(
         config,
         lambda folder, run_id: make_trainer(config, folder, run_id),
-        _finish,
+        finish,
+        MORE,
         title=config.label,
         shown=SHOWN,
     )
@@ -84,56 +83,35 @@ def models_of(config: CaptionConfig, folder: RunFolder) -> list[Captioner]:
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluateCaptionOptions:
+class EvaluateOptions(TestOptions):
     """Test a trained run on new scenes of the test part; the table is printed and kept in the run's evaluation.json."""
 
-    run: tyro.conf.Positional[str]
-    """The run's folder."""
     scenes: int | None = None
     """How many; None for as many as the run was tested on."""
     seed: int = 0
     """Seed of the test scenes; 0 gives those that the run was tested on."""
-    device: str = "cpu"
-    """Where to compute: cpu or cuda."""
-    threads: int = 1
-    """CPU threads."""
+
+    def check(self) -> None:
+        super().check()
+        check_least(self, 1, "scenes")
+        check_least(self, 0, "seed")
 
 
-def evaluate(args: Sequence[str]) -> int:
-    """Test a run and print the table."""
-    options = parse(EvaluateCaptionOptions, "evaluate", args)
-    check_least(options, 1, "scenes", "threads")
-    check_least(options, 0, "seed")
-    prepare(options.device, options.threads)
-    folder = RunFolder(options.run)
-    with folder.locked(shared=True):
-        told = read_about(folder.path)
-        config, world, model = load_run(options.run, options.device, "captions")
-        rows, _ = _tests(model, world, options.scenes or config.training.test_scenes, options.seed)
-        print(_table(rows, told))
-        folder.keep_tests(rows)
-    return 0
+def test(folder: RunFolder, options: EvaluateOptions) -> Tested:
+    """Test a run again."""
+    config, world, model = load_run(folder.path, options.device)
+    return Tested(_tests(model, world, options.scenes or config.training.test_scenes, options.seed)[0])
 
 
-@dataclasses.dataclass(frozen=True)
-class ShowCaptionOptions(DrawingOptions):
+class ShowOptions(RunShowOptions):
     """Draw a run's errors over training, and test scenes with its captions; `describe` draws others."""
 
-    run: tyro.conf.Positional[str]
-    """The run's folder."""
 
-
-def show(args: Sequence[str]) -> int:
-    """Draw a run's figures and print where they are."""
-    options = parse(ShowCaptionOptions, "show", args)
-    prepare("cpu", 1)
-    config, world, model = load_run(options.run, domain="captions")
+def draw(folder: RunFolder, options: ShowOptions) -> list[Path]:
+    """Draw a run's figures again."""
+    _, world, model = load_run(folder.path)
     scenes, batch = world.sample(PICTURES, part="test", seed="show")
-    described = describe_scenes(model, world, scenes, batch)
-    with options.drawn():
-        files = _draw(RunFolder(options.run), config, world, described)
-    print(*files, sep="\n")
-    return 0
+    return _draw(folder, world, describe_scenes(model, world, scenes, batch))
 
 
 def cards_of(described: Sequence[Described]) -> list[Card]:
@@ -146,12 +124,8 @@ def _tests(model: Captioner, world: World, scenes: int, seed: int = 0) -> tuple[
         return judge_tests(model, world, scenes, seed, lambda done: progress.update({}, done))
 
 
-def _table(rows: Sequence[TestRow], told: About) -> str:
-    return table(rows, told["tests"], more=[(name, name, "d") for name in ("right", *FAULTS)])
-
-
 @working("drawing")
-def _draw(folder: RunFolder, config: CaptionConfig, world: World, described: Sequence[Described]) -> list[Path]:
+def _draw(folder: RunFolder, world: World, described: Sequence[Described]) -> list[Path]:
     """The learning curve, the first scenes, and the first wrong ones where there are any."""
     about = read_about(folder.path)
     files = draw_learning(folder, about)
@@ -166,25 +140,17 @@ def _draw(folder: RunFolder, config: CaptionConfig, world: World, described: Seq
     return files
 
 
-def _finish(trainer: Trainer[CaptionObjective], folder: RunFolder, notice: str) -> str:
-    """Test and draw; returns what is told at the end."""
+def finish(trainer: Trainer[CaptionObjective], folder: RunFolder) -> Finished:
+    """Describe test scenes."""
     config, world, model = trainer.objective.config, trainer.objective.world, trainer.model
-    save_weights(folder.weights, model)
     rows, described = _tests(model.eval(), world, config.training.test_scenes)
-    folder.keep_tests(rows)
-    write_rows(folder.answers, answer_rows(world, described))
-    _draw(folder, config, world, described)
-    facts = {
-        "trained_on": world.name,
-        "steps": trainer.step,
-        "sequences": trainer.sequences,
-        "perf/seconds": trainer.seconds,
-    }
-    folder.keep_result(config, facts)
-    told = [
+    return Finished(
+        model,
+        Tested(rows),
+        lambda: _draw(folder, world, described),
         f"{config.label}: trained on {trainer.sequences:,} scenes, {trainer.seconds:.0f} s; judged on scenes that no "
         "training has:",
-        "",
-        _table(rows, read_about(folder.path)),
-    ]
-    return closing(folder, notice, told, [command_line(what, folder.path) for what in ("describe", "evaluate")])
+        {"trained_on": world.name, "sequences": trainer.sequences},
+        {folder.answers: answer_rows(world, described)},
+        [command_line(what, folder.path) for what in ("describe", "evaluate")],
+    )

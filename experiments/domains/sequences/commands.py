@@ -3,14 +3,13 @@
 import dataclasses
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
-import tyro
 
 from experiments.base.files import UserError
 from experiments.base.progress import Progress
 from experiments.base.provenance import command_line
-from experiments.config.command_line import parse
 from experiments.config.fields import check_least
 from experiments.domains.sequences.evaluation import test_at
 from experiments.domains.sequences.failures import Failures
@@ -18,21 +17,21 @@ from experiments.domains.sequences.models import backend_line, make_model, train
 from experiments.domains.sequences.options import SequenceConfig
 from experiments.domains.sequences.pictures import draw_run
 from experiments.domains.sequences.training import SequenceObjective, make_trainer
-from experiments.figures.drawing import DrawingOptions
-from experiments.runs.about import About, read_about
-from experiments.runs.checkpoint import load_weights, save_weights
+from experiments.runs.checkpoint import load_weights
 from experiments.runs.folder import RunFolder
-from experiments.runs.metrics import write_rows
-from experiments.runs.tests import TestRow, table
+from experiments.runs.tests import TestRow
+from experiments.training.ending import Finished, Tested, TestOptions
+from experiments.training.ending import ShowOptions as RunShowOptions
 from experiments.training.loading import load_run
-from experiments.training.running import closing, prepare, resume_line, run_training
+from experiments.training.running import resume_line, run_training
 from experiments.training.trainer import Trainer
 from memnet import SequenceModule
 from memnet.abilities import HasSlots
 from memnet.sequence import Backend
 from tasks import Task
 
-_OPTIMAL = ("optimal bits/seq", "optimal_bits_per_sequence", ".3g")
+# See experiments.training.ending.
+MORE = [("optimal bits/seq", "optimal_bits_per_sequence", ".3g")]
 
 
 def train(config: SequenceConfig) -> int:
@@ -42,7 +41,8 @@ def train(config: SequenceConfig) -> int:
     return run_training(
         config,
         lambda folder, run_id: make_trainer(config, folder, run_id),
-        _finish,
+        finish,
+        MORE,
         title=f"{config.task_label}, {config.model_label}",
         shown={"train/loss": "loss", f"train/{curve.name}": curve.heading},
     )
@@ -86,14 +86,12 @@ def models_of(config: SequenceConfig, folder: RunFolder) -> list[SequenceModule]
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluateOptions:
+class EvaluateOptions(TestOptions):
     """Test a trained run at any length; the table is printed and kept in the run's evaluation.json.
 
     A run on stories, text or translation has options of its own: see `evaluate RUN --help`.
     """
 
-    run: tyro.conf.Positional[str]
-    """The run's folder."""
     length: tuple[int, ...] = ()
     """Lengths to test at; none for the task's usual ones."""
     num_slots: int | None = None
@@ -106,97 +104,84 @@ class EvaluateOptions:
     """Sequences at a time; None chooses."""
     seed: int = 0
     """Seed of the test sequences, a stream of its own."""
-    device: str = "cpu"
-    """Where to compute: cpu or cuda."""
     backend: Backend = "auto"
     """How steps run: eager, compile, native (NTMs on the CPU), or auto, the fastest that applies."""
-    threads: int = 1
-    """CPU threads."""
+
+    def check(self) -> None:
+        super().check()
+        check_least(self, 1, "sequences", "batch_size", "repeats", "num_slots")
+        check_least(self, 0, "seed")
+        _check_length(self.length)
 
 
-def evaluate(args: Sequence[str]) -> int:
-    """Test a run and print the table."""
-    options = parse(EvaluateOptions, "evaluate", args)
-    check_least(options, 1, "sequences", "batch_size", "repeats", "num_slots", "threads")
-    check_least(options, 0, "seed")
-    _check_length(options.length)
-    prepare(options.device, options.threads)
-    folder = RunFolder(options.run)
-    with folder.locked(shared=True):
-        told = read_about(folder.path)
-        config, task, model = load_run(options.run, options.device, "sequences")
-        model.backend = options.backend
-        rows = _tests(
-            model,
-            task,
-            options.length or task.lengths_to_test(training_lengths(config)[1]),
-            sequences=options.sequences,
-            seed=options.seed,
-            num_slots=options.num_slots,
-            repeats=options.repeats,
-            batch_size=options.batch_size,
-        )
-        print(backend_line(model), file=sys.stderr)
-        print(_table(rows, told))
-        folder.keep_tests(rows)
-    return 0
+def test(folder: RunFolder, options: EvaluateOptions) -> Tested:
+    """Test a run again."""
+    config, task, model = load_run(folder.path, options.device)
+    model.backend = options.backend
+    rows = _tests(
+        model,
+        task,
+        options.length or task.lengths_to_test(training_lengths(config)[1]),
+        sequences=options.sequences,
+        seed=options.seed,
+        num_slots=options.num_slots,
+        repeats=options.repeats,
+        batch_size=options.batch_size,
+    )
+    print(backend_line(model), file=sys.stderr)
+    return Tested(rows)
 
 
 @dataclasses.dataclass(frozen=True)
-class ShowOptions(DrawingOptions):
+class ShowOptions(RunShowOptions):
     """Draw a run's figures again, from its files."""
 
-    run: tyro.conf.Positional[str]
-    """The run's folder."""
     length: tuple[int, ...] = ()
     """Lengths at which to show the memory; none for the usual ones."""
     num_slots: int | None = None
     """Memory rows of an NTM in these pictures; None for those it was trained with."""
 
+    def check(self) -> None:
+        _check_length(self.length)
 
-def show(args: Sequence[str]) -> int:
-    """Draw a run's figures and print where they are."""
-    options = parse(ShowOptions, "show", args)
-    _check_length(options.length)
-    prepare("cpu", 1)
-    folder = RunFolder(options.run)
-    config, task, model = load_run(options.run, domain="sequences")
+
+def draw(folder: RunFolder, options: ShowOptions) -> list[Path]:
+    """Draw a run's figures again."""
+    config, task, model = load_run(folder.path)
     try:
         if options.num_slots is not None:
             if not isinstance(model, HasSlots):
                 raise UserError(f"--num-slots {options.num_slots}: this model has no memory")
             model.num_slots = options.num_slots
-        with options.drawn():
-            files = draw_run(folder, model, task, config, options.length or None)
+        return draw_run(folder, model, task, config, options.length or None)
     except ValueError as error:
         raise UserError(str(error)) from None
-    print(*files, sep="\n")
-    return 0
 
 
-def _finish(trainer: Trainer[SequenceObjective], folder: RunFolder, notice: str) -> str:
-    """Test and draw; returns what is told at the end."""
+def finish(trainer: Trainer[SequenceObjective], folder: RunFolder) -> Finished:
+    """Test at the usual lengths."""
     config, task, model = trainer.objective.config, trainer.objective.task, trainer.model
-    save_weights(folder.weights, model)
     failures = Failures(task)
     lengths = task.lengths_to_test(training_lengths(config)[1])
     rows = _tests(model, task, lengths, sequences=config.training.test_sequences, failures=failures)
-    folder.keep_tests(rows)
-    write_rows(folder.failures, failures.rows)
-    # Before the pictures, for which every step is watched eagerly.
-    backend_used = model.backend_used
-    draw_run(folder, model, task, config)
     facts = {
-        "backend_used": backend_used,
-        "steps": trainer.step,
+        # Of the tests: for pictures every step is watched eagerly.
+        "backend_used": model.backend_used,
         "sequences": trainer.sequences,
         "sequences_to_solve": trainer.sequences_to_solve,
         "begun": len(trainer.begun),
-        "perf/seconds": trainer.seconds,
         "perf/seconds_to_solve": trainer.seconds_to_solve,
     }
-    folder.keep_result(config, facts)
-    return _closing(trainer, folder, notice, rows)
+    return Finished(
+        model,
+        Tested(rows),
+        lambda: draw_run(folder, model, task, config),
+        f"{config.task_label}: {_outcome(trainer)}",
+        facts,
+        {folder.failures: failures.rows},
+        _next(trainer, folder),
+        [_model_line(trainer)],
+    )
 
 
 def _tests(
@@ -222,28 +207,25 @@ def _tests(
     return rows
 
 
-def _table(rows: Sequence[TestRow], told: About) -> str:
-    return table(rows, told["tests"], references=told["references"], more=[_OPTIMAL])
-
-
 def _check_length(lengths: Sequence[int]) -> None:
     if lengths and min(lengths) < 1:
         raise UserError(f"--length must be at least 1, not {min(lengths)}")
 
 
-def _closing(trainer: Trainer[SequenceObjective], folder: RunFolder, notice: str, rows: Sequence[TestRow]) -> str:
-    """What train prints at its end: how it went, the table, where everything is, what to do next."""
+def _outcome(trainer: Trainer[SequenceObjective]) -> str:
     solved = trainer.sequences_to_solve
     if solved is not None:
         again = f", begun {len(trainer.begun)} times" if len(trainer.begun) > 1 else ""
-        outcome = f"solved after {solved:,} sequences{again}, {trainer.seconds_to_solve:.0f} s"
-    elif trainer.objective.training.solved_at is not None:
-        outcome = f"not solved in {trainer.sequences:,} sequences"
-    else:
-        outcome = f"trained on {trainer.sequences:,} sequences"
+        return f"solved after {solved:,} sequences{again}, {trainer.seconds_to_solve:.0f} s"
+    judged = trainer.objective.training.solved_at is not None
+    return f"{'not solved in' if judged else 'trained on'} {trainer.sequences:,} sequences"
+
+
+def _next(trainer: Trainer[SequenceObjective], folder: RunFolder) -> list[str]:
+    """Commands to go on with."""
     task, run = trainer.objective.task, folder.path
     commands = []
-    if solved is None and trainer.objective.training.solved_at is not None:
+    if trainer.sequences_to_solve is None and trainer.objective.training.solved_at is not None:
         commands.append(resume_line(folder, *trainer.longer))
         commands.append(f"{command_line('recipes')}   # other settings, for --recipe")
     if isinstance(trainer.model, HasSlots):
@@ -252,9 +234,7 @@ def _closing(trainer: Trainer[SequenceObjective], folder: RunFolder, notice: str
         more = ("--length", length, "--num-slots", slots, "--sequences", 20)
         commands.append(command_line("evaluate", run, *more))
     commands.append(command_line("evaluate", run, "--sequences", 1000))
-    commands.append(command_line("show", run, "--length", max(task.test_lengths)))
-    told = [f"{trainer.objective.config.task_label}: {outcome}", "", _table(rows, read_about(folder.path))]
-    return closing(folder, notice, told, commands, [_model_line(trainer)])
+    return [*commands, command_line("show", run, "--length", max(task.test_lengths))]
 
 
 def _model_line(trainer: Trainer[SequenceObjective]) -> str:

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import tyro
 
 from experiments.base.files import UserError
 from experiments.base.progress import working
 from experiments.base.provenance import command_line
-from experiments.config.command_line import parse
 from experiments.config.fields import check_least
 from experiments.domains.stories import loading
 from experiments.domains.stories.answers import answer_rows
@@ -27,17 +25,16 @@ from experiments.domains.stories.pictures import story_view
 from experiments.domains.stories.restarts import unstack
 from experiments.domains.stories.testing import Row, score_restarts, test_rows
 from experiments.domains.stories.training import SHOWN, StoryObjective, make_trainer
-from experiments.figures.drawing import DrawingOptions
-from experiments.runs.about import About, read_about
-from experiments.runs.checkpoint import save_weights
+from experiments.runs.about import read_about
 from experiments.runs.folder import RunFolder
-from experiments.runs.metrics import write_rows
 from experiments.runs.outcomes import LEARNED_FROM, choose
-from experiments.runs.tests import TestRow, table
+from experiments.runs.tests import TestRow
+from experiments.training.ending import Finished, More, Tested, TestOptions
+from experiments.training.ending import ShowOptions as RunShowOptions
 from experiments.training.loading import load_run
 from experiments.training.opening import read_config
 from experiments.training.pictures import draw_learning, draw_views, run_title
-from experiments.training.running import closing, prepare, run_training
+from experiments.training.running import run_training
 from experiments.training.trainer import Trainer
 from memnet import StoryModel
 from memnet.sequence import Backend
@@ -46,6 +43,8 @@ from tasks.babi import Vocabulary
 # Questions that are drawn after training.
 _PICTURES = 2
 
+# See experiments.training.ending.
+MORE: More = ()
 # See experiments.training.loading.
 load = loading.load
 
@@ -58,7 +57,8 @@ def train(config: StoryConfig) -> int:
     return run_training(
         config,
         lambda folder, run_id: make_trainer(config, data, folder, run_id),
-        _finish,
+        finish,
+        MORE,
         title=f"{config.label}, {data.name}{restarts}",
         shown=SHOWN,
     )
@@ -95,11 +95,9 @@ def models_of(config: StoryConfig, folder: RunFolder) -> Iterable[StoryModel]:
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluateStoryOptions:
+class EvaluateOptions(TestOptions):
     """Test a trained run on stories; the table is printed and kept in the run's evaluation.json."""
 
-    run: tyro.conf.Positional[str]
-    """The run's folder."""
     babi_data: str | None = None
     """bAbI: folder or tar archive of the release, or "generated"; None for what the run was trained on."""
     size: Literal["1k", "10k"] | None = None
@@ -108,60 +106,46 @@ class EvaluateStoryOptions:
     """Generated stories: questions of a task, or of each length of the world model; None for as many as in training."""
     length: tuple[int, ...] = ()
     """World model: sentences of the stories; none for the usual ones."""
-    device: str = "cpu"
-    """Where to compute: cpu or cuda."""
     backend: Backend = "auto"
     """How a model runs: eager, compile (EntNet, NTM and baselines), native (no baselines), or auto, which chooses."""
-    threads: int = 1
-    """CPU threads."""
+
+    def check(self) -> None:
+        super().check()
+        check_least(self, 1, "questions")
 
 
-def evaluate(args: Sequence[str]) -> int:
-    """Test a run, every restart of it, and print the table."""
-    options = parse(EvaluateStoryOptions, "evaluate", args)
-    check_least(options, 1, "questions", "threads")
-    prepare(options.device, options.threads)
-    folder = RunFolder(options.run)
-    with folder.locked(shared=True):
-        trained = read_config(folder, "stories").changed(device=options.device)
-        if "backend" in trained.form.spelled:
-            trained = trained.changed(backend=options.backend)
-        told = read_about(folder.path)
-        vocabulary, sizes, trained_on = read_vocabulary(folder)
-        config = _tested(trained, options)
-        tested_on, tests, unknown = config.learned.tests(vocabulary, options.length)
-        stacked = load_stacked(folder, trained, sizes).to(options.device)
-        selection = folder.read_result().get("selection")
-        if selection is None:
-            selection = _select(score_restarts(stacked, trained, trained.learned.data()), trained)
-        rows = test_rows(stacked, config, trained_on, tested_on, tests, selection["chosen"], unknown.unasked)
-        print(_told(rows, selection, told))
-        if missed := unknown.told():
-            print(missed, file=sys.stderr)
-        folder.keep_tests(rows)
-    return 0
+def test(folder: RunFolder, options: EvaluateOptions) -> Tested:
+    """Test every restart of a run again."""
+    trained = read_config(folder).changed(device=options.device)
+    if "backend" in trained.form.spelled:
+        trained = trained.changed(backend=options.backend)
+    vocabulary, sizes, trained_on = read_vocabulary(folder)
+    config = _tested(trained, options)
+    tested_on, tests, unknown = config.learned.tests(vocabulary, options.length)
+    stacked = load_stacked(folder, trained, sizes).to(options.device)
+    selection = folder.read_result().get("selection")
+    if selection is None:
+        selection = _select(score_restarts(stacked, trained, trained.learned.data()), trained)
+    rows = test_rows(stacked, config, trained_on, tested_on, tests, selection["chosen"], unknown.unasked)
+    if missed := unknown.told():
+        print(missed, file=sys.stderr)
+    return Tested(rows, _head(rows, selection))
 
 
 @dataclasses.dataclass(frozen=True)
-class ShowStoryOptions(DrawingOptions):
+class ShowOptions(RunShowOptions):
     """Draw a run's errors over training, and what it looks at while it answers test questions."""
 
-    run: tyro.conf.Positional[str]
-    """The run's folder."""
     questions: int = _PICTURES
     """How many questions."""
 
+    def check(self) -> None:
+        check_least(self, 1, "questions")
 
-def show(args: Sequence[str]) -> int:
-    """Draw a run's figures and print where they are."""
-    options = parse(ShowStoryOptions, "show", args)
-    check_least(options, 1, "questions")
-    prepare("cpu", 1)
-    config, vocabulary, model = load_run(options.run, domain="stories")
-    with options.drawn():
-        files = _draw(RunFolder(options.run), config, vocabulary, model, options.questions)
-    print("\n".join(map(str, files)))
-    return 0
+
+def draw(folder: RunFolder, options: ShowOptions) -> list[Path]:
+    """Draw a run's figures again."""
+    return _draw(folder, *load_run(folder.path), options.questions)
 
 
 @working("drawing")
@@ -176,7 +160,7 @@ def _draw(
     return [*files, *draw_views(folder.figures, views, run_title(about))]
 
 
-def _tested(config: StoryConfig, options: EvaluateStoryOptions) -> StoryConfig:
+def _tested(config: StoryConfig, options: EvaluateOptions) -> StoryConfig:
     """The configuration with the test questions asked for."""
     if config.learned.tested_by == "task" and options.length:
         raise UserError(f"--length {options.length[0]} is for the world model, not for {config.task.short}")
@@ -189,31 +173,23 @@ def _tested(config: StoryConfig, options: EvaluateStoryOptions) -> StoryConfig:
     return config.changed(**changed)
 
 
-def _finish(trainer: Trainer[StoryObjective], folder: RunFolder, notice: str) -> str:
-    """Choose a restart, keep it, test all; returns what is told at the end."""
+def finish(trainer: Trainer[StoryObjective], folder: RunFolder) -> Finished:
+    """Choose a restart, test all."""
     config, data, model = trainer.objective.config, trainer.objective.data, trainer.model
     selection = _select(score_restarts(model, config, data), config)
     chosen = selection["chosen"]
     kept = unstack(model, config.training.restarts, chosen)
-    save_weights(folder.weights, kept)
     rows = test_rows(model, config, data.name, data.name, data.tests, chosen)
-    folder.keep_tests(rows)
-    write_rows(folder.answers, answer_rows(kept, data.vocabulary, data.tests, config.learned.tested_by))
-    _draw(folder, config, data.vocabulary, kept)
-    facts = {
-        "trained_on": data.name,
-        "steps": trainer.step,
-        "questions_seen": trainer.sequences,
-        "selection": selection,
-        "perf/seconds": trainer.seconds,
-    }
-    folder.keep_result(config, facts)
-    told = [
+    answers = answer_rows(kept, data.vocabulary, data.tests, config.learned.tested_by)
+    return Finished(
+        kept,
+        Tested(rows, _head(rows, selection)),
+        lambda: _draw(folder, config, data.vocabulary, kept),
         f"{config.label}: {trainer.sequences:,} questions of {data.name}, {trainer.seconds:.0f} s",
-        "",
-        _told(rows, selection, read_about(folder.path)),
-    ]
-    return closing(folder, notice, told, [command_line(what, folder.path) for what in ("ask", "show", "evaluate")])
+        {"trained_on": data.name, "questions_seen": trainer.sequences, "selection": selection},
+        {folder.answers: answers},
+        [command_line(what, folder.path) for what in ("ask", "show", "evaluate")],
+    )
 
 
 def _select(scores: list[Row], config: StoryConfig) -> dict[str, Any]:
@@ -221,8 +197,8 @@ def _select(scores: list[Row], config: StoryConfig) -> dict[str, Any]:
     return {"by": config.training.select, "chosen": choose(scores, config.training.select), "restarts": scores}
 
 
-def _told(rows: Sequence[TestRow], selection: dict[str, Any], told: About) -> str:
-    """How the restart was chosen, and the test table."""
+def _head(rows: Sequence[TestRow], selection: dict[str, Any]) -> str:
+    """How the restart was chosen, and on what it was tested."""
     chosen = selection["chosen"]
     score = selection["restarts"][chosen]
     known = [
@@ -232,6 +208,4 @@ def _told(rows: Sequence[TestRow], selection: dict[str, Any], told: About) -> st
     ]
     which = f"restart {chosen} of {len(selection['restarts'])}" if len(selection["restarts"]) > 1 else "model"
     how = f", chosen by {LEARNED_FROM[selection['by']]}" if len(selection["restarts"]) > 1 else ""
-    head = f"{which}{how}: {', '.join(known)} questions"
-    tests = table(rows, told["tests"], references=told["references"])
-    return f"{head}\n\ntested on {rows[0]['on']}:\n\n{tests}"
+    return f"{which}{how}: {', '.join(known)} questions\n\ntested on {rows[0]['on']}:"

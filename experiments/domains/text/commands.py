@@ -5,13 +5,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import tyro
 from torch import Tensor
 
 from experiments.base.files import UserError
 from experiments.base.progress import Progress, working
 from experiments.base.provenance import command_line
-from experiments.config.command_line import parse
 from experiments.config.fields import check_least
 from experiments.domains.text import models
 from experiments.domains.text.data import TextData, read_text
@@ -21,24 +19,24 @@ from experiments.domains.text.testing import CHUNK, known_bits, test_row
 from experiments.domains.text.training import SHOWN, TextObjective, make_trainer
 from experiments.domains.text.units import activations, choose_units, named_units
 from experiments.figures import figure_name, save_figure
-from experiments.figures.drawing import DrawingOptions
 from experiments.figures.text import coloured_text_figure
-from experiments.runs.about import About, read_about
-from experiments.runs.checkpoint import save_weights
+from experiments.runs.about import read_about
 from experiments.runs.folder import RunFolder
-from experiments.runs.tests import TestRow, table
+from experiments.runs.tests import TestRow
+from experiments.training.ending import Finished, Tested, TestOptions
+from experiments.training.ending import ShowOptions as RunShowOptions
 from experiments.training.loading import load_run
 from experiments.training.pictures import draw_learning, run_title
 from experiments.training.ranks import ranks
-from experiments.training.running import closing, prepare, run_training
+from experiments.training.running import run_training
 from experiments.training.trainer import Trainer
 from memnet import LanguageModel
 from memnet.sequence import Backend
 
 # Characters along which units are chosen, and of them those that are drawn.
 _READ, _DRAWN = 3000, 540
-# Scores that the table has beside those that stand for the model.
-_MORE = [
+# See experiments.training.ending: scores that the table has beside those that stand for the model.
+MORE = [
     ("perplexity", "perplexity", ".3f"),
     ("true entropy", "entropy_rate", ".4f"),
     ("source's bits/char", "source_bits_per_character", ".4f"),
@@ -63,7 +61,8 @@ def train(config: TextConfig) -> int:
     return run_training(
         config,
         lambda folder, run_id: make_trainer(config, data, folder, run_id),
-        _finish,
+        finish,
+        MORE,
         title=title,
         shown=SHOWN,
     )
@@ -98,82 +97,61 @@ def models_of(config: TextConfig, folder: RunFolder) -> list[LanguageModel]:
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluateTextOptions:
+class EvaluateOptions(TestOptions):
     """Test a trained model of text in bits per character; the table is printed and kept in evaluation.json."""
 
-    run: tyro.conf.Positional[str]
-    """The run's folder."""
     text: str | None = None
     """A text file, all of which is tested on; None for the validation and test part of the run's own text."""
     characters: int | None = None
     """Characters of a test at the most; None for all of --text, of the run's own parts as many as in training."""
-    device: str = "cpu"
-    """Where to compute: cpu or cuda."""
     backend: Backend = "auto"
     """How steps run: eager, compile, native (NTMs on the CPU), or auto, the fastest that applies."""
-    threads: int = 1
-    """CPU threads."""
+
+    def check(self) -> None:
+        super().check()
+        check_least(self, 2, "characters")
 
 
-def evaluate(args: Sequence[str]) -> int:
-    """Test a run and print the table."""
-    options = parse(EvaluateTextOptions, "evaluate", args)
-    check_least(options, 1, "threads")
-    check_least(options, 2, "characters")
-    prepare(options.device, options.threads)
-    folder = RunFolder(options.run)
-    with folder.locked(shared=True):
-        told = read_about(folder.path)
-        config, known, model = load_run(options.run, options.device, "text")
-        try:
-            model.backend = options.backend
-        except ValueError as error:
-            raise UserError(f"--backend {options.backend}: {error}") from None
-        if options.text is None:
-            rows = _tests(model, own_text(folder, config, known), options.characters or config.training.test_characters)
-        else:
-            text = read_text(options.text)
-            if len(text) < 2:
-                raise UserError(f"{options.text} holds one character; a test needs at least two")
-            numbers = known.alphabet.encode(text[: options.characters], options.text)
-            rows = [_test(model, numbers, options.text, "all", len(text))]
-        print(_table(rows, told))
-        folder.keep_tests(rows)
-    return 0
+def test(folder: RunFolder, options: EvaluateOptions) -> Tested:
+    """Test a run again."""
+    config, known, model = load_run(folder.path, options.device)
+    try:
+        model.backend = options.backend
+    except ValueError as error:
+        raise UserError(f"--backend {options.backend}: {error}") from None
+    if options.text is None:
+        most = options.characters or config.training.test_characters
+        return Tested(_tests(model, own_text(folder, config, known), most))
+    text = read_text(options.text)
+    if len(text) < 2:
+        raise UserError(f"{options.text} holds one character; a test needs at least two")
+    numbers = known.alphabet.encode(text[: options.characters], options.text)
+    return Tested([_test(model, numbers, options.text, "all", len(text))])
 
 
 @dataclasses.dataclass(frozen=True)
-class ShowTextOptions(DrawingOptions):
+class ShowOptions(RunShowOptions):
     """Draw a run's bits per character over training, and what single units do along a text."""
 
-    run: tyro.conf.Positional[str]
-    """The run's folder."""
     text: str | None = None
     """A text file to read; None for the test part of the run's own text."""
     cells: tuple[str, ...] = ()
     """Units to draw, each as LAYER.UNIT counted from 1; none for those that go best with brackets, lines, words."""
 
 
-def show(args: Sequence[str]) -> int:
-    """Draw a run's figures and print where they are."""
-    options = parse(ShowTextOptions, "show", args)
-    prepare("cpu", 1)
-    folder = RunFolder(options.run)
-    config, known, model = load_run(options.run, domain="text")
+def draw(folder: RunFolder, options: ShowOptions) -> list[Path]:
+    """Draw a run's figures again."""
+    config, known, model = load_run(folder.path)
     if options.text is None:
         numbers = own_text(folder, config, known).test
     else:
         numbers = known.alphabet.encode(read_text(options.text)[:_READ], options.text)
-    with options.drawn():
-        files = _draw(folder, config, known, model, numbers, options.cells)
-    print(*files, sep="\n")
-    return 0
+    return _draw(folder, known, model, numbers, options.cells)
 
 
 @working("drawing")
 def _draw(
     folder: RunFolder,
-    config: TextConfig,
     known: Known,
     model: LanguageModel,
     numbers: Tensor,
@@ -222,38 +200,29 @@ def _test(model: LanguageModel, numbers: Tensor, name: str, part: str, whole: in
     return row
 
 
-def _table(rows: Sequence[TestRow], told: About) -> str:
-    return table(rows, told["tests"], more=_MORE)
-
-
-def _finish(trainer: Trainer[TextObjective], folder: RunFolder, notice: str) -> str:
-    """Test and draw; returns what is told at the end."""
+def finish(trainer: Trainer[TextObjective], folder: RunFolder) -> Finished:
+    """Test on the validation and the test part."""
     objective, model = trainer.objective, trainer.model
     config, data, seen = objective.config, objective.data, objective.characters(trainer.step)
-    save_weights(folder.weights, model)
     rows = _tests(model, data, config.training.test_characters)
-    folder.keep_tests(rows)
-    backend_used = model.sequence.backend_used
     known = Known(data.name, data.digest, data.alphabet, data.entropy_rate)
-    _draw(folder, config, known, model, data.test)
     facts = {
         "trained_on": data.name,
-        "backend_used": backend_used,
-        "steps": trainer.step,
+        "backend_used": model.sequence.backend_used,
         "characters_seen": seen,
         "entropy_rate": data.entropy_rate,
-        "perf/seconds": trainer.seconds,
     }
-    folder.keep_result(config, facts)
     passes = seen / len(data.train)
-    told = [
+    return Finished(
+        model,
+        Tested(rows, after=_above_entropy(rows[-1])),
+        lambda: _draw(folder, known, model, data.test),
         f"{config.label}: {seen:,} characters of {data.name}, {passes:.1f} times the training part, "
         f"{trainer.seconds:.0f} s",
-        "",
-        _table(rows, read_about(folder.path)),
-        *_above_entropy(rows[-1]),
-    ]
-    return closing(folder, notice, told, [command_line(what, folder.path) for what in ("sample", "show", "evaluate")])
+        facts,
+        {},
+        [command_line(what, folder.path) for what in ("sample", "show", "evaluate")],
+    )
 
 
 def _above_entropy(row: TestRow) -> list[str]:

@@ -1,16 +1,12 @@
 """What `python -m experiments` does with a run on translation: train, evaluate, show."""
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import tyro
 
 from experiments.base.files import UserError
 from experiments.base.progress import working
 from experiments.base.provenance import command_line
-from experiments.config.command_line import parse
 from experiments.config.fields import check_least
 from experiments.domains.translation import loading
 from experiments.domains.translation.data import Sentences, TranslationData, Words
@@ -26,15 +22,14 @@ from experiments.domains.translation.testing import (
     translations,
 )
 from experiments.domains.translation.training import SHOWN, TranslationObjective, make_trainer
-from experiments.figures.drawing import DrawingOptions
 from experiments.runs.about import read_about
-from experiments.runs.checkpoint import save_weights
 from experiments.runs.folder import RunFolder
-from experiments.runs.metrics import write_rows
-from experiments.runs.tests import Condition, TestRow, table
+from experiments.runs.tests import Condition, TestRow
+from experiments.training.ending import Finished, More, Tested, TestOptions
+from experiments.training.ending import ShowOptions as RunShowOptions
 from experiments.training.loading import load_run
 from experiments.training.pictures import draw_learning, draw_views, run_title
-from experiments.training.running import closing, prepare, run_training
+from experiments.training.running import run_training
 from experiments.training.trainer import Trainer
 from memnet import EncoderDecoder
 from memnet.decoding import Normalization
@@ -42,6 +37,8 @@ from memnet.decoding import Normalization
 # Test sentences that are drawn after training.
 _PICTURES = 3
 
+# See experiments.training.ending.
+MORE: More = ()
 # See experiments.training.loading.
 load = loading.load
 
@@ -53,7 +50,8 @@ def train(config: TranslationConfig) -> int:
     return run_training(
         config,
         lambda folder, run_id: make_trainer(config, data, folder, run_id),
-        _finish,
+        finish,
+        MORE,
         title=f"{config.label}, {data.name}",
         shown=SHOWN,
     )
@@ -87,11 +85,9 @@ def models_of(config: TranslationConfig, folder: RunFolder) -> list[EncoderDecod
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluateTranslationOptions:
+class EvaluateOptions(TestOptions):
     """Test a trained run on its test sentences; the table is printed and kept in the run's evaluation.json."""
 
-    run: tyro.conf.Positional[str]
-    """The run's folder."""
     beam: int | None = None
     """Width of the beam search beside greedy decoding; None for that of the run."""
     beam_normalization: Normalization | None = None
@@ -100,59 +96,45 @@ class EvaluateTranslationOptions:
     """Invented languages: words of new test sentences; none for the run's own test sentences."""
     sentences: int = 200
     """With --length: new test sentences of each length."""
-    device: str = "cpu"
-    """Where to compute: cpu or cuda."""
-    threads: int = 1
-    """CPU threads."""
+
+    def check(self) -> None:
+        super().check()
+        check_least(self, 1, "beam", "sentences")
 
 
-def evaluate(args: Sequence[str]) -> int:
-    """Test a run and print the table."""
-    options = parse(EvaluateTranslationOptions, "evaluate", args)
-    check_least(options, 1, "beam", "sentences", "threads")
-    prepare(options.device, options.threads)
-    folder = RunFolder(options.run)
-    with folder.locked(shared=True):
-        told = read_about(folder.path)
-        config, words, model = load_run(options.run, domain="translation")
-        if options.length and config.learned.own_files:
-            raise UserError(f"--length {options.length[0]} is for the invented languages, not for your own files")
-        data = config.learned.data()
-        keep_words(folder, data)
-        sentences, name = data.test, data.name
-        if options.length:
-            sentences, name = config.learned.more_tests(data, options.length, options.sentences), f"{name}, more"
-        given: dict[str, Any] = {"beam": options.beam, "beam_normalization": options.beam_normalization}
-        tested = config.changed(**{key: value for key, value in given.items() if value is not None})
-        own = not options.length and tested.training == config.training
-        rows, _ = _tests(model.to(options.device), sentences, words, tested, name, own)
-        print(table(rows, told["tests"]))
-        tell_missing_bleu(rows)
-        folder.keep_tests(rows)
-    return 0
+def test(folder: RunFolder, options: EvaluateOptions) -> Tested:
+    """Test a run again."""
+    config, words, model = load_run(folder.path, options.device)
+    if options.length and config.learned.own_files:
+        raise UserError(f"--length {options.length[0]} is for the invented languages, not for your own files")
+    data = config.learned.data()
+    keep_words(folder, data)
+    sentences, name = data.test, data.name
+    if options.length:
+        sentences, name = config.learned.more_tests(data, options.length, options.sentences), f"{name}, more"
+    given: dict[str, Any] = {"beam": options.beam, "beam_normalization": options.beam_normalization}
+    tested = config.changed(**{key: value for key, value in given.items() if value is not None})
+    own = not options.length and tested.training == config.training
+    rows, _ = _tests(model, sentences, words, tested, name, own)
+    tell_missing_bleu(rows)
+    return Tested(rows)
 
 
 @dataclasses.dataclass(frozen=True)
-class ShowTranslationOptions(DrawingOptions):
+class ShowOptions(RunShowOptions):
     """Draw a run's errors over training, and where it reads the words of test sentences from."""
 
-    run: tyro.conf.Positional[str]
-    """The run's folder."""
     sentences: int = _PICTURES
     """How many test sentences."""
 
+    def check(self) -> None:
+        check_least(self, 1, "sentences")
 
-def show(args: Sequence[str]) -> int:
-    """Draw a run's figures and print where they are."""
-    options = parse(ShowTranslationOptions, "show", args)
-    check_least(options, 1, "sentences")
-    prepare("cpu", 1)
-    config, words, model = load_run(options.run, domain="translation")
-    data = config.learned.data()
-    with options.drawn():
-        files = _draw(RunFolder(options.run), config, words, model, data.test, options.sentences)
-    print(*files, sep="\n")
-    return 0
+
+def draw(folder: RunFolder, options: ShowOptions) -> list[Path]:
+    """Draw a run's figures again."""
+    config, words, model = load_run(folder.path)
+    return _draw(folder, words, model, config.learned.data().test, options.sentences)
 
 
 @working("translating the test sentences")
@@ -171,7 +153,6 @@ def _tests(
 @working("drawing")
 def _draw(
     folder: RunFolder,
-    config: TranslationConfig,
     words: Words,
     model: EncoderDecoder,
     sentences: Sentences,
@@ -186,42 +167,32 @@ def _draw(
     return [*files, *draw_views(folder.figures, views, run_title(about))]
 
 
-def _finish(trainer: Trainer[TranslationObjective], folder: RunFolder, notice: str) -> str:
-    """Test and draw; returns what is told at the end."""
+def finish(trainer: Trainer[TranslationObjective], folder: RunFolder) -> Finished:
+    """Translate the test sentences."""
     config, data, model = trainer.objective.config, trainer.objective.data, trainer.model
-    save_weights(folder.weights, model)
     model.eval()
     rows, answers = _tests(model, data.test, data.words, config, data.name)
-    folder.keep_tests(rows)
-    write_rows(folder.answers, answers)
-    _draw(folder, config, data.words, model, data.test)
     tell_missing_bleu(rows)
     facts = {
         "trained_on": data.name,
-        "steps": trainer.step,
         "sequences": trainer.sequences,
         "sequences_to_solve": trainer.sequences_to_solve,
-        "perf/seconds": trainer.seconds,
         "perf/seconds_to_solve": trainer.seconds_to_solve,
     }
-    folder.keep_result(config, facts)
-    return _closing(trainer, folder, notice, rows)
+    example = data.test.pairs[0].source
+    return Finished(
+        model,
+        Tested(rows),
+        lambda: _draw(folder, data.words, model, data.test),
+        f"{config.label}: {_outcome(trainer)}; {trainer.seconds:.0f} s in all, {data.name}",
+        facts,
+        {folder.answers: answers},
+        [command_line("translate", folder.path, example), command_line("evaluate", folder.path, "--beam", 10)],
+    )
 
 
-def _closing(trainer: Trainer[TranslationObjective], folder: RunFolder, notice: str, rows: Sequence[TestRow]) -> str:
-    """What train prints at its end: how it went, the table, where everything is, what to do next."""
-    solved = trainer.sequences_to_solve
-    if solved is not None:
-        outcome = f"solved after {solved:,} sentences, {trainer.seconds_to_solve:.0f} s"
-    elif trainer.objective.config.training.solved_at is not None:
-        outcome = f"not solved in {trainer.sequences:,} sentences"
-    else:
-        outcome = f"trained on {trainer.sequences:,} sentences"
-    told = [
-        f"{trainer.config.label}: {outcome}; {trainer.seconds:.0f} s in all, {trainer.objective.data.name}",
-        "",
-        table(rows, read_about(folder.path)["tests"]),
-    ]
-    example = trainer.objective.data.test.pairs[0].source
-    commands = [command_line("translate", folder.path, example), command_line("evaluate", folder.path, "--beam", 10)]
-    return closing(folder, notice, told, commands)
+def _outcome(trainer: Trainer[TranslationObjective]) -> str:
+    if trainer.sequences_to_solve is not None:
+        return f"solved after {trainer.sequences_to_solve:,} sentences, {trainer.seconds_to_solve:.0f} s"
+    judged = trainer.objective.config.training.solved_at is not None
+    return f"{'not solved in' if judged else 'trained on'} {trainer.sequences:,} sentences"
