@@ -42,14 +42,6 @@ FLOORS: dict[str, Floors] = {
     ],
 }
 
-# Who still imports from a floor that is not below: to be taken out here once it no longer does, and never added to.
-EXCEPTIONS: dict[str, dict[str, str]] = {
-    "memnet": {},
-    "experiments": {
-        "training.together": "report.summary",
-    },
-}
-
 
 # ------------------------------------------------------------------------------------------------- rooms and floors
 
@@ -108,19 +100,10 @@ def climbing(arrows: dict[str, set[str]], floors: Floors) -> set[tuple[str, str]
     }
 
 
-def excepted(package: str) -> set[tuple[str, str]]:
-    return {
-        (f"{package}.{name}", f"{package}.{other}")
-        for name, others in EXCEPTIONS[package].items()
-        for other in others.split()
-    }
-
-
-def circle_in(arrows: dict[str, set[str]], left_out: set[tuple[str, str]]) -> Sequence[str]:
+def circle_in(arrows: dict[str, set[str]]) -> Sequence[str]:
     """Modules that import one another in a circle, if there are any."""
-    graph = {name: {other for other in others if (name, other) not in left_out} for name, others in arrows.items()}
     try:
-        TopologicalSorter(graph).prepare()
+        TopologicalSorter(arrows).prepare()
     except CycleError as error:
         return list(error.args[1])
     return []
@@ -128,15 +111,12 @@ def circle_in(arrows: dict[str, set[str]], left_out: set[tuple[str, str]]) -> Se
 
 @pytest.mark.parametrize("package", FLOORS)
 def test_imports_run_downwards(package: str) -> None:
-    """But for today's exceptions, each of which must still be one."""
-    found, known = climbing(arrows_of(ROOT, package), FLOORS[package]), excepted(package)
-    assert not found - known, "imports that climb, or reach into a room of the same floor"
-    assert not known - found, "no longer needed: take them out of EXCEPTIONS"
+    assert not climbing(arrows_of(ROOT, package), FLOORS[package])
 
 
 @pytest.mark.parametrize("package", FLOORS)
 def test_no_modules_import_one_another_in_a_circle(package: str) -> None:
-    assert not circle_in(arrows_of(ROOT, package), excepted(package))
+    assert not circle_in(arrows_of(ROOT, package))
 
 
 @pytest.mark.parametrize("package", FLOORS)
@@ -167,10 +147,9 @@ def test_every_way_to_import_is_seen(tmp_path: Path) -> None:
     found = climbing(arrows, [["__init__", " ".join(lines)], ["high"]])
     assert {name for name, _ in found} == {f"house.{name}" for name in lines if name != "seven"}
     assert arrows["house.seven"] == {"house.six"}
-    assert not circle_in(arrows, set())
+    assert not circle_in(arrows)
     arrows["house.six"].add("house.seven")
-    assert set(circle_in(arrows, set())) == {"house.six", "house.seven"}
-    assert not circle_in(arrows, {("house.six", "house.seven")})
+    assert set(circle_in(arrows)) == {"house.six", "house.seven"}
 
 
 # ------------------------------------------------------------------------------------------------- between packages

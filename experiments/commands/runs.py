@@ -12,20 +12,21 @@ def train(args: Sequence[str]) -> int:
         # Before whatever is needed to train is imported.
         entry(args[0], TASKS, "task")
     from experiments.config.command_line import parse_train, spelled_out
+    from experiments.report.summary import seeds_text
     from experiments.training.domain import domain_of
     from experiments.training.running import prepare
     from experiments.training.together import find_group, resume_seeds, train_seeds
 
     args = spelled_out(args)
     if (group := find_group(args)) is not None:
-        return resume_seeds(group, args)
+        return resume_seeds(group, args, seeds_text)
     # W&B's agents give every option to every model.
     config = parse_train(args, lenient="WANDB_SWEEP_ID" in os.environ)
     prepare(config.run.device, config.run.threads)
     if config.where.seeds is None:
         return domain_of(config).train(config)
     domain_of(config).possible_data(config)
-    return train_seeds(config, args)
+    return train_seeds(config, args, seeds_text)
 
 
 def evaluate(args: Sequence[str]) -> int:

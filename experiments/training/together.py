@@ -14,10 +14,10 @@ import json
 import shlex
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from signal import SIGHUP, SIGINT, SIGTERM
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
 import torch
 
@@ -30,7 +30,6 @@ from experiments.base.stopping import Stopped, handling_signals, stop_at_once
 from experiments.base.terminal import page
 from experiments.config.command_line import parse_train
 from experiments.config.form import Config
-from experiments.report.summary import seeds_text
 from experiments.runs.board import Board
 from experiments.runs.folder import RUNS, RunFolder, claim
 from experiments.runs.wandb_environment import several_runs
@@ -41,6 +40,8 @@ from experiments.training.running import prepare
 from experiments.training.stacking import gain, train_stacked
 
 Way = Literal["stacked", "processes"]
+# What is said of solving and tests, for runs that differ in their seed alone.
+Summed: TypeAlias = Callable[[Sequence[RunFolder]], str]
 RECORD = "group.json"
 
 
@@ -90,7 +91,7 @@ class Group:
         return "finished" if solved is None else f"solved after {solved:,} sequences, {seconds:.0f} s"
 
 
-def train_seeds(config: Config[Any], args: Sequence[str]) -> int:
+def train_seeds(config: Config[Any], args: Sequence[str], summed: Summed) -> int:
     """Train new runs of several seeds; see `resume_seeds` for what is returned."""
     assert config.where.seeds is not None
     if config.where.resume is not None:
@@ -111,7 +112,7 @@ def train_seeds(config: Config[Any], args: Sequence[str]) -> int:
     seeds = list(range(config.run.seed, config.run.seed + config.where.seeds))
     group = Group(path, _split(args, "--seed", "--seeds", "--together", "--out")[1], seeds)
     write_whole(path / RECORD, json.dumps({"args": group.args, "seeds": seeds}, indent=1) + "\n")
-    return _train(group, seeds, config, way)
+    return _train(group, seeds, config, way, summed)
 
 
 def find_group(args: Sequence[str]) -> Group | None:
@@ -128,7 +129,7 @@ def find_group(args: Sequence[str]) -> Group | None:
     return Group(path.parent, content["args"], content["seeds"])
 
 
-def resume_seeds(group: Group, args: Sequence[str]) -> int:
+def resume_seeds(group: Group, args: Sequence[str], summed: Summed) -> int:
     """Go on with every run of a group that has not finished, or with all where options change.
 
     Returns the exit code: 0, 1 where a seed failed, 128 + signal where stopped.
@@ -140,11 +141,16 @@ def resume_seeds(group: Group, args: Sequence[str]) -> int:
     config = parse_train([*group.train_args(group.seeds[0], more), *asked])
     prepare(config.run.device, config.run.threads)
     left = [seed for seed in group.seeds if more or not group.finished(seed)]
-    return _train(group, left, config, choose_way(config, len(left)) if left else None, more)
+    return _train(group, left, config, choose_way(config, len(left)) if left else None, summed, more)
 
 
 def _train(
-    group: Group, seeds: Sequence[int], config: Config[Any], way: tuple[Way, str] | None, more: Sequence[str] = ()
+    group: Group,
+    seeds: Sequence[int],
+    config: Config[Any],
+    way: tuple[Way, str] | None,
+    summed: Summed,
+    more: Sequence[str] = (),
 ) -> int:
     """Train these seeds of a group, and tell how all went.
 
@@ -163,7 +169,7 @@ def _train(
     except Stopped as stop:
         print(f"stopped; go on with: {command_line('train', '--resume', group.path)}", file=sys.stderr)
         return stop.exit_code
-    _tell(group, failed)
+    _tell(group, failed, summed)
     return 1 if failed else 0
 
 
@@ -242,10 +248,10 @@ def _run_processes(group: Group, seeds: Sequence[int], config: Config[Any], more
     return failed
 
 
-def _tell(group: Group, failed: set[int]) -> None:
+def _tell(group: Group, failed: set[int], summed: Summed) -> None:
     """Print how the seeds went, and what to do next."""
     if ended := [RunFolder(group.folder(seed)) for seed in group.seeds if group.finished(seed)]:
-        print(page(seeds_text(ended)), end="\n\n")
+        print(page(summed(ended)), end="\n\n")
     print(f"runs     {group.path / 's*'}")
     if failed:
         print(f"failed   {_list(sorted(failed))}; see {group.path / 'logs'}")
