@@ -15,6 +15,7 @@ from experiments.base.progress import Progress
 from experiments.base.seeds import generator_for
 from experiments.config.form import Config
 from experiments.runs.about import About
+from experiments.runs.checkpoint import load_weights
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import MetricsFile, cut, read_metrics
 from experiments.runs.tracking import Tracker
@@ -99,9 +100,14 @@ def test_any_objective_begins_again_keeps_its_best_and_goes_on_bit_for_bit(tmp_p
     go_on(resumed)
     assert_same_run(tmp_path / "whole", tmp_path / "killed")
     for trainer in (whole, resumed):
-        trainer.settle()
+        step = 14 if keep_best else 24
+        assert trainer.settle() == step
         rows = {row["step"]: row for row in read_metrics(trainer.folder.metrics)}
-        assert trainer.model.weight.item() == rows[14 if keep_best else 24]["valid/weight"]
+        assert trainer.model.weight.item() == rows[step]["valid/weight"]
+        # Before its end a run has them, too.
+        latest = nn.Linear(1, 1)
+        load_weights(trainer.folder.checkpoint, latest)
+        assert latest.weight.item() == rows[step]["valid/weight"]
         # What was best before it began again counts no more.
         assert rows[10]["valid/loss"] == 4
 
@@ -121,7 +127,7 @@ def test_the_best_weights_are_some_that_solve(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(objective, "solves", lambda scores: scores["wrong"] == 0)
     monkeypatch.setattr(objective, "told", lambda scores: "")
     go_on(trainer)
-    trainer.settle()
+    assert trainer.settle() == 8
     rows = {row["step"]: row for row in read_metrics(trainer.folder.metrics)}
     assert trainer.solved_step == 6
     assert trainer.model.weight.item() == rows[8]["valid/weight"]

@@ -70,7 +70,8 @@ class Run:
     about:    None where it cannot be read, or the run is just being made.
     troubles: what could not be read, one line each; the run is then "damaged".
     curves:   by "valid" and "train": what learning is measured in, thinned for drawing, and smoothed for bands.
-    last, valid: the last row of metrics, and the last with a validation.
+    last, valid: the last row of metrics, and the last with a validation, of a run that has ended that of the weights
+              that were tested.
     logged:   the names of all metrics.
     to_solve: sequences after which validation first was as what counts as solved.
     """
@@ -196,9 +197,11 @@ def _learning(about: About, rows: list[Row], result: Row) -> dict[str, Any]:
         judged = [row for row in rows if is_number(row.get(solved["metric"]))]
         thousands = first_below(curve_of_rows(judged, solved["metric"]), solved["under"])
         to_solve = None if thousands is None else 1000 * thousands
+    valid = [row for row in reversed(rows) if is_number(row.get(keys["valid"]))]
+    tested = [row for row in valid if row["step"] == result.get("weights_of_step")]
     return {
         "curves": {part: (thinned(curve), smoothed(curve)) for part, curve in curves.items()},
-        "valid": next((row for row in reversed(rows) if is_number(row.get(keys["valid"]))), {}),
+        "valid": next(iter([*tested, *valid]), {}),
         "to_solve": to_solve if is_number(to_solve) else None,
     }
 

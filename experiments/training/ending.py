@@ -83,17 +83,19 @@ class Finished(NamedTuple):
     about_model: Sequence[str] = ()
 
 
-def keep_all(trainer: Trainer[Any], folder: RunFolder, notice: str, found: Finished, more: More) -> str:
+def keep_all(trainer: Trainer[Any], step: int, folder: RunFolder, notice: str, found: Finished, more: More) -> str:
     """Leave everything in the run's folder; returns what `train` prints at its end.
 
-    notice: where the tracker keeps the run, empty for nowhere.
+    step: that of the weights. notice: where the tracker keeps the run, empty for nowhere.
     """
     save_weights(folder.weights, found.model)
     folder.keep_tests(found.tested.rows)
     for path, rows in found.kept.items():
         write_rows(path, rows)
     found.draw()
-    folder.keep_result(trainer.config, {"steps": trainer.step, **found.facts, "perf/seconds": trainer.seconds})
+    folder.keep_result(
+        trainer.config, {"steps": trainer.step, "weights_of_step": step, **found.facts, "perf/seconds": trainer.seconds}
+    )
     figures = [f"figure   {path}" for path in sorted(folder.figures.glob("*.png"))]
     tracker = [f"tracker  {notice}"] if notice else []
     told = [found.outcome, "", found.tested.told(trainer.about, more)]

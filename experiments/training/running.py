@@ -75,8 +75,8 @@ def run_training(
             )
             replay_history(tracker, folder, earlier)
             _train(trainer, folder, tracker, shown)
-            trainer.settle()
-            closing = keep_all(trainer, folder, tracker.notice, finish(trainer, folder), more)
+            step = trainer.settle()
+            closing = keep_all(trainer, step, folder, tracker.notice, finish(trainer, folder), more)
             replay_outcome(tracker, folder, about, trainer.sequences)
             exit_code = 0
         except Stopped as stop:

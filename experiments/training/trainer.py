@@ -18,7 +18,7 @@ from experiments.figures.snapshot import snapshot
 from experiments.runs.about import About
 from experiments.runs.checkpoint import Kept, read_checkpoint, save_checkpoint
 from experiments.runs.folder import RunFolder
-from experiments.runs.metrics import MetricsFile
+from experiments.runs.metrics import MetricsFile, read_metrics
 from experiments.runs.tracking import TRAINING_PICTURES, Tracker
 from experiments.training.objective import Objective, Row, mean
 from experiments.training.ranks import ranks
@@ -351,10 +351,14 @@ class Trainer(Generic[Work]):
 
     # -------------------------------------------------------------------------- weights that validation calls for
 
-    def settle(self) -> None:
-        """Give the model the weights that are to be tested."""
-        if self._best:
-            go_on_from(self._best, self._weights, self.optimizer)
+    def settle(self) -> int:
+        """Give the model the weights that are to be tested; returns the step that they are of."""
+        if not self._best:
+            return self.step
+        go_on_from(self._best, self._weights, self.optimizer)
+        judged = f"valid/{self.objective.judged_by}"
+        rows = read_metrics(self.folder.metrics)
+        return next((row["step"] for row in reversed(rows) if row.get(judged) == self._lowest_loss), self.step)
 
     def _heed(self, scores: Row, progress: Progress) -> None:
         """Keep the best weights, go back to them, or begin with new ones, as a validation calls for it."""
