@@ -17,6 +17,7 @@ Result = TypedDict(
         "versions": NotRequired[dict[str, str]],
         "trained_on": NotRequired[str],
         "steps": NotRequired[int],
+        "weights_of_step": NotRequired[int],
         "sequences": NotRequired[int],
         "sequences_to_solve": NotRequired[int | None],
         "begun": NotRequired[int],

@@ -1,6 +1,6 @@
 """What a domain brings: how its runs are trained, tested and shown."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -45,14 +45,8 @@ class Domain(Protocol):
     def draw(self, folder: RunFolder, options: Any, /) -> list[Path]:
         """Draw a run's figures again, as ShowOptions say; returns the files."""
 
-    def trained_on(self, folder: RunFolder, /) -> str:
-        """What the data of a run is called; empty where the task says all."""
-
     def load(self, config: Any, folder: RunFolder, /) -> tuple[Any, nn.Module]:
         """What a run knows of its data, and its model with the latest weights; see experiments.training.loading."""
-
-    def models_of(self, config: Any, folder: RunFolder, /) -> Iterable[nn.Module]:
-        """The models of a run as they began; more than one where it has restarts."""
 
 
 def domain_of(config: Config[Any]) -> Domain:

@@ -8,7 +8,6 @@ from experiments.base.files import UserError
 from experiments.base.progress import Progress, working
 from experiments.base.provenance import command_line
 from experiments.config.fields import check_least
-from experiments.config.form import from_yaml
 from experiments.domains.captions import models
 from experiments.domains.captions.models import World, make_model
 from experiments.domains.captions.options import CaptionConfig
@@ -70,16 +69,6 @@ def trainer_of(config: CaptionConfig, folder: RunFolder) -> Trainer[CaptionObjec
 def not_stacked(config: CaptionConfig) -> str | None:
     """Scenes are drawn by the seed."""
     return "runs on captions are not stacked"
-
-
-def trained_on(folder: RunFolder) -> str:
-    """What the scenes of a run are called."""
-    return str(from_yaml(folder.config).learned.name)
-
-
-def models_of(config: CaptionConfig, folder: RunFolder) -> list[Captioner]:
-    """The model of a run as it began."""
-    return [make_model(config)]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,8 +5,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from experiments.base.files import UserError
 from experiments.base.progress import Progress
 from experiments.base.provenance import command_line
@@ -67,22 +65,11 @@ def not_stacked(config: SequenceConfig) -> str | None:
     return None
 
 
-def trained_on(folder: RunFolder) -> str:
-    """The task says all."""
-    return ""
-
-
 def load(config: SequenceConfig, folder: RunFolder) -> tuple[Task, SequenceModule]:
     """The task and the model of a run."""
     model = make_model(config)
     load_weights(folder.latest_weights, model)
     return config.learned, model
-
-
-def models_of(config: SequenceConfig, folder: RunFolder) -> list[SequenceModule]:
-    """The model of a run as it began, but for its seed."""
-    with torch.random.fork_rng(devices=[]):
-        return [make_model(config)]
 
 
 @dataclasses.dataclass(frozen=True)

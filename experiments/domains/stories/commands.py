@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from experiments.domains.stories.loading import (
     load_stacked,
     read_vocabulary,
 )
-from experiments.domains.stories.models import make_model, make_models
+from experiments.domains.stories.models import make_model
 from experiments.domains.stories.options import StoryConfig
 from experiments.domains.stories.pictures import story_view
 from experiments.domains.stories.restarts import unstack
@@ -82,16 +82,6 @@ def not_stacked(config: StoryConfig) -> str | None:
 def trainer_of(config: StoryConfig, folder: RunFolder) -> Trainer[StoryObjective]:
     """A training that has not begun, to be measured."""
     return make_trainer(config, config.learned.data(), folder, "measured")
-
-
-def trained_on(folder: RunFolder) -> str:
-    """What the stories of a run are called."""
-    return read_vocabulary(folder)[2]
-
-
-def models_of(config: StoryConfig, folder: RunFolder) -> Iterable[StoryModel]:
-    """The models of a run as they began, one for each restart."""
-    return make_models(config, read_vocabulary(folder)[1])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ from experiments.base.provenance import command_line
 from experiments.config.fields import check_least
 from experiments.domains.text import models
 from experiments.domains.text.data import TextData, read_text
-from experiments.domains.text.models import Known, make_model, own_text, read_known
+from experiments.domains.text.models import Known, make_model, own_text
 from experiments.domains.text.options import TextConfig
 from experiments.domains.text.testing import CHUNK, known_bits, test_row
 from experiments.domains.text.training import SHOWN, TextObjective, make_trainer
@@ -84,16 +84,6 @@ def trainer_of(config: TextConfig, folder: RunFolder) -> Trainer[TextObjective]:
 def not_stacked(config: TextConfig) -> str | None:
     """The state is carried on."""
     return "runs on text are not stacked"
-
-
-def trained_on(folder: RunFolder) -> str:
-    """What the text of a run is called."""
-    return read_known(folder).text
-
-
-def models_of(config: TextConfig, folder: RunFolder) -> list[LanguageModel]:
-    """The model of a run as it began."""
-    return [make_model(config, len(read_known(folder).alphabet))]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from experiments.base.provenance import command_line
 from experiments.config.fields import check_least
 from experiments.domains.translation import loading
 from experiments.domains.translation.data import Sentences, TranslationData, Words
-from experiments.domains.translation.loading import keep_words, read_words
+from experiments.domains.translation.loading import keep_words
 from experiments.domains.translation.models import make_model
 from experiments.domains.translation.options import TranslationConfig
 from experiments.domains.translation.pictures import translation_view
@@ -72,16 +72,6 @@ def trainer_of(config: TranslationConfig, folder: RunFolder) -> Trainer[Translat
 def not_stacked(config: TranslationConfig) -> str | None:
     """Sentences are computed in groups of like length."""
     return "runs on translation are not stacked"
-
-
-def trained_on(folder: RunFolder) -> str:
-    """What the sentences of a run are called."""
-    return read_words(folder)[1]
-
-
-def models_of(config: TranslationConfig, folder: RunFolder) -> list[EncoderDecoder]:
-    """The model of a run as it began."""
-    return [make_model(config, read_words(folder)[0])]
 
 
 @dataclasses.dataclass(frozen=True)
