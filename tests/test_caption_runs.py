@@ -24,6 +24,7 @@ from experiments.domains.captions.picture_files import MOST_PIXELS, read_picture
 from experiments.domains.captions.testing import caption_losses, judge_tests, measure
 from experiments.domains.captions.training import CaptionObjective, make_trainer
 from experiments.figures import Card, captions_figure
+from experiments.inspector.command import open_runs
 from experiments.runs.about import read_about
 from experiments.runs.folder import RunFolder
 from experiments.runs.handover import outcome
@@ -34,6 +35,7 @@ from tasks.captions import WORLDS, CaptionBatch, Captions
 from tests.figure_parts import beyond
 from tests.running import assert_has_finished, start
 from tests.test_command_line import refused
+from tests.test_inspector import unpack
 from tests.test_training import assert_same_run, die_at
 
 Capture = pytest.CaptureFixture[str]
@@ -334,7 +336,7 @@ def test_pictures_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         ("evaluate RUN/captions --length 10", "--length"),
         ("sample RUN/captions", "run on captions, not on text"),
         ("ask RUN/captions", "run on captions, not on stories"),
-        ("inspect RUN/captions", "run on captions, which has no page"),
+        ("inspect RUN/captions --length 3", "--length 3: the examples of captions have the lengths they have"),
         ("summarize RUN/captions RUN/caption-story", "has task 'caption-story', the first run 'captions'"),
     ],
 )
@@ -414,3 +416,19 @@ def test_figures_tell_right_from_wrong() -> None:
     assert not beyond(long)
     story = captions_figure([Card(image, "one thing . another thing .", True)], "title")
     assert {"one thing.", "another thing."} <= {text.get_text() for text in story.texts}
+
+
+@pytest.mark.parametrize("task", WORLDS)
+def test_scenes_are_looked_into(task: str, runs: dict[str, Path]) -> None:
+    """Which places every word of the model's own caption was read from."""
+    inspector = open_runs([str(runs[task])])
+    questions = inspector.view(inspector.choices([], [0], []).combined()[0])["questions"]
+    assert len(questions) == 12
+    if not load_run(runs[task]).model.attention:
+        assert "grid" not in questions[0]["panels"][0]
+        return
+    grid = questions[0]["panels"][0]["grid"]
+    assert grid["rows"] == [*questions[0]["panels"][0]["verdict"].partition(":")[0].split(), "(end)"]
+    weights = unpack(grid["values"])
+    assert weights.shape[0] == len(grid["rows"])
+    np.testing.assert_allclose(weights.sum(1), 1, atol=0.05)

@@ -6,17 +6,21 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from experiments.__main__ import main
 from experiments.config.command_line import parse_train
 from experiments.dashboard.collect import Collector
+from experiments.inspector.command import open_runs
 from experiments.runs.about import read_about
 from experiments.runs.handover import outcome
 from experiments.runs.metrics import read_metrics
+from experiments.training.loading import load_run
 from experiments.training.together import choose_way
 from tests.running import start
 from tests.test_command_line import refused
+from tests.test_inspector import unpack
 from tests.test_training import assert_same_run
 from tests.text_runs import TINY, train
 
@@ -88,7 +92,7 @@ def texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("train --resume RUN --hidden-size 9", "hidden-size.*8.*9"),
         ("train copy --config RUN/config.yaml", "configuration for text, not copy"),
         ("ask RUN", "run on text, not on stories"),
-        ("inspect RUN", "run on text"),
+        ("inspect RUN --length 9000", "--length 9000: the test part has [0-9,]+ characters"),
     ],
 )
 def test_a_mistake_gets_one_line_and_leaves_everything_as_it_was(
@@ -197,3 +201,19 @@ def test_a_path_is_kept_whole(texts: Path) -> None:
     config = parse_train(["text", "--text", "known.txt"])
     assert config.learned.text == str(texts / "known.txt")
     assert config.learned.name == "known.txt"
+
+
+def test_a_stretch_of_text_is_looked_into(run: Path) -> None:
+    """Every character, the next one, and how likely that was."""
+    inspector = open_runs([str(run)])
+    (view,) = inspector.view(inspector.choices([20], [3], []).combined()[0])["questions"]
+    (panel,) = view["panels"]
+    _, known, model = load_run(run)
+    text = "".join(known.alphabet.characters[place] for place in unpack(view["input"]).argmax(1))
+    assert len(text) == 20
+    symbols = known.alphabet.encode(text, "the stretch").long().unsqueeze(0)
+    chances = model(symbols)[0][0].softmax(-1).detach().numpy()
+    np.testing.assert_allclose(unpack(panel["output"]), chances, atol=1e-3)
+    wrong = chances.argmax(1) != unpack(view["target"]).argmax(1)
+    assert [step for step, _ in panel["wrong_at"]] == np.flatnonzero(wrong).tolist()
+    assert [state["name"] for state in panel["states"]][:2] == ["hidden state, layer 1", "cell state, layer 1"]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -23,6 +24,7 @@ from experiments.domains.translation import testing
 from experiments.domains.translation.data import Sentences
 from experiments.domains.translation.testing import answer_rows, bleu, measure, translations
 from experiments.domains.translation.training import TranslationObjective, make_trainer
+from experiments.inspector.command import open_runs
 from experiments.runs.about import read_about, write_about
 from experiments.runs.folder import RunFolder
 from experiments.runs.handover import outcome
@@ -31,6 +33,7 @@ from experiments.training.loading import load_run
 from experiments.training.trainer import Trainer
 from tasks.translation import Languages, Pair, Translator
 from tests.running import assert_has_finished
+from tests.test_inspector import unpack
 from tests.test_training import assert_same_run, die_at
 
 TINY = [
@@ -342,7 +345,7 @@ def test_a_result_of_one_or_more_seeds(run: Path, tmp_path: Path, capsys: pytest
 
 def test_other_commands_name_what_they_cannot_do(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command, complaint in (
-        (["inspect", str(run)], "is a run on translation, which has no page"),
+        (["inspect", str(run), "--num-slots", "3"], "--num-slots 3: attention has no slots that may be set"),
         (["ask", str(run)], "is a run on translate, not on stories"),
     ):
         assert main(command) == 2
@@ -442,3 +445,18 @@ def test_without_sacrebleu_there_is_no_bleu(
     captured = capsys.readouterr()
     assert "BLEU is left out: sacrebleu is not installed (pip install -e '.[translation]')" in captured.err
     assert "BLEU" not in captured.out
+
+
+def test_a_sentence_is_looked_into(run: Path) -> None:
+    """Which words each word of the model's own translation was read from."""
+    inspector = open_runs([str(run)])
+    (asked, *_) = inspector.view(inspector.choices([], [0], []).combined()[0])["questions"]
+    (panel,) = asked["panels"]
+    _, words, model = load_run(run)
+    given = panel["grid"]["rows"][:-1]
+    source = Ragged.of([[words.source.number(word) for word in asked["question"].split()]])
+    assert translations(model, source, words) == [" ".join(given)]
+    assert panel["grid"]["columns"] == asked["question"].split()
+    target = torch.tensor([[words.target.number(word) for word in given]])
+    attention = model.trace(source.padded(torch.tensor([0])), target).attention[0].detach()
+    np.testing.assert_allclose(unpack(panel["grid"]["values"]), attention, atol=1e-3)
