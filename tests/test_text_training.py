@@ -12,15 +12,17 @@ from torch.nn import functional
 from experiments.__main__ import main
 from experiments.base.files import UserError
 from experiments.base.progress import Progress
+from experiments.config.command_line import parse_train
 from experiments.domains.text.data import Alphabet, Streams
 from experiments.domains.text.sampling import write
 from experiments.domains.text.testing import bits_per_character, perplexity
+from experiments.domains.text.training import make_trainer
 from experiments.domains.text.units import activations, chance_bound, choose_units, correlations_by_shift, features
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import read_metrics
 from memnet import GRU, LSTM, NTM, RNN, LanguageModel, LSTMState
 from tests.running import assert_has_finished
-from tests.test_training import assert_same_run, die_at
+from tests.test_training import assert_same_run, die_at, go_on
 from tests.text_runs import MODELS, train, trainer_of
 
 
@@ -159,12 +161,13 @@ def test_an_update_is_that_of_the_whole_chunk_from_the_state_of_the_one_before(t
 
 @pytest.mark.parametrize("options", MODELS.values(), ids=MODELS)
 def test_a_run_that_died_goes_on_bit_for_bit(options: list[str], tmp_path: Path) -> None:
-    assert train(tmp_path / "whole", *options) == 0
-    trainer = trainer_of(tmp_path / "died", *options)
-    trainer.save()
+    whole, died = (trainer_of(tmp_path / name, *options) for name in ("whole", "died"))
+    go_on(whole)
+    died.save()
     # In the second pass, after rows that its last checkpoint, of step 16, does not know.
-    die_at(trainer, 18)
-    assert main(["train", "--resume", str(tmp_path / "died"), "--tracker", "none"]) == 0
+    die_at(died, 18)
+    config = parse_train(["--resume", str(tmp_path / "died"), "--tracker", "none"])
+    go_on(make_trainer(config, config.learned.data(), RunFolder(tmp_path / "died"), "id"))
     assert_same_run(tmp_path / "whole", tmp_path / "died")
 
 

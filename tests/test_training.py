@@ -23,6 +23,7 @@ from experiments.runs.metrics import MetricsFile, read_metrics
 from experiments.runs.reading import read_run
 from experiments.runs.tracking import Tracker
 from experiments.training.optimizers import GravesRMSProp
+from experiments.training.running import take_up
 from experiments.training.trainer import Trainer
 from tasks import TASKS
 from tests.configurations import configured
@@ -76,21 +77,34 @@ def die_at(trainer: Trainer[Any], stop_at: int) -> None:
         trainer.train(metrics, Dying("id"), Progress(1))
 
 
+def go_on(trainer: Trainer[Any]) -> None:
+    """Train as `train` does, from the folder's checkpoint on if there is one, without tests and figures."""
+    assert take_up(trainer.folder, trainer) is not None
+    with MetricsFile(trainer.folder.metrics) as metrics:
+        trainer.train(metrics, Tracker("id"), Progress(1))
+
+
+def trainer_of(folder: Path, *options: str) -> Trainer[Any]:
+    """The training of a new run, or of the one that is there."""
+    if folder.exists():
+        return make_trainer(parse_train(["--resume", str(folder)]), RunFolder(folder), "id")
+    config = parse_train(["copy", *tiny("--steps", 24, "--out", folder, *options)])
+    return make_trainer(config, RunFolder.create(config), "id")
+
+
 def run_until(folder: Path, stop_at: int, *options: str) -> None:
     """Train as `train` does, but die without a word after a number of steps."""
-    config = parse_train(["copy", *tiny("--steps", 24, "--out", folder, *options)])
-    trainer = make_trainer(config, RunFolder.create(config), "id")
-    die_at(trainer, stop_at)
+    die_at(trainer_of(folder, *options), stop_at)
 
 
 @pytest.mark.parametrize("options", MODELS.values(), ids=MODELS)
-@pytest.mark.parametrize("stop_at", [6, 9, 20])
-def test_a_killed_run_resumed_equals_one_never_stopped(tmp_path: Path, stop_at: int, options: list[str]) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert train(whole, *options) == 0
-    run_until(killed, stop_at, *options)
-    assert main(["train", "--resume", str(killed)]) == 0
-    assert_same_run(whole, killed)
+def test_a_killed_run_resumed_equals_one_never_stopped(tmp_path: Path, options: list[str]) -> None:
+    go_on(trainer_of(tmp_path / "whole", *options))
+    for stop_at in (6, 9, 20):
+        killed = tmp_path / f"killed-{stop_at}"
+        run_until(killed, stop_at, *options)
+        go_on(trainer_of(killed))
+        assert_same_run(tmp_path / "whole", killed)
 
 
 def test_same_seed_same_run_and_other_seed_another(tmp_path: Path) -> None:

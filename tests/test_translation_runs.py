@@ -34,7 +34,7 @@ from experiments.training.trainer import Trainer
 from tasks.translation import Languages, Pair, Translator
 from tests.running import assert_has_finished
 from tests.test_inspector import unpack
-from tests.test_training import assert_same_run, die_at
+from tests.test_training import assert_same_run, die_at, go_on
 
 TINY = [
     *("--sentences", "200", "--valid-sentences", "30", "--test-sentences", "6", "--max-length", "5"),
@@ -94,9 +94,10 @@ def test_a_killed_run_goes_on_bit_for_bit(name: str, tmp_path: Path, monkeypatch
     if name == "dot":
         monkeypatch.setattr("experiments.domains.translation.data.MOST", 20)  # batches in groups of like length
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert train(whole, *MODELS[name]) == 0
+    go_on(trainer_of(whole, *MODELS[name]))
     die_at(trainer_of(killed, *MODELS[name]), 9)
-    assert main(["train", "--resume", str(killed)]) == 0
+    config = parse_train(["--resume", str(killed)])
+    go_on(make_trainer(config, config.learned.data(), RunFolder(killed), "id"))
     assert_same_run(whole, killed)
 
 
