@@ -2,9 +2,7 @@
 
 import json
 import re
-import signal
 import struct
-import time
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +31,6 @@ from experiments.training.loading import load_run
 from experiments.training.together import choose_way
 from tasks.captions import WORLDS, CaptionBatch, Captions
 from tests.figure_parts import beyond
-from tests.running import assert_has_finished, start
 from tests.test_command_line import refused
 from tests.test_inspector import unpack
 from tests.test_training import assert_same_run, die_at
@@ -125,22 +122,6 @@ def test_scenes_get_more_things(tmp_path: Path) -> None:
     assert [objective.most_things(step) for step in range(12)] == [1] * 5 + [2] * 5 + [3] * 2
     config = config_of("moving-captions", "--out", tmp_path / "none", "--things", "2", "--curriculum-steps", "0")
     assert CaptionObjective(config).most_things(0) == 2
-
-
-def test_kill_nine_goes_on_bit_for_bit(runs: dict[str, Path], tmp_path: Path) -> None:
-    more = ["--steps", "50", "--log-every", "5", "--valid-every", "50", "--checkpoint-every", "8"]
-    more += ["--hidden-size", "30"]
-    process = start("train", "captions", *TINY, *more, "--out", tmp_path / "killed")
-    metrics = tmp_path / "killed" / "metrics.jsonl"
-    while not (metrics.exists() and len(metrics.read_text().splitlines()) > 1) and process.poll() is None:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL
-    assert main(["train", "--resume", str(tmp_path / "killed")]) == 0
-    assert_has_finished(tmp_path / "killed")
-    assert main(["train", "captions", *TINY, *more, "--out", str(tmp_path / "whole")]) == 0
-    assert_same_run(tmp_path / "whole", tmp_path / "killed")
 
 
 def test_losses_are_those_of_the_right_words() -> None:

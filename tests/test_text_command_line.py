@@ -2,8 +2,6 @@
 
 import json
 import re
-import signal
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +16,8 @@ from experiments.runs.handover import outcome
 from experiments.runs.metrics import read_metrics
 from experiments.training.loading import load_run
 from experiments.training.together import choose_way
-from tests.running import start
 from tests.test_command_line import refused
 from tests.test_inspector import unpack
-from tests.test_training import assert_same_run
 from tests.text_runs import TINY, train
 
 Capture = pytest.CaptureFixture[str]
@@ -179,22 +175,6 @@ def test_the_dashboard_has_runs_on_text(run: Path, tmp_path: Path) -> None:
 def test_several_seeds_are_a_process_each() -> None:
     way, why = choose_way(parse_train(["text", *TINY, "--seeds", "2"]), 2)
     assert (way, why) == ("processes", "runs on text are not stacked")
-
-
-def test_ctrl_c_leaves_a_checkpoint_that_goes_on_bit_for_bit(tmp_path: Path) -> None:
-    more = ["--steps", "240", "--log-every", "20", "--valid-every", "200", "--checkpoint-every", "1000"]
-    more += ["--picture-every", "None", "--hidden-size", "40"]
-    process = start("train", "text", *TINY, *more, "--out", tmp_path / "stopped")
-    metrics = tmp_path / "stopped" / "metrics.jsonl"
-    while not (metrics.exists() and metrics.stat().st_size) and process.poll() is None:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == 130, told
-    assert "go on with: python -m experiments train --resume" in told
-    assert main(["train", "--resume", str(tmp_path / "stopped")]) == 0
-    assert main(["train", "text", *TINY, *more, "--out", str(tmp_path / "whole")]) == 0
-    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
 
 
 def test_a_path_is_kept_whole(texts: Path) -> None:
