@@ -152,7 +152,7 @@ def test_a_run_of_a_script_is_joined_under_a_prefix(
     steps = [row["step"] for row in read_metrics(tmp_path / "run" / "metrics.jsonl")]
     assert [row["ours/step"] for row in log.history if "ours/step" in row] == steps
     assert log.step_metrics["ours/*"] == "ours/sequences"
-    assert log.config["ours"]["hidden_size"] == 12
+    assert log.config["ours"]["model"]["hidden_size"] == 12
     assert "ours/outcome/solved" in log.summary
     assert log.exit_code == 0
 

@@ -36,7 +36,7 @@ def test_a_run_is_recorded_whole(tmp_path: Path, capsys: pytest.CaptureFixture[s
     for row, record in zip(rows, written, strict=True):
         assert row.items() <= record.items()
     assert log.step_metrics == {"*": "sequences"}
-    assert log.config["hidden_size"] == 12
+    assert log.config["model"]["hidden_size"] == 12
     assert log.config["versions"]["torch"]
     assert log.config["parameters"] > 0
     pictures = {key for row in log.history for key in row if key.startswith("figures/")}
