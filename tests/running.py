@@ -37,6 +37,8 @@ TINY = [
     "4",
     "--cooldown-steps",
     "6",
+    "--solved-at",
+    "None",
     "--tracker",
     "none",
 ]

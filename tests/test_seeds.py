@@ -32,7 +32,7 @@ from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import MetricsFile, read_metrics
 from experiments.runs.tracking import Tracker
 from experiments.training import together
-from experiments.training.running import take_up
+from experiments.training.running import NOT_SOLVED, take_up
 from experiments.training.stacking import Stack, gain, train_stacked
 from experiments.training.together import choose_way
 from experiments.training.trainer import Trainer
@@ -173,7 +173,7 @@ def without_processes(monkeypatch: pytest.MonkeyPatch, failing: Sequence[int] = 
 def test_each_seed_gets_a_run_of_its_own(
     way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    group, options = tmp_path / "group", tiny("--model", "gru", "--steps", "8")
+    group, options = tmp_path / "group", tiny("--model", "gru", "--steps", "8", "--solved-at", "0.01")
     ran = without_processes(monkeypatch, failing=[4])
     args = ["train", "copy", *options, "--seed", "3", "--seeds", "2", "--together", way, "--out", str(group)]
     assert main(args) == 1
@@ -184,7 +184,7 @@ def test_each_seed_gets_a_run_of_its_own(
     assert "failed   4" in printed.out
     monkeypatch.undo()
     again = without_processes(monkeypatch)
-    assert main(["train", "--resume", str(group)]) == 0
+    assert main(["train", "--resume", str(group)]) == NOT_SOLVED
     assert (ran, again) == ([3, 4], [4])
     printed = capsys.readouterr()
     assert "0 of 2 seeds" in printed.out
@@ -193,9 +193,9 @@ def test_each_seed_gets_a_run_of_its_own(
     assert main(["evaluate", str(group / "s3"), "--length", "2", "--sequences", "2"]) == 0
     if way == "processes":
         assert main(["summarize", str(group / "s3"), str(group / "s4"), "--out", str(tmp_path / "both")]) == 0
-        assert main(["train", "copy", *options, "--seed", "4", "--out", str(tmp_path / "alone")]) == 0
+        assert main(["train", "copy", *options, "--seed", "4", "--out", str(tmp_path / "alone")]) == NOT_SOLVED
         assert_same_run(tmp_path / "alone", group / "s4")
-    assert main(["train", "--resume", str(group), "--steps", "10"]) == 0
+    assert main(["train", "--resume", str(group), "--steps", "10"]) == NOT_SOLVED
     assert again == [4, 3, 4]
     assert from_yaml(RunFolder(group / "s3").config).training.steps == 10
     began = args if way == "stacked" else [*args[:-8], "--seed", "3", "--out", str(group / "s3")]

@@ -23,7 +23,7 @@ from experiments.runs.metrics import MetricsFile, read_metrics
 from experiments.runs.reading import read_run
 from experiments.runs.tracking import Tracker
 from experiments.training.optimizers import GravesRMSProp
-from experiments.training.running import take_up
+from experiments.training.running import NOT_SOLVED, take_up
 from experiments.training.trainer import Trainer
 from tasks import TASKS
 from tests.configurations import configured
@@ -197,7 +197,7 @@ def test_a_run_that_died_before_its_first_checkpoint_starts_again(tmp_path: Path
 
 def test_a_run_leaves_everything_in_one_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run"
-    assert train(run, "--seed", 7) == 0
+    assert train(run, "--seed", 7, "--solved-at", 0.01) == NOT_SOLVED
     printed = capsys.readouterr().out
     assert {path.name for path in run.iterdir()} == {
         "config.yaml",
@@ -284,7 +284,7 @@ def test_what_is_stuck_begins_again_and_the_best_weights_are_tested(
 ) -> None:
     """A high rate at the end spoils what was best; a run that begins again is one that began with those weights."""
     options = ["--restart-after", 10, "--solved-at", 1e-9, "--keep-best", "True", "--cooldown-steps", 0]
-    assert train(tmp_path / "run", *options, "--steps", 30) == 0
+    assert train(tmp_path / "run", *options, "--steps", 30) == NOT_SOLVED
     assert capsys.readouterr().err.count("begins again with new weights") == 2
     run = tmp_path / "run"
     assert json.loads((run / "result.json").read_text())["begun"] == 3
@@ -430,6 +430,7 @@ def test_every_task_trains_and_is_tested_and_drawn(
 @pytest.mark.parametrize("controller", ["feedforward", "rnn-relu", "lstm"])
 def test_the_smallest_sizes_train(controller: str, tmp_path: Path) -> None:
     least = "--num-slots 1 --shift-range 0 --slot-size 1 --hidden-size 1 --batch-size 1 --max-length 1 --steps 3"
+    least += " --solved-at None"
     rest = f"--valid-sequences 1 --test-sequences 1 --valid-every 1 --tracker none --controller {controller}"
     assert main(["train", "copy", *least.split(), *rest.split(), "--out", str(tmp_path / "run")]) == 0
 

@@ -29,6 +29,9 @@ from experiments.training.opening import check_files
 from experiments.training.ranks import Ranks, choose_device, joined, ranks
 from experiments.training.trainer import NotFinite, Trainer
 
+# The exit code of a training that came to its end without being solved.
+NOT_SOLVED = 3
+
 Work = TypeVar("Work", bound=Objective[Any, Any])
 
 
@@ -47,7 +50,7 @@ def run_training(
     finish: tests it. more: scores of its table beside those that stand for the model.
     title:  what is trained, in words.
     shown:  see Progress.
-    Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped.
+    Returns the exit code: 0, 1 where the loss was no number, NOT_SOLVED, 128 + signal where stopped.
     """
     mode = _mode(config)
 
@@ -57,7 +60,7 @@ def run_training(
         processes.agree(lambda: None if earlier is None else folder.checkpoint.read_bytes())  # `_help` takes it
         if earlier is None:
             print(_has_finished(trainer, folder))
-            return 0
+            return _verdict(trainer)
         about = trainer.about
         print(f"{title}, {trainer.parameters:,} parameters, in {folder.path}", file=sys.stderr)
         tracker = Tracker(trainer.run_id)
@@ -88,7 +91,7 @@ def run_training(
             tracker.finish(exit_code)
         if exit_code == 0:
             print(closing)
-        return exit_code
+        return exit_code or _verdict(trainer)
 
     try:
         ranks().share(config.training.batch_size)  # what cannot be is refused before there is a folder
@@ -101,6 +104,15 @@ def run_training(
         if ranks().first:
             print("stopped", file=sys.stderr)
         return stop.exit_code
+
+
+def _verdict(trainer: Trainer[Any]) -> int:
+    """The exit code of a run that has ended: whether it is solved, where something says what that is.
+
+    An agent of a sweep gets 0: it takes anything else for a crash, and gives up after a few.
+    """
+    unsolved = trainer.about["solved"] is not None and trainer.solved_step is None
+    return NOT_SOLVED if unsolved and "WANDB_SWEEP_ID" not in os.environ else 0
 
 
 def _mode(config: Config[Any]) -> str:

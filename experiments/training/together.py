@@ -30,13 +30,14 @@ from experiments.base.stopping import Stopped, handling_signals, stop_at_once
 from experiments.base.terminal import page
 from experiments.config.command_line import parse_train
 from experiments.config.form import Config
+from experiments.runs.about import read_about
 from experiments.runs.board import Board
 from experiments.runs.folder import RUNS, RunFolder, claim
 from experiments.runs.wandb_environment import several_runs
 from experiments.training.domain import domain_of
 from experiments.training.objective import Objective
 from experiments.training.ranks import ranks
-from experiments.training.running import prepare
+from experiments.training.running import NOT_SOLVED, prepare
 from experiments.training.stacking import gain, train_stacked
 
 Way = Literal["stacked", "processes"]
@@ -82,6 +83,11 @@ class Group:
         if self.begun(seed):
             return ["--resume", str(self.folder(seed)), *more]
         return [*self.args, *more, "--seed", str(seed), "--out", str(self.folder(seed))]
+
+    def solved(self, seed: int) -> bool:
+        """Whether a finished seed was solved, or nothing says what that is."""
+        solved = RunFolder(self.folder(seed)).read_result().get("sequences_to_solve")
+        return solved is not None or read_about(self.folder(seed))["solved"] is None
 
     def outcome(self, seed: int) -> str:
         """How a finished run went, in a few words."""
@@ -132,7 +138,7 @@ def find_group(args: Sequence[str]) -> Group | None:
 def resume_seeds(group: Group, args: Sequence[str], summed: Summed) -> int:
     """Go on with every run of a group that has not finished, or with all where options change.
 
-    Returns the exit code: 0, 1 where a seed failed, 128 + signal where stopped.
+    Returns the exit code: 0, 1 where a seed failed, NOT_SOLVED where one was not, 128 + signal where stopped.
     """
     (_, count, together), more = _split(args, "--resume", "--seeds", "--together")
     if count not in (None, str(len(group.seeds))):
@@ -170,7 +176,9 @@ def _train(
         print(f"stopped; go on with: {command_line('train', '--resume', group.path)}", file=sys.stderr)
         return stop.exit_code
     _tell(group, failed, summed)
-    return 1 if failed else 0
+    if failed:
+        return 1
+    return 0 if all(map(group.solved, group.seeds)) else NOT_SOLVED
 
 
 def choose_way(config: Config[Any], seeds: int) -> tuple[Way, str]:
@@ -235,7 +243,7 @@ def _run_processes(group: Group, seeds: Sequence[int], config: Config[Any], more
         nonlocal done
         done += 1
         seed = names[job.name]
-        if code == 0:
+        if code in (0, NOT_SOLVED):
             words = group.outcome(seed)
         else:
             failed.add(seed)

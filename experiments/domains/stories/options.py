@@ -33,7 +33,7 @@ class StoryTraining(Training):
     halve_every: int | None = None
     """Epochs after which the learning rate is halved, not counting the linear start; None for never."""
     stop_when_solved: bool = False
-    """Stop as soon as a restart answers every validation question (the original EntNet does)."""
+    """Stop as soon as a restart answers every validation question; ours: the original EntNet trains all its epochs."""
     clip: Literal["matrix", "model"] = "model"
     """Clip the gradient of each weight matrix (the original MemN2N) or of the whole model."""
     clip_norm: float | None = 40.0
