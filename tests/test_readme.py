@@ -23,6 +23,7 @@ from experiments.suite.queue import SuiteQueue
 from experiments.training import together
 from tasks.babi import file_name, generate, write_stories
 from tests import story_runs, test_caption_runs, text_runs
+from tests.readme_tables import renewed
 from tests.running import NO_MEMORY, ROOT, TINY
 
 READMES = {
@@ -156,3 +157,9 @@ def test_the_commands_work_in_their_order(name: str, capsys: pytest.CaptureFixtu
         program: Callable[[list[str]], int | None] = main if package == "experiments" else tasks.__main__.main
         code = program(small(command, args))
         assert not code, f"{shlex.join([package, command, *args])}: {capsys.readouterr().err}"
+
+
+def test_the_table_of_models_and_tasks_is_that_of_the_registry() -> None:
+    text = READMES["README.md"]
+    assert renewed(text) == text, "python -m tests.readme_tables puts the new one there"
+    assert text.count("\n") <= 130
