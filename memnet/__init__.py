@@ -18,6 +18,7 @@ from memnet.diagnostics import gradient_norms
 from memnet.export import export_step
 from memnet.functional.weightings import slots_used, weighting_entropy
 from memnet.models.captioner import Captioner, CaptionState, CaptionTrace, PictureEncoder
+from memnet.models.dnc import DNC, DNCCell, DNCState
 from memnet.models.encoder_decoder import AttentionEncoderDecoder, DecoderState, EncoderDecoder, TranslationTrace
 from memnet.models.entnet import EntNet, EntNetCell, EntNetState, EntNetTrace
 from memnet.models.key_value import KeyValueMemory, KeyValueMemoryNetwork, KeyValueRead, KeyValueTrace
@@ -31,6 +32,7 @@ from memnet.story import StoryModel
 from memnet.trace import Part, Trace
 
 __all__ = [
+    "DNC",
     "GRU",
     "LSTM",
     "NTM",
@@ -40,6 +42,8 @@ __all__ = [
     "CaptionTrace",
     "Captioner",
     "Cell",
+    "DNCCell",
+    "DNCState",
     "Decoded",
     "DecoderState",
     "EncoderDecoder",

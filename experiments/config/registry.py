@@ -69,6 +69,7 @@ class Model:
 _GATES = {"forget_bias": ("controller", "lstm")}
 _SEQUENCE_MODELS = {
     "ntm": Model("memnet:NTM", only=_GATES, named_by=("controller",)),
+    "dnc": Model("memnet:DNC", only=_GATES, named_by=("controller",)),
     "rnn-tanh": Model("memnet:RNN", fixed={"nonlinearity": "tanh"}),
     "rnn-relu": Model("memnet:RNN", fixed={"nonlinearity": "relu"}),
     "lstm": Model("memnet:LSTM"),

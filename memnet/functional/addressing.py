@@ -25,6 +25,24 @@ def cosine_similarity(memory: Tensor, key: Tensor, epsilon: float = 1e-6) -> Ten
     return dot * memory_scale.unsqueeze(-2) * key_scale.unsqueeze(-1)
 
 
+def masked_cosine_similarity(memory: Tensor, key: Tensor, mask: Tensor, epsilon: float = 1e-6) -> Tensor:
+    """Cosine where a head looks at some columns alone (Csordas & Schmidhuber 2019, arXiv 1904.10278).
+
+        D[u, v; m] = K[u m, v m]
+
+    memory:  (batch, slot, width).
+    key:     (batch, head, width).
+    mask:    (batch, head, width), in [0, 1]; all ones give cosine_similarity.
+    epsilon: see cosine_similarity.
+    Returns  (batch, head, slot), in [-1, 1].
+    """
+    squared = max(epsilon * epsilon, torch.finfo(memory.dtype).tiny)
+    columns = mask.square()
+    memory_scale = (columns @ memory.square().transpose(-1, -2)).clamp_min(squared).rsqrt()
+    key_scale = (columns * key.square()).sum(-1, keepdim=True).clamp_min(squared).rsqrt()
+    return ((columns * key) @ memory.transpose(-1, -2)) * memory_scale * key_scale
+
+
 def content_weights(memory: Tensor, key: Tensor, strength: Tensor, epsilon: float = 1e-6) -> Tensor:
     """Focus on the slots that resemble the key (Graves et al. 2014, eq. 5).
 

@@ -1,20 +1,20 @@
 """The Neural Turing Machine (Graves et al. 2014, arXiv 1410.5401)."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet.cells import Cell, ControllerName, added, make_controller, parted, together
+from memnet.cells import Cell, ControllerName, make_controller
 from memnet.checks import check_choice, check_sizes
+from memnet.controlled import ControlledCell, full_precision
 from memnet.functional.addressing import content_weights, interpolate_weights, sharpen_weights, shift_weights
 from memnet.functional.memory import add_memory, erase_memory, read_memory
 from memnet.native import ntm
 from memnet.sequence import SequenceModule
-from memnet.state import State, under_autocast
+from memnet.state import State
 from memnet.trace import Part
 
 Addressing: TypeAlias = Literal["content-and-location", "content", "location"]
@@ -87,7 +87,7 @@ class NTMTrace(NamedTuple):
     parts: Sequence[Part]
 
 
-class NTMCell(Cell):
+class NTMCell(ControlledCell):
     """One step of a Neural Turing Machine.
 
     The controller sees the input and the last read vectors; one linear layer emits the parameters of all heads,
@@ -255,17 +255,6 @@ class NTMCell(Cell):
         read_weights, write_weights = weights.split([self.num_reads, self.num_writes], 1)
         return NTMState(self.controller.initial_state(batch_size), reads, memory, read_weights, write_weights)
 
-    def project(self, input: Tensor) -> tuple[Tensor, ...]:
-        return self.controller.project(input) if self.controller.input_weights() else (input,)
-
-    def input_weights(self) -> tuple[Tensor, ...]:
-        return tuple(weight[:, : self.input_size] for weight in self.controller.input_weights())
-
-    def shared(self) -> tuple[tuple[Tensor, ...], Any]:
-        """The controller's weights of the reads, where its input may come in parts, and what its own steps share."""
-        weights = tuple(weight[:, self.input_size :] for weight in self.controller.input_weights())
-        return weights, self.controller.shared()
-
     def native_refusal(self, input: Tensor, state: State) -> str | None:
         own = type(self) is NTMCell and self._emitted_sizes() == self._head_sizes
         return ntm.refusal(self, input, state, own=own)
@@ -273,32 +262,12 @@ class NTMCell(Cell):
     def unroll_native(self, input: Tensor, state: NTMState, lengths: Tensor | None) -> tuple[Tensor, State]:
         return ntm.unroll_ntm(self, input, state, lengths)
 
-    def step(self, projected: tuple[Any, ...], state: NTMState) -> tuple[Tensor, NTMState]:
-        output, state, _ = self.watched_step(projected, state)
-        return output, state
-
-    def forward(self, input: Tensor, state: NTMState) -> tuple[Tensor, NTMState]:
-        seen = torch.cat([input, state.reads.flatten(1).to(self.initial_memory.dtype)], -1)
-        hidden, controller = self.controller(seen, state.controller)
-        output, state, _ = self._after_controller(hidden, controller, state)
-        return output, state
-
-    def watched_step(self, projected: tuple[Any, ...], state: NTMState) -> tuple[Tensor, NTMState, HeadParameters]:
-        """`step`, with the parameters of the heads beside its results."""
-        projected, (weights, shared) = parted(self, projected)
-        reads = state.reads.flatten(1).to(self.initial_memory.dtype)
-        if weights:
-            seen = added(projected, reads, weights)
-        else:
-            seen = self.controller.project(torch.cat([*projected, reads], -1))
-        return self._after_controller(*self.controller.step(together(seen, shared), state.controller), state)
-
-    def _after_controller(
+    def after_controller(
         self, hidden: Tensor, controller: State, state: NTMState
     ) -> tuple[Tensor, NTMState, HeadParameters]:
         """The rest of a step, from the controller's output and next state."""
         emitted = self.heads(hidden)
-        with _full_precision(hidden):
+        with full_precision(hidden):
             heads = self.parameters_of_heads(emitted.to(state.memory.dtype))
             read_weights, write_weights = self.address(heads, state)
             memory = erase_memory(state.memory, write_weights, heads.erase)
@@ -399,8 +368,3 @@ class NTM(SequenceModule):
             state=last,
             parts=self.cell.parts(states, heads),
         )
-
-
-def _full_precision(like: Tensor) -> AbstractContextManager[object]:
-    """Addressing and memory keep the state's dtype under autocast."""
-    return torch.autocast(like.device.type, enabled=False) if under_autocast(like) else nullcontext()
