@@ -26,7 +26,7 @@ RUNS: dict[str, list[str]] = {
     "sequences": ["copy", *TINY, "--steps", "4"],
     "stories": ["babi", *story_runs.TINY, *story_runs.MODELS["memn2n-restarts"], "--epochs", "1"],
     "text": ["text", *text_runs.TINY, "--text", "markov", "--steps", "4"],
-    "translation": ["translate", *TRANSLATE.split(), *COMMON, "--steps", "2"],
+    "translation": ["translate", *TRANSLATE.split(), *COMMON, "--steps", "2", "--solved-at", "101"],
     "captions": ["captions", *CAPTIONS.split(), *COMMON, "--steps", "2", "--test-scenes", "4"],
 }
 

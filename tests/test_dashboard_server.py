@@ -60,7 +60,7 @@ def test_the_server_gives_the_page_new_data_and_the_runs_small_files(tmp_path: P
         assert ask(connection, "/copy-s0/figures/learning-curve.png")[:2] == (200, picture)
         (tmp_path / "runs" / "copy-s0" / "inspect.html").write_text("memory")
         assert ask(connection, "/copy-s0/inspect.html")[:2] == (200, b"memory")
-        assert b"task: copy" in ask(connection, "/stories%2F../copy-s0/config.yaml")[1]
+        assert b"name: copy" in ask(connection, "/stories%2F../copy-s0/config.yaml")[1]
         for place in ("/../result.json", "/%2e%2e/result.json", "/copy-s0/weights.safetensors", "/copy-s0"):
             assert ask(connection, place)[0] == 404, place
         assert ask(connection, "/copy-s0/figures/config.yaml")[0] == 404

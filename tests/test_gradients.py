@@ -299,7 +299,18 @@ def test_a_figure_of_norms_that_are_lost() -> None:
 
 
 def test_learning_stands_beside_the_gradients_of_runs(tmp_path: Path, capsys: Capture) -> None:
-    looked = ["--gradient-flow-every", "10", "--steps", "20", "--valid-every", "10", "--tracker", "none"]
+    looked = [
+        "--gradient-flow-every",
+        "10",
+        "--steps",
+        "20",
+        "--valid-every",
+        "10",
+        "--tracker",
+        "none",
+        "--solved-at",
+        "None",
+    ]
     small = ["--hidden-size", "8", "--num-layers", "1", "--max-length", "12", "--batch-size", "4"]
     for model in ("rnn-tanh", "lstm"):
         args = ["train", "adding", "--model", model, *small, *looked, "--valid-sequences", "8"]

@@ -22,7 +22,7 @@ FLOORS: dict[str, Floors] = {
         ["checks", "files", "settings", "torch_private", "state", "recompute", "functional"],
         ["trace", "pretrained"],
         ["cells", "decoding"],
-        ["unroll"],
+        ["unroll", "controlled"],
         ["native"],
         ["sequence", "encoding", "diagnostics"],
         ["story"],

@@ -21,7 +21,7 @@ from experiments.figures import Episode, Measure, learning_curve_figure, length_
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import MetricsFile, read_metrics
 from experiments.runs.tracking import Tracker
-from experiments.training.running import take_up
+from experiments.training.running import NOT_SOLVED, take_up
 from experiments.training.stacking import Stack
 from experiments.training.trainer import Trainer
 from memnet import LSTM, NTM, RNN
@@ -85,7 +85,7 @@ def test_adding_at_six_steps_is_solved(tmp_path: Path, capsys: Capture) -> None:
 def test_runs_are_told_in_the_tasks_own_score(task_name: str, tmp_path: Path, capsys: Capture) -> None:
     task = TASKS[task_name]()
     for seed in range(2):
-        assert main(train(task_name, tmp_path / f"s{seed}", "--model", MODELS[task_name], "--seed", seed)) == 0
+        assert main(train(task_name, tmp_path / f"s{seed}", "--model", MODELS[task_name], "--seed", seed)) == NOT_SOLVED
     told = capsys.readouterr()
     assert f"  {task.curve.heading} " in told.err
     head = next(line for line in told.out.splitlines() if line.lstrip().startswith("length"))
@@ -137,8 +137,8 @@ def test_solving_is_measured_by_the_tasks_own_score(tmp_path: Path) -> None:
 
 def test_an_ntm_runs_natively_and_other_models_refuse(tmp_path: Path, capsys: Capture) -> None:
     ntm = ["--num-slots", 8, "--slot-size", 4]
-    assert main(train("copy-memory", tmp_path / "native", *ntm, "--backend", "native")) == 0
-    assert main(train("copy-memory", tmp_path / "eager", *ntm, "--backend", "eager")) == 0
+    assert main(train("copy-memory", tmp_path / "native", *ntm, "--backend", "native")) == NOT_SOLVED
+    assert main(train("copy-memory", tmp_path / "eager", *ntm, "--backend", "eager")) == NOT_SOLVED
     native, eager = (read_metrics(tmp_path / name / "metrics.jsonl") for name in ("native", "eager"))
     for one, other in zip(native, eager, strict=True):
         assert one["valid/nats_per_step"] == pytest.approx(other["valid/nats_per_step"], rel=1e-4)
@@ -167,9 +167,9 @@ def trained(tmp_path: Path, *more: object) -> tuple[Trainer[SequenceObjective], 
 def test_stopping_changes_nothing(tmp_path: Path) -> None:
     trained(tmp_path)
     run = tmp_path / "run"
-    assert main(["train", "--resume", str(run)]) == 0
+    assert main(["train", "--resume", str(run)]) == NOT_SOLVED
     whole = train("agreement", tmp_path / "whole", "--model", "gru", "--min-length", 1)
-    assert main(whole) == 0
+    assert main(whole) == NOT_SOLVED
     first, second = (read_metrics(path / "metrics.jsonl") for path in (run, tmp_path / "whole"))
     for one, other in zip(first, second, strict=True):
         assert {key: value for key, value in one.items() if not key.startswith("perf/")} == {

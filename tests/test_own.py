@@ -26,7 +26,7 @@ from tests.test_training import assert_same_run, die_at
 Capture = pytest.CaptureFixture[str]
 OWN = re.findall(r"```python\n(# my\.py.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[0]
 FEW = "--batch-size 4 --valid-sequences 6 --test-sequences 2 --log-every 3 --valid-every 5 --checkpoint-every 4"
-ARGS = f"{FEW} --cooldown-steps 6 --max-length 3 --steps 24 --tracker none".split()
+ARGS = f"{FEW} --cooldown-steps 6 --max-length 3 --steps 24 --solved-at None --tracker none".split()
 WRONG = '''
 from torch import nn
 import torch

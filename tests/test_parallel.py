@@ -24,7 +24,7 @@ from tests.forked import ROOT, Forked
 COPY = [
     *("copy", "--hidden-size", "8", "--num-slots", "8", "--steps", "12", "--log-every", "4", "--valid-every", "6"),
     *("--cooldown-steps", "4", "--valid-sequences", "20", "--test-sequences", "2", "--max-length", "6"),
-    *("--curriculum", "growing", "--growing-start", "2", "--growing-threshold", "2"),
+    *("--curriculum", "growing", "--growing-start", "2", "--growing-threshold", "2", "--solved-at", "None"),
 ]
 STORIES = [
     *("babi", "--task", "1", "--questions", "40", "--test-questions", "10", "--restarts", "2", "--batch-size", "8"),

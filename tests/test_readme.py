@@ -38,7 +38,7 @@ ELSEWHERE = ("--serve", "--on", "--shard", "sync", "push", "benchmark")
 # What is added to a command, or takes the place of an option's value, so that it is small.
 TRANSLATION = [
     *("--sentences", "300", "--valid-sentences", "20", "--test-sentences", "5", "--hidden-size", "6"),
-    *("--embedding-size", "5", "--batch-size", "8", "--steps", "2", "--tracker", "none"),
+    *("--embedding-size", "5", "--batch-size", "8", "--steps", "2", "--solved-at", "None", "--tracker", "none"),
 ]
 SMALL = {
     "train --resume": [],

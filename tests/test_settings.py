@@ -36,7 +36,7 @@ def test_a_recipe_does_not_differ_from_itself(task: str, name: str, stories: str
         ("copy --model lstm", ""),
         ("copy --controller lstm --num-slots 8", "num slots 8"),
         ("copy --controller gru", ""),
-        ("copy --controller lstm --weight-noise 0.02", "weight noise 0.02"),
+        ("copy --controller lstm --weight-noise 0.03", "weight noise 0.03"),
         ("copy --addressing content-and-location", "addressing content-and-location"),
         ("copy --addressing content-and-location --num-slots 128", "num slots 128, addressing content-and-location"),
         ("copy --recipe paper/copy-lstm --skip False", "skip off"),

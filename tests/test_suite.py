@@ -232,7 +232,10 @@ def test_a_stopped_suite_starts_nothing_more(tmp_path: Path) -> None:
 
 def test_a_failing_job_stops_no_other_and_is_told(tmp_path: Path, capsys: Capture) -> None:
     """A learning rate at which the loss is soon no number."""
-    options = dict(zip([name.removeprefix("--") for name in TINY[::2]], TINY[1::2], strict=True)) | {"steps": 6}
+    options = dict(zip([name.removeprefix("--") for name in TINY[::2]], TINY[1::2], strict=True)) | {
+        "steps": 6,
+        "solved-at": 0.01,
+    }
     wild = {"optimizer": "rmsprop", "learning-rate": 1000, "clip-norm": None, "model": "rnn-relu", "steps": 300}
     content = {"parts": [{"task": "copy", **options, **wild}, {"task": "copy", "model": "gru", **options}]}
     suite, out = suite_file(tmp_path, content), tmp_path / "out"

@@ -42,7 +42,7 @@ def test_errors_are_plain_lines_and_the_time_left_is_never_cut_off(columns: int)
     lines = errors.strip().splitlines()
     assert lines[:2] == [
         "error: train: no option is called --sede, did you mean '--seed'?",
-        "error: train: --model cannot be 'lst', did you mean 'lstm'?",
+        "error: no model is called 'lst', did you mean 'lstm'?",
     ]
     assert len(lines) == 3
     assert "'x'" in lines[2] or " x" in lines[2]
@@ -157,17 +157,17 @@ def test_a_model_that_no_memory_holds_is_one_line(capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("clip_norm: .nan", "--clip-norm must be a finite number, not nan"),
-        ("learning_rate: .inf", "--learning-rate must be a finite number, not inf"),
-        ("num_layers: 1000000000000", "--num-layers must be at most 1,000"),
-        ("device: ''", "--device must not be empty"),
+        ("training: {clip_norm: .nan}", "--clip-norm must be a finite number, not nan"),
+        ("training: {learning_rate: .inf}", "--learning-rate must be a finite number, not inf"),
+        ("model: {name: ntm, num_layers: 1000000000000}", "--num-layers must be at most 1,000"),
+        ("run: {device: ''}", "--device must not be empty"),
     ],
 )
 def test_numbers_in_files_are_checked_as_options_are(
     line: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "config.yaml"
-    path.write_text(f"task: copy\n{line}\n")
+    path.write_text(f"task: {{name: copy}}\n{'' if 'model' in line else 'model: {name: ntm}'}\n{line}\n")
     assert main(["train", "--config", str(path)]) == 2
     printed = capsys.readouterr().err
     assert printed.startswith(f"error: {path}: {told}")

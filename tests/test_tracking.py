@@ -153,7 +153,7 @@ def test_a_run_of_a_script_is_joined_under_a_prefix(
     assert [row["ours/step"] for row in log.history if "ours/step" in row] == steps
     assert log.step_metrics["ours/*"] == "ours/sequences"
     assert log.config["ours"]["model"]["hidden_size"] == 12
-    assert "ours/outcome/solved" in log.summary
+    assert "ours/test/exact_share/length-20" in log.summary
     assert log.exit_code == 0
 
 

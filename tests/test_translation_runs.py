@@ -30,6 +30,7 @@ from experiments.runs.folder import RunFolder
 from experiments.runs.handover import outcome
 from experiments.runs.metrics import read_metrics, read_rows
 from experiments.training.loading import load_run
+from experiments.training.running import NOT_SOLVED
 from experiments.training.trainer import Trainer
 from tasks.translation import Languages, Pair, Translator
 from tests.running import assert_has_finished
@@ -66,7 +67,7 @@ def trainer_of(folder: Path, *more: object) -> Trainer[TranslationObjective]:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that holds a run with attention."""
     folder = tmp_path_factory.mktemp("runs") / "attention"
-    assert train(folder, *MODELS["attention"]) == 0
+    assert train(folder, *MODELS["attention"]) == NOT_SOLVED
     return folder
 
 
@@ -252,9 +253,9 @@ def test_a_long_sentence_costs_its_own_alone(tmp_path: Path) -> None:
 
 def test_own_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, target, both = parallel(tmp_path)
-    assert train(tmp_path / "two", "--source", source, "--target", target) == 0
+    assert train(tmp_path / "two", "--source", source, "--target", target) == NOT_SOLVED
     assert "a.txt and b.txt" in capsys.readouterr().out
-    assert train(tmp_path / "one", "--parallel", both) == 0
+    assert train(tmp_path / "one", "--parallel", both) == NOT_SOLVED
     rows = [json.loads((tmp_path / name / "evaluation.json").read_text()) for name in ("one", "two")]
     assert [row["count"] for row in rows[0]] == [4, 4]
     assert [{**row, "on": ""} for row in rows[0]] == [{**row, "on": ""} for row in rows[1]]
