@@ -19,19 +19,19 @@ from memnet.sequence import SequenceModule
 from memnet.state import State
 from memnet.trace import Part
 
-# What the numbers of a signal of the interface count; none where there is one a head.
+# The signals of the interface by what they are called, and what their numbers count; none where there is one a head.
 _SIGNALS = {
-    "read_key": "width",
-    "read_mask": "width",
-    "read_strength": None,
-    "write_key": "width",
-    "write_mask": "width",
-    "write_strength": None,
-    "erase": "width",
-    "add": "width",
-    "modes": "mode",
-    "backward_sharpness": "link",
-    "forward_sharpness": "link",
+    "read_key": ("read key", "width"),
+    "read_mask": ("read mask", "width"),
+    "read_strength": ("read strength", None),
+    "write_key": ("write key", "width"),
+    "write_mask": ("write mask", "width"),
+    "write_strength": ("write strength", None),
+    "erase": ("write erase", "width"),
+    "add": ("write add", "width"),
+    "modes": ("read modes", "mode"),
+    "backward_sharpness": ("read backward sharpness", "link"),
+    "forward_sharpness": ("read forward sharpness", "link"),
 }
 
 
@@ -301,11 +301,11 @@ class DNCCell(ControlledCell):
         told = watched.interface
         for name in ("free", "allocation_gate", "write_gate"):
             found.append(Part("gate", name.replace("_", " "), getattr(told, name).squeeze(-1), head))
-        for name, counted in _SIGNALS.items():
-            values = getattr(told, name)
+        for field, (name, counted) in _SIGNALS.items():
+            values = getattr(told, field)
             if values.size(-1):
                 one = values if counted else values.squeeze(-1)
-                found.append(Part("signal", name.replace("_", " "), one, (*head, *([counted] if counted else []))))
+                found.append(Part("signal", name, one, (*head, *([counted] if counted else []))))
         controller = self.controller.parts(states.controller, ())
         return found + [part._replace(name=f"controller {part.name}") for part in controller]
 
