@@ -23,7 +23,7 @@ from experiments.runs.metrics import MetricsFile, read_metrics
 from experiments.runs.reading import read_run
 from experiments.runs.tracking import Tracker
 from experiments.training.optimizers import GravesRMSProp
-from experiments.training.running import NOT_SOLVED, take_up
+from experiments.training.running import NOT_SOLVED, take_up, verdict
 from experiments.training.trainer import Trainer
 from tasks import TASKS
 from tests.configurations import configured
@@ -277,6 +277,12 @@ def test_solving_is_noticed_and_stops_early(tmp_path: Path, capsys: pytest.Captu
     assert "solved after 20 sequences" in printed.out
     assert "--resume" not in printed.out
     assert "solved after 20 sequences" in printed.err
+
+
+def test_an_agent_does_not_take_what_is_not_solved_for_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [verdict(solved=solved) for solved in (True, False)] == [0, NOT_SOLVED]
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep")
+    assert verdict(solved=False) == 0
 
 
 def test_what_is_stuck_begins_again_and_the_best_weights_are_tested(

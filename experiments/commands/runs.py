@@ -7,7 +7,7 @@ from experiments.config.registry import TASKS, entry
 
 
 def train(args: Sequence[str]) -> int:
-    """Train, test and draw. Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped."""
+    """Train, test and draw. Returns the exit code, see run_training."""
     if args and not args[0].startswith("-") and not {"=", ":"} & {*args[0]}:
         # Before whatever is needed to train is imported.
         entry(args[0], TASKS, "task")

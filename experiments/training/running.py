@@ -107,12 +107,17 @@ def run_training(
 
 
 def _verdict(trainer: Trainer[Any]) -> int:
-    """The exit code of a run that has ended: whether it is solved, where something says what that is.
+    """The exit code of a run that has ended: whether it is solved, where something says what that is."""
+    return verdict(solved=trainer.solved_step is not None or trainer.about["solved"] is None)
 
-    An agent of a sweep gets 0: it takes anything else for a crash, and gives up after a few.
+
+def verdict(*, solved: bool) -> int:
+    """The exit code of what was trained to its end.
+
+    An agent of a sweep and torchrun get 0: they take anything else for a crash, and give up or begin again.
     """
-    unsolved = trainer.about["solved"] is not None and trainer.solved_step is None
-    return NOT_SOLVED if unsolved and "WANDB_SWEEP_ID" not in os.environ else 0
+    told_apart = "WANDB_SWEEP_ID" not in os.environ and ranks().count == 1
+    return NOT_SOLVED if told_apart and not solved else 0
 
 
 def _mode(config: Config[Any]) -> str:

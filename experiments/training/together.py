@@ -37,7 +37,7 @@ from experiments.runs.wandb_environment import several_runs
 from experiments.training.domain import domain_of
 from experiments.training.objective import Objective
 from experiments.training.ranks import ranks
-from experiments.training.running import NOT_SOLVED, prepare
+from experiments.training.running import NOT_SOLVED, prepare, verdict
 from experiments.training.stacking import gain, train_stacked
 
 Way = Literal["stacked", "processes"]
@@ -178,7 +178,7 @@ def _train(
     _tell(group, failed, summed)
     if failed:
         return 1
-    return 0 if all(map(group.solved, group.seeds)) else NOT_SOLVED
+    return verdict(solved=all(map(group.solved, group.seeds)))
 
 
 def choose_way(config: Config[Any], seeds: int) -> tuple[Way, str]:

@@ -42,7 +42,7 @@ load = models.load
 
 
 def train(config: CaptionConfig) -> int:
-    """Train, test, draw. Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped."""
+    """Train, test, draw. Returns the exit code, see run_training."""
     if ranks().count > 1:
         raise UserError("a model of captions is trained by one process: leave torchrun out")
     possible_data(config)

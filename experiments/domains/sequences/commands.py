@@ -33,7 +33,7 @@ MORE = [("optimal bits/seq", "optimal_bits_per_sequence", ".3g")]
 
 
 def train(config: SequenceConfig) -> int:
-    """Train, test and draw. Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped."""
+    """Train, test and draw. Returns the exit code, see run_training."""
     possible_data(config)
     curve = config.learned.curve
     return run_training(

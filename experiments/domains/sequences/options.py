@@ -20,7 +20,7 @@ class SequenceTraining(Training):
     """Sequences a step."""
     loss: Literal["sum", "mean"] = "sum"
     """What of a sequence is made small: the sum over its scored answers, or their mean, by which a long sequence weighs
-    no more than a short one."""
+    no more than a short one. Metrics tell the sum."""
     optimizer: Literal["adam", "rmsprop", "plain-rmsprop", "sgd"] = "adam"
     """Adam; RMSProp in the form of Graves 2013 as the NTM paper used it, or plain with decay 0.9; or SGD."""
     learning_rate: float = 1e-3

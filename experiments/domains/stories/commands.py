@@ -50,7 +50,7 @@ load = loading.load
 
 
 def train(config: StoryConfig) -> int:
-    """Train, choose, test. Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped."""
+    """Train, choose, test. Returns the exit code, see run_training."""
     data = possible_data(config)
 
     restarts = f", {config.training.restarts} restarts" if config.training.restarts > 1 else ""

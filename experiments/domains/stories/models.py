@@ -46,7 +46,7 @@ def make_models(config: StoryConfig, sizes: Sizes, beginning: int = 0) -> list[S
 def make_model(config: StoryConfig, sizes: Sizes) -> StoryModel:
     """One untrained model, drawn from torch's global generator; UserError for sizes that cannot be."""
     if config.training.restarts > 1 and config.run.backend == "compile":
-        raise UserError("--backend compile takes one restart at a time, not several: train several --seed instead")
+        raise UserError("--backend compile takes one restart at a time, not several: train several --seeds instead")
     longest = config.learned.max_sentences or sizes.max_sentences
     model: StoryModel = made(
         config,
@@ -59,6 +59,6 @@ def make_model(config: StoryConfig, sizes: Sizes) -> StoryModel:
     if config.training.restarts > 1 and isinstance(model, ReadsWords):
         raise UserError(
             f"--restarts {config.training.restarts} cannot be combined with --model {config.model.short}, which reads "
-            "word by word: train it with several --seed instead"
+            "word by word: train it with several --seeds instead"
         )
     return model

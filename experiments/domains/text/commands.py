@@ -47,7 +47,7 @@ load = models.load
 
 
 def train(config: TextConfig) -> int:
-    """Train, test, draw. Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped."""
+    """Train, test, draw. Returns the exit code, see run_training."""
     if ranks().count > 1:
         raise UserError("a model of text is trained by one process: leave torchrun out")
     data = possible_data(config)

@@ -44,7 +44,7 @@ load = loading.load
 
 
 def train(config: TranslationConfig) -> int:
-    """Train, test, draw. Returns the exit code: 0, 1 where the loss was no number, 128 + signal where stopped."""
+    """Train, test, draw. Returns the exit code, see run_training."""
     data = possible_data(config)
 
     return run_training(
