@@ -35,10 +35,13 @@ def export_step(model: SequenceModule, *, onnx: str | Path | None = None) -> Exp
             what `initial_state` or a call gave.
     onnx:   a file that the same step is written to as ONNX (needs the extra "onnx"), with these names.
     Returns the program, which torch.export.save writes. What may be set at any time, such as slots, is as it is now.
-    Raises  TypeError for what is no sequence model, and ImportError where ONNX is asked for without its extra.
+    Raises  TypeError for what is no sequence model; before anything is exported ImportError where ONNX is asked for
+            without its extra, FileNotFoundError where the file's folder is none, IsADirectoryError where the file is.
     """
     if not isinstance(model, SequenceModule):
         raise TypeError(f"export_step takes a sequence model, not a {type(model).__name__}")
+    if onnx is not None:
+        _check_onnx(Path(onnx))
     first = model.initial_state(2)
     example = (
         model.readout.weight.new_zeros(2, model.input_size),
@@ -52,9 +55,16 @@ def export_step(model: SequenceModule, *, onnx: str | Path | None = None) -> Exp
     return program
 
 
-def _as_onnx(program: ExportedProgram, names: list[str]) -> bytes:
+def _check_onnx(path: Path) -> None:
     if missing := [one for one in ("onnx", "onnxscript") if importlib.util.find_spec(one) is None]:
         raise ImportError(f"ONNX needs {' and '.join(missing)}: pip install 'memnet-torch[onnx]'")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} cannot be written: it is a folder")
+
+
+def _as_onnx(program: ExportedProgram, names: list[str]) -> bytes:
     with warnings.catch_warnings():
         # What torch says of its own use of its own parts.
         warnings.simplefilter("ignore", FutureWarning)

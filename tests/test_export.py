@@ -90,7 +90,15 @@ def test_what_cannot_be_exported_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     model: Any = memnet.LanguageModel(memnet.GRU(3, 3))
     with pytest.raises(TypeError, match="export_step takes a sequence model, not a LanguageModel"):
         export_step(model)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r"ONNX needs onnx and onnxscript: pip install 'memnet-torch\[onnx\]'"):
-        export_step(memnet.GRU(3, 3), onnx=tmp_path / "step.onnx")
+    gru = memnet.GRU(3, 3)
+    with monkeypatch.context() as context:
+        context.setattr("importlib.util.find_spec", lambda name: True)
+        context.setattr("torch.export.export", lambda *_, **__: pytest.fail("it was exported first"))
+        with pytest.raises(FileNotFoundError, match=r"none/step.onnx cannot be written: there is no folder .*none"):
+            export_step(gru, onnx=tmp_path / "none" / "step.onnx")
+        with pytest.raises(IsADirectoryError, match="cannot be written: it is a folder"):
+            export_step(gru, onnx=tmp_path)
+        context.setattr("importlib.util.find_spec", lambda name: None)
+        with pytest.raises(ImportError, match=r"ONNX needs onnx and onnxscript: pip install 'memnet-torch\[onnx\]'"):
+            export_step(gru, onnx=tmp_path / "step.onnx")
     assert not list(tmp_path.iterdir())
