@@ -206,7 +206,8 @@ class RecurrentModule(BackendModule):
 class _Signature:
     """The parameters of a sequence module's constructor, for who asks its class: those of its cell_type.
 
-    None, which has `inspect` read the constructor itself, where a class brings one of its own.
+    An output_size that the cell has, too, is the model's here. None, which has `inspect` read the constructor itself,
+    where a class brings one of its own.
     """
 
     def __get__(self, module: object, owner: type["SequenceModule"]) -> inspect.Signature | None:
@@ -216,6 +217,7 @@ class _Signature:
         signature = inspect.signature(owner.cell_type, eval_str=True)
         input_size, *options = signature.parameters.values()
         output_size = input_size.replace(name="output_size")
+        options = [one for one in options if one.name != output_size.name]
         return signature.replace(parameters=[input_size, output_size, *options], return_annotation=None)
 
 

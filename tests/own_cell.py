@@ -13,14 +13,14 @@ import memnet
 class LeakyCell(memnet.Cell):
     """h' = leak h + (1 - leak) tanh(W x)
 
-    input_size, width: features of input and state.
+    input_size, output_size: features of input and state.
     leak: share of the state that stays.
     """
 
-    def __init__(self, input_size: int, width: int = 4, *, leak: float = 0.5) -> None:
+    def __init__(self, input_size: int, output_size: int = 4, *, leak: float = 0.5) -> None:
         super().__init__()
-        self.input_size, self.output_size, self.leak = input_size, width, leak
-        self.weight = nn.Parameter(torch.randn(width, input_size))
+        self.input_size, self.output_size, self.leak = input_size, output_size, leak
+        self.weight = nn.Parameter(torch.randn(output_size, input_size))
 
     def initial_state(self, batch_size: int) -> tuple[Tensor]:
         return (self.weight.new_zeros(batch_size, self.output_size),)

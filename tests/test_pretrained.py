@@ -41,7 +41,7 @@ class Wide(memnet.GRU):
 OTHERS: dict[str, Callable[[], Pretrained]] = {
     "own": lambda: Leaky(INPUT, OUTPUT, leak=0.25),
     "own-options": lambda: Wide(INPUT, OUTPUT, width=2, num_layers=2),
-    "own-cell": lambda: memnet.SequenceModule(LeakyCell(INPUT, width=3), OUTPUT),
+    "own-cell": lambda: memnet.SequenceModule(LeakyCell(INPUT, output_size=3), OUTPUT),
     "lstm-of-a-cell": lambda: memnet.LSTM(LeakyCell(INPUT), OUTPUT),
     "ntm-of-a-cell": lambda: memnet.NTM(INPUT, OUTPUT, controller=LeakyCell(23, leak=0.75), num_slots=6),
     "key-value-memory": lambda: memnet.KeyValueMemory(4, num_hops=3),
