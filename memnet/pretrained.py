@@ -1,10 +1,12 @@
 """Models in folders: the settings they were built with and their weights, as huggingface_hub's mixin lays them out."""
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -19,7 +21,8 @@ class Pretrained(Described):
     """A model that can be kept in a folder, and comes back from it or from the Hugging Face Hub.
 
     The folder holds config.json, what the constructor was given, and model.safetensors, the weights: data alone, of
-    which nothing is executed. PyTorchModelHubMixin of huggingface_hub writes and reads the same two files.
+    which nothing is executed. They belong together: one that was changed alone is refused. PyTorchModelHubMixin of
+    huggingface_hub writes and reads the same two files.
     """
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -27,15 +30,19 @@ class Pretrained(Described):
 
         What may be set at any time, as backend or num_slots, comes back as it was when the model was built.
         Raises TypeError for a model that was built with what is no plain value, module or class of modules (a function,
-        a tensor), and OSError where nothing can be written.
+        a tensor) or cannot be given by name, and OSError where nothing can be written.
         """
-        config = json.dumps(self.settings(), indent=2, allow_nan=False)
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
-        weights = save(tensors, {"format": "pt", "class": type(self).__name__})
+        config = f"{json.dumps(self.settings(), indent=2, allow_nan=False)}\n".encode()
+        # Copies, since names of one tensor cannot be written.
+        tensors = {
+            name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+            for name, tensor in self.state_dict().items()
+        }
+        weights = save(tensors, {"format": "pt", "class": type(self).__name__, "config": _digest(config)})
         place = Path(folder)
         place.mkdir(parents=True, exist_ok=True)
         write_whole(place / WEIGHTS, weights)
-        write_whole(place / CONFIG, f"{config}\n".encode())
+        write_whole(place / CONFIG, config)
 
     @classmethod
     def from_pretrained(
@@ -64,17 +71,22 @@ class Pretrained(Described):
             config, weights = (
                 _download(str(source), name, local_files_only=local_files_only, **options) for name in (CONFIG, WEIGHTS)
             )
-        tensors, kind = _read_weights(weights)
-        if kind not in (None, cls.__name__):
+        tensors, told = _read_weights(weights)
+        if (kind := told.get("class", cls.__name__)) != cls.__name__:
             raise ValueError(f"{source} holds a {kind}, not a {cls.__name__}")
+        content = config.read_bytes()
+        if told.get("config") not in (None, _digest(content)):
+            raise ValueError(f"{config} is not what {weights.name} was written with")
         try:
-            settings = json.loads(config.read_bytes())
+            settings = json.loads(content, parse_int=_whole)
             if not isinstance(settings, dict):
                 raise ValueError(f"it must hold a mapping, not a {type(settings).__name__}")
-            model: Self = build(cls, settings)
-        except (TypeError, ValueError, RecursionError) as error:
+            expected = _weightless(cls, settings)
+            reason = None if expected is None else _misfit(tensors, expected)
+            model: Self | None = None if reason else build(cls, settings)
+        except (TypeError, ValueError, RuntimeError, MemoryError, OverflowError) as error:
             raise ValueError(f"{config} tells of no {cls.__name__}: {_one_line(error)}") from error
-        if reason := _misfit(tensors, model.state_dict()):
+        if model is None or (reason := _misfit(tensors, model.state_dict())):
             raise ValueError(f"{weights} does not hold the weights of this {cls.__name__}: {reason}")
         kinds = {tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()}
         if len(kinds) == 1:
@@ -98,12 +110,36 @@ def _download(name: str, file: str, **options: Any) -> Path:
         ) from error
 
 
-def _read_weights(path: Path) -> tuple[dict[str, Tensor], str | None]:
-    """Tensors by name, and the name of the class that wrote them, where that is told."""
+def _digest(config: bytes) -> str:
+    return hashlib.sha256(config).hexdigest()
+
+
+def _whole(digits: str) -> int:
+    number = int(digits)
+    if number.bit_length() > 64:
+        raise ValueError(f"a whole number has at most 64 bits, not {number.bit_length()}")
+    return number
+
+
+def _weightless(kind: type[Pretrained], settings: Mapping[str, Any]) -> dict[str, Tensor] | None:
+    """The shapes of the weights that settings ask for, which may be of any size, since nothing is allocated.
+
+    None where the class cannot be built so: it reads its numbers, or the settings are wrong, as building it will tell.
+    """
+    try:
+        with torch.device("meta"):
+            expected: dict[str, Tensor] = build(kind, settings).state_dict()
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        return None
+    return expected
+
+
+def _read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors by name, and what save_pretrained told of them: class, and config, a digest; of others' files nothing."""
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return tensors, (file.metadata() or {}).get("class")
+            return tensors, file.metadata() or {}
     except SafetensorError as error:
         raise ValueError(f"{path} holds no weights: {_one_line(error)}") from error
 

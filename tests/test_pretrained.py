@@ -6,7 +6,7 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 import memnet
+from experiments.config.plugins import find, find_model
 from memnet.pretrained import CONFIG, WEIGHTS, Pretrained
 from memnet.state import state_tensors
 from tests.own_cell import LeakyCell
@@ -38,6 +39,20 @@ class Wide(memnet.GRU):
         super().__init__(input_size, output_size, hidden_size=2 * width, **options)
 
 
+class Tied(Pretrained):
+    """Two names of one weight, which is read at once, and sizes of every form."""
+
+    def __init__(
+        self, sizes: list[int], pair: tuple[int, int], *, more: Sequence[int] = (), most: list[tuple[int, int]] | None
+    ) -> None:
+        super().__init__()
+        self.table = nn.Embedding(*sizes)
+        self.output = nn.Linear(*reversed(sizes), bias=False)
+        self.output.weight = self.table.weight
+        self.sum = float(self.table.weight.detach().sum())
+        self.given = sizes, pair, more, most
+
+
 OTHERS: dict[str, Callable[[], Pretrained]] = {
     "own": lambda: Leaky(INPUT, OUTPUT, leak=0.25),
     "own-options": lambda: Wide(INPUT, OUTPUT, width=2, num_layers=2),
@@ -50,14 +65,16 @@ OTHERS: dict[str, Callable[[], Pretrained]] = {
     "encoder-decoder": lambda: memnet.EncoderDecoder(7, 8, embedding_size=3, hidden_size=4, reverse=True),
     "attention": lambda: memnet.AttentionEncoderDecoder(7, 8, embedding_size=3, hidden_size=4, scores="dot"),
     "picture-encoder": lambda: memnet.PictureEncoder(8, (2, 3)),
+    "tied": lambda: Tied([3, 2], (5, 6), more=(7,), most=None),
     "captioner": lambda: memnet.Captioner(7, image_size=8, filters=2, feature_size=3, hidden_size=4, film=True),
 }
 ALL: dict[str, Callable[[], Any]] = MODELS | STORIES | OTHERS
 
 
 def kept(folder: Path, name: str = "gru", **changed: Any) -> Path:
-    """A folder with a model, whose settings were then changed by hand."""
+    """A folder with a model as others write it, whose settings may be changed by hand."""
     ALL[name]().save_pretrained(folder)
+    save_file(load_file(folder / WEIGHTS), folder / WEIGHTS)
     settings = json.loads((folder / CONFIG).read_text())
     (folder / CONFIG).write_text(json.dumps(settings | changed))
     return folder
@@ -97,6 +114,12 @@ def test_a_model_comes_back_for_use_with_its_numbers_as_they_were(tmp_path: Path
     assert all(one.requires_grad for one in again.parameters())
 
 
+def test_lists_and_tuples_come_back_as_the_constructor_has_them(tmp_path: Path) -> None:
+    model = Tied([3, 2], (5, 6), more=(7,), most=[(8, 9)])
+    model.save_pretrained(tmp_path)
+    assert Tied.from_pretrained(tmp_path).given == ([3, 2], (5, 6), (7,), [[8, 9]])
+
+
 def test_a_folder_is_overwritten_as_a_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept(tmp_path, "gru")
 
@@ -109,8 +132,12 @@ def test_a_folder_is_overwritten_as_a_whole_or_not_at_all(tmp_path: Path, monkey
             ALL["lstm"]().save_pretrained(tmp_path)
     assert memnet.GRU.from_pretrained(tmp_path).input_size == INPUT
     assert sorted(one.name for one in tmp_path.iterdir()) == [CONFIG, WEIGHTS]
+    config = (tmp_path / CONFIG).read_bytes()
     ALL["lstm"]().save_pretrained(tmp_path)
     assert memnet.LSTM.from_pretrained(tmp_path).input_size == INPUT
+    (tmp_path / CONFIG).write_bytes(config)
+    with pytest.raises(ValueError, match=r"config.json is not what model.safetensors was written with"):
+        memnet.LSTM.from_pretrained(tmp_path)
 
 
 def test_what_cannot_be_written_is_named_before_anything_is(tmp_path: Path) -> None:
@@ -120,6 +147,15 @@ def test_what_cannot_be_written_is_named_before_anything_is(tmp_path: Path) -> N
         def __init__(self, scale: Tensor) -> None:
             super().__init__(LeakyCell(INPUT), OUTPUT)
 
+    class Many(Leaky):
+        """By any number of sizes."""
+
+        def __init__(self, *sizes: int) -> None:
+            super().__init__(*sizes)
+
+    class Local(LeakyCell):
+        """A cell that no module has."""
+
     def leaky(input_size: int, hidden_size: int) -> memnet.Cell:
         return LeakyCell(input_size, hidden_size)
 
@@ -127,7 +163,28 @@ def test_what_cannot_be_written_is_named_before_anything_is(tmp_path: Path) -> N
         Scaled(torch.tensor(2)).save_pretrained(tmp_path / "model")
     with pytest.raises(TypeError, match="NTM was built with a controller that cannot be written: <function"):
         memnet.NTM(INPUT, OUTPUT, controller=leaky).save_pretrained(tmp_path / "model")
+    with pytest.raises(TypeError, match="Many takes sizes by position alone, but settings go by name"):
+        Many(INPUT, OUTPUT).save_pretrained(tmp_path / "model")
+    with pytest.raises(TypeError, match=r"cannot be written: tests.*<locals>.Local, which is not what is found by"):
+        memnet.NTM(INPUT, OUTPUT, controller=Local).save_pretrained(tmp_path / "model")
     assert not (tmp_path / "model").exists()
+
+
+def test_classes_of_one_name_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import tests.own_cell\nclass LeakyCell(tests.own_cell.LeakyCell):\n    '''Another one.'''\n"
+    )
+    mine = find(f"{tmp_path}/mine.py:LeakyCell", {}, "cell")
+    for cell in (mine, LeakyCell):
+        memnet.NTM(INPUT, OUTPUT, controller=cell).save_pretrained(tmp_path)
+        # A model of the cell's own name.
+        assert issubclass(find_model(f"{tmp_path}/mine.py:LeakyCell"), memnet.SequenceModule)
+        assert type(memnet.NTM.from_pretrained(tmp_path).cell.controller) is cell
+    kept(tmp_path, "ntm-of-a-cell", controller={"class": "LeakyCell", "settings": {"input_size": 23}})
+    with pytest.raises(ValueError, match=r"several classes of modules are called 'LeakyCell': tests\.own_.*, user"):
+        memnet.NTM.from_pretrained(tmp_path)
+    monkeypatch.delattr(sys.modules[mine.__module__], "LeakyCell")
+    assert type(memnet.NTM.from_pretrained(tmp_path).cell.controller) is LeakyCell
 
 
 # ------------------------------------------------------------------------------------------------- what is no model
@@ -152,6 +209,8 @@ def test_folders_that_hold_no_model(tmp_path: Path) -> None:
         (b'{"input_size": 3, "output_size": 2, "num_slots": 7}', "unexpected keyword argument 'num_slots'"),
         (b'{"input_size": 3, "output_size": 2, "hidden_size": 0}', "hidden_size must be at least 1, not 0"),
         (b'{"input_size": 3, "output_size": 2, "hidden_size": null}', "NoneType"),
+        (b'{"input_size": 3, "output_size": 2, "hidden_size": 1%s}' % (b"0" * 18), "Storage size"),
+        (b'{"input_size": 3, "output_size": 2, "hidden_size": 1%s}' % (b"0" * 30), "at most 64 bits, not 100"),
         (
             b'{"input_size": {"class": "Popen", "settings": {"args": "ls"}}, "output_size": 2}',
             "no class of modules 'Po",
@@ -168,7 +227,7 @@ def test_settings_that_are_none_are_named(config: bytes, told: str, tmp_path: Pa
 
 
 def test_a_model_of_another_class_is_named(tmp_path: Path) -> None:
-    kept(tmp_path, "ntm-lstm")
+    ALL["ntm-lstm"]().save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="holds a NTM, not a LSTM"):
         memnet.LSTM.from_pretrained(tmp_path)
 
@@ -186,9 +245,13 @@ def test_weights_that_do_not_belong_to_the_settings_are_named(tmp_path: Path) ->
     assert told(less) == "it lacks cell.bias_hh, cell.bias_ih, cell.weight_hh and 1 more"
     assert told(weights | {"more": torch.zeros(1)}) == "it has more, too"
     assert told(weights | {"readout.bias": torch.zeros(7)}) == f"readout.bias is (7,) where ({OUTPUT},) is expected"
-    kept(tmp_path, hidden_size=6)
-    with pytest.raises(ValueError, match=r"cell.bias_hh is \(15,\) where \(18,\) is expected"):
+    # Nor is memory asked for that the weights do not need.
+    kept(tmp_path, hidden_size=10**6)
+    with pytest.raises(ValueError, match=r"cell.bias_hh is \(15,\) where \(3000000,\) is expected"):
         memnet.GRU.from_pretrained(tmp_path)
+    kept(tmp_path, "tied", sizes=[2, 3])
+    with pytest.raises(ValueError, match=r"output.weight is \(3, 2\) where \(2, 3\) is expected"):
+        Tied.from_pretrained(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 a pickle", b"\x08" + bytes(7) + b"{}      ", b"\xff" * 64])
