@@ -17,17 +17,28 @@ Options of a model count for any model of the registry that has them, those of a
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from experiments.base.files import UserError
 from experiments.base.names import nearest
-from experiments.base.reading import read_yaml, shown
+from experiments.base.reading import expect, misfit, read_yaml, shown
 from experiments.config.plugins import is_place
 
 PLACE = Path(__file__).parent / "recipes"
 DEFAULT = "default"
 PARTS = ("task", "model", "training", "run")
-_KEYS = (*PARTS, "about", "from", "when", "parameters")
+
+
+class _Named(TypedDict):
+    """A task or a model with its options."""
+
+    name: NotRequired[str]
+
+
+# The form of a recipe, and of what is under its `when`.
+_LAYER: dict[str, Any] = {"task": _Named, "model": _Named, "training": dict[str, Any], "run": dict[str, Any]}
+_WHEN = _LAYER | {"if": dict[str, Any]}
+_RECIPE = _LAYER | {"about": str, "from": str, "when": list[dict[str, Any]], "parameters": int}
 
 Parts = dict[str, dict[str, Any]]
 
@@ -76,22 +87,31 @@ def _layers(domain: str, task: str, recipe: str) -> Iterator[Mapping[str, Any]]:
         known = _read(Path(path))
         if name not in known:
             raise UserError(f"{path} has no recipe called {name!r}{nearest(name, known)}")
-        _check_task(recipe, known[name], task)
-        yield from _unfolded(name, ours | known, ())
+        yield from _of_task(recipe, name, ours | known, task)
     elif recipe != DEFAULT:
         names = recipe_names(domain)
         if recipe not in names:
             raise UserError(f"no recipe is called {recipe!r}{nearest(recipe, [DEFAULT, *names])}")
-        _check_task(recipe, ours[recipe], task)
-        yield from _unfolded(recipe, ours, ())
+        yield from _of_task(recipe, recipe, ours, task)
     elif f"{DEFAULT}/{task}" in ours:
         yield from _unfolded(f"{DEFAULT}/{task}", ours, ())
+
+
+def _of_task(asked: str, name: str, known: Mapping[str, Any], task: str) -> list[Mapping[str, Any]]:
+    layers = [*_unfolded(name, known, ())]
+    whose = known[name].get("task", {}).get("name", task)
+    if whose != task:
+        raise UserError(f"recipe {asked} is for {whose}, not {task}")
+    return layers
 
 
 def _unfolded(
     name: str, known: Mapping[str, Mapping[str, Any]], before: tuple[str, ...]
 ) -> Iterator[Mapping[str, Any]]:
     recipe: Mapping[str, Any] = known[name]
+    _check(name, recipe, _RECIPE)
+    for more in recipe.get("when", []):
+        _check(name, more, _WHEN)
     if (base := recipe.get("from")) is not None:
         if base not in known or base in (*before, name):
             raise UserError(f"recipe {name} is from {base!r}, expected the name of another recipe")
@@ -100,25 +120,19 @@ def _unfolded(
     yield from recipe.get("when", [])
 
 
-def _check_task(name: str, recipe: Mapping[str, Any], task: str) -> None:
-    whose = recipe.get("task", {}).get("name", task)
-    if whose != task:
-        raise UserError(f"recipe {name} is for {whose}, not {task}")
-
-
 def _read(path: Path) -> dict[str, dict[str, Any]]:
-    """The recipes in a file; UserError for what has not their form. Options are checked where they are used."""
+    """The recipes in a file, each to be checked where it is used; UserError for a file of none."""
     content = read_yaml(path, "recipes")
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no recipes: expected a mapping of names, not {shown(content)}")
-    for name, recipe in content.items():
-        layers = [recipe, *(recipe.get("when") or [])] if isinstance(recipe, dict) else [recipe]
-        for layer in layers:
-            if not isinstance(layer, dict):
-                raise UserError(f"{path}, {name}: expected parts of a configuration, not {shown(layer)}")
-            for key, value in layer.items():
-                if key not in (_KEYS if layer is recipe else (*PARTS, "if")):
-                    raise UserError(f"{path}, {name}: no part is called {key!r}{nearest(key, PARTS)}")
-                if key in (*PARTS, "if") and not isinstance(value, dict):
-                    raise UserError(f"{path}, {name}: {key} is {shown(value)}, expected a mapping")
     return content
+
+
+def _check(name: str, layer: Any, form: Mapping[str, Any]) -> None:
+    """UserError for what is not of a form. Options are checked where they are used."""
+    expect(layer, dict[str, Any], f"recipe {name}")
+    for key, value in layer.items():
+        if key not in form:
+            raise UserError(f"recipe {name}: no part is called {key!r}{nearest(key, form)}")
+        if trouble := misfit(value, form[key], key):
+            raise UserError(f"recipe {name}: {trouble}")
