@@ -1,18 +1,27 @@
 """From a configuration to a model."""
 
+from inspect import formatannotation
 from typing import Any
 
 import torch
 
 from experiments.base.files import UserError
+from experiments.config.fields import fitted
 from experiments.config.models import made
 from experiments.config.plugins import is_place, told
 from experiments.domains.sequences.options import SequenceConfig
 from memnet import SequenceModule
 from tasks import Batch
 
-# What a task says of itself and nobody else could.
-_TO_BRING = ("name", "length_unit", "length_range", "test_lengths", "input_channels", "output_channels")
+# What a task says of itself and nobody else could, and its form.
+_TO_BRING: dict[str, Any] = {
+    "name": str,
+    "length_unit": str,
+    "length_range": tuple[int, int],
+    "test_lengths": tuple[int, ...],
+    "input_channels": tuple[str, ...],
+    "output_channels": tuple[str, ...],
+}
 
 
 def make_model(config: SequenceConfig) -> SequenceModule:
@@ -26,10 +35,8 @@ def make_model(config: SequenceConfig) -> SequenceModule:
 
 
 def training_lengths(config: SequenceConfig) -> tuple[int, int]:
-    """Shortest and longest training length; UserError where they cross or the task has no such length."""
-    for name in _TO_BRING:
-        if not hasattr(config.learned, name):
-            raise UserError(f"{config.task.name} has no {name}: expected all that tasks.Task names")
+    """Shortest and longest training length; UserError where they cross, and for a task that cannot be trained on."""
+    _check_brought(config)
     low, high = config.learned.length_range
     low = low if config.training.min_length is None else config.training.min_length
     high = high if config.training.max_length is None else config.training.max_length
@@ -39,12 +46,27 @@ def training_lengths(config: SequenceConfig) -> tuple[int, int]:
     return low, high
 
 
+def _check_brought(config: SequenceConfig) -> None:
+    """UserError for a task that lacks what only it can tell, or tells it in another form."""
+    for name, kind in _TO_BRING.items():
+        if not hasattr(config.learned, name):
+            raise UserError(f"{config.task.name} has no {name}: expected all that tasks.Task names")
+        value = getattr(config.learned, name)
+        try:
+            empty = not fitted(kind, value)
+        except ValueError:
+            empty = True
+        if empty:
+            expected = f"{formatannotation(kind)} that is not empty"
+            raise UserError(f"{config.task.name}: {name} is {value!r}, expected {expected}")
+
+
 def _check_sample(config: SequenceConfig, length: int) -> None:
     """UserError for a length that the task has not, or a batch that is none."""
     task, name = config.learned, config.task.short
     try:
         batch = task.sample(2, length=length, generator=torch.Generator())
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if isinstance(error, ValueError) or not is_place(config.task.name):
             raise UserError(f"{name}: {error}") from None
         raise UserError(f"{config.task.name}: {told(error)}") from None
