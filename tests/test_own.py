@@ -10,6 +10,7 @@ import yaml
 
 from experiments.__main__ import main
 from experiments.config.command_line import parse_train
+from experiments.config.form import from_mapping
 from experiments.config.models import made
 from experiments.domains.sequences.training import make_trainer
 from experiments.runs.about import read_about
@@ -80,9 +81,9 @@ class Untold(Copy):
         super().__init__()
 
 class Clashing(Cell):
-    """A cell. seed: units. num_bits: nothing."""
+    """A cell. seed: units. num_bits, numbers: nothing."""
 
-    def __init__(self, input_size: int, *, seed: int = 5, num_bits: int = 2) -> None:
+    def __init__(self, input_size: int, *, seed: int = 5, num_bits: int = 2, numbers: int = 4) -> None:
         super().__init__()
         self.input_size, self.output_size = input_size, seed
         self.emit = nn.Linear(input_size, seed)
@@ -92,6 +93,32 @@ class Clashing(Cell):
 
     def step(self, projected, state):
         return self.emit(projected[0]), state
+
+class Unread(nn.Module):
+    def __init__(self, input_size: int, output_size: int, *, width: "Unknown" = 3) -> None:
+        super().__init__()
+
+class Leaves(nn.Module):
+    def __init__(self, input_size: int, output_size: int) -> None:
+        raise SystemExit(3)
+
+class LeavingTask(Copy):
+    def __init__(self) -> None:
+        raise SystemExit(4)
+
+class Seven(Copy):
+    test_lengths = 7
+
+class Nowhere(Copy):
+    test_lengths = ()
+
+class Endless(Copy):
+    length_range = (1, None)
+
+class Drifting(Copy):
+    def __init__(self, *, k: int = 3, share: float = 0.5) -> None:
+        super().__init__()
+        self.k, self.share = k + 1, torch.tensor(100 * share)
 '''
 
 
@@ -127,15 +154,18 @@ def test_a_model_on_a_task_is_trained_resumed_and_shown_like_ours(capsys: Captur
     assert "MyModel" in (whole / "report.md").read_text()
 
 
-@pytest.mark.usefixtures("own")
-def test_a_run_refuses_a_file_that_has_changed(capsys: Capture) -> None:
-    assert main(["train", "copy", "--model", "my.py:MyModel", *ARGS, "--steps", "2", "--out", "run"]) == 0
+@pytest.mark.parametrize("place", ["my.py", "my"])
+def test_a_run_refuses_a_file_that_has_changed(
+    place: str, own: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(own)
+    assert main(["train", "copy", "--model", f"{place}:MyModel", *ARGS, "--steps", "2", "--out", "run"]) == 0
     model = load_run("run")[2]
     assert type(model).__name__ == "MyModel"
     with open("my.py", "a") as file:
         file.write("# changed\n")
     for command in ("train --resume", "evaluate", "inspect", "show"):
-        assert "my.py has changed since run began" in refused(capsys, *command.split(), "run")
+        assert f"{place} has changed since run began" in refused(capsys, *command.split(), "run")
     Path("my.py").unlink()
     assert "my.py" in refused(capsys, "evaluate", "run")
 
@@ -177,6 +207,15 @@ fast:
       training: {steps: 6}
 bare: {training: {stepz: 3}}
 lost: {from: nowhere}
+none: 3
+part: {modell: {name: lstm}}
+when: {when: 5}
+dash: {when: {if: {model: lstm}}}
+more: {when: [{training: {steps: 3}, from: lost}]}
+list: {from: [fast]}
+base: {from: {fast: 1}}
+name: {model: {name: 5}}
+late: {from: name}
 """
 
 
@@ -191,14 +230,19 @@ def test_a_recipe_may_be_of_a_users_file(capsys: Capture) -> None:
         ("copy --recipe mine.yaml:bare", "training has no option 'stepz', did you mean 'steps'"),
         ("copy --recipe mine.yaml:lost", "is from 'nowhere', expected the name of another recipe"),
         ("copy --recipe mine.yaml:fats", "mine.yaml has no recipe called 'fats', did you mean 'fast'"),
+        ("copy --recipe mine.yaml:none", "recipe none: it is 3, expected a mapping"),
+        ("copy --recipe mine.yaml:part", "recipe part: no part is called 'modell', did you mean 'model'"),
+        ("copy --recipe mine.yaml:when", "recipe when: when is 5, expected a list"),
+        ("copy --recipe mine.yaml:dash", "recipe dash: when is a mapping, expected a list"),
+        ("copy --recipe mine.yaml:more", "recipe more: no part is called 'from'"),
+        ("copy --recipe mine.yaml:list", "recipe list: from is a list, expected a text"),
+        ("copy --recipe mine.yaml:base", "recipe base: from is a mapping, expected a text"),
+        ("copy --recipe mine.yaml:name", "recipe name: model.name is 5, expected a text"),
+        ("copy --recipe mine.yaml:late", "recipe name: model.name is 5, expected a text"),
         ("adding --recipe mine.yaml:fast", "is for copy, not adding"),
         ("copy --recipe none.yaml:fast", "cannot read recipes from none.yaml: there is no such file"),
     ):
         assert told in refused(capsys, "train", *name.split())
-    Path("mine.yaml").write_text("fast: {modell: {name: lstm}}\n")
-    assert "no part is called 'modell', did you mean 'model'" in refused(
-        capsys, "train", "copy", "--recipe", "mine.yaml:fast"
-    )
 
 
 @pytest.mark.parametrize(
@@ -218,7 +262,17 @@ def test_a_recipe_may_be_of_a_users_file(capsys: Capture) -> None:
         ("train copy --model wrong.py:Named", "its option name clashes with its own name"),
         ("train translate --model my.py:MyModel", "takes input_size, output_size: expected a model of translation"),
         ("train copy --controller my.py:Nothing", "my.py has nothing called 'Nothing'"),
-        ("train copy --controller my.py:MyTask", "ntm: .*MyTask"),
+        ("train copy --controller my.py:MyTask", "--controller cannot be .*my.py:MyTask.*: expected a torch.nn.Module"),
+        ("train copy --controller os:getpid", "--controller cannot be os:getpid, <built-in function getpid>: expected"),
+        ("train copy --controller torch.nn:Linear", "ntm: TypeError: a controller must be a memnet.Cell"),
+        ("train copy --controller tempfile:mktemp", "ntm: TypeError"),
+        ("train copy --model wrong.py:Unread", "wrong.py:Unread: its annotations cannot be read: NameError: .*Unknown"),
+        ("train copy --model wrong.py:Unread --help", "its annotations cannot be read"),
+        ("train copy --model wrong.py:Leaves", r"wrong.py, line \d+: SystemExit: 3"),
+        ("train wrong.py:LeavingTask", r"wrong.py, line \d+: SystemExit: 4"),
+        ("train wrong.py:Seven", r"test_lengths is 7, expected tuple\[int, ...\] that is not empty"),
+        ("train wrong.py:Nowhere", r"test_lengths is \(\), expected tuple\[int, ...\] that is not empty"),
+        ("train wrong.py:Endless", r"length_range is \(1, None\), expected tuple\[int, int\]"),
         ("train wrong.py:Wide", r"sample gives target of shape \(2, 3, 9\), expected \(2, 3, 8\)"),
         ("train wrong.py:Late", r"wrong.py, line 34: KeyError: 'no luck'"),
         ("train wrong.py:None_", "sample gives 3, expected a tasks.Batch"),
@@ -242,3 +296,15 @@ def test_names_that_clash_are_told_apart() -> None:
     )
     assert (config.run.seed, config.model.options["seed"], config.learned.output_size) == (3, 4, 2)
     assert config.changed(model_num_bits=9).model.options["num_bits"] == 9
+    assert config.other_than(config.changed(model_seed=6).mapping()) == ("model_seed", 6, 4)
+    stories = parse_train(["babi", "--task", "2", "--model", "wrong.py:Clashing", "--model-numbers", "5"])
+    assert (stories.learned.numbers, stories.model.options["numbers"]) == ("2", 5)
+
+
+@pytest.mark.usefixtures("own")
+def test_a_task_is_made_from_what_was_asked_for_whatever_it_keeps() -> None:
+    config = parse_train(["wrong.py:Drifting", "--k", "7"])
+    saved = config.mapping()
+    again = from_mapping(saved, "config.yaml").changed(steps=3)
+    assert (saved["task"]["k"], again.learned.k, again.learned.share) == (7, 8, 50.0)
+    assert again.mapping()["task"] == saved["task"]

@@ -70,17 +70,27 @@ class Form:
     def spelled(self) -> dict[str, tuple[str, str]]:
         """Where an option belongs, part and name, by what it is called among all: --width; --task-width, --model-width
         where others are called so, too."""
-        known = Counter([*_WHERE, "recipe", *PARTS, *(name for one in self.options.values() for name in one)])
+        own = (name for one in self.options.values() for name in one)
+        known = Counter([*_WHERE, "recipe", *PARTS, *own, *self._aliases.values()])
         return {
             f"{part}_{name}" if part in ("task", "model") and known[name] > 1 else name: (part, name)
             for part, options in self.options.items()
             for name in options
         }
 
+    @property
+    def _aliases(self) -> Mapping[str, str]:
+        """What the task calls its options on the command line, by their own names, where that is another."""
+        return getattr(self.kind, "spelled", {})
+
+    def called(self, part: str, own: str) -> str:
+        """What an option is called among all; its own name where there is none such."""
+        return next((name for name, place in self.spelled.items() if place == (part, own)), own)
+
     def flag(self, name: str) -> str:
-        """The command line's spelling of an option."""
-        own: Mapping[str, str] = getattr(self.kind, "spelled", {})
-        return "--" + own.get(name, name).replace("_", "-")
+        """The command line's spelling of an option, by what it is called among all."""
+        part, own = self.spelled.get(name, ("", name))
+        return option(self._aliases.get(own, name) if part == "task" else name)
 
     def flags(self) -> dict[str, str]:
         """The options by their spelling on the command line, and by their own where that is another."""
@@ -133,9 +143,9 @@ class Form:
                 if name not in idle
             }
         task = self.new_task(whole["task"])
-        settled = {name: getattr(task, name, value) for name, value in whole["task"].items()}
+        settled = {name: getattr(task, name) for name in getattr(self.kind, "settled", ())}
         config: Config[Any] = Config(
-            Choice(self.task, settled),
+            Choice(self.task, whole["task"] | settled),
             Choice(self.network.name, whole["model"]),
             self.training(**whole["training"]),
             Run(**whole["run"]),
@@ -149,7 +159,7 @@ class Form:
 
     def fitted(self, part: str, one: Option, value: Any) -> Any:
         """The value of an option; UserError for one that it cannot have."""
-        flag = self.flag(next(name for name, place in self.spelled.items() if place == (part, one.name)))
+        flag = self.flag(self.called(part, one.name))
         try:
             fit = fitted(one.kind, value)
         except ValueError:
@@ -163,7 +173,7 @@ class Form:
             return self.kind(**options)
         except ValueError as error:
             raise UserError(str(error)) from None
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if not plugins.is_place(self.task):
                 raise
             raise UserError(f"{self.task}: {plugins.told(error)}") from None
@@ -290,15 +300,22 @@ class Config(Generic[Own]):
                 return part, there, own[part]
             for name in own[part].keys() | there.keys():
                 if (part, name) not in free and there.get(name) != own[part].get(name):
-                    return (part if name == "name" else name), there.get(name), own[part].get(name)
+                    called = part if name == "name" else self.form.called(part, name)
+                    return called, there.get(name), own[part].get(name)
         return None
+
+    @property
+    def places(self) -> list[str]:
+        """Where what the user brings is."""
+        known = self.form.options
+        taken = (one for part, own in self.parts.items() for name, one in own.items() if known[part][name].takes_place)
+        values = (*taken, self.task.name, self.model.name)
+        return list(dict.fromkeys(one for one in values if isinstance(one, str) and plugins.is_place(one)))
 
     @property
     def files(self) -> dict[str, str]:
         """What of the configuration is in files of the user's, by place, with their digests."""
-        values = (*(value for part in self.parts.values() for value in part.values()), self.task.name, self.model.name)
-        places = dict.fromkeys(one for one in values if isinstance(one, str) and plugins.is_place(one))
-        return {place: found for place in places if (found := plugins.digest(place)) is not None}
+        return {place: found for place in self.places if (found := plugins.digest(place)) is not None}
 
 
 def to_yaml(config: Config[Any]) -> str:

@@ -19,10 +19,10 @@ def made(config: Config[Any], **told: Any) -> Any:
         model = config.form.network.made(config.model.options, told)
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if isinstance(error, ValueError | RuntimeError):
             raise UserError(no_model(error)) from None
-        if not config.files and not plugins.is_place(config.model.name):
+        if not config.places:
             raise
         raise UserError(f"{config.model.name}: {plugins.told(error)}") from None
     try:

@@ -6,7 +6,7 @@ from typing import Any
 
 from experiments.base.files import UserError
 from experiments.config.options import Option, options_of, sizes_of
-from experiments.config.plugins import find_model, is_place, settled
+from experiments.config.plugins import find_model, is_of_module, is_place, settled
 from experiments.config.registry import DOMAINS, SEQUENCE_SIZES, Model, at, entry
 from tasks.places import found
 
@@ -91,6 +91,11 @@ def _found(option: Option, value: Any) -> Any:
     if not (option.takes_place and isinstance(value, str) and is_place(value)):
         return value
     try:
-        return found(value)
+        what = found(value)
     except ValueError as error:
         raise UserError(f"--{option.name} {error}") from None
+    if not is_of_module(what):
+        raise UserError(
+            f"--{option.name} cannot be {value}, {what!r}: expected a torch.nn.Module, or a class or function for one"
+        )
+    return what

@@ -22,6 +22,6 @@ def check_files(config: Config[Any], folder: RunFolder) -> None:
     now = config.files
     then = read_about(folder.path)["files"] if now and (folder.path / ABOUT).exists() else now
     for place, digest in now.items():
-        if then.get(place) != digest:
+        if then.get(place, digest) != digest:
             path = place.rpartition(":")[0]
             raise UserError(f"{path} has changed since {folder.path} began: expected the file as it was, or a new run")

@@ -83,6 +83,7 @@ class Babi(StoryTask):
     """
 
     spelled: ClassVar[Mapping[str, str]] = {"numbers": "task"}
+    settled: ClassVar[tuple[str, ...]] = ("babi_data", "numbers")
     changeable: ClassVar[tuple[str, ...]] = ("babi_data", "test_questions")
     tested_by: ClassVar[Literal["task", "length"]] = "task"
     names: ClassVar[Mapping[int, str]] = TASK_NAMES

@@ -33,6 +33,7 @@ class Text:
     """
 
     domain: ClassVar[str] = "text"
+    settled: ClassVar[tuple[str, ...]] = ("text",)
     changeable: ClassVar[tuple[str, ...]] = ("text",)
 
     text: str = INVENTED

@@ -33,6 +33,7 @@ class Translate:
     """
 
     domain: ClassVar[str] = "translation"
+    settled: ClassVar[tuple[str, ...]] = ("source", "target", "parallel")
     changeable: ClassVar[tuple[str, ...]] = ("source", "target", "parallel", "test_sentences")
 
     source: str | None = None
