@@ -80,7 +80,7 @@ def show_own(parser: Parser, chosen: argparse.Namespace) -> str:
         # One length, as in training: a pair is asked of our own tasks alone.
         chosen.length = chosen.length or int(torch.randint(low, high + 1, (), generator=generator))
         return example(task, chosen)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         parser.error(f"{chosen.name}: {told(error)}")
 
 

@@ -23,6 +23,10 @@ class Slow(Copy):
 class Sized(Copy):
     def __init__(self, size):
         super().__init__()
+
+class Leaving(Copy):
+    def __init__(self):
+        raise SystemExit(3)
 """
 
 
@@ -67,6 +71,7 @@ def test_what_is_wrong_with_a_place_is_one_line(text: str | None, name: str, tol
         ("Slow", None),
         ("Batch", "is no task: expected a class of tasks.Task, not <class"),
         ("Sized", "TypeError: Sized.__init__() missing 1 required positional argument: 'size'"),
+        ("Leaving", "SystemExit: 3"),
         ("Absent", "has nothing called 'Absent'"),
     ],
 )
