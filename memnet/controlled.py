@@ -1,13 +1,17 @@
 """What cells with a memory share: a controller that sees the input and what was last read."""
 
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from memnet.cells import Cell, added, parted, together
+from memnet.cells import Cell, ControllerName, added, make_controller, parted, together
+from memnet.checks import check_sizes
+from memnet.sequence import SequenceModule
 from memnet.state import State, under_autocast
+from memnet.trace import Part
 
 
 class ControlledCell(Cell):
@@ -16,12 +20,43 @@ class ControlledCell(Cell):
     The controller sees the input followed by the last read vectors. Where its layers are linear in what they see, the
     part that is the input's is computed for all steps at once, see Cell.project.
 
-    controller: a cell of input_size plus the size of the reads. States have fields `controller` and `reads`
-                (batch, read, width); `reads` in float32 at least, also of a model in half precision.
-    A class brings `after_controller`.
+    Options are those of NTMCell. Attribute controller: a cell of input_size plus the size of the reads.
+    States have fields `controller`, `reads` (batch, read, width), `memory` (batch, slot, width), `read_weights` and
+    `write_weights` (batch, head, slot); all but the first in float32 at least, also of a model in half precision.
+    A class brings `after_controller`, and `num_slots` where its states are made.
     """
 
-    controller: Cell
+    num_slots: int
+
+    def __init__(
+        self,
+        input_size: int,
+        controller: ControllerName | Cell | Callable[..., Cell],
+        hidden_size: int,
+        *,
+        num_layers: int,
+        slot_size: int,
+        num_reads: int,
+        num_writes: int,
+        learned_initial_state: bool,
+        forget_bias: float,
+        norm_floor: float,
+    ) -> None:
+        super().__init__()
+        check_sizes(input_size=input_size, slot_size=slot_size, num_reads=num_reads, num_writes=num_writes)
+        if not norm_floor >= 0:
+            raise ValueError(f"norm_floor must be at least 0, not {norm_floor}")
+        self.input_size, self.slot_size, self.norm_floor = input_size, slot_size, norm_floor
+        self.num_reads, self.num_writes = num_reads, num_writes
+        self.controller = make_controller(
+            controller,
+            input_size + num_reads * slot_size,
+            hidden_size,
+            num_layers=num_layers,
+            forget_bias=forget_bias,
+            learned_initial_state=learned_initial_state,
+        )
+        self.output_size = self.controller.output_size + num_reads * slot_size
 
     def after_controller(self, hidden: Tensor, controller: State, state: State) -> tuple[Tensor, State, Any]:
         """The rest of a step, from the controller's output and next state: as Cell.watched_step returns it."""
@@ -56,6 +91,42 @@ class ControlledCell(Cell):
         else:
             seen = self.controller.project(torch.cat([*projected, reads], -1))
         return self.after_controller(*self.controller.step(together(seen, shared), state.controller), state)
+
+    def parts_of_heads(self, states: State) -> list[Part]:
+        """The memory, where heads wrote and read, and what they read."""
+        head = ("time", "head")
+        return [
+            Part("memory", "memory", states.memory, ("time", "slot", "width")),
+            Part("write", "write", states.write_weights, (*head, "slot")),
+            Part("read", "read", states.read_weights, (*head, "slot")),
+            Part("signal", "read vector", states.reads, (*head, "width")),
+        ]
+
+    def parts_of_controller(self, states: State) -> list[Part]:
+        """What the controller tells of itself."""
+        parts = self.controller.parts(states.controller, ())
+        return [part._replace(name=f"controller {part.name}") for part in parts]
+
+
+class ControlledModule(SequenceModule):
+    """Such a cell over sequences, whose memory may have another number of rows at any time."""
+
+    cell: ControlledCell
+
+    @property
+    def num_slots(self) -> int:
+        """Rows of the memory at the next initial state; may be set, also after training."""
+        return self.cell.num_slots
+
+    @num_slots.setter
+    def num_slots(self, value: int) -> None:
+        self.cell.num_slots = value
+
+
+def by_head(emitted: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
+    """What a linear layer emitted, (batch, features), as tensors (batch, *size), one after the other."""
+    parts = emitted.split([count * width for count, width in sizes], -1)
+    return [part.unflatten(-1, size) for part, size in zip(parts, sizes, strict=True)]
 
 
 def full_precision(like: Tensor) -> AbstractContextManager[object]:

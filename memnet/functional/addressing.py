@@ -43,7 +43,9 @@ def masked_cosine_similarity(memory: Tensor, key: Tensor, mask: Tensor, epsilon:
     return ((columns * key) @ memory.transpose(-1, -2)) * memory_scale * key_scale
 
 
-def content_weights(memory: Tensor, key: Tensor, strength: Tensor, epsilon: float = 1e-6) -> Tensor:
+def content_weights(
+    memory: Tensor, key: Tensor, strength: Tensor, epsilon: float = 1e-6, mask: Tensor | None = None
+) -> Tensor:
     """Focus on the slots that resemble the key (Graves et al. 2014, eq. 5).
 
         w_c(i) = exp(strength K[key, M(i)]) / sum_j exp(strength K[key, M(j)])
@@ -52,9 +54,14 @@ def content_weights(memory: Tensor, key: Tensor, strength: Tensor, epsilon: floa
     key:      (batch, head, width).
     strength: (batch, head, 1), non-negative; 0 gives the uniform weighting.
     epsilon:  see cosine_similarity.
+    mask:     see masked_cosine_similarity; None for all columns.
     Returns   (batch, head, slot), sums to one over slots.
     """
-    return torch.softmax(strength * cosine_similarity(memory, key, epsilon), dim=-1)
+    if mask is None:
+        similarity = cosine_similarity(memory, key, epsilon)
+    else:
+        similarity = masked_cosine_similarity(memory, key, mask, epsilon)
+    return torch.softmax(strength * similarity, dim=-1)
 
 
 def interpolate_weights(content: Tensor, previous: Tensor, gate: Tensor) -> Tensor:

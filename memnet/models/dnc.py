@@ -8,14 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet.cells import Cell, ControllerName, make_controller
+from memnet.cells import Cell, ControllerName
 from memnet.checks import check_sizes
-from memnet.controlled import ControlledCell, full_precision
-from memnet.functional.addressing import content_weights, masked_cosine_similarity
+from memnet.controlled import ControlledCell, ControlledModule, by_head, full_precision
+from memnet.functional.addressing import content_weights
 from memnet.functional.allocation import allocations, next_usage, retention
 from memnet.functional.links import follow_links, next_links, next_precedence, read_by_modes, sharpen_links
 from memnet.functional.memory import add_memory, erase_memory, read_memory
-from memnet.sequence import SequenceModule
 from memnet.state import State
 from memnet.trace import Part
 
@@ -143,38 +142,35 @@ class DNCCell(ControlledCell):
         forget_bias: float = 1.0,
         norm_floor: float = 1e-6,
     ) -> None:
-        super().__init__()
-        check_sizes(input_size=input_size, slot_size=slot_size, num_reads=num_reads, num_writes=num_writes)
         if not 0 <= mask_floor < 1:
             raise ValueError(f"mask_floor must be in [0, 1), not {mask_floor}")
-        if not norm_floor >= 0:
-            raise ValueError(f"norm_floor must be at least 0, not {norm_floor}")
         if mask_floor and not masked:
             raise ValueError(f"mask_floor {mask_floor} is for masked content addressing")
         if sharp_links and not linked:
             raise ValueError("sharp_links needs links to follow: linked is False")
-        self.input_size, self.slot_size, self.num_slots = input_size, slot_size, num_slots
-        self.num_reads, self.num_writes = num_reads, num_writes
-        self.masked, self.mask_floor, self.deallocate = masked, mask_floor, deallocate
-        self.sharp_links, self.linked, self.usage_gradient = sharp_links, linked, usage_gradient
-        self.norm_floor = norm_floor
-        self.controller = make_controller(
+        super().__init__(
+            input_size,
             controller,
-            input_size + num_reads * slot_size,
             hidden_size,
             num_layers=num_layers,
-            forget_bias=forget_bias,
+            slot_size=slot_size,
+            num_reads=num_reads,
+            num_writes=num_writes,
             learned_initial_state=learned_initial_state,
+            forget_bias=forget_bias,
+            norm_floor=norm_floor,
         )
-        self.output_size = self.controller.output_size + num_reads * slot_size
+        self.num_slots = num_slots
+        self.masked, self.mask_floor, self.deallocate = masked, mask_floor, deallocate
+        self.sharp_links, self.linked, self.usage_gradient = sharp_links, linked, usage_gradient
         self._sizes = self._emitted_sizes()
         self.interface = nn.Linear(self.controller.output_size, sum(map(math.prod, self._sizes)))
 
-    def _emitted_sizes(self) -> Interface:
+    def _emitted_sizes(self) -> list[tuple[int, int]]:
         """Heads, and numbers for each, of every part of the interface."""
         reads, writes, width = self.num_reads, self.num_writes, self.slot_size
-        sharpness: object = (reads, writes * self.sharp_links)
-        sizes: dict[str, object] = {
+        sharpness = (reads, writes * self.sharp_links)
+        sizes = {
             "read_key": (reads, width),
             "read_mask": (reads, width * self.masked),
             "read_strength": (reads, 1),
@@ -190,7 +186,7 @@ class DNCCell(ControlledCell):
             "backward_sharpness": sharpness,
             "forward_sharpness": sharpness,
         }
-        return Interface(**sizes)  # type: ignore[arg-type]
+        return [sizes[name] for name in Interface._fields]
 
     @property
     def num_slots(self) -> int:
@@ -251,8 +247,7 @@ class DNCCell(ControlledCell):
 
     def parts_of_interface(self, emitted: Tensor) -> Interface:
         """Squash what the linear layer emitted, (batch, features), into each part's range."""
-        parts = emitted.split([math.prod(size) for size in self._sizes], -1)
-        told = Interface(*(part.unflatten(-1, size) for part, size in zip(parts, self._sizes, strict=True)))
+        told = Interface(*by_head(emitted, self._sizes))
         return told._replace(
             read_mask=self._mask(told.read_mask),
             read_strength=_oneplus(told.read_strength),
@@ -271,9 +266,7 @@ class DNCCell(ControlledCell):
         return self.mask_floor + (1 - self.mask_floor) * torch.sigmoid(emitted)
 
     def _by_content(self, memory: Tensor, key: Tensor, mask: Tensor, strength: Tensor) -> Tensor:
-        if not self.masked:
-            return content_weights(memory, key, strength, self.norm_floor)
-        return torch.softmax(strength * masked_cosine_similarity(memory, key, mask, self.norm_floor), -1)
+        return content_weights(memory, key, strength, self.norm_floor, mask if self.masked else None)
 
     def _where_to_read(self, told: Interface, memory: Tensor, links: Tensor, previous: Tensor) -> Tensor:
         content = self._by_content(memory, told.read_key, told.read_mask, told.read_strength)
@@ -289,12 +282,9 @@ class DNCCell(ControlledCell):
         """Memory, weightings, usage, allocation, links, and what steered them; the controller's state."""
         head = ("time", "head")
         found = [
-            Part("memory", "memory", states.memory, ("time", "slot", "width")),
-            Part("write", "write", states.write_weights, (*head, "slot")),
-            Part("read", "read", states.read_weights, (*head, "slot")),
+            *self.parts_of_heads(states),
             Part("gate", "usage", states.usage, ("time", "slot")),
             Part("gate", "allocation", watched.allocation, (*head, "slot")),
-            Part("signal", "read vector", states.reads, (*head, "width")),
         ]
         if self.linked:
             found.append(Part("matrix", "links", states.links, (*head, "slot", "slot")))
@@ -306,11 +296,10 @@ class DNCCell(ControlledCell):
             if values.size(-1):
                 one = values if counted else values.squeeze(-1)
                 found.append(Part("signal", name, one, (*head, *([counted] if counted else []))))
-        controller = self.controller.parts(states.controller, ())
-        return found + [part._replace(name=f"controller {part.name}") for part in controller]
+        return found + self.parts_of_controller(states)
 
 
-class DNC(SequenceModule):
+class DNC(ControlledModule):
     """A Differentiable Neural Computer over sequences with a linear readout of controller and reads.
 
     input_size, output_size: features. All options are those of DNCCell: the controller and its units and layers, rows
@@ -320,15 +309,6 @@ class DNC(SequenceModule):
 
     cell: DNCCell
     cell_type = DNCCell
-
-    @property
-    def num_slots(self) -> int:
-        """Rows of the memory at the next initial state; may be set, also after training."""
-        return self.cell.num_slots
-
-    @num_slots.setter
-    def num_slots(self, value: int) -> None:
-        self.cell.num_slots = value
 
 
 def _oneplus(emitted: Tensor) -> Tensor:

@@ -7,13 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet.cells import Cell, ControllerName, make_controller
+from memnet.cells import Cell, ControllerName
 from memnet.checks import check_choice, check_sizes
-from memnet.controlled import ControlledCell, full_precision
+from memnet.controlled import ControlledCell, ControlledModule, by_head, full_precision
 from memnet.functional.addressing import content_weights, interpolate_weights, sharpen_weights, shift_weights
 from memnet.functional.memory import add_memory, erase_memory, read_memory
 from memnet.native import ntm
-from memnet.sequence import SequenceModule
 from memnet.state import State
 from memnet.trace import Part
 
@@ -145,12 +144,8 @@ class NTMCell(ControlledCell):
         forget_bias: float = 1.0,
         norm_floor: float = 1e-6,
     ) -> None:
-        super().__init__()
-        check_sizes(input_size=input_size, slot_size=slot_size, num_reads=num_reads, num_writes=num_writes)
         if shift_range < 0:
             raise ValueError(f"shift_range must be at least 0, not {shift_range}")
-        if not norm_floor >= 0:
-            raise ValueError(f"norm_floor must be at least 0, not {norm_floor}")
         for name, value, choices in (
             ("addressing", addressing, Addressing),
             ("read_order", read_order, ReadOrder),
@@ -160,21 +155,21 @@ class NTMCell(ControlledCell):
             check_choice(name, value, choices)
         if memory_init == "learned" and trainable_memory is False:
             raise ValueError('memory_init "learned" needs trainable_memory; take "constant" or "random" instead')
-        self.input_size = input_size
-        self.slot_size, self.num_reads, self.num_writes = slot_size, num_reads, num_writes
-        self.shift_range, self.addressing = shift_range, addressing
-        self.read_order, self.norm_floor = read_order, norm_floor
-        self.memory_init, self.weights_init = memory_init, weights_init
-        self.num_slots = num_slots
-        self.controller = make_controller(
+        super().__init__(
+            input_size,
             controller,
-            input_size + num_reads * slot_size,
             hidden_size,
             num_layers=num_layers,
-            forget_bias=forget_bias,
+            slot_size=slot_size,
+            num_reads=num_reads,
+            num_writes=num_writes,
             learned_initial_state=learned_initial_state,
+            forget_bias=forget_bias,
+            norm_floor=norm_floor,
         )
-        self.output_size = self.controller.output_size + num_reads * slot_size
+        self.shift_range, self.addressing, self.read_order = shift_range, addressing, read_order
+        self.memory_init, self.weights_init = memory_init, weights_init
+        self.num_slots = num_slots
         self._head_sizes = self._emitted_sizes()
         self.heads = nn.Linear(self.controller.output_size, sum(count * width for count, width in self._head_sizes))
         self._add_initial_state(memory_init, trainable_memory, weights_init, learned_initial_state)
@@ -279,16 +274,8 @@ class NTMCell(ControlledCell):
 
     def parts(self, states: NTMState, watched: HeadParameters) -> list[Part]:
         """Memory, weightings, and by kind of head what steered them and what they brought; the controller's state."""
-        heads = ("time", "head")
-        found = [
-            Part("memory", "memory", states.memory, ("time", "slot", "width")),
-            Part("write", "write", states.write_weights, (*heads, "slot")),
-            Part("read", "read", states.read_weights, (*heads, "slot")),
-            Part("signal", "read vector", states.reads, (*heads, "width")),
-        ]
-        found += [part for name, values in watched._asdict().items() for part in self._signals(name, values)]
-        controller = self.controller.parts(states.controller, ())
-        return found + [part._replace(name=f"controller {part.name}") for part in controller]
+        signals = [part for name, values in watched._asdict().items() for part in self._signals(name, values)]
+        return [*self.parts_of_heads(states), *signals, *self.parts_of_controller(states)]
 
     def _signals(self, name: str, values: Tensor) -> list[Part]:
         """One of the head parameters over time, by kind of head; nothing of what the addressing has no use for."""
@@ -304,10 +291,7 @@ class NTMCell(ControlledCell):
 
     def parameters_of_heads(self, emitted: Tensor) -> HeadParameters:
         """Squash what the linear layer emitted, (batch, features), into each parameter's range."""
-        parts = emitted.split([count * width for count, width in self._head_sizes], -1)
-        key, strength, gate, shift, sharpening, erase, add = (
-            part.unflatten(-1, size) for part, size in zip(parts, self._head_sizes, strict=True)
-        )
+        key, strength, gate, shift, sharpening, erase, add = by_head(emitted, self._head_sizes)
         return HeadParameters(
             key=torch.tanh(key),
             strength=functional.softplus(strength),
@@ -332,7 +316,7 @@ class NTMCell(ControlledCell):
         return read_weights, write_weights
 
 
-class NTM(SequenceModule):
+class NTM(ControlledModule):
     """A Neural Turing Machine over sequences with a linear readout of controller and reads.
 
     input_size, output_size: features. All options are those of NTMCell: the controller and its units and layers, rows
@@ -342,15 +326,6 @@ class NTM(SequenceModule):
 
     cell: NTMCell
     cell_type = NTMCell
-
-    @property
-    def num_slots(self) -> int:
-        """Rows of the memory at the next initial state; may be set, also after training."""
-        return self.cell.num_slots
-
-    @num_slots.setter
-    def num_slots(self, value: int) -> None:
-        self.cell.num_slots = value
 
     def trace(self, input: Tensor, state: NTMState | None = None, *, lengths: Tensor | None = None) -> NTMTrace:
         """Run as `forward` does and keep what the heads did at every step.
