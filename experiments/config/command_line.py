@@ -15,7 +15,7 @@ from experiments.base.files import UserError
 from experiments.base.names import nearest
 from experiments.base.terminal import Kept, show_help
 from experiments.config.fields import check_values, option
-from experiments.config.form import Config, form_of, from_yaml, started
+from experiments.config.form import Config, aliases_of, form_of, from_yaml, started
 from experiments.config.options import options_of
 from experiments.config.parts import Run, Where
 from experiments.config.plugins import find_task, is_place, settled
@@ -176,9 +176,8 @@ def owners(config: Config[Any], flag: str, given: Mapping[str, Any] | None = Non
 def _flags_of(task: str) -> set[str]:
     """The options of a task, and of how and where its models are trained."""
     kind = find_task(task, TASKS)
-    spelled: Mapping[str, str] = getattr(kind, "spelled", {})
     parts = (at(DOMAINS[kind.domain].training), Run)
-    names = [spelled.get(name, name) for name in options_of(kind)]
+    names = [aliases_of(kind).get(name, name) for name in options_of(kind)]
     return {option(name) for name in (*names, *(field.name for part in parts for field in dataclasses.fields(part)))}
 
 

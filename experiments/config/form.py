@@ -71,17 +71,12 @@ class Form:
         """Where an option belongs, part and name, by what it is called among all: --width; --task-width, --model-width
         where others are called so, too."""
         own = (name for one in self.options.values() for name in one)
-        known = Counter([*_WHERE, "recipe", *PARTS, *own, *self._aliases.values()])
+        known = Counter([*_WHERE, "recipe", *PARTS, *own, *aliases_of(self.kind).values()])
         return {
             f"{part}_{name}" if part in ("task", "model") and known[name] > 1 else name: (part, name)
             for part, options in self.options.items()
             for name in options
         }
-
-    @property
-    def _aliases(self) -> Mapping[str, str]:
-        """What the task calls its options on the command line, by their own names, where that is another."""
-        return getattr(self.kind, "spelled", {})
 
     def called(self, part: str, own: str) -> str:
         """What an option is called among all; its own name where there is none such."""
@@ -90,7 +85,7 @@ class Form:
     def flag(self, name: str) -> str:
         """The command line's spelling of an option, by what it is called among all."""
         part, own = self.spelled.get(name, ("", name))
-        return option(self._aliases.get(own, name) if part == "task" else name)
+        return option(aliases_of(self.kind).get(own, name) if part == "task" else name)
 
     def flags(self) -> dict[str, str]:
         """The options by their spelling on the command line, and by their own where that is another."""
@@ -142,13 +137,14 @@ class Form:
                 for name, one in options.items()
                 if name not in idle
             }
-        task = self.new_task(whole["task"])
+        task = self._new_task(whole["task"])
         settled = {name: getattr(task, name) for name in getattr(self.kind, "settled", ())}
         config: Config[Any] = Config(
             Choice(self.task, whole["task"] | settled),
             Choice(self.network.name, whole["model"]),
             self.training(**whole["training"]),
             Run(**whole["run"]),
+            task,
             recipe,
             where,
         )
@@ -167,7 +163,7 @@ class Form:
         check_value(flag, one.name, fit, one.default)
         return plugins.settled(fit) if isinstance(fit, str) and one.takes_place else fit
 
-    def new_task(self, options: Mapping[str, Any]) -> Any:
+    def _new_task(self, options: Mapping[str, Any]) -> Any:
         """The task itself, made from its options; UserError where it cannot be."""
         try:
             return self.kind(**options)
@@ -193,13 +189,15 @@ def _form(task: str, model: str) -> Form:
 class Config(Generic[Own]):
     """A run's configuration.
 
-    recipe: what it began with. where: where it begins and goes; not saved.
+    learned: the task itself, made from its options. recipe: what it began with.
+    where:   where it begins and goes; not saved.
     """
 
     task: Choice
     model: Choice
     training: Own
     run: Run
+    learned: Any = dataclasses.field(compare=False, repr=False)
     recipe: str = DEFAULT
     where: Where = NOWHERE
 
@@ -207,11 +205,6 @@ class Config(Generic[Own]):
     def form(self) -> Form:
         """What such runs may be asked."""
         return form_of(self.task.name, self.model.name)
-
-    @cached_property
-    def learned(self) -> Any:
-        """The task itself."""
-        return self.form.new_task(self.task.options)
 
     @property
     def domain(self) -> str:
@@ -273,9 +266,7 @@ class Config(Generic[Own]):
 
     def mapping(self) -> dict[str, Any]:
         """Plain data for config.yaml and the tracker: everything but where this run came from and went."""
-        names = {"task": {"name": self.task.name}, "model": {"name": self.model.name}}
-        parts = {part: names.get(part, {}) | _plain(own) for part, own in self.parts.items()}
-        return {"format": FORMAT, "recipe": self.recipe, **parts}
+        return {"format": FORMAT, "recipe": self.recipe, **self._named(self.parts)}
 
     @property
     def setting(self) -> dict[str, Any]:
@@ -287,8 +278,12 @@ class Config(Generic[Own]):
             part: {name: value for name, value in parts[part].items() if (part, name) not in aside}
             for part in ("task", "model", "training")
         }
-        told = {"task": {"name": self.task.name}, "model": {"name": self.model.name}}
-        return {"recipe": self.recipe, **{part: told.get(part, {}) | _plain(own) for part, own in kept.items()}}
+        return {"recipe": self.recipe, **self._named(kept)}
+
+    def _named(self, parts: Values) -> dict[str, dict[str, Any]]:
+        """Parts as plain data, the names of task and model among them."""
+        names = {"task": {"name": self.task.name}, "model": {"name": self.model.name}}
+        return {part: names.get(part, {}) | _plain(own) for part, own in parts.items()}
 
     def other_than(self, saved: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
         """An option in which a saved configuration differs, but for those that may: its name, there and here."""
@@ -374,6 +369,11 @@ def known_options(task: str, model: str | None = None) -> set[str]:
     kind = plugins.find_task(task, TASKS)
     models = [*DOMAINS[kind.domain].models, *([model] if model is not None and plugins.is_place(model) else [])]
     return set().union(*(form_of(task, one).spelled for one in models))
+
+
+def aliases_of(task: Any) -> Mapping[str, str]:
+    """What a class of tasks calls its options on the command line, by their own names, where that is another."""
+    return getattr(task, "spelled", {})
 
 
 def _hint(kind: Any, value: object) -> str:

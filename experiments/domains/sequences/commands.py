@@ -11,7 +11,7 @@ from experiments.base.provenance import command_line
 from experiments.config.fields import check_least
 from experiments.domains.sequences.evaluation import test_at
 from experiments.domains.sequences.failures import Failures
-from experiments.domains.sequences.models import backend_line, make_model, training_lengths
+from experiments.domains.sequences.models import backend_line, check_task, make_model, training_lengths
 from experiments.domains.sequences.options import SequenceConfig
 from experiments.domains.sequences.pictures import draw_run
 from experiments.domains.sequences.training import SequenceObjective, make_trainer
@@ -48,7 +48,7 @@ def train(config: SequenceConfig) -> int:
 
 def possible_data(config: SequenceConfig) -> None:
     """UserError for what no run can be, before there is a folder: sizes of models, lengths."""
-    training_lengths(config)
+    check_task(config)
     make_model(config)
 
 

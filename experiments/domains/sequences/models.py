@@ -35,15 +35,19 @@ def make_model(config: SequenceConfig) -> SequenceModule:
 
 
 def training_lengths(config: SequenceConfig) -> tuple[int, int]:
-    """Shortest and longest training length; UserError where they cross, and for a task that cannot be trained on."""
-    _check_brought(config)
+    """Shortest and longest training length; UserError where they cross."""
     low, high = config.learned.length_range
     low = low if config.training.min_length is None else config.training.min_length
     high = high if config.training.max_length is None else config.training.max_length
     if low > high:
         raise UserError(f"the shortest training length, {low}, is above the longest, {high}")
-    _check_sample(config, low)
     return low, high
+
+
+def check_task(config: SequenceConfig) -> None:
+    """UserError for a task that cannot be trained on: what it tells of itself, its lengths, a batch of it."""
+    _check_brought(config)
+    _check_sample(config, training_lengths(config)[0])
 
 
 def _check_brought(config: SequenceConfig) -> None:

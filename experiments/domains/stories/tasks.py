@@ -161,9 +161,7 @@ class Babi(StoryTask):
                 )
         everything = [one for part in (train, valid, test) for examples in part.values() for one in examples]
         vocabulary = Vocabulary.of(everything)
-        known = joined(
-            [encoded(examples, vocabulary, self.max_sentences, f"task {task}") for task, examples in train.items()]
-        )
+        known = joined([*self._encoded(train, vocabulary).values()])
 
         def draw(count: int, generator: torch.Generator) -> Questions:
             return known.rows(torch.randint(len(known.answer), (count,), generator=generator))
@@ -176,23 +174,14 @@ class Babi(StoryTask):
             sizes=Sizes(len(vocabulary), words, sentences),
             draw=draw,
             train=known,
-            valid={
-                task: encoded(examples, vocabulary, self.max_sentences, f"task {task}")
-                for task, examples in valid.items()
-            },
-            tests={
-                task: encoded(examples, vocabulary, self.max_sentences, f"task {task}")
-                for task, examples in test.items()
-            },
+            valid=self._encoded(valid, vocabulary),
+            tests=self._encoded(test, vocabulary),
         )
 
     @working("reading the test stories")
     def tests(self, vocabulary: Vocabulary, lengths: Sequence[int] = ()) -> tuple[str, Tests, Unknown]:
         unknown, examples = Unknown(vocabulary), self.test_examples()
-        tests = {
-            task: encoded(unknown.answerable(task, one), vocabulary, self.max_sentences, f"task {task}")
-            for task, one in examples.items()
-        }
+        tests = self._encoded({task: unknown.answerable(task, one) for task, one in examples.items()}, vocabulary)
         return self._name({("test", task): one for task, one in examples.items()}), tests, unknown
 
     def test_examples(self) -> dict[int, list[Example]]:
@@ -212,6 +201,12 @@ class Babi(StoryTask):
             return encode(chosen[:count], vocabulary)
         except ValueError as error:
             raise UserError(str(error)) from None
+
+    def _encoded(self, tasks: Mapping[int, list[Example]], vocabulary: Vocabulary) -> Tests:
+        """Questions as numbers, by task."""
+        return {
+            task: encoded(examples, vocabulary, self.max_sentences, f"task {task}") for task, examples in tasks.items()
+        }
 
     def _name(self, files: Mapping[tuple[str, int], list[Example]]) -> str:
         """What these stories may be called."""
