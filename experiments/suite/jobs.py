@@ -12,7 +12,7 @@ from typing import Any
 from experiments.base.files import UserError
 from experiments.config.command_line import parse_train
 from experiments.config.fields import option
-from experiments.config.form import Config
+from experiments.config.form import Config, aliases_of
 from experiments.suite.reading import Plan, Setting, check_count
 from experiments.training.domain import domain_of
 
@@ -122,13 +122,7 @@ def _groups(plan: Plan, configs: Sequence[Config[Any]]) -> list[tuple[str, Mappi
 def _not_in_label(config: Config[Any]) -> set[str]:
     """The options that a label does not tell."""
     form = config.form
-    return config.flat.keys() - {
-        "task",
-        "model",
-        "seed",
-        *form.network.entry.named_by,
-        *getattr(form.kind, "spelled", ()),
-    }
+    return config.flat.keys() - {"task", "model", "seed", *form.network.entry.named_by, *aliases_of(form.kind)}
 
 
 def _telling(settings: Sequence[Setting], varying: Set[str], untold: Set[str]) -> list[str]:

@@ -25,6 +25,7 @@ from experiments.base.files import UserError
 from experiments.base.names import nearest
 from experiments.base.processes import MOST_TRAININGS
 from experiments.config.command_line import spelled_out
+from experiments.config.form import aliases_of
 from experiments.config.plugins import find_task
 from experiments.config.registry import TASKS
 from experiments.suite.reading import Plan, Setting, check_count, check_names, setting, shown, text
@@ -89,8 +90,8 @@ def _setting(path: Path, number: int, given: Mapping[str, str], names: Sequence[
 
 def _name(name: str, given: Mapping[str, str]) -> str:
     """The option of a parameter: --task after a task that has one called so means that."""
-    spelled = {} if "task" not in given else getattr(find_task(given["task"], TASKS), "spelled", {})
-    own = {called: one for one, called in spelled.items()}
+    aliases = {} if "task" not in given else aliases_of(find_task(given["task"], TASKS))
+    own = {called: one for one, called in aliases.items()}
     return str(own.get(name, str(name).replace("-", "_")))
 
 

@@ -54,10 +54,11 @@ def sequence_view(model: SequenceModule, task: Task, batch: Batch) -> View:
     batch = batch.to(model.readout.weight.device)
     with torch.inference_mode():
         trace = model.trace(batch.input)
+    answers = task.predict(trace.output)[0]
     episode = Episode(
         inputs=as_array(batch.input[0]),
         targets=as_array(batch.target[0]),
-        outputs=as_array(task.predict(trace.output)[0]),
+        outputs=as_array(answers),
         mask=as_array(batch.mask[0]),
         answer=task.answer,
         **episode_arrays(trace.parts),
@@ -73,7 +74,7 @@ def sequence_view(model: SequenceModule, task: Task, batch: Batch) -> View:
         parts=trace.parts,
         names={"input": task.input_channels, "output": task.output_channels},
         episode=episode,
-        wrong_at=_wrong_at(wrong[0], task.predict(trace.output)[0]),
+        wrong_at=_wrong_at(wrong[0], answers),
     )
 
 
