@@ -22,6 +22,7 @@ from memnet.models.dnc import DNC, DNCCell, DNCState
 from memnet.models.encoder_decoder import AttentionEncoderDecoder, DecoderState, EncoderDecoder, TranslationTrace
 from memnet.models.entnet import EntNet, EntNetCell, EntNetState, EntNetTrace
 from memnet.models.key_value import KeyValueMemory, KeyValueMemoryNetwork, KeyValueRead, KeyValueTrace
+from memnet.models.lrua import LRUA, LRUACell, LRUAState
 from memnet.models.memn2n import MemN2N, MemN2NTrace
 from memnet.models.ntm import NTM, HeadParameters, NTMCell, NTMState, NTMTrace
 from memnet.models.recurrent import GRU, LSTM, RNN, RecurrentTrace
@@ -34,6 +35,7 @@ from memnet.trace import Part, Trace
 __all__ = [
     "DNC",
     "GRU",
+    "LRUA",
     "LSTM",
     "NTM",
     "RNN",
@@ -59,6 +61,8 @@ __all__ = [
     "KeyValueMemoryNetwork",
     "KeyValueRead",
     "KeyValueTrace",
+    "LRUACell",
+    "LRUAState",
     "LSTMCell",
     "LSTMGates",
     "LSTMState",

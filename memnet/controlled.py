@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from memnet.cells import Cell, ControllerName, added, make_controller, parted, together
 from memnet.checks import check_sizes
@@ -23,10 +24,8 @@ class ControlledCell(Cell):
     Options are those of NTMCell. Attribute controller: a cell of input_size plus the size of the reads.
     States have fields `controller`, `reads` (batch, read, width), `memory` (batch, slot, width), `read_weights` and
     `write_weights` (batch, head, slot); all but the first in float32 at least, also of a model in half precision.
-    A class brings `after_controller`, and `num_slots` where its states are made.
+    A class brings `after_controller`, sets `num_slots`, and says in `check_slots` which numbers of them it can have.
     """
-
-    num_slots: int
 
     def __init__(
         self,
@@ -61,6 +60,20 @@ class ControlledCell(Cell):
     def after_controller(self, hidden: Tensor, controller: State, state: State) -> tuple[Tensor, State, Any]:
         """The rest of a step, from the controller's output and next state: as Cell.watched_step returns it."""
         raise NotImplementedError
+
+    @property
+    def num_slots(self) -> int:
+        """Rows of the memory that initial_state makes; ValueError where it is set to a number that cannot be."""
+        return self._num_slots
+
+    @num_slots.setter
+    def num_slots(self, value: int) -> None:
+        self.check_slots(value)
+        self._num_slots = value
+
+    def check_slots(self, value: int) -> None:
+        """ValueError for a number of rows that cannot be."""
+        check_sizes(num_slots=value)
 
     def project(self, input: Tensor) -> tuple[Tensor, ...]:
         return self.controller.project(input) if self.controller.input_weights() else (input,)
@@ -127,6 +140,16 @@ def by_head(emitted: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
     """What a linear layer emitted, (batch, features), as tensors (batch, *size), one after the other."""
     parts = emitted.split([count * width for count, width in sizes], -1)
     return [part.unflatten(-1, size) for part, size in zip(parts, sizes, strict=True)]
+
+
+def zeros_like_state(weight: Tensor, *shape: int) -> Tensor:
+    """A part of a first state, all zero, for a cell with such a weight: on its device, in float32 at least."""
+    return torch.zeros(shape, dtype=torch.promote_types(weight.dtype, torch.float32), device=weight.device)
+
+
+def oneplus(emitted: Tensor) -> Tensor:
+    """Numbers of at least one: 1 + log(1 + exp x)."""
+    return 1 + functional.softplus(emitted)
 
 
 def full_precision(like: Tensor) -> AbstractContextManager[object]:

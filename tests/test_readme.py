@@ -23,7 +23,7 @@ from experiments.suite.queue import SuiteQueue
 from experiments.training import together
 from tasks.babi import file_name, generate, write_stories
 from tests import story_runs, test_caption_runs, text_runs
-from tests.readme_tables import renewed
+from tests.readme_tables import renewed, table
 from tests.running import NO_MEMORY, ROOT, TINY
 
 READMES = {
@@ -162,4 +162,5 @@ def test_the_commands_work_in_their_order(name: str, capsys: pytest.CaptureFixtu
 def test_the_table_of_models_and_tasks_is_that_of_the_registry() -> None:
     text = READMES["README.md"]
     assert renewed(text) == text, "python -m tests.readme_tables puts the new one there"
-    assert text.count("\n") <= 130
+    # Beside the table, which grows with what there is.
+    assert text.count("\n") - table().count("\n") <= 101

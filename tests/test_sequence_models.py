@@ -87,9 +87,14 @@ DNCS: dict[str, dict[str, Any]] = {
     "dnc-content": {"linked": False, "learned_initial_state": True},
     "dnc-one-slot": {"num_slots": 1},
 }
+LRUAS: dict[str, dict[str, Any]] = {
+    "lrua": {"num_reads": 2},
+    "lrua-strength": {"num_reads": 1, "learned_strength": True, "controller": "feedforward"},
+}
 MODELS |= {
-    name: partial(memnet.DNC, INPUT, OUTPUT, **({"hidden_size": 5, "num_slots": 6, "slot_size": 4} | options))
-    for name, options in DNCS.items()
+    name: partial(kind, INPUT, OUTPUT, **({"hidden_size": 5, "num_slots": 6, "slot_size": 4} | options))
+    for kind, several in ((memnet.DNC, DNCS), (memnet.LRUA, LRUAS))
+    for name, options in several.items()
 }
 
 every_model = pytest.mark.parametrize("name", MODELS)

@@ -2,15 +2,21 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from memnet.cells import Cell, ControllerName
-from memnet.checks import check_sizes
-from memnet.controlled import ControlledCell, ControlledModule, by_head, full_precision
+from memnet.controlled import (
+    ControlledCell,
+    ControlledModule,
+    by_head,
+    full_precision,
+    oneplus,
+    zeros_like_state,
+)
 from memnet.functional.addressing import content_weights
 from memnet.functional.allocation import allocations, next_usage, retention
 from memnet.functional.links import follow_links, next_links, next_precedence, read_by_modes, sharpen_links
@@ -188,25 +194,10 @@ class DNCCell(ControlledCell):
         }
         return [sizes[name] for name in Interface._fields]
 
-    @property
-    def num_slots(self) -> int:
-        """Rows of the memory that initial_state makes."""
-        return self._num_slots
-
-    @num_slots.setter
-    def num_slots(self, value: int) -> None:
-        check_sizes(num_slots=value)
-        self._num_slots = value
-
     def initial_state(self, batch_size: int) -> DNCState:
         """All zero but for the controller's state, where that is trained."""
-        weight = self.interface.weight
-        dtype = torch.promote_types(weight.dtype, torch.float32)
         slots, linked = self.num_slots, self.num_slots * self.linked
-
-        def zeros(*shape: int) -> Tensor:
-            return torch.zeros(batch_size, *shape, dtype=dtype, device=weight.device)
-
+        zeros = partial(zeros_like_state, self.interface.weight, batch_size)
         return DNCState(
             controller=self.controller.initial_state(batch_size),
             reads=zeros(self.num_reads, self.slot_size),
@@ -250,16 +241,16 @@ class DNCCell(ControlledCell):
         told = Interface(*by_head(emitted, self._sizes))
         return told._replace(
             read_mask=self._mask(told.read_mask),
-            read_strength=_oneplus(told.read_strength),
+            read_strength=oneplus(told.read_strength),
             write_mask=self._mask(told.write_mask),
-            write_strength=_oneplus(told.write_strength),
+            write_strength=oneplus(told.write_strength),
             free=torch.sigmoid(told.free),
             allocation_gate=torch.sigmoid(told.allocation_gate),
             write_gate=torch.sigmoid(told.write_gate),
             erase=torch.sigmoid(told.erase),
             modes=torch.softmax(told.modes, -1),
-            backward_sharpness=_oneplus(told.backward_sharpness),
-            forward_sharpness=_oneplus(told.forward_sharpness),
+            backward_sharpness=oneplus(told.backward_sharpness),
+            forward_sharpness=oneplus(told.forward_sharpness),
         )
 
     def _mask(self, emitted: Tensor) -> Tensor:
@@ -309,8 +300,3 @@ class DNC(ControlledModule):
 
     cell: DNCCell
     cell_type = DNCCell
-
-
-def _oneplus(emitted: Tensor) -> Tensor:
-    """Numbers of at least one: 1 + log(1 + exp x)."""
-    return 1 + functional.softplus(emitted)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from memnet.cells import Cell, ControllerName
-from memnet.checks import check_choice, check_sizes
+from memnet.checks import check_choice
 from memnet.controlled import ControlledCell, ControlledModule, by_head, full_precision
 from memnet.functional.addressing import content_weights, interpolate_weights, sharpen_weights, shift_weights
 from memnet.functional.memory import add_memory, erase_memory, read_memory
@@ -213,19 +213,12 @@ class NTMCell(ControlledCell):
         reads = nn.Parameter(torch.zeros(self.num_reads, self.slot_size)) if learned else None
         self.register_parameter("initial_reads", reads)
 
-    @property
-    def num_slots(self) -> int:
-        """Rows of the memory that initial_state makes; any number that the shifts fit in."""
-        return self._num_slots
-
-    @num_slots.setter
-    def num_slots(self, value: int) -> None:
-        check_sizes(num_slots=value)
+    def check_slots(self, value: int) -> None:
+        super().check_slots(value)
         if self.addressing != "content" and 2 * self.shift_range + 1 > value:
             raise ValueError(
                 f"shift_range {self.shift_range} needs at least {2 * self.shift_range + 1} slots, not {value}"
             )
-        self._num_slots = value
 
     def initial_state(self, batch_size: int) -> NTMState:
         memory = self.initial_memory.to(torch.promote_types(self.initial_memory.dtype, torch.float32))

@@ -1,0 +1,52 @@
+"""Which slots to write where the least used ones make room: least recently used access.
+
+Santoro et al. 2016 (arXiv 1605.06065), section 3.2. The numbers of the equations are given from memory, not compared
+with the paper's text; that the slot is emptied which was the least used one before the step is as public
+implementations quote it. Weightings are (batch, head, slot), what is said of slots (batch, slot).
+"""
+
+import torch
+from torch import Tensor
+
+
+def decayed_usage(usage: Tensor, read_weights: Tensor, write_weights: Tensor, decay: float) -> Tensor:
+    """How much, and how lately, every slot was read and written (eq. 5), by all heads.
+
+        u_t = gamma u_{t-1} + sum_h [w_h^r + w_h^w]
+
+    usage:                       (batch, slot), u_{t-1}, at least 0.
+    read_weights, write_weights: (batch, head, slot), those of this step.
+    decay:                       gamma, in [0, 1).
+    Returns                      (batch, slot).
+    """
+    return decay * usage + (read_weights + write_weights).sum(1)
+
+
+def least_used(usage: Tensor, count: int) -> Tensor:
+    """The least used slots, one for each head (eq. 6): a weighting of one slot each, without gradients.
+
+        w_h^lu(i) = 1 where slot i is the h-th in the order of usage, else 0
+
+    The paper marks all `count` least used slots for every head, w^lu(i) = 1 where u(i) is at most the count-th smallest
+    usage: the sum of what is returned here. Of slots with the same usage the first comes first.
+
+    usage:  (batch, slot), that of the step before.
+    count:  heads, at most as many as slots.
+    Returns (batch, count, slot), in the dtype of usage.
+    """
+    order = usage.detach().argsort(dim=-1, stable=True)[..., :count]
+    slots = torch.arange(usage.size(-1), device=usage.device)
+    return (order.unsqueeze(-1) == slots).to(usage.dtype)
+
+
+def write_by_use(read_weights: Tensor, least: Tensor, gate: Tensor) -> Tensor:
+    """Where to write: where the head has just read, or where nobody has for long (eq. 7).
+
+        w_h^w = g_h w_h^r + (1 - g_h) w_h^lu        g = sigmoid(alpha)
+
+    read_weights: (batch, head, slot), those of the step before.
+    least:        (batch, head, slot), see least_used.
+    gate:         (batch, head, 1), in [0, 1].
+    Returns       (batch, head, slot), of sums up to one.
+    """
+    return torch.lerp(least, read_weights, gate)
