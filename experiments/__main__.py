@@ -30,6 +30,7 @@ HELP = """usage: python -m experiments COMMAND ...
   dashboard [FOLDER]      all runs below a folder on one page, a file or served;
                           `push` makes W&B's own
   inspect RUN [RUN2]      step through what a run's memory did, on one page
+  keep RUN FOLDER         its trained model alone, for others to use
   gradients [options]     how far gradients reach back in untrained networks
   recipes                 the papers' settings that --recipe takes
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "report": "experiments.report.command:report",
     "benchmark": "experiments.benchmark.commands:benchmark",
     "suite": "experiments.suite.commands:suite",
+    "keep": "experiments.commands.keep:keep",
     "sync": "experiments.commands.sync:sync",
     "gradients": "experiments.gradients.command:gradients",
     "dashboard": "experiments.dashboard.command:dashboard",

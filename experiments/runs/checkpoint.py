@@ -27,8 +27,9 @@ from experiments.base.reading import expect, parse_json, read_bytes
 _FORMATS = {f"memnet training checkpoint {version}": version for version in (1, 2)}
 _FORMAT, _WEIGHTS = list(_FORMATS)[-1], "memnet weights 1"
 _UNSEALED = 64 * "0"
-# What may stand in a file's header beside our own: how others call a file of torch tensors.
-_METADATA = {"memnet", "format"}
+# What may stand in a file's header beside our own: how others call a file of torch tensors, and what save_pretrained
+# tells of a model.
+_METADATA = {"memnet", "format", "class", "config"}
 
 Numbers = dict[str, dict[str, float | bool | None]]
 

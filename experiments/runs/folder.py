@@ -6,6 +6,7 @@ commands.json            the command that began the run, then those that resumed
 metrics.jsonl            one line a logged step, the record of truth
 checkpoint.safetensors   everything that --resume needs, always the latest
 weights.safetensors      the model's weights alone, after training
+config.json, model.safetensors    in place of them where the model alone was kept, by `keep`: see save_pretrained
 result.json              how the run ended, with versions and commit
 evaluation.json          the test table
 vocabulary.json          runs on stories or translation: the words, in the order of their numbers, and the sizes that
@@ -33,8 +34,10 @@ import yaml
 from experiments.base.files import UserError, is_part, remove_parts, write_whole
 from experiments.base.provenance import command, without_places
 from experiments.base.reading import expect, read_json, read_yaml
+from experiments.runs.kept import copied, pretrained_names, where
 from experiments.runs.outcomes import check_result
 from experiments.runs.tests import TestRow, check_tests, merged
+from memnet.pretrained import WEIGHTS
 
 RUNS = Path("runs")
 COMMIT = "MEMNET_COMMIT"
@@ -67,12 +70,15 @@ class RunFolder:
     """Paths of a run. `create` makes a new one, the constructor opens one that exists."""
 
     def __init__(self, path: str | Path) -> None:
-        """UserError if there is no run at `path`."""
+        """UserError if there is no run at `path`; the name of a pretrained model, too, is one of a run."""
         self.path = Path(path)
+        if (place := where(path)) != self.path:
+            self.path = copied(place, RUNS / "pretrained" / place.name)
         if not self.config.is_file():
             killed = self.path.is_dir() and any(self.path.iterdir()) and half_made(self.path)
             again = "; it was killed while it was made: begin it again" if killed else ""
-            raise UserError(f"{self.path} is no run folder: there is no config.yaml in it{again}")
+            known = f"; pretrained models: {', '.join(pretrained_names())}" if self.path.parent == Path() else ""
+            raise UserError(f"{self.path} is no run folder: there is no config.yaml in it{again or known}")
 
     @classmethod
     def create(cls, config: Saved) -> "RunFolder":
@@ -134,8 +140,13 @@ class RunFolder:
         return self.path / "checkpoint.safetensors"
 
     @property
+    def kept(self) -> bool:
+        """Whether it is of a trained model alone, as `keep` leaves it."""
+        return (self.path / WEIGHTS).exists() and not self.checkpoint.exists()
+
+    @property
     def weights(self) -> Path:
-        return self.path / "weights.safetensors"
+        return self.path / (WEIGHTS if self.kept else "weights.safetensors")
 
     @property
     def latest_weights(self) -> Path:

@@ -10,6 +10,7 @@ from torch import nn
 from experiments.config.form import Config, from_yaml
 from experiments.config.registry import DOMAINS
 from experiments.runs.folder import RunFolder
+from experiments.runs.kept import where
 from experiments.training.ending import More, ShowOptions, Tested, TestOptions
 from experiments.training.trainer import Trainer
 
@@ -56,7 +57,7 @@ def domain_of(config: Config[Any]) -> Domain:
 
 def domain_of_run(args: Sequence[str]) -> Domain:
     """What is done with the run that the arguments of a command name; with sequences where they name none."""
-    files = (Path(arg) / "config.yaml" for arg in args)
+    files = (where(arg) / "config.yaml" for arg in args)
     return _named(next((from_yaml(file).domain for file in files if file.is_file()), "sequences"))
 
 

@@ -40,7 +40,9 @@ def draw_learning(folder: RunFolder, about: About, *, restarts: int = 1, optimum
     """
     rows, tests = read_metrics(folder.metrics) if folder.metrics.exists() else [], folder.read_tests()
     title = run_title(about)
-    figures = {"learning-curve": _learning_curve(about, rows, tests, title, restarts, optimum)}
+    figures = {}
+    if not folder.kept:
+        figures["learning-curve"] = _learning_curve(about, rows, tests, title, restarts, optimum)
     if any("gradients/norm/lag-1" in row for row in rows):
         figures["gradient-flow"] = gradient_flow_figure(rows, title)
     if lengths := _over_length(about, tests):

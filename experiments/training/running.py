@@ -193,6 +193,8 @@ def take_up(folder: RunFolder, trainer: Trainer[Any]) -> list[dict[str, Any]] | 
     earlier = read_metrics(folder.metrics) if folder.metrics.exists() else []
     if folder.checkpoint.exists():
         trainer.restore()
+    elif folder.kept:
+        raise UserError(f"{folder.path} is a model without its training: it cannot go on; train anew")
     elif earlier:
         raise UserError(f"{folder.checkpoint} is lost, though {folder.metrics} holds {len(earlier)} rows")
     if folder.result.exists() and trainer.step >= trainer.last_step:

@@ -110,13 +110,16 @@ def test(folder: RunFolder, options: EvaluateOptions) -> Tested:
     if "backend" in trained.form.spelled:
         trained = trained.changed(backend=options.backend)
     vocabulary, sizes, trained_on = read_vocabulary(folder)
+    if folder.kept:
+        trained = trained.changed(restarts=1)  # the chosen one
     config = _tested(trained, options)
     tested_on, tests, unknown = config.learned.tests(vocabulary, options.length)
     stacked = load_stacked(folder, trained, sizes).to(options.device)
     selection = folder.read_result().get("selection")
     if selection is None:
         selection = _select(score_restarts(stacked, trained, trained.learned.data()), trained)
-    rows = test_rows(stacked, config, trained_on, tested_on, tests, selection["chosen"], unknown.unasked)
+    chosen = 0 if folder.kept else selection["chosen"]
+    rows = test_rows(stacked, config, trained_on, tested_on, tests, chosen, unknown.unasked)
     if missed := unknown.told():
         print(missed, file=sys.stderr)
     return Tested(rows, _head(rows, selection))

@@ -36,9 +36,9 @@ def load(config: StoryConfig, folder: RunFolder) -> tuple[Vocabulary, StoryModel
 
 
 def load_stacked(folder: RunFolder, config: StoryConfig, sizes: Sizes) -> StoryModel:
-    """All restarts of the latest checkpoint as one stacked model; UserError as above."""
+    """All restarts of the latest checkpoint as one stacked model, of a kept model itself; UserError as above."""
     stacked = stack(make_models(config, sizes))
-    load_weights(folder.checkpoint, stacked, config.training.restarts)
+    load_weights(folder.weights if folder.kept else folder.checkpoint, stacked, config.training.restarts)
     return stacked
 
 
