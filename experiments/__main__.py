@@ -25,14 +25,15 @@ HELP = """usage: python -m experiments COMMAND ...
   report FOLDER           put many runs into tables for a README or a paper
   benchmark [MODEL ...]   time models beside their floor and eager PyTorch, or
                           measure their memory
-  suite SUITE [options]   many trainings: tasks x models x recipes x seeds
+  suite SUITE [options]   many trainings: tasks x models x recipes x seeds;
+                          published/... are the papers' tables; none: a list
   sync RUN ...            give W&B clean runs from their folders
   dashboard [FOLDER]      all runs below a folder on one page, a file or served;
                           `push` makes W&B's own
   inspect RUN [RUN2]      step through what a run's memory did, on one page
   keep RUN FOLDER         its trained model alone, for others to use
   gradients [options]     how far gradients reach back in untrained networks
-  recipes                 the papers' settings that --recipe takes
+  recipes                 the named settings that --recipe takes
 
 `python -m experiments COMMAND --help` lists the options of a command,
 `python -m tasks list` the tasks.

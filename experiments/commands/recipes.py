@@ -1,4 +1,4 @@
-"""python -m experiments recipes: the papers' settings that --recipe takes."""
+"""python -m experiments recipes: the named settings that --recipe takes, the papers' and others."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -15,7 +15,7 @@ from experiments.base.files import UserError
 from experiments.base.processes import room_for, run_queue
 from experiments.base.provenance import command_line
 from experiments.base.stopping import Stopped
-from experiments.base.terminal import wrapped
+from experiments.base.terminal import columns, wrapped
 from experiments.config.command_line import parse
 from experiments.config.fields import check_least, check_positive
 from experiments.runs.board import Board
@@ -26,7 +26,7 @@ from experiments.suite.folder import SuiteFolder
 from experiments.suite.jobs import SuiteJob, make_jobs
 from experiments.suite.outcome import read_outcome, table
 from experiments.suite.queue import SuiteQueue
-from experiments.suite.reading import Plan, find_suite, read_parts, read_yaml
+from experiments.suite.reading import Plan, find_suite, read_parts, read_yaml, suite_names
 from experiments.suite.sweep import read_sweep
 
 
@@ -46,13 +46,13 @@ class Engine:
 
 @dataclasses.dataclass(frozen=True)
 class SuiteOptions:
-    """Run every job of a suite once: each a training in a process and a folder of its own.
+    """Run every job of a suite once: each a training in a process and a folder of its own. Without one list all suites.
 
     The same command goes on with what is not done. Killed jobs are tried again from their checkpoints.
     """
 
-    suite: tyro.conf.Positional[str]
-    """A name in experiments/suites, or the path of a suite's file or of a W&B sweep's."""
+    suite: tyro.conf.Positional[str | None] = None
+    """A name in experiments/suites, or the path of a suite's file or of a W&B sweep's; None lists those names."""
     seeds: int | None = None
     """Seeds of every setting; None for as many as the file says."""
     on: Literal["local", "ray"] = "local"
@@ -76,6 +76,8 @@ class SuiteOptions:
 def suite(args: Sequence[str]) -> int:
     """Run or list a suite. Returns the exit code: 0, 1 where jobs failed, 128 + signal where stopped."""
     options = parse(SuiteOptions, "suite", args, flags=True)
+    if options.suite is None:
+        return _list_suites(options)
     check_least(options, 1, "seeds", "jobs", "run_cap")
     check_least(options, 0, "retries")
     check_positive(options, "job_minutes")
@@ -101,6 +103,14 @@ def suite(args: Sequence[str]) -> int:
         with folder.locked(shard):
             folder.record(plan.name, plan.about, every)
             return _run(folder, jobs, options, engine)
+
+
+def _list_suites(options: SuiteOptions) -> int:
+    """Tell what suites there are, each with its line; UserError where they should be run."""
+    if options != SuiteOptions(list=options.list):
+        raise UserError("suite needs the name of a suite, or of its file; `suite --list` tells those that come along")
+    print(columns([(name, str(read_yaml(find_suite(name)).get("about", ""))) for name in suite_names()], left=2))
+    return 0
 
 
 def read_plan(path: Path, run_cap: int | None) -> Plan:

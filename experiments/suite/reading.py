@@ -58,7 +58,7 @@ class Setting:
 class Plan:
     """A suite as its file has it.
 
-    name:        that of the file.
+    name:        see `suite_name`.
     settings:    all trainings but for their seeds.
     varying:     fields that the file gives several values, which therefore tell its jobs apart.
     seeds, seed: how many, None where the file does not say, and the first.
@@ -73,8 +73,14 @@ class Plan:
 
 
 def suite_names() -> list[str]:
-    """The suites that come with this program."""
-    return sorted(path.stem for path in SUITES.glob("*.yaml"))
+    """The suites that come with this program: quick, published/ntm."""
+    return sorted(map(suite_name, SUITES.rglob("*.yaml")))
+
+
+def suite_name(path: Path) -> str:
+    """What the suite of a file is called: as its file, with the folder that it is in within ours."""
+    own = path.resolve()
+    return own.relative_to(SUITES).with_suffix("").as_posix() if own.is_relative_to(SUITES) else path.stem
 
 
 def find_suite(suite: str) -> Path:
@@ -116,7 +122,7 @@ def read_parts(path: Path, content: Mapping[str, Any]) -> Plan:
         for chosen in itertools.product(*values.values())
     ]
     return Plan(
-        path.stem,
+        suite_name(path),
         str(content.get("about", "")),
         settings,
         frozenset(varying),
