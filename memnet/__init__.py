@@ -26,6 +26,7 @@ from memnet.models.lrua import LRUA, LRUACell, LRUAState
 from memnet.models.memn2n import MemN2N, MemN2NTrace
 from memnet.models.ntm import NTM, HeadParameters, NTMCell, NTMState, NTMTrace
 from memnet.models.recurrent import GRU, LSTM, RNN, RecurrentTrace
+from memnet.models.sam import SAM, SAMCell, SAMState
 from memnet.readers import LanguageModel, StoryReader, StoryReaderTrace
 from memnet.sequence import SequenceModule
 from memnet.state import detach_state, state_tensors
@@ -39,6 +40,7 @@ __all__ = [
     "LSTM",
     "NTM",
     "RNN",
+    "SAM",
     "AttentionEncoderDecoder",
     "CaptionState",
     "CaptionTrace",
@@ -77,6 +79,8 @@ __all__ = [
     "RNNCell",
     "RNNState",
     "RecurrentTrace",
+    "SAMCell",
+    "SAMState",
     "SequenceModule",
     "StackedCell",
     "StoryModel",

@@ -61,7 +61,7 @@ class Cell(Described):
     """One step of a recurrent network.
 
     input_size, output_size: features of one step's input and output.
-    has_native: whether there is a compiled operator for the step over whole sequences, see memnet.native.
+    has_native: whether there is an operator for the step over whole sequences, see memnet.native.
     """
 
     input_size: int
@@ -124,7 +124,7 @@ class Cell(Described):
 
     def native_refusal(self, input: Tensor, state: State) -> str | None:
         """Why the compiled operator does not cover a sequence (batch, time, input_size), None where it does."""
-        return "it covers EntNet and NTM alone"
+        return "there is no operator for it"
 
     def unroll_native(self, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
         """What memnet.unroll.unroll returns, from the compiled operator."""

@@ -22,8 +22,8 @@ class ControlledCell(Cell):
     part that is the input's is computed for all steps at once, see Cell.project.
 
     Options are those of NTMCell. Attribute controller: a cell of input_size plus the size of the reads.
-    States have fields `controller`, `reads` (batch, read, width), `memory` (batch, slot, width), `read_weights` and
-    `write_weights` (batch, head, slot); all but the first in float32 at least, also of a model in half precision.
+    States have fields `controller`, `reads` (batch, read, width), `memory` (batch, slot, width) and `read_weights`
+    (batch, head, slot); all but the first in float32 at least, also of a model in half precision.
     A class brings `after_controller`, sets `num_slots`, and says in `check_slots` which numbers of them it can have.
     """
 
@@ -97,20 +97,25 @@ class ControlledCell(Cell):
         return output, state
 
     def watched_step(self, projected: tuple[Any, ...], state: State) -> tuple[Tensor, State, Any]:
+        hidden, controller = self.controlled(projected, state.controller, state.reads)
+        return self.after_controller(hidden, controller, state)
+
+    def controlled(self, projected: tuple[Any, ...], controller: State, reads: Tensor) -> tuple[Tensor, State]:
+        """The controller's part of a step, from what was last read: its output and next state."""
         projected, (weights, shared) = parted(self, projected)
-        reads = state.reads.flatten(1).to(projected[0].dtype)
+        reads = reads.flatten(1).to(projected[0].dtype)
         if weights:
             seen = added(projected, reads, weights)
         else:
             seen = self.controller.project(torch.cat([*projected, reads], -1))
-        return self.after_controller(*self.controller.step(together(seen, shared), state.controller), state)
+        return self.controller.step(together(seen, shared), controller)
 
-    def parts_of_heads(self, states: State) -> list[Part]:
+    def parts_of_heads(self, states: State, write_weights: Tensor) -> list[Part]:
         """The memory, where heads wrote and read, and what they read."""
         head = ("time", "head")
         return [
             Part("memory", "memory", states.memory, ("time", "slot", "width")),
-            Part("write", "write", states.write_weights, (*head, "slot")),
+            Part("write", "write", write_weights, (*head, "slot")),
             Part("read", "read", states.read_weights, (*head, "slot")),
             Part("signal", "read vector", states.reads, (*head, "width")),
         ]

@@ -105,8 +105,6 @@ class RecurrentModule(BackendModule):
         "compile": the step through torch.compile (needs a C++ compiler; half a minute once, then about twice as fast
                    at every length). torch keeps eight variants of a model's step (by batch size, slots, training or
                    not); further ones run eagerly, with a line of torch on stderr that names the reason.
-        "native":  the whole sequence as one operator, of EntNet and NTM (an NTM is then 6 to 50 times as fast, an
-                   EntNet 2 to 4).
     Attribute checkpoint_steps: for long sequences, after how many steps the state is kept for the backward pass, which
     computes the steps between again, so many at a time; None keeps everything. The gradient is the same to rounding,
     the time that of one more forward pass. Kept of T steps are T / checkpoint_steps states, and of checkpoint_steps
@@ -126,7 +124,7 @@ class RecurrentModule(BackendModule):
     def _missing(self, backend: Backend) -> str | None:
         if backend != "native" or self.cell.has_native:
             return None
-        return f'backend "native" covers EntNet and NTM, not {type(self).__name__}; take "auto", "eager" or "compile"'
+        return f'backend "native" has no operator for {type(self).__name__}; take "auto", "eager" or "compile"'
 
     @property
     def checkpoint_steps(self) -> int | None:

@@ -91,9 +91,14 @@ LRUAS: dict[str, dict[str, Any]] = {
     "lrua": {"num_reads": 2},
     "lrua-strength": {"num_reads": 1, "learned_strength": True, "controller": "feedforward"},
 }
+SAMS: dict[str, dict[str, Any]] = {
+    "sam": {"num_reads": 2, "slots_per_read": 2},
+    "sam-dense": {"num_reads": 1, "slots_per_read": 6, "controller": "gru", "num_layers": 2},
+    "sam-feedforward": {"num_reads": 2, "slots_per_read": 5, "controller": "feedforward"},
+}
 MODELS |= {
     name: partial(kind, INPUT, OUTPUT, **({"hidden_size": 5, "num_slots": 6, "slot_size": 4} | options))
-    for kind, several in ((memnet.DNC, DNCS), (memnet.LRUA, LRUAS))
+    for kind, several in ((memnet.DNC, DNCS), (memnet.LRUA, LRUAS), (memnet.SAM, SAMS))
     for name, options in several.items()
 }
 

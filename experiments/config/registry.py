@@ -72,6 +72,7 @@ _SEQUENCE_MODELS = {
     "ntm": Model("memnet:NTM", only=_GATES, named_by=("controller",)),
     "dnc": Model("memnet:DNC", only=_GATES, named_by=("controller",)),
     "lrua": Model("memnet:LRUA", only=_GATES, named_by=("controller",)),
+    "sam": Model("memnet:SAM", only=_GATES, named_by=("controller",)),
     "rnn-tanh": Model("memnet:RNN", fixed={"nonlinearity": "tanh"}),
     "rnn-relu": Model("memnet:RNN", fixed={"nonlinearity": "relu"}),
     "lstm": Model("memnet:LSTM"),

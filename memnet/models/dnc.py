@@ -273,7 +273,7 @@ class DNCCell(ControlledCell):
         """Memory, weightings, usage, allocation, links, and what steered them; the controller's state."""
         head = ("time", "head")
         found = [
-            *self.parts_of_heads(states),
+            *self.parts_of_heads(states, states.write_weights),
             Part("gate", "usage", states.usage, ("time", "slot")),
             Part("gate", "allocation", watched.allocation, (*head, "slot")),
         ]

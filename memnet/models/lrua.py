@@ -163,7 +163,7 @@ class LRUACell(ControlledCell):
         """Memory, weightings, usage, the least used slots, and what steered the heads; the controller's state."""
         head = ("time", "head")
         found = [
-            *self.parts_of_heads(states),
+            *self.parts_of_heads(states, states.write_weights),
             Part("signal", "usage", states.usage, ("time", "slot")),
             Part("gate", "least used", watched.least_used, (*head, "slot")),
             Part("gate", "write where read", watched.gate.squeeze(-1), head),

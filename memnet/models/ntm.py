@@ -268,7 +268,7 @@ class NTMCell(ControlledCell):
     def parts(self, states: NTMState, watched: HeadParameters) -> list[Part]:
         """Memory, weightings, and by kind of head what steered them and what they brought; the controller's state."""
         signals = [part for name, values in watched._asdict().items() for part in self._signals(name, values)]
-        return [*self.parts_of_heads(states), *signals, *self.parts_of_controller(states)]
+        return [*self.parts_of_heads(states, states.write_weights), *signals, *self.parts_of_controller(states)]
 
     def _signals(self, name: str, values: Tensor) -> list[Part]:
         """One of the head parameters over time, by kind of head; nothing of what the addressing has no use for."""

@@ -4,4 +4,5 @@ The definition is the plain step; a C++ file in this folder computes the same fo
 for entity networks (memnet.native.entnet), one the bags of words of models of stories (memnet.native.bag), and one the
 hops of end-to-end memories (memnet.native.hops). They are compiled once, on first use, into a cache folder:
 MEMNET_CACHE, else memnet/ in XDG_CACHE_HOME or ~/.cache.
+That of sparse access memories (memnet.native.sam) is made of torch's operations and needs no compiler.
 """

@@ -1,0 +1,125 @@
+"""Reading and writing a few slots of many: sparse access memory (Rae et al. 2016, arXiv 1610.09027).
+
+The equations are given from memory, not compared with the paper's text, and so bear no numbers. K slots are read by
+every head, so that a write reaches K + 1: those that the head has read last, and one that nobody has used for long.
+Scores are (batch, head, slot), rows (batch, row, width) with their slots (batch, row), int64; a slot may stand among
+them several times.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def top_slots(scores: Tensor, count: int) -> Tensor:
+    """The slots of the largest scores, in the order of the slots; of equal scores the first.
+
+    Exact, by a scan of all scores; topk twice, since torch does not say which of equal numbers it takes.
+
+    scores: (..., slot), at least `count` of them.
+    Returns (..., count) int64, without gradients.
+    """
+    scores = scores.detach()
+    least = scores.topk(count, -1).values[..., -1:]
+    above, equal = scores > least, scores == least
+    wanted = count - above.sum(-1, keepdim=True)
+    chosen = above | (equal & (equal.cumsum(-1) <= wanted))
+    slots = torch.arange(scores.size(-1), device=scores.device)
+    places = torch.where(chosen, slots, scores.size(-1) + slots)
+    return places.topk(count, -1, largest=False).indices
+
+
+def nearest_slots(memory: Tensor, key: Tensor, count: int, epsilon: float = 1e-6) -> Tensor:
+    """The slots with the largest cosine to every key, by a scan of all slots.
+
+    What one vector has written to several slots has the same cosine everywhere, but for rounding, which may be another
+    in another batch. So cosines are compared to half the digits of their dtype, and of equal ones the first is taken.
+
+    memory:  (batch, slot, width). key: (batch, head, width).
+    epsilon: norms below it count as it, see memnet.functional.addressing.cosine_similarity.
+    Returns  (batch, head, count) int64, see top_slots.
+    """
+    memory, key, number = memory.detach(), key.detach(), torch.finfo(memory.dtype)
+    slot_norms, key_norms = (
+        torch.linalg.vector_norm(one, dim=-1).clamp_min(max(epsilon, number.tiny)) for one in (memory, key)
+    )
+    cosines = (key / key_norms.unsqueeze(-1)) @ memory.transpose(-1, -2) / slot_norms.unsqueeze(-2)
+    return top_slots((cosines / math.sqrt(number.eps)).round(), count)
+
+
+def take_rows(memory: Tensor, slots: Tensor) -> Tensor:
+    """What stands at slots (batch, row): (batch, row, width) of the memory (batch, slot, width)."""
+    return memory.gather(1, _rows(slots, memory))
+
+
+def put_rows(memory: Tensor, slots: Tensor, rows: Tensor) -> Tensor:
+    """The memory with these rows at their slots; of rows for one slot all must be equal."""
+    return memory.scatter(1, _rows(slots, memory), rows)
+
+
+def put_rows_(memory: Tensor, slots: Tensor, rows: Tensor) -> Tensor:
+    """`put_rows` in place."""
+    return memory.scatter_(1, _rows(slots, memory), rows)
+
+
+def add_rows_(memory: Tensor, slots: Tensor, rows: Tensor) -> Tensor:
+    """Add rows to what stands at their slots, in place."""
+    return memory.scatter_add_(1, _rows(slots, memory), rows)
+
+
+def write_sparsely(
+    read_slots: Tensor, read_weights: Tensor, unused: Tensor, gate: Tensor, again: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Where every head writes: what it has just read, or a slot that nobody has used for long.
+
+        w^W = alpha [gamma w^R_{t-1} + (1 - gamma) I^U]
+
+    read_slots, read_weights: (batch, head, K), those of the step before.
+    unused:                   (batch, head), the slot of I^U for each head.
+    gate, again:              (batch, head, 1), alpha and gamma, in [0, 1].
+    Returns                   slots and weights, (batch, head, K + 1), of sums up to one; a slot may come up twice.
+    """
+    slots = torch.cat([read_slots, unused.unsqueeze(-1)], -1)
+    return slots, gate * torch.cat([again * read_weights, 1 - again], -1)
+
+
+def written_rows(rows: Tensor, slots: Tensor, weights: Tensor, add: Tensor, emptied: Tensor) -> Tensor:
+    """What stands at slots after a write: the unused ones are emptied, then all heads add.
+
+        M_t(i) = [1 - max_h I_h^U(i)] M_{t-1}(i) + sum_h w_h^W(i) a_h
+
+    rows:           (batch, head (K + 1), width), what stood at the slots.
+    slots, weights: (batch, head, K + 1), see write_sparsely.
+    add:            (batch, head, width).
+    emptied:        (batch, head), slots.
+    Returns         as rows: at all places of a slot the same; gradients pass through its first place alone.
+    """
+    flat = slots.flatten(1)
+    same = flat.unsqueeze(-1) == flat.unsqueeze(-2)
+    kept = (flat.unsqueeze(-1) != emptied.unsqueeze(-2)).all(-1, keepdim=True)
+    shares = (same * weights.flatten(1).unsqueeze(-2)).unflatten(-1, weights.shape[1:]).sum(-1)
+    new = rows * kept + shares @ add
+    first = same.int().argmax(-1)
+    own = first == torch.arange(first.size(-1), device=first.device)
+    return torch.where(own.unsqueeze(-1), new, take_rows(new.detach(), first))
+
+
+def next_age(age: Tensor, slots: Tensor, weights: Tensor, threshold: float) -> Tensor:
+    """For how many steps every slot has not been read or written: the usage U of sparse access.
+
+        U_T(i) = T - max {t: w_t^R(i) + w_t^W(i) > delta}        weights of all heads together
+
+    age:            (batch, slot), that of the step before.
+    slots, weights: (batch, row), of all that was read and written in this step.
+    threshold:      delta.
+    Returns         (batch, slot), without gradients.
+    """
+    weights, older = weights.detach(), age + 1
+    same = slots.unsqueeze(-1) == slots.unsqueeze(-2)
+    used = (same * weights.unsqueeze(-2)).sum(-1) > threshold
+    return older.scatter(-1, slots, older.gather(-1, slots).masked_fill(used, 0.0))
+
+
+def _rows(slots: Tensor, memory: Tensor) -> Tensor:
+    return slots.unsqueeze(-1).expand(*slots.shape, memory.size(-1))

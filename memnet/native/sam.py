@@ -1,0 +1,342 @@
+"""A sparse access memory over whole sequences as one operator of torch: changed in place, and rolled back.
+
+Of every step the backward pass keeps what stood in the slots that were written, and what the step began with beside the
+memory. From the last memory it goes back step by step: it puts the old rows back, computes the step again from its rows
+alone, and passes gradients to the rows that were read and written. No slot is looked for again.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+from torch.nn import Module
+
+from memnet.cells import Cell, together
+from memnet.functional.sparse import add_rows_, nearest_slots, next_age, put_rows, put_rows_, take_rows, top_slots
+from memnet.native.build import plain_gradients, unroll_plainly, unusual_call, wants_plain_gradients
+from memnet.state import State, map_state, select_rows, state_tensors, with_leaves
+from memnet.unroll import hooked
+
+
+class Read(NamedTuple):
+    """What heads have read: slots and weights (batch, head, K), and vectors (batch, head, width)."""
+
+    slots: Tensor
+    weights: Tensor
+    vectors: Tensor
+
+
+class Slots:
+    """The memory of a step, as tensors that are never changed: rows (batch, slot, width) and age (batch, slot)."""
+
+    def __init__(self, rows: Tensor, age: Tensor) -> None:
+        self.rows, self.age = rows, age
+
+    def unused(self, count: int) -> Tensor:
+        """The slots that have not been used for longest, (batch, count)."""
+        return top_slots(self.age, count)
+
+    def take(self, slots: Tensor) -> Tensor:
+        """What stands at slots (batch, row): (batch, row, width)."""
+        return take_rows(self.rows, slots)
+
+    def put(self, slots: Tensor, rows: Tensor) -> None:
+        """Write rows to their slots."""
+        self.rows = put_rows(self.rows, slots, rows)
+
+    def nearest(self, key: Tensor, count: int, epsilon: float) -> Tensor:
+        """The slots nearest to each key (batch, head, width): (batch, head, count)."""
+        return nearest_slots(self.rows, key, count, epsilon)
+
+    def touch(self, slots: Tensor, weights: Tensor, threshold: float) -> None:
+        """Note what was used, slots and weights (batch, row)."""
+        self.age = next_age(self.age, slots, weights, threshold)
+
+
+class _Changed(Slots):
+    """A memory that is changed in place, but for rows of the batch that have ended, and notes what that would undo."""
+
+    active: Tensor | None = None
+    emptied: Tensor
+    slots: Tensor
+    old: Tensor
+    found: Tensor
+
+    def unused(self, count: int) -> Tensor:
+        self.emptied = super().unused(count)
+        return self.emptied
+
+    def put(self, slots: Tensor, rows: Tensor) -> None:
+        self.slots, self.old = slots, self.take(slots)
+        put_rows_(self.rows, slots, _where(self.active, rows, self.old))
+
+    def nearest(self, key: Tensor, count: int, epsilon: float) -> Tensor:
+        self.found = super().nearest(key, count, epsilon)
+        return self.found
+
+    def touch(self, slots: Tensor, weights: Tensor, threshold: float) -> None:
+        self.age = _where(self.active, next_age(self.age, slots, weights, threshold), self.age)
+
+
+class _Step(NamedTuple):
+    """What is kept of a step: what it began with beside the memory, which slots it chose, and what stood there.
+
+    active: which rows of the batch had not ended; None for all.
+    """
+
+    controller: State
+    last: Read
+    emptied: Tensor
+    slots: Tensor
+    old: Tensor
+    found: Tensor
+    active: Tensor | None
+
+
+class _Replayed(Slots):
+    """The memory of a step that was: its choices, and of its rows those that it wrote and read."""
+
+    new: Tensor
+
+    def __init__(self, step: _Step, old: Tensor, seen: Tensor) -> None:
+        self.step, self.old, self.seen, self.is_written = step, old, seen, False
+
+    def unused(self, count: int) -> Tensor:
+        return self.step.emptied
+
+    def take(self, slots: Tensor) -> Tensor:
+        if not self.is_written:
+            return self.old
+        same = slots.unsqueeze(-1) == self.step.slots.unsqueeze(-2)
+        return torch.where(same.any(-1, keepdim=True), take_rows(self.new, same.int().argmax(-1)), self.seen)
+
+    def put(self, slots: Tensor, rows: Tensor) -> None:
+        self.new, self.is_written = _where(self.step.active, rows, self.old.detach()), True
+
+    def nearest(self, key: Tensor, count: int, epsilon: float) -> Tensor:
+        return self.step.found
+
+    def touch(self, slots: Tensor, weights: Tensor, threshold: float) -> None:
+        """Nothing: what will be emptied is known."""
+
+
+class Steps(Protocol):
+    """What is asked of the cell, an SAMCell."""
+
+    slots_per_read: int
+
+    def controlled(self, projected: tuple[Any, ...], controller: State, reads: Tensor) -> tuple[Tensor, State]: ...
+    def access(self, hidden: Tensor, last: Read, memory: Slots) -> tuple[Tensor, Read, Any]: ...
+
+
+def refusal(cell: Cell, input: Tensor, state: State, *, own: bool) -> str | None:
+    """Why the operator cannot run a cell on this input and state, None where it can.
+
+    own: whether the cell is an SAMCell, not of a class that takes after it.
+    """
+    if reason := unusual_call([input, *state_tensors(state), *cell.parameters()]):
+        return reason
+    if not own:
+        return "it computes memnet's own cells as they were built"
+    return "it runs no hooks" if hooked(*cell.modules()) else None
+
+
+def unroll_sam(cell: Cell, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+    """What memnet.unroll.unroll returns, for a call that `refusal` has nothing against."""
+    names, parameters = zip(*cell.named_parameters(), strict=True)
+    tensors = [input, *state_tensors(state), *parameters]
+    keep = torch.is_grad_enabled() and any(one.requires_grad for one in tensors)
+    output, *last = _Sequence.apply(cell, state, lengths, names, keep, *tensors)  # type: ignore[no-untyped-call]
+    return output, with_leaves(state, last)
+
+
+def run(
+    cell: Any, input: Tensor, state: State, lengths: Tensor | None, kept: list[_Step] | None
+) -> tuple[list[Tensor], Tensor]:
+    """The cell over time, without gradients: outputs and the tensors of the last state, and the slots it read last.
+
+    kept: to which every step is added, for `rolled_back`; None to keep nothing.
+    """
+    slots = top_slots(state.read_weights, cell.slots_per_read)
+    controller, last = state.controller, Read(slots, state.read_weights.gather(-1, slots), state.reads)
+    memory, shared, outputs = _Changed(state.memory.clone(), state.age), cell.shared(), []
+    for time, projected in enumerate(_by_step(cell.project(input))):
+        memory.active = _active(lengths, time)
+        hidden, after = cell.controlled(together(projected, shared), controller, last.vectors)
+        output, read, _ = cell.access(hidden, last, memory)
+        if kept is not None:
+            chosen = memory.emptied, memory.slots, memory.old, memory.found
+            kept.append(_Step(controller, last, *chosen, memory.active))
+        controller, last = _where(memory.active, (after, read), (controller, last))
+        outputs.append(output)
+    weights = torch.zeros_like(state.read_weights).scatter(-1, last.slots, last.weights)
+    leaves = [*state_tensors(controller), last.vectors, memory.rows, weights, memory.age]
+    return [torch.stack(outputs, 1), *leaves], last.slots
+
+
+def rolled_back(memory: Tensor, kept: Sequence[_Step]) -> Iterator[tuple[_Step, Tensor]]:
+    """Every step from the last to the first, and the rows that it read; on the way the memory is put back, in place."""
+    for step in reversed(kept):
+        seen = take_rows(memory, step.found.flatten(1))
+        put_rows_(memory, step.slots, step.old)
+        yield step, seen
+
+
+class _Sequence(torch.autograd.Function):
+    """(cell, a state, lengths, names of parameters, whether to keep, input, state's tensors, parameters) to `run`'s."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, cell: Cell, layout: State, lengths: Tensor | None, names: Sequence[str], keep: bool, *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        input, *rest = tensors
+        leaves = rest[: len(rest) - len(names)]
+        kept: list[_Step] | None = [] if keep else None
+        results, slots = run(cell, input, with_leaves(layout, leaves), lengths, kept)
+        ctx.set_materialize_grads(False)
+        ctx.mark_non_differentiable(results[-1])
+        ctx.cell, ctx.lengths, ctx.names, ctx.kept = cell, lengths, names, kept
+        ctx.save_for_backward(*tensors, results[-3], slots)
+        return tuple(results)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+        *tensors, memory, slots = ctx.saved_tensors
+        needed = ctx.needs_input_grad[5:]
+        found: Sequence[Tensor | None]
+        if wants_plain_gradients(gradients):
+            plain = partial(unroll_plainly, ctx.cell, ctx.lengths, ctx.names)
+            found = plain_gradients(plain, tensors, gradients, needed)
+        else:
+            apart = [one.detach().requires_grad_(need) for one, need in zip(tensors, needed, strict=True)]
+            count = len(apart) - len(ctx.names)
+            named = {f"cell.{name}": one for name, one in zip(ctx.names, apart[count:], strict=True)}
+            *others, d_weights, d_age = gradients
+            d_weights = None if d_weights is None else d_weights.gather(-1, slots)
+            given = (ctx.kept, memory.clone(), apart[0], apart[count:], [*others, d_weights, d_age])
+            with torch.enable_grad():
+                found = functional_call(_Back(ctx.cell), named, given)
+        return None, None, None, None, None, *found
+
+
+class _Back(Module):
+    """The backward pass of a cell over time, for functional_call with the parameters that it ran with."""
+
+    def __init__(self, cell: Cell) -> None:
+        super().__init__()
+        self.cell = cell
+
+    def forward(
+        self,
+        kept: Sequence[_Step],
+        memory: Tensor,
+        input: Tensor,
+        parameters: Sequence[Tensor],
+        gradients: Sequence[Tensor | None],
+    ) -> list[Tensor | None]:
+        """Gradients of the input, the first state's tensors, and the parameters.
+
+        memory:    the last one, which is rolled back.
+        gradients: of what `run` returns, those of the read weights at the slots that were read last alone.
+        """
+        cell: Any = self.cell
+        d_output, *d_controller, d_reads, d_memory, d_weights, _ = gradients
+        d_memory = torch.zeros_like(memory) if d_memory is None else d_memory.clone()
+        # What comes of input and parameters alone is differentiated once, at the end.
+        parts, shared = cell.project(input), cell.shared()
+        once = [*parts, *_flat(shared)]
+        steps, shared = list(_by_step([part.detach() for part in parts])), _nested(_leaf, shared)
+        d_steps: list[Sequence[Tensor | None]] = []
+        d_many: list[Tensor | None] = [None] * (len(_flat(shared)) + len(parameters))
+        for step, seen in rolled_back(memory, kept):
+            now = tuple(_leaf(one) for one in steps[-1 - len(d_steps)])
+            controller = map_state(_leaf, step.controller)
+            last = Read(step.last.slots, _leaf(step.last.weights), _leaf(step.last.vectors))
+            rows = _Replayed(step, _leaf(step.old), _leaf(seen))
+            hidden, after = cell.controlled(together(now, shared), controller, last.vectors)
+            output, read, _ = cell.access(hidden, last, rows)
+            after, read = _where(step.active, (after, read), (controller, last))
+            d_now = None if d_output is None else d_output[:, len(steps) - 1 - len(d_steps)]
+            d_new = take_rows(d_memory, step.slots)
+            carried = [*state_tensors(controller), last.vectors, last.weights, rows.old, rows.seen]
+            found = _gradients(
+                [output, *state_tensors(after), read.vectors, read.weights, rows.new],
+                [d_now, *d_controller, d_reads, d_weights, d_new],
+                [*now, *carried, *_flat(shared), *parameters],
+            )
+            d_step, d_carried = found[: len(now)], found[len(now) : len(now) + len(carried)]
+            *d_controller, d_reads, d_weights, d_old, d_seen = d_carried
+            d_steps.append(d_step)
+            d_many = [_sum(*one) for one in zip(d_many, found[len(now) + len(carried) :], strict=True)]
+            # Rows that were not written, because their sequence had ended, keep their gradient.
+            put_rows_(d_memory, step.slots, _where(step.active, torch.zeros_like(d_new), d_new))
+            for slots, more in ((step.slots, d_old), (step.found.flatten(1), d_seen)):
+                if more is not None:
+                    add_rows_(d_memory, slots, more)
+        d_parts = [_stacked(one[::-1]) for one in zip(*d_steps, strict=True)]
+        of_steps = len(once) - len(parts)
+        d_input, *d_once = _gradients(once, [*d_parts, *d_many[:of_steps]], [input, *parameters])
+        d_parameters = [_sum(*one) for one in zip(d_many[of_steps:], d_once, strict=True)]
+        if d_weights is not None:
+            slots = kept[0].last.slots
+            d_weights = d_weights.new_zeros(*slots.shape[:2], memory.size(1)).scatter(-1, slots, d_weights)
+        return [d_input, *d_controller, d_reads, d_memory, d_weights, None, *d_parameters]
+
+
+def _gradients(
+    outputs: Sequence[Tensor], given: Sequence[Tensor | None], leaves: Sequence[Tensor]
+) -> list[Tensor | None]:
+    """Gradients of leaves from those of outputs, None where there is none."""
+    pairs = zip(outputs, given, strict=True)
+    reached = [(one, gradient) for one, gradient in pairs if one.requires_grad and gradient is not None]
+    if not reached:
+        return [None] * len(leaves)
+    wanted = [one for one in leaves if one.requires_grad]
+    ends, gradients = zip(*reached, strict=True)
+    found = iter(torch.autograd.grad(ends, wanted, gradients, allow_unused=True))
+    return [next(found) if one.requires_grad else None for one in leaves]
+
+
+def _leaf(tensor: Tensor) -> Tensor:
+    return tensor.detach().requires_grad_()
+
+
+def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    return other if one is None else one if other is None else one + other
+
+
+def _stacked(steps: Sequence[Tensor | None]) -> Tensor | None:
+    """The gradients of all steps, (batch, time, units); the same steps have one for every row."""
+    some = next((one for one in steps if one is not None), None)
+    return None if some is None else torch.stack([torch.zeros_like(some) if one is None else one for one in steps], 1)
+
+
+def _nested(function: Any, shared: Any) -> Any:
+    """What steps share, see Cell.shared, through a function of tensors."""
+    if shared is None or isinstance(shared, Tensor):
+        return None if shared is None else function(shared)
+    return tuple(_nested(function, one) for one in shared)
+
+
+def _flat(shared: Any) -> list[Tensor]:
+    """The tensors that steps share."""
+    found: list[Tensor] = []
+    _nested(found.append, shared)
+    return found
+
+
+def _by_step(parts: Sequence[Tensor]) -> Iterator[tuple[Tensor, ...]]:
+    return zip(*(part.unbind(1) for part in parts), strict=True)
+
+
+def _active(lengths: Tensor | None, time: int) -> Tensor | None:
+    """Which rows of the batch go on at a step, None for all."""
+    return None if lengths is None or time < int(lengths.min()) else lengths > time
+
+
+def _where(active: Tensor | None, yes: State, no: State) -> State:
+    """Per row of the batch, `yes` where it goes on, else `no`."""
+    return yes if active is None else select_rows(active, yes, no)

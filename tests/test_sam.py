@@ -1,0 +1,212 @@
+"""Sparse access memory against slow loops, and as one operator whose memory is rolled back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from memnet import SAM, state_tensors
+from memnet.functional.sparse import nearest_slots, next_age, put_rows, top_slots, write_sparsely, written_rows
+from memnet.native import sam
+from tests import slow_sam as slow
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "two of six": {"num_reads": 2, "slots_per_read": 2},
+    "one of six": {"num_reads": 1, "slots_per_read": 1, "used_above": 0.3},
+    "all, as a dense cell": {"num_reads": 2, "slots_per_read": 6},
+    "feed-forward": {"num_reads": 3, "slots_per_read": 4, "controller": "feedforward"},
+    "own layers": {"num_reads": 2, "slots_per_read": 3, "controller": "gru", "num_layers": 2},
+}
+every_option = pytest.mark.parametrize("options", OPTIONS.values(), ids=list(OPTIONS))
+
+
+def drawn(backend: str = "eager", **options: Any) -> SAM:
+    """One in float64 with every parameter from N(0, 1)."""
+    torch.manual_seed(0)
+    model = SAM(3, 2, **({"hidden_size": 5, "num_slots": 6, "slot_size": 4} | options)).double()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter)
+    model.backend = backend  # type: ignore[assignment]
+    return model
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=shape))
+
+
+def assert_equal(actual: Tensor, expected: Any, tolerance: float = 1e-12) -> None:
+    torch.testing.assert_close(actual, torch.as_tensor(expected, dtype=actual.dtype), rtol=tolerance, atol=tolerance)
+
+
+# ------------------------------------------------------------------------------------------------- the step
+
+
+@every_option
+def test_every_step_is_that_of_the_slow_loops(options: dict[str, Any]) -> None:
+    model = drawn(**options)
+    # From contents of their own in every slot, so that none are equally near.
+    state = model.initial_state(2)._replace(memory=normal(2, 6, 4, seed=1))
+    for input in normal(2, 8, 3).unbind(1):
+        output, after, watched = model.cell.watched_step(model.cell.project(input), state)
+        for row in range(2):
+            before = slow.SlowSlots(
+                *(one[row].detach().numpy() for one in (state.memory, state.age, state.read_weights))
+            )
+            told = {name: part[row].detach().numpy() for name, part in watched.told._asdict().items()}
+            expected, writes = slow.step(before, told, model.cell.slots_per_read, model.cell.used_above)
+            assert_equal(after.memory[row], expected.memory)
+            assert_equal(after.age[row], expected.age)
+            assert_equal(after.read_weights[row], expected.reads)
+            assert_equal(after.reads[row], expected.reads @ expected.memory)
+            written = torch.zeros(writes.shape).double()
+            assert_equal(written.scatter_add(-1, watched.slots[row], watched.weights[row]), writes)
+        assert_equal(output[:, -after.reads[0].numel() :], after.reads.flatten(1))
+        state = after
+
+
+def test_of_equal_scores_the_first_are_taken() -> None:
+    assert top_slots(torch.tensor([[0.0, 2.0, 1.0, 1.0, 1.0, -3.0]]), 3).tolist() == [[1, 2, 3]]
+    assert top_slots(torch.zeros(1, 9), 2).tolist() == [[0, 1]]
+    scores = torch.randn(5, 40)
+    assert torch.equal(top_slots(scores, 7), scores.topk(7).indices.sort(-1).values)
+    assert top_slots(torch.full((1, 5), torch.nan), 2).max() < 5  # that what has gone wrong is seen, and breaks nothing
+
+
+def test_the_nearest_slots_are_those_of_the_largest_cosine() -> None:
+    memory, key = normal(2, 30, 5), normal(2, 3, 5, seed=1)
+    cosines = torch.cosine_similarity(key.unsqueeze(2), memory.unsqueeze(1), dim=-1)
+    assert torch.equal(nearest_slots(memory, key, 4), cosines.topk(4).indices.sort(-1).values)
+
+
+def test_a_slot_that_comes_up_twice_is_written_once_and_gives_one_gradient() -> None:
+    memory = normal(1, 5, 2).requires_grad_()
+    slots, weights = write_sparsely(
+        torch.tensor([[[1, 3]]]),
+        torch.tensor([[[0.25, 0.75]]]).double(),
+        torch.tensor([[3]]),
+        *torch.full((2, 1, 1, 1), 0.5).double(),
+    )
+    places = slots.flatten(1)
+    rows = written_rows(memory[:, places[0]], slots, weights, torch.ones(1, 1, 2).double(), torch.tensor([[3]]))
+    new = put_rows(memory, places, rows)
+    assert_equal(new[0, 3], [0.4375, 0.4375])  # emptied, and then 0.5 (0.5 * 0.75 + 0.5)
+    assert_equal(new[0, 1], memory[0, 1] + 0.0625)
+    (gradient,) = torch.autograd.grad(new.sum(), memory)
+    assert_equal(gradient[0], (torch.arange(5) != 3).double().unsqueeze(-1).expand(5, 2))
+
+
+def test_age_counts_from_the_last_use_that_is_above_the_threshold() -> None:
+    age = torch.tensor([[4.0, 4.0, 4.0]])
+    slots, weights = torch.tensor([[0, 1, 1]]), torch.tensor([[0.2, 0.15, 0.1]])
+    assert next_age(age, slots, weights, 0.2).tolist() == [[5, 0, 5]]
+
+
+# ------------------------------------------------------------------------------------------------- one operator
+
+
+@every_option
+@pytest.mark.parametrize("lengths", [None, [7, 0, 3, 5]])
+def test_as_one_operator_nothing_changes(options: dict[str, Any], lengths: list[int] | None) -> None:
+    """Outputs and states to the bit, and every gradient, also through a state that is carried on."""
+    ends = None if lengths is None else torch.tensor(lengths)
+    results = []
+    for backend in ("eager", "native"):
+        model, input = drawn(backend, **options), normal(4, 7, 3).requires_grad_()
+        start = model.initial_state(4)._replace(memory=normal(4, 6, 4, seed=1).requires_grad_())
+        chunk, state = model(input[:, :3], start)
+        output, last = model(input, state, lengths=ends)
+        assert model.backend_used == backend
+        found = [chunk, output, *state_tensors(last)]
+        loss = sum(one.sin().sum() * (1 + number) for number, one in enumerate(found))
+        gradients = torch.autograd.grad(loss, [input, start.memory, *model.parameters()])
+        results.append((found, gradients))
+    for one, other in zip(results[0][0], results[1][0], strict=True):
+        assert torch.equal(one, other)
+    for one, other in zip(results[0][1], results[1][1], strict=True):
+        assert_equal(other, one, 1e-10)
+
+
+def test_the_memory_is_rolled_back_to_the_bit() -> None:
+    model, kept = drawn(num_reads=2, slots_per_read=2, num_slots=12).float(), []
+    state = model.initial_state(3)._replace(memory=normal(3, 12, 4).float())
+    with torch.no_grad():
+        results, _ = sam.run(model.cell, normal(3, 30, 3).float(), state, torch.tensor([30, 4, 0]), kept)
+    memory = results[-3].clone()
+    assert not torch.equal(memory[:2], state.memory[:2])
+    assert len([*sam.rolled_back(memory, kept)]) == 30
+    assert torch.equal(memory, state.memory)
+
+
+def test_what_is_kept_of_a_step_does_not_grow_with_the_memory() -> None:
+    sizes = []
+    for slots in (16, 4096):
+        model = drawn("native", num_reads=2, slots_per_read=2, num_slots=slots)
+        output, _ = model(normal(1, 5, 3))
+        step = output.grad_fn
+        while type(step).__name__ != "_SequenceBackward":
+            step = step.next_functions[-2 if len(step.next_functions) > 2 else 0][0]
+        kept: list[sam._Step] = step.kept  # type: ignore[union-attr]
+        sizes.append(sum(one.numel() for this in kept for one in state_tensors(tuple(this[:-1]))))
+    assert sizes[0] == sizes[1]
+
+
+def test_higher_derivatives_are_those_of_the_steps() -> None:
+    results = []
+    for backend in ("eager", "native"):
+        model, input = drawn(backend, num_reads=1, slots_per_read=2), normal(1, 3, 3).requires_grad_()
+        (first,) = torch.autograd.grad(model(input)[0].sin().sum(), input, create_graph=True)
+        results.append(torch.autograd.grad(first.square().sum(), input)[0])
+    assert_equal(results[1], results[0], 1e-10)
+
+
+def test_what_it_does_not_cover_runs_step_by_step() -> None:
+    model = drawn("auto", num_reads=1, slots_per_read=2)
+    model.cell.interface.register_forward_hook(lambda *_: None)
+    model(normal(1, 3, 3))
+    assert (model.backend_used, model.backend_refusal) == ("eager", "it runs no hooks")
+
+
+# ------------------------------------------------------------------------------------------------- sizes, learning
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"slots_per_read": 0}, "slots_per_read must be at least 1, not 0"),
+        ({"slots_per_read": 7}, "slots_per_read 7 needs at least 7 slots, not 6"),
+        ({"num_reads": 7}, "num_reads 7 needs at least 7 slots, not 6"),
+        ({"used_above": 1.0}, "used_above must be in"),
+    ],
+)
+def test_sizes_that_cannot_be(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        drawn(**options)
+
+
+def test_fewer_slots_than_are_read_cannot_be_set() -> None:
+    model = drawn(num_reads=1, slots_per_read=4)
+    with pytest.raises(ValueError, match="slots_per_read 4 needs at least 4 slots, not 3"):
+        model.num_slots = 3
+    model.num_slots = 50
+    assert model(normal(1, 2, 3))[1].memory.shape == (1, 50, 4)
+
+
+def test_a_small_batch_is_learned_by_heart() -> None:
+    torch.manual_seed(0)
+    model, input, answer = (
+        SAM(3, 1, hidden_size=16, num_slots=32, slot_size=8),
+        torch.randn(8, 4, 3),
+        torch.rand(8).round(),
+    )
+    optimizer = torch.optim.Adam(model.parameters(), 2e-2)
+    for _ in range(60):
+        loss = nn.functional.binary_cross_entropy_with_logits(model(input)[0][:, -1, 0], answer)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert model.backend_used == "native"
+    assert loss.item() < 0.05
