@@ -23,6 +23,7 @@ HELP = """usage: python -m experiments COMMAND ...
   summarize RUN ...       put runs that differ in their seed, or on stories
                           their tasks, together in one result
   report FOLDER           put many runs into tables for a README or a paper
+  results                 all results beside the published numbers, as a page
   benchmark [MODEL ...]   time models beside their floor and eager PyTorch, or
                           measure their memory
   suite SUITE [options]   many trainings: tasks x models x recipes x seeds;

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-_RESAMPLES = 10_000
+RESAMPLES = 10_000
 # Two-sided 95 %.
 _LEVEL = 0.95
 _NORMAL_QUANTILE = 1.959964
@@ -47,11 +47,27 @@ def bootstrap(values: Sequence[float], statistic: Callable[[Any], Any]) -> Inter
     if len(values) < 2:
         return None
     numbers = np.asarray(values, dtype=float)
-    drawn = numbers[np.random.default_rng(0).integers(len(numbers), size=(_RESAMPLES, len(numbers)))]
-    found = np.sort(statistic(drawn))
+    drawn = numbers[np.random.default_rng(0).integers(len(numbers), size=(RESAMPLES, len(numbers)))]
+    return percentiles(statistic(drawn))
+
+
+def percentiles(drawn: Any) -> Interval:
+    """Where the middle 95 % of an array of samples lie."""
+    found = np.sort(drawn)
     edge = (1 - _LEVEL) / 2
-    low, high = (found[min(int(share * _RESAMPLES), _RESAMPLES - 1)] for share in (edge, 1 - edge))
+    low, high = (found[min(int(share * len(found)), len(found) - 1)] for share in (edge, 1 - edge))
     return Interval(float(low), float(high))
+
+
+def student_quantile(freedom: int) -> float:
+    """How many standard deviations hold 95 % of Student's distribution, with so many degrees of freedom, at least 1.
+
+    With x = sqrt(freedom) tan(a) its density is that of cos(a)^(freedom - 1), which is summed over a fine grid.
+    """
+    angles = np.linspace(0, math.pi / 2, 200_001)
+    density = np.cos(angles) ** (freedom - 1)
+    held = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
+    return float(math.sqrt(freedom) * math.tan(np.interp(_LEVEL, held / held[-1], angles)))
 
 
 def medians(drawn: Any) -> Any:

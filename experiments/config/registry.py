@@ -19,6 +19,7 @@ COMMANDS = {
     "describe": "experiments.domains.captions.describe:describe",
     "summarize": "experiments.report.summary:summarize",
     "report": "experiments.report.command:report",
+    "results": "experiments.report.results:results",
     "benchmark": "experiments.benchmark.commands:benchmark",
     "suite": "experiments.suite.commands:suite",
     "keep": "experiments.commands.keep:keep",

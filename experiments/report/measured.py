@@ -1,0 +1,283 @@
+"""A row of tables.yaml: our number, read from a result's JSON, and the published one beside it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
+
+from experiments.base.files import UserError
+from experiments.base.reading import expect, read_json
+from experiments.report.verdict import Ours, Published, Verdict, each_restart, of_restarts, of_runs, verdict
+
+PUBLISHED = Path(__file__).parents[1] / "published"
+# Where numbers of others are: themselves, or the names that lead to them in a file of published/.
+Place = float | list[str | int]
+
+
+class Control(TypedDict):
+    """What has no memory, on the same: of ours as in a row, or published."""
+
+    what: str
+    result: NotRequired[str]
+    published: NotRequired[Place]
+
+
+class Row(TypedDict):
+    """What is compared. One of `at`, `after` and `tested_on` says where in the result our number is.
+
+    what:      in words.
+    result:    the result's name, that of its files.
+    score:     which one; "sequences_to_solve" for how long learning took, in thousands.
+    at:        a test's conditions.
+    after:     thousand sequences at the most: the last validation until then.
+    tested_on: questions, of which each task has its restarts; with `at` one task or length alone.
+    published: where nothing is said, what the result has of its own.
+    margin:    in place of the table's.
+    of:        tasks of the published table, where ours may have fewer.
+    differs:   how the protocol is not the published one: nothing is compared then.
+    remark:    what needs words.
+    """
+
+    what: str
+    result: str
+    score: NotRequired[str]
+    at: NotRequired[dict[str, Any]]
+    after: NotRequired[float]
+    tested_on: NotRequired[str]
+    published: NotRequired[Place]
+    margin: NotRequired[float]
+    of: NotRequired[int]
+    control: NotRequired[Control]
+    differs: NotRequired[str]
+    remark: NotRequired[str]
+
+
+class Margin(TypedDict):
+    """A share of the published number, and at least so much."""
+
+    share: NotRequired[float]
+    least: NotRequired[float]
+
+
+class Comparison(TypedDict):
+    """A table. best_of, by: the published numbers are the best of so many by training or validation.
+
+    mean: they are means; else of one run.
+    """
+
+    title: str
+    about: str
+    suite: NotRequired[str]
+    score: NotRequired[str]
+    best_of: NotRequired[int]
+    by: NotRequired[Literal["train", "valid"]]
+    mean: NotRequired[bool]
+    margin: NotRequired[Margin]
+    rows: list[Row]
+
+
+class _Scores(TypedDict):
+    by_seed: dict[str, float | None]
+
+
+class _Test(TypedDict):
+    at: NotRequired[dict[str, Any]]
+    scores: NotRequired[dict[str, _Scores]]
+
+
+class _Restart(TypedDict):
+    seed: int
+    restart: int
+    test_error: float
+
+
+class _Questions(TypedDict):
+    restarts: list[_Restart]
+    published: NotRequired[float | None]
+
+
+class _Tested(TypedDict):
+    tested_on: str
+    rows: list[_Questions]
+
+
+class _Seed(TypedDict):
+    sequences: NotRequired[float]
+    sequences_to_solve: NotRequired[float | None]
+    last_validation: NotRequired[dict[str, float | None]]
+
+
+class _Chosen(TypedDict):
+    by: str
+
+
+class _Run(TypedDict):
+    selection: NotRequired[_Chosen | None]
+
+
+class Result(TypedDict):
+    """Of what `summarize` writes, now or formerly, what is read here."""
+
+    tests: NotRequired[list[_Test] | dict[str, _Scores]]
+    tables: NotRequired[list[_Tested]]
+    runs: NotRequired[list[_Run]]
+    seeds: NotRequired[list[_Seed]]
+    curves: NotRequired[dict[str, list[list[float]]]]
+    curve: NotRequired[list[dict[str, float]]]
+
+
+class Measured(NamedTuple):
+    """ours: None where there is no number. where: what it is. tests: how many tasks or lengths it is of, 0 for one."""
+
+    ours: Ours | None
+    published: Published | None
+    verdict: Verdict
+    where: str
+    tests: int = 0
+
+
+def measured(row: Row, table: Comparison, results: Mapping[str, Any]) -> Measured:
+    """The numbers of a row and what they say.
+
+    results: by name.
+    """
+    result = results.get(row["result"])
+    score = row.get("score", table.get("score", ""))
+    tests = [] if result is None or "tested_on" not in row else _rows(result, row)
+    found = _published(row, table, tests)
+    where = _where(row, len(tests))
+    if result is None:
+        return Measured(None, found, "not run", where)
+    same = "differs" not in row
+    if "tested_on" in row:
+        restarts = [test["restarts"] for test in tests]
+        if not restarts:
+            return Measured(None, found, "not measured", where)
+        by = _chosen_by(result)
+        if "best_of" in table and by is not None:
+            same = same and by == table["by"]
+            ours = of_restarts(restarts, by, table["best_of"])
+        else:
+            ours = of_runs(each_restart(restarts), found)
+    else:
+        values = _after(result, score, row["after"]) if "after" in row else _test(result, score, row.get("at", {}))
+        if not values:
+            return Measured(None, found, "not measured", where)
+        ours = of_runs(values, found)
+    return Measured(ours, found, verdict(ours, found, best=best_is(score), same=same), where, len(tests))
+
+
+def best_is(score: str) -> Literal["low", "high"]:
+    """Whether low or high values of a score are good."""
+    return "high" if is_share(score) or "bleu" in score else "low"
+
+
+def is_share(score: str) -> bool:
+    """Whether a score is told in percent, where the result has a share."""
+    return "share" in score
+
+
+def control_of(row: Row, table: Comparison, results: Mapping[str, Any]) -> tuple[str, float] | None:
+    """Who has no memory, and what it has on the same; None where that is not known."""
+    if (control := row.get("control")) is None:
+        return None
+    if "published" in control:
+        return control["what"], _number(control["published"], row.get("after"))
+    told: Any = {**row, **control}
+    own = measured(told, table, results).ours
+    return None if own is None else (control["what"], own.value)
+
+
+def _where(row: Row, tests: int) -> str:
+    """What is measured, as far as the table does not say it."""
+    told = [row["score"].removeprefix("test/").replace("_", " ")] if "score" in row else []
+    told = [{"sequences to solve": "thousand sequences to solve"}.get(one, one) for one in told]
+    if is_share(row.get("score", "")):
+        told = [f"{told[0]}, %"]
+    told += [f"after {row['after']:,g} thousand"] if "after" in row else []
+    told += [f"{name.replace('num_', '')} {value}" for name, value in row.get("at", {}).items()]
+    told += [f"mean of {tests}"] if tests > 1 else []
+    return ", ".join(told)
+
+
+def _rows(result: Mapping[str, Any], row: Row) -> list[Mapping[str, Any]]:
+    """The rows of a table of restarts that a row is about."""
+    tables = [one for one in result.get("tables", []) if one["tested_on"] == row["tested_on"]]
+    at = row.get("at", {})
+    return [one for one in (tables[0]["rows"] if tables else []) if _fits(one, at)]
+
+
+def _fits(conditions: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
+    return all(conditions.get(name) == value for name, value in asked.items())
+
+
+def _chosen_by(result: Mapping[str, Any]) -> str | None:
+    chosen = {run["selection"]["by"] for run in result.get("runs", []) if run.get("selection")}
+    return chosen.pop() if len(chosen) == 1 else None
+
+
+def _test(result: Mapping[str, Any], score: str, at: Mapping[str, Any]) -> list[float]:
+    """A score of a test by seed; nothing where no test, or more than one, is what is asked for."""
+    if score == "sequences_to_solve":
+        after = [one.get(score) for one in result.get("seeds", [])]
+        return [math.inf if one is None else one / 1000 for one in after]
+    tests = result.get("tests", [])
+    if isinstance(tests, Mapping):
+        found = [tests[score]] if score in tests else []
+    else:
+        # Conditions and scores of a test were once side by side.
+        fitting = [one for one in tests if _fits(one.get("at", one), at)]
+        found = [scores[score] for one in fitting if score in (scores := one.get("scores", one))]
+    if len(found) != 1:
+        return []
+    expect(found[0], _Scores, f"{score} of a test")
+    return _scaled(found[0]["by_seed"].values(), score)
+
+
+def _scaled(values: Any, score: str) -> list[float]:
+    """Shares in percent; what is missing is no number."""
+    scale = 100 if is_share(score) else 1
+    return [math.nan if value is None else scale * value for value in values]
+
+
+def _after(result: Mapping[str, Any], score: str, thousand: float) -> list[float]:
+    """By seed the last validation until then; the median of the seeds where no more is kept."""
+    if curves := result.get("curves"):
+        until = [[y for x, y in curve if x <= thousand] for curve in curves.values()]
+        return _scaled([curve[-1] for curve in until], score) if all(until) else []
+    seeds = result.get("seeds", [])
+    if seeds and all(one.get("sequences", math.inf) <= 1000 * thousand for one in seeds):
+        return _scaled([one.get("last_validation", {}).get(f"valid/{score}") for one in seeds], score)
+    medians = [one["ours"] for one in result.get("curve", []) if one["thousand_sequences"] <= thousand]
+    return _scaled(medians[-1:], score)
+
+
+def _published(row: Row, table: Comparison, tests: Sequence[Mapping[str, Any]]) -> Published | None:
+    if "published" in row:
+        value = _number(row["published"], row.get("after"))
+    else:
+        own = [test.get("published") for test in tests]
+        if not own or any(one is None for one in own):
+            return None
+        value = sum(map(float, own)) / len(own)  # type: ignore[arg-type]
+    margin = table.get("margin", {})
+    granted = row.get("margin", max(margin.get("share", 0.0) * abs(value), margin.get("least", 0.0)))
+    return Published(value, granted, table.get("best_of"), table.get("mean", False))
+
+
+def _number(place: Place, thousand: float | None) -> float:
+    """A number, or what its names lead to in published/; of a curve the last point until so many thousand sequences."""
+    if not isinstance(place, list):
+        return place
+    file, *names = place
+    try:
+        found: Any = read_json(PUBLISHED / str(file))
+        for name in names:
+            found = found[name]
+    except (FileNotFoundError, LookupError, TypeError):
+        raise UserError(f"there is no published {' '.join(map(str, place))}") from None
+    if isinstance(found, list) and thousand is not None:
+        found = next((y for x, y in reversed(found) if x <= thousand), found[0][1])
+    if not isinstance(found, int | float):
+        raise UserError(f"published {' '.join(map(str, place))} is no number")
+    return float(found)

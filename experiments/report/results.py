@@ -1,0 +1,254 @@
+"""python -m experiments results: what was measured here beside what is published, as a page that nobody writes by hand.
+
+tables.yaml   in the folder of results: which number of which result stands beside which published one, how, and what
+              needs words; see `Row` and `Comparison`
+NAME.json     results as `summarize` writes them
+README.md     the page: everything in it is from these two
+"""
+
+import dataclasses
+import math
+import sys
+import textwrap
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict, get_args, is_typeddict
+
+import tyro
+
+from experiments.base.files import UserError, write_whole
+from experiments.base.names import nearest
+from experiments.base.reading import expect, read_json, read_yaml
+from experiments.base.statistics import deviation
+from experiments.base.tables import marked
+from experiments.config.command_line import parse
+from experiments.report.measured import (
+    Comparison,
+    Control,
+    Margin,
+    Measured,
+    Result,
+    Row,
+    best_is,
+    control_of,
+    measured,
+)
+from experiments.report.verdict import RULE, Verdict, mean
+
+RESULTS = Path(__file__).parents[1] / "results"
+TABLES, PAGE = "tables.yaml", "README.md"
+_HEAD = ["what", "measured", "published", "ours", "95 %", "mean ± sd of all", "best", "worst", "runs"]
+_HEAD += ["without memory", "verdict"]
+_MADE_BY = "python -m experiments results"
+
+
+class _Words(TypedDict):
+    """A result without a number for a table: what there is to tell."""
+
+    what: str
+    result: str
+    words: str
+
+
+class Content(TypedDict):
+    """What tables.yaml holds. about: paragraphs at the top. short: what falls short and no table tells."""
+
+    about: list[str]
+    tables: list[Comparison]
+    more: NotRequired[list[_Words]]
+    short: NotRequired[list[str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class ResultsOptions:
+    """Write the page of a folder of results: all rows of its tables.yaml beside what is published, with verdicts."""
+
+    folder: tyro.conf.Positional[str] = str(RESULTS)
+    """Where tables.yaml and the results are; the page is README.md there."""
+
+
+def results(args: Sequence[str]) -> int:
+    """Write the page and say where it is, and what the verdicts are."""
+    folder = Path(parse(ResultsOptions, "results", args).folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder of results")
+    text = page(folder)
+    write_whole(folder / PAGE, text)
+    print(next(line for line in text.splitlines() if line.startswith("Of ")))
+    print(folder / PAGE, file=sys.stderr)
+    return 0
+
+
+def page(folder: Path) -> str:
+    """The page of a folder of results. UserError for a table or a result that cannot be read."""
+    content = read_content(folder / TABLES)
+    found = {path.stem: _result(path) for path in sorted(folder.glob("*.json"))}
+    told = [(table, [(row, measured(row, table, found)) for row in table["rows"]]) for table in content["tables"]]
+    lines = ["# Results", "", f"Made by `{_MADE_BY}` from the results' own files and [{TABLES}]({TABLES}).", ""]
+    lines += [part for words in content["about"] for part in (*_wrapped(words), "")]
+    lines += ["## The rule", "", *_wrapped(RULE), "", *_overview(told), ""]
+    for table, rows in told:
+        lines += [*_table(folder, table, rows, found), ""]
+    named = {row["result"] for table in content["tables"] for row in table["rows"]}
+    more = content.get("more", [])
+    others = sorted(found.keys() - named - {one["result"] for one in more})
+    if more or others:
+        lines += ["## More", ""]
+        lines += [f"- {_links(folder, one['result'], marked(one['what']))}: {one['words']}" for one in more]
+        lines += [f"- {_links(folder, name, name)}" for name in others]
+        lines.append("")
+    lines += ["## What falls short", "", *_short(told), *(f"- {one}" for one in content.get("short", []))]
+    return "\n".join(lines) + "\n"
+
+
+def read_content(path: Path) -> Content:
+    """tables.yaml; UserError for what it cannot hold."""
+    content: Content = read_yaml(path, "tables of results")
+    expect(content, Content, path)
+    _check_names(content, Content, path)
+    for table in content["tables"]:
+        _check_names(table, Comparison, path)
+        _check_names(table.get("margin", {}), Margin, path)
+        if ("best_of" in table) != ("by" in table):
+            raise UserError(f"{path}: table {table['title']!r} needs both best_of and by, or none of them")
+        for row in table["rows"]:
+            _check_names(row, Row, path)
+            _check_names(row.get("control", {}), Control, path)
+            if len({"after", "tested_on"} & row.keys()) == 2:
+                raise UserError(f"{path}: {row['what']!r} has both after and tested_on; expected one of them")
+    return content
+
+
+def _check_names(value: Mapping[str, Any], kind: Any, path: Path) -> None:
+    assert is_typeddict(kind)
+    for name in value:
+        if name not in kind.__annotations__:
+            raise UserError(f"{path}: no field is called {name!r}{nearest(name, kind.__annotations__)}")
+
+
+def _result(path: Path) -> Result:
+    content: Result = read_json(path)
+    expect(content, Result, path)
+    return content
+
+
+_Told = Sequence[tuple[Comparison, Sequence[tuple[Row, Measured]]]]
+
+
+def _overview(told: _Told) -> list[str]:
+    """How many rows of each table have which verdict."""
+    verdicts = [one for one in get_args(Verdict) if any(found.verdict == one for _, rows in told for _, found in rows)]
+    every = Counter(found.verdict for _, rows in told for _, found in rows)
+    lines = ["Of " + f"{every.total()} rows: " + ", ".join(f"{every[one]} {one}" for one in verdicts) + ".", ""]
+    lines += _grid(["table", *verdicts])
+    for table, rows in told:
+        own = Counter(found.verdict for _, found in rows)
+        anchor = "".join(sign for sign in table["title"].lower().replace(" ", "-") if sign.isalnum() or sign in "-_")
+        lines += _grid(
+            [f"[{marked(table['title'])}](#{anchor})", *(str(own[one] or "") for one in verdicts)], head=False
+        )
+    return lines
+
+
+def _grid(cells: Sequence[str], head: bool = True) -> list[str]:
+    line = "| " + " | ".join(cells) + " |"
+    return [line, "|---" * len(cells) + "|"] if head else [line]
+
+
+def _table(
+    folder: Path, table: Comparison, rows: Sequence[tuple[Row, Measured]], results: Mapping[str, Any]
+) -> list[str]:
+    """A heading, what is measured and how, a line a row, and what needs words."""
+    protocol = _protocol(table) if any(found.published for _, found in rows) else []
+    lines = [f"## {marked(table['title'])}", "", *_wrapped(" ".join([table["about"], *protocol, *_suite(table)])), ""]
+    controls = [control_of(row, table, results) for row, _ in rows]
+    shown = [_cells(folder, table, *one, control) for one, control in zip(rows, controls, strict=True)]
+    kept = [head for head in _HEAD if any(cells[head] != "-" for cells in shown)]
+    lines += _grid(kept)
+    lines += [line for cells in shown for line in _grid([cells[head] for head in kept], head=False)]
+    notes = [(row, [row[part] for part in ("differs", "remark") if part in row]) for row, _ in rows]
+    words = [f"- {marked(row['what'])}: {'; '.join(told)}" for row, told in notes if told]
+    return [*lines, "", *words] if words else lines
+
+
+def _protocol(table: Comparison) -> list[str]:
+    """Of what the published numbers are, and the margin."""
+    if "best_of" in table:
+        learned = {"train": "training", "valid": "validation"}[table["by"]]
+        told = [f"Published: the best of {table['best_of']} restarts by {learned} error."]
+    else:
+        told = ["Published: the mean of several runs." if table.get("mean") else "Published: one run."]
+    margin = table.get("margin", {})
+    parts = [f"{100 * margin['share']:g} % of the published number"] if "share" in margin else []
+    parts += [f"{'at least ' if parts else ''}{margin['least']:g}"] if "least" in margin else []
+    told += [f"Margin: {', '.join(parts)}."] if parts else []
+    return told
+
+
+def _suite(table: Comparison) -> list[str]:
+    return [f"Run by `python -m experiments suite {table['suite']}`."] if "suite" in table else []
+
+
+def _cells(
+    folder: Path, table: Comparison, row: Row, found: Measured, control: tuple[str, float] | None
+) -> dict[str, str]:
+    """A line of a table by heading."""
+    published, ours = found.published, found.ours
+    part = f" on {found.tests} of {row['of']} tasks" if 0 < found.tests < row.get("of", 0) else ""
+    cells = dict.fromkeys(_HEAD, "-") | {
+        "what": _links(folder, row["result"], marked(row["what"])),
+        "measured": marked(found.where) or "-",
+        "verdict": f"**{found.verdict}**" + (part if found.verdict in ("beaten", "reproduced") else ""),
+    }
+    if published is not None:
+        cells["published"] = _number(published.value) + (f" (margin {row['margin']:g})" if "margin" in row else "")
+    if control is not None:
+        cells["without memory"] = f"{_number(control[1])} ({control[0]})"
+    if ours is None:
+        return cells
+    values, several = ours.values, len(ours.values) > 1
+    best, worst = (max, min) if best_is(row.get("score", table.get("score", ""))) == "high" else (min, max)
+    spread = deviation(values)
+    middle = _number(mean(values)) + ("" if spread is None else f" ± {_number(spread)}")
+    cells |= {"ours": _number(ours.value) if "best_of" in table else middle, "runs": str(ours.runs)}
+    if ours.interval is not None and published is not None:
+        cells["95 %"] = f"{_number(max(ours.interval.low, 0))} to {_number(ours.interval.high)}"
+    if several:
+        cells |= {"best": _number(best(values)), "worst": _number(worst(values))}
+        cells["mean ± sd of all"] = middle if "best_of" in table else "-"
+    return cells
+
+
+def _links(folder: Path, result: str, words: str) -> str:
+    """Words that lead to a result, and to its picture, as far as they are there."""
+    if not (folder / f"{result}.md").is_file():
+        return words
+    picture = f" ([picture]({result}.png))" if (folder / f"{result}.png").is_file() else ""
+    return f"[{words}]({result}.md){picture}"
+
+
+def _number(value: float) -> str:
+    """Three digits; what is infinite was never reached."""
+    if not math.isfinite(value):
+        return "not a number" if math.isnan(value) else "never"
+    return f"{value:,.1f}".removesuffix(".0") if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _short(told: _Told) -> list[str]:
+    """What was not reached, and how far it is, and what has not been run or measured."""
+    lines = []
+    for table, rows in told:
+        for row, found in rows:
+            if found.verdict == "not reached" and found.ours is not None and found.published is not None:
+                numbers = f"{_number(found.ours.value)} where {_number(found.published.value)} is published"
+                where = marked(", ".join(filter(None, (table["title"], row["what"], found.where))))
+                lines.append(f"- {where}: {numbers}.")
+        for missing in ("not run", "not measured"):
+            if names := dict.fromkeys(row["what"] for row, found in rows if found.verdict == missing):
+                lines.append(f"- {marked(table['title'])}, {missing}: {marked('; '.join(names))}.")
+    return lines
+
+
+def _wrapped(words: str) -> list[str]:
+    return textwrap.wrap(words, 120, break_long_words=False, break_on_hyphens=False)
