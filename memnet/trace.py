@@ -27,7 +27,8 @@ class Part(NamedTuple):
             as fast weights bind keys and values; "signal": anything else.
     name:   for people; empty where a model has but one such part. A signal that is called after a weighting, as
             "read strength" after "read", belongs to its heads; "read vector" is what came from memory, and "write add"
-            what went there.
+            what went there. A gate called so, as "write by allocation", tells how much of a weighting was found in
+            another way than by content.
     values: (batch, *axes).
     axes:   what each axis but the batch counts: time, sentence, word; layer, head, hop; slot, width, unit, key, value.
     """

@@ -39,6 +39,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     sequence_run(folder / "ntm")
     sequence_run(folder / "lstm", "--model", "lstm", "--num-layers", "2")
+    sequence_run(folder / "dnc", "--model", "dnc")
     sequence_run(folder / "recall", "--addressing", "content", task="associative-recall")
     story_run(folder / "memn2n", "memn2n")
     story_run(folder / "kv", "kv-window")
@@ -164,6 +165,19 @@ def test_heads_that_address_by_content_alone_have_no_gate_and_no_shift(runs: Pat
     inspector = open_runs([str(runs / "recall")])
     heads = inspector.view(inspector.choices([], [], []).combined()[0])["questions"][0]["panels"][0]["heads"]
     assert all(set(head) == {"kind", "name", "weights", "strength"} for head in heads)
+
+
+def test_heads_tell_how_much_they_found_otherwise_than_by_content(runs: Path) -> None:
+    inspector = open_runs([str(runs / "dnc")])
+    heads = inspector.view(inspector.choices([], [], []).combined()[0])["questions"][0]["panels"][0]["heads"]
+    ways = {head["kind"]: head["ways"] for head in heads}
+    assert {kind: list(found) for kind, found in ways.items()} == {
+        "read": ["going back", "going on"],
+        "write": ["allocation"],
+    }
+    for found in ways.values():
+        total = sum(unpack(shares) for shares in found.values())
+        assert ((total > 0) & (total < 1)).all()
 
 
 def story_tensors(panel: dict[str, Any], question: str, vocabulary: Any) -> tuple[torch.Tensor, torch.Tensor]:

@@ -93,6 +93,10 @@ def _memory(heads: Heads, parts: Sequence[Part], slots: Panel) -> Panel:
                 if (signal := signals.get(f"{part.name} {what}")) is not None:
                     values = signal.values[0, :, number]
                     head[what] = pack(values.reshape(len(values), -1))
+            by = f"{part.name} by "
+            found = [one for one in parts if one.kind == "gate" and one.name.startswith(by)]
+            if found:
+                head["ways"] = {one.name.removeprefix(by): pack(one.values[0, :, number, None]) for one in found}
             drawn.append(head)
     return {"heads": drawn, "memory": pack(heads.memory.values[0, :, shown]), "slots": slots}
 

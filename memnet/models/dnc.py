@@ -277,11 +277,13 @@ class DNCCell(ControlledCell):
             Part("gate", "usage", states.usage, ("time", "slot")),
             Part("gate", "allocation", watched.allocation, (*head, "slot")),
         ]
+        told = watched.interface
+        gates = {"free": told.free, "write by allocation": told.allocation_gate, "write gate": told.write_gate}
         if self.linked:
             found.append(Part("matrix", "links", states.links, (*head, "slot", "slot")))
-        told = watched.interface
-        for name in ("free", "allocation_gate", "write_gate"):
-            found.append(Part("gate", name.replace("_", " "), getattr(told, name).squeeze(-1), head))
+            back, _, on = told.modes.split([self.num_writes, 1, self.num_writes], -1)
+            gates |= {f"read by going {way}": one.sum(-1, keepdim=True) for way, one in (("back", back), ("on", on))}
+        found += [Part("gate", name, gate.squeeze(-1), head) for name, gate in gates.items()]
         for field, (name, counted) in _SIGNALS.items():
             values = getattr(told, field)
             if values.size(-1):

@@ -166,7 +166,8 @@ class LRUACell(ControlledCell):
             *self.parts_of_heads(states, states.write_weights),
             Part("signal", "usage", states.usage, ("time", "slot")),
             Part("gate", "least used", watched.least_used, (*head, "slot")),
-            Part("gate", "write where read", watched.gate.squeeze(-1), head),
+            Part("gate", "write by last reading", watched.gate.squeeze(-1), head),
+            Part("gate", "write by least use", 1 - watched.gate.squeeze(-1), head),
             Part("signal", "read key", watched.key, (*head, "width")),
         ]
         if self.learned_strength:

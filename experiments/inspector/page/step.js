@@ -95,8 +95,14 @@ function wordsOfHead(panel, head, step) {
   return [...line, "."];
 }
 
-/** How a head came to where it is: by content, or by a shift from where it was. */
+/** How a head came to where it is: in a way that has a share of its own, by content, or by a shift from where it was. */
 function howItMoved(head, weights, best, step, slots) {
+  if (head.ways) {
+    const shares = Object.entries(head.ways).map(([way, values]) => [way, atStep(values, step)[0]]);
+    const rest = 1 - shares.reduce((sum, [, share]) => sum + share, 0);
+    const [way] = [...shares, ["content", rest]].find(([, share]) => share > 0.5) || ["more ways than one"];
+    return `, found by ${way}`;
+  }
   const gate = head.gate ? atStep(head.gate, step)[0] : head.shift ? 0 : 1;
   if (gate > 0.5) return ", found by content";
   if (!step) return "";
