@@ -1,4 +1,4 @@
-"""Tasks that make their own data: the five of Graves et al. 2014 (arXiv 1410.5401), and four long dependencies."""
+"""Tasks that make their own data: those of Graves et al. 2014 (arXiv 1410.5401), recall, and long dependencies."""
 
 from .adding import Adding
 from .agreement import Agreement
@@ -7,11 +7,13 @@ from .bits import BitTask
 from .common import Batch, Score, Task
 from .copy_memory import CopyMemory
 from .dynamic_ngrams import DynamicNGrams
+from .key_value_recall import KeyValueRecall
 from .priority_sort import PrioritySort
 from .repeat_copy import RepeatCopy
 from .sequence_copy import Copy
 from .symbols import SymbolTask
 from .temporal_order import TemporalOrder
+from .two_way_recall import TwoWayRecall
 
 __all__ = [
     "TASKS",
@@ -23,12 +25,14 @@ __all__ = [
     "Copy",
     "CopyMemory",
     "DynamicNGrams",
+    "KeyValueRecall",
     "PrioritySort",
     "RepeatCopy",
     "Score",
     "SymbolTask",
     "Task",
     "TemporalOrder",
+    "TwoWayRecall",
 ]
 
 TASKS: dict[str, type[Task]] = {
@@ -37,6 +41,8 @@ TASKS: dict[str, type[Task]] = {
     "associative-recall": AssociativeRecall,
     "dynamic-ngrams": DynamicNGrams,
     "priority-sort": PrioritySort,
+    "key-value-recall": KeyValueRecall,
+    "two-way-recall": TwoWayRecall,
     "adding": Adding,
     "copy-memory": CopyMemory,
     "temporal-order": TemporalOrder,

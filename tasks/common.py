@@ -211,6 +211,18 @@ def draw_below(limits: Tensor, generator: torch.Generator) -> Tensor:
     return drawn % limits
 
 
+def draw_distinct(batch_size: int, count: int, below: int, generator: torch.Generator) -> Tensor:
+    """Whole numbers from 0 to below `below`, in each row all different and in random order: (batch, count) int64."""
+    device = generator.device
+    drawn = torch.empty(batch_size, 0, dtype=torch.int64, device=device)
+    # Floyd's way: every set of numbers is as likely as any other.
+    for last in range(below - count, below):
+        number = torch.randint(last + 1, (batch_size, 1), generator=generator, device=device)
+        known = (drawn == number).any(1, keepdim=True)
+        drawn = torch.cat([drawn, number.masked_fill(known, last)], 1)
+    return drawn.gather(1, torch.rand(batch_size, count, generator=generator, device=device).argsort(1))
+
+
 def draw_bits(batch_size: int, steps: int, num_bits: int, generator: torch.Generator) -> Tensor:
     """Fair random bits as float32, (batch, steps, num_bits)."""
     shape = (batch_size, steps, num_bits)

@@ -24,6 +24,8 @@ RANGES = {  # lengths to draw from, from the shortest that a task allows
     "associative-recall": (2, 6),
     "dynamic-ngrams": (2, 12),
     "priority-sort": (1, 20),
+    "key-value-recall": (1, 16),
+    "two-way-recall": (1, 16),
 }
 
 
@@ -97,18 +99,51 @@ def read_priority_sort(given):
     return end, [row[:8] for row in ranked[: max(1, math.floor(0.8 * end + 0.5))]]
 
 
+def read_pairs(given, ways):
+    """Pairs, and what is to be answered by whom: for one asking after the other, all that is asked, and the answers."""
+    ends = [only_step(given[:, 12 + way]) for way in range(ways)]
+    end = ends[0]
+    assert ends == [(way + 1) * (end + 1) - 1 for way in range(ways)]
+    assert set(np.unique(given)) <= {0, 1}
+    assert not given[end:, 6:12].any()
+    pairs = [(row[:6], row[6:]) for row in given[:end, :12].tolist()]
+    answers = []
+    for way, start in enumerate(ends):
+        asked = given[start + 1 : start + 1 + end, :6].tolist()
+        known = {tuple(pair[way]): pair[1 - way] for pair in pairs}
+        assert len(known) == end
+        assert sorted(asked) == sorted(map(list, known))
+        answers.append([known[tuple(row)] for row in asked])
+    return end, answers
+
+
+def read_key_value_recall(given):
+    end, (answer,) = read_pairs(given, 1)
+    return end, answer
+
+
+def read_two_way_recall(given):
+    """Nothing is scored where keys begin to be asked for."""
+    end, (values, keys) = read_pairs(given, 2)
+    return end, [*values, None, *keys]
+
+
 READERS = {
     "copy": read_copy,
     "repeat-copy": read_repeat_copy,
     "associative-recall": read_associative_recall,
     "dynamic-ngrams": read_dynamic_ngrams,
     "priority-sort": read_priority_sort,
+    "key-value-recall": read_key_value_recall,
+    "two-way-recall": read_two_way_recall,
 }
 GIVEN_STEPS = {  # steps before the answer begins
     "copy": lambda n: n + 1,
     "repeat-copy": lambda n: n + 1,
     "associative-recall": lambda n: 4 * n + 5,
     "priority-sort": lambda n: n + 1,
+    "key-value-recall": lambda n: n + 1,
+    "two-way-recall": lambda n: n + 1,
 }
 
 
@@ -119,8 +154,8 @@ def test_targets_follow_from_the_input(name):
         length, answer = READERS[name](given)
         silent = GIVEN_STEPS[name](length)
         assert len(given) == silent + len(answer)
-        assert mask.tolist() == [False] * silent + [True] * len(answer)
-        assert target.tolist() == [[0] * task.output_size] * silent + answer
+        assert mask.tolist() == [False] * silent + [row is not None for row in answer]
+        assert target.tolist() == [row or [0] * task.output_size for row in [None] * silent + answer]
 
 
 def test_ngram_targets_are_the_next_inputs():
@@ -174,6 +209,8 @@ def test_sizes_of_the_paper():
         "associative-recall": (8, 6),
         "dynamic-ngrams": (1, 1),
         "priority-sort": (10, 8),
+        "key-value-recall": (13, 6),
+        "two-way-recall": (14, 6),
     }
     assert (RepeatCopy(num_bits=6).input_size, RepeatCopy(num_bits=6).output_size) == (8, 7)
 
@@ -203,7 +240,7 @@ def test_num_bits(kind, num_bits):
 
 @pytest.mark.parametrize("name", sorted(set(TASKS) - {"dynamic-ngrams"}))
 def test_bits_are_fair_and_independent(name):
-    num_bits = 6 if name == "associative-recall" else 8
+    num_bits = 6 if "recall" in name else 8
     _, batch = draw(name, batch_size=500, length=10)
     skip = 1 if name == "associative-recall" else 0
     bits = batch.input[:, skip : skip + 3, :num_bits].double().flatten(1).numpy()  # three vectors of each row
@@ -285,6 +322,23 @@ def test_the_paper_wants_sixteen_of_twenty():
         *(1, 2, 2, 3, 4),
         *(5, 6, 6, 7, 8),
     ]
+
+
+# Key-value recall
+
+
+@pytest.mark.parametrize("name", ["key-value-recall", "two-way-recall"])
+def test_keys_differ_and_are_asked_for_in_any_order(name):
+    task = TASKS[name](num_bits=2)
+    batch = task.sample(2000, length=4, generator=seeded())
+    firsts = np.zeros((4, 4))
+    for given, _, _ in rows_of(batch):
+        keys = [int(2 * row[0] + row[1]) for row in given[:4]]
+        assert sorted(keys) == [0, 1, 2, 3]
+        firsts[keys[0], int(2 * given[5, 0] + given[5, 1])] += 1
+    assert (abs(firsts - 125) < 5 * math.sqrt(125)).all()
+    with pytest.raises(ValueError, match="length must be at most 4, the number of keys of 2 bits, got 5"):
+        task.sample(1, length=5, generator=seeded())
 
 
 # Dynamic N-grams

@@ -36,6 +36,8 @@ TASKS = {
     "associative-recall": "tasks:AssociativeRecall",
     "dynamic-ngrams": "tasks:DynamicNGrams",
     "priority-sort": "tasks:PrioritySort",
+    "key-value-recall": "tasks:KeyValueRecall",
+    "two-way-recall": "tasks:TwoWayRecall",
     "adding": "tasks:Adding",
     "copy-memory": "tasks:CopyMemory",
     "temporal-order": "tasks:TemporalOrder",
