@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 from markdown_it import MarkdownIt
+from matplotlib.text import Text
 
 from experiments.__main__ import main
 from experiments.base.statistics import bootstrap, medians, quantile, success_interval
 from experiments.base.tables import Cell, Table, coded, escaped, marked
+from experiments.report.pictures import report_figures
+from experiments.runs.reading import find_runs, read_run
 from tests.made_up_runs import copy_run, length_test, made_up_run, story_run, suite, world_run
 
 Capture = pytest.CaptureFixture[str]
@@ -196,7 +199,9 @@ def test_markdown_latex_and_json_say_the_same(tmp_path: Path, capsys: Capture) -
     assert all(one in text for one in printed.out.split("\n\n"))
     assert "### Runs" in text.replace(printed.out.strip(), "")
     assert "### Runs" not in printed.out
-    assert [line.rpartition("/")[2] for line in printed.err.split()] == ["report.md", "report.tex", "report.json"]
+    files = [line.rpartition("/")[2] for line in printed.err.split()]
+    assert files[:3] == ["report.md", "report.tex", "report.json"]
+    assert all(f"]({figure})" in text for figure in files[3:])
     for one in report["tables"]:
         for row in one["rows"]:
             assert "| " + " | ".join(cell["text"] for cell in row) + " |" in text
@@ -232,6 +237,31 @@ def test_a_suites_name_is_its_folder_under_runs(tmp_path: Path, monkeypatch: pyt
     copy_run(tmp_path / "runs" / "mine" / "s0")
     assert main(["report", "mine", "--out", "here"]) == 0
     assert {path.name for path in tmp_path.glob("here.*")} == {"here.md", "here.tex", "here.json"}
+
+
+def test_every_subject_has_its_figures(tmp_path: Path) -> None:
+    """Learning by setting, scores by length, and errors by task where a setting has several."""
+    for seed, model in product(range(2), ("lstm", "gru")):
+        copy_run(tmp_path / f"{model}-s{seed}", seed, model=model)
+    copy_run(tmp_path / "no-tests", task="repeat-copy", tests=())
+    paper = {"task": "associative-recall", "recipe_name": "paper/associative-recall-ntm-lstm"}
+    copy_run(tmp_path / "paper", tests=(length_test(6, 1), length_test(7, 1)), **paper)
+    for task in (1, 2):
+        story_run(tmp_path / f"q{task}", task)
+    story_run(tmp_path / "alone", 16, recipe_name="default")
+    runs = [read_run(path) for path in find_runs(tmp_path)]
+    drawn = report_figures(runs, range(len(runs)))
+    told = {name: " ".join(part.get_text() for part in figure.findobj(Text)) for name, figure in drawn}
+    errors = "babi: errors by task, MemN2N, paper/memn2n-1k, restarts 2, tested on bAbI 1k"
+    assert told.keys() == {
+        *(f"{task}: learning" for task in ("copy", "repeat-copy", "associative-recall", "babi")),
+        *(f"{task}: scores by length" for task in ("copy", "associative-recall")),
+        errors,
+    }
+    assert all(words in told["copy: learning"] for words in ("LSTM, 2 runs", "GRU, 2 runs", "bits per sequence"))
+    assert "paper: NTM, LSTM controller" in told["associative-recall: learning"]
+    assert "published, NTM, LSTM" in told["associative-recall: scores by length"]
+    assert "MemN2N PE LS RN" in told[errors]
 
 
 @pytest.mark.parametrize(

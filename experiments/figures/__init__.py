@@ -9,7 +9,7 @@ no window and no figure that stays in memory, and the caller's matplotlib settin
 
 from experiments.base.curves import curve_of_rows
 from experiments.figures.captions import Card, captions_figure
-from experiments.figures.curves import learning_curve_figure, seeds_figure
+from experiments.figures.curves import learning_curve_figure, seeds_figure, settings_figure
 from experiments.figures.gradients import (
     LagPanel,
     Learner,
@@ -49,5 +49,6 @@ __all__ = [
     "propagation_figure",
     "save_figure",
     "seeds_figure",
+    "settings_figure",
     "task_error_figure",
 ]

@@ -16,10 +16,12 @@ from experiments.base.curves import (
     quartiles_of_seeds,
     running_median,
 )
+from experiments.base.names import counted
 from experiments.figures.style import (
     BLUE,
     GREY,
     INK,
+    LINES,
     MODELS,
     SHADE,
     Curves,
@@ -138,19 +140,49 @@ def seeds_figure(
         note += f", {reached} at or below {target_bits:g} bits at the end"
     with styled():
         figure, axes = _curve_axes(title, note, published, measure, seen)
-        x, quartiles = quartiles_of_seeds(every)
-        if len(x):
-            # A band that ends at infinity is drawn to far above the axes.
-            lower, _, upper = np.minimum(quartiles, 1e12)
-            axes.fill_between(x, lower, upper, color=colour, alpha=0.2, linewidth=0, label="middle half of the seeds")
-        for k, curve in enumerate(every):
-            _draw_curve(axes, curve, color=colour, alpha=0.5, linewidth=0.7, label="" if k else "single seeds")
-        if len(x):
-            middle = list(zip(x, quartiles[1], strict=True))
-            _draw_curve(axes, middle, color=colour, linewidth=2.2, label="median of the seeds")
+        labels = "median of the seeds", "middle half of the seeds", "single seeds"
+        _draw_seeds(axes, every, colour, *labels)
         lines = {"best possible": optimum, "without learning": baseline}
         _finish_curves(figure, axes, every, published, measure, lines)
     return figure
+
+
+def settings_figure(
+    curves: Mapping[str, Sequence[Curve]],
+    published: Curves | None = None,
+    title: str = "",
+    *,
+    measure: Measure = BITS,
+    baseline: float | None = None,
+    seen: str = "sequences",
+) -> Figure:
+    """Settings side by side: of each the median of its runs, and the band of their middle half.
+
+    curves: of every run, by what the setting is called, as for `seeds_figure`, whose other arguments these are.
+    """
+    with styled():
+        figure, axes = _curve_axes(title, "median, and middle half of the runs", published, measure, seen)
+        for place, (name, seeds) in enumerate(curves.items()):
+            _draw_seeds(axes, seeds, LINES[place % len(LINES)][0], f"{name}, {counted(len(seeds), 'run')}")
+        every = [curve for seeds in curves.values() for curve in seeds]
+        _finish_curves(figure, axes, every, published, measure, {"without learning": baseline})
+    return figure
+
+
+def _draw_seeds(
+    axes: Axes, curves: Sequence[Curve], colour: str, median: str, band: str = "", single: str = ""
+) -> None:
+    """The median of some seeds, the band of their middle half, and each of them where it has a name."""
+    x, quartiles = quartiles_of_seeds(curves)
+    if len(x):
+        # A band that ends at infinity is drawn to far above the axes.
+        lower, _, upper = np.minimum(quartiles, 1e12)
+        axes.fill_between(x, lower, upper, color=colour, alpha=0.2, linewidth=0, label=band)
+    for k, curve in enumerate(curves if single else []):
+        _draw_curve(axes, curve, color=colour, alpha=0.5, linewidth=0.7, label="" if k else single)
+    if len(x):
+        middle = list(zip(x, quartiles[1], strict=True))
+        _draw_curve(axes, middle, color=colour, linewidth=2.2, label=median)
 
 
 def _look(model: str | None) -> tuple[str, str]:

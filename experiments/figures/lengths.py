@@ -10,14 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.figures.style import (
-    BLUE,
-    GREEN,
     GREY,
     INK,
-    ORANGE,
-    PURPLE,
+    LINES,
     SHADE,
-    SKY,
     VERMILION,
     Measure,
     Rows,
@@ -45,8 +41,6 @@ ERRORS = (
 )
 # Pixels from one row of panels to the next.
 _BELOW = 104
-# Not the colours of the models that are most often compared.
-LINES = ((INK, "o"), (ORANGE, "s"), (PURPLE, "^"), (SKY, "D"), (GREY, "v"), (BLUE, "P"), (GREEN, "X"))
 
 
 def length_figure(

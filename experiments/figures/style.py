@@ -61,11 +61,21 @@ class Measure(NamedTuple):
     percent: bool = False
     chance: float | None = None
 
+    @classmethod
+    def of(cls, score: Mapping[str, Any]) -> Measure:
+        """A score of tests, as about.json tells it."""
+        words = score["words"]
+        share = score["format"].endswith("%")
+        return cls(score["name"], words[0].upper() + words[1:], score["unit"], share, score.get("chance"))
+
 
 # Colours that readers with any colour vision tell apart (Okabe and Ito).
 BLUE, VERMILION, GREEN = "#0072b2", "#d55e00", "#009e73"
 PURPLE, ORANGE, SKY = "#cc79a7", "#e69f00", "#56b4e9"
 INK, GREY, SHADE = "#3c3c3c", "#707070", "#c7d8e5"
+
+# Lines of one figure: not first the colours of the models that are most often compared.
+LINES = ((INK, "o"), (ORANGE, "s"), (PURPLE, "^"), (SKY, "D"), (GREY, "v"), (BLUE, "P"), (GREEN, "X"))
 
 # The words and the colour of a model, the same in all figures.
 MODELS = {

@@ -1,12 +1,15 @@
-"""python -m experiments report: results of many runs as Markdown, LaTeX and JSON."""
+"""python -m experiments report: results of many runs as Markdown, LaTeX, JSON and figures."""
+
+from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
@@ -15,6 +18,9 @@ from experiments.base.provenance import command_line, without_places
 from experiments.base.tables import Table, coded, marked, printable
 from experiments.base.terminal import page
 from experiments.config.command_line import parse
+from experiments.figures import figure_name, save_figure
+from experiments.figures.drawing import DrawingOptions
+from experiments.report.pictures import report_figures
 from experiments.report.restarts import has_restarts, restart_tables
 from experiments.report.settings import setting_tables
 from experiments.runs.folder import RUNS
@@ -23,13 +29,16 @@ from experiments.runs.reading import Run, find_runs, name_within, read_run
 from experiments.runs.suites import job_names
 from experiments.web.document import finite
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 # What is told of a run that has ended.
 _TOLD = ("command", "resumed_by", "versions", "config")
 
 
 @dataclasses.dataclass(frozen=True)
-class ReportOptions:
-    """Put all ended runs below a folder into tables for a README (Markdown) and a paper (LaTeX), with JSON beside."""
+class ReportOptions(DrawingOptions):
+    """Put all ended runs below a folder into tables for a README (Markdown) and a paper (LaTeX), and figures."""
 
     folder: tyro.conf.Positional[str]
     """Where the runs are, at any depth; a suite's name for its folder under runs/."""
@@ -38,7 +47,7 @@ class ReportOptions:
 
 
 def report(args: Sequence[str]) -> int:
-    """Write OUT.md, OUT.tex and OUT.json, print the tables, and say where the files are."""
+    """Write OUT.md, OUT.tex, OUT.json and OUT-FIGURE.png, print the tables, and say where the files are."""
     options = parse(ReportOptions, "report", args)
     folder = Path(options.folder)
     if not folder.is_dir() and (RUNS / folder).is_dir():
@@ -58,7 +67,9 @@ def report(args: Sequence[str]) -> int:
     tables = [*setting_tables(runs, [place for place in ended if place not in restarted])]
     tables += restart_tables(runs, restarted)
     made_by = printable(without_places(command_line("report", options.folder)))
-    text = _markdown(tables, [_origin(runs[place], names[place]) for place in ended], left, made_by)
+    with options.drawn():
+        figures = _drawn(out, report_figures(runs, ended))
+    text = _markdown(tables, figures, [_origin(runs[place], names[place]) for place in ended], left, made_by)
     write_whole(f"{out}.md", text)
     write_whole(f"{out}.tex", _latex(tables, names, left, made_by))
     data = finite(_data(tables, runs, names, made_by))
@@ -66,7 +77,18 @@ def report(args: Sequence[str]) -> int:
     print(page("\n\n".join(table.markdown() for table in tables)))
     for ending in ("md", "tex", "json"):
         print(f"{out}.{ending}", file=sys.stderr)
+    print(*figures.values(), sep="\n", file=sys.stderr)
     return 0
+
+
+def _drawn(out: Path, figures: Iterable[tuple[str, Figure]]) -> dict[str, Path]:
+    """Write figures beside the tables, each called by what it shows; returns their files by that."""
+    files = {}
+    for words, figure in figures:
+        name = re.sub(r"[^a-z0-9.]+", "-", words.lower()).strip("-")
+        files[words] = out.with_name(figure_name(f"{out.name}-{name}"))
+        save_figure(figure, files[words])
+    return files
 
 
 def _sorted_out(runs: Sequence[Run], names: Sequence[str]) -> tuple[list[int], list[str]]:
@@ -83,10 +105,18 @@ def _sorted_out(runs: Sequence[Run], names: Sequence[str]) -> tuple[list[int], l
     return ended, left
 
 
-def _markdown(tables: Sequence[Table], origins: Sequence[Sequence[str]], left: Sequence[str], made_by: str) -> str:
+def _markdown(
+    tables: Sequence[Table],
+    figures: Mapping[str, Path],
+    origins: Sequence[Sequence[str]],
+    left: Sequence[str],
+    made_by: str,
+) -> str:
     lines = [f"Made by {coded(made_by)}.", ""]
     for table in tables:
         lines += [table.markdown(), ""]
+    for words, path in figures.items():
+        lines += [f"![{marked(words)}]({path.name})", ""]
     lines += ["### Runs", "", "| run | seed | made by | torch | commit |", "|---|---|---|---|---|"]
     lines += ["| " + " | ".join(cells) + " |" for cells in origins]
     return "\n".join([*lines, *(["", f"Not in the tables: {marked('; '.join(left))}."] if left else [])]) + "\n"

@@ -30,7 +30,7 @@ def restart_tables(runs: Sequence[Run], places: Sequence[int]) -> list[Table]:
     places: those of the ended runs that are told here.
     """
     compared: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for one in _settings(runs, places):
+    for one in settings_of_restarts(runs, places):
         about = one["about"]
         compared.setdefault((about["task"], one["tested_on"], about["by_word"]), []).append(one)
     tables = []
@@ -44,7 +44,7 @@ def restart_tables(runs: Sequence[Run], places: Sequence[int]) -> list[Table]:
     return tables
 
 
-def _settings(runs: Sequence[Run], places: Sequence[int]) -> list[dict[str, Any]]:
+def settings_of_restarts(runs: Sequence[Run], places: Sequence[int]) -> list[dict[str, Any]]:
     """Each setting, trained and tested on some data: its restarts and seeds by task or length."""
     found: dict[str, dict[str, Any]] = {}
     for place in places:

@@ -26,12 +26,12 @@ def setting_tables(runs: Sequence[Run], places: Sequence[int]) -> list[Table]:
         group["runs"] = [places[member] for member in group["runs"]]
     tables = []
     for same in alike(groups, "subject"):
-        named = [(_name(group, same), group) for group in same]
+        named = [(setting_name(group, same), group) for group in same]
         judged = [(name, group) for name, group in named if group["solved"] is not None]
         if judged:
             tables.append(_solving(runs, judged, same[0]["subject"]))
         about = about_of(runs[same[0]["runs"][0]])
-        tables += [table for score in _shown_scores(about) if (table := _by_length(runs, named, score, about))]
+        tables += [table for score in shown_scores(about) if (table := _by_length(runs, named, score, about))]
     return tables
 
 
@@ -40,13 +40,13 @@ def about_of(run: Run) -> About:
     return run.about
 
 
-def _shown_scores(about: About) -> list[Score]:
+def shown_scores(about: About) -> list[Score]:
     """The first score, and that of the learning curve."""
     first, *others = about["tests"]["scores"]
     return [first, *(one for one in others if one["name"] == about["curve"]["metric"])]
 
 
-def _name(group: dict[str, Any], same: Sequence[dict[str, Any]]) -> str:
+def setting_name(group: dict[str, Any], same: Sequence[dict[str, Any]]) -> str:
     """The model, and what tells it from others on the same task."""
     more = [group["recipe"]] if len({one["recipe"] for one in same}) > 1 else []
     more += [group["setting"]] if group["setting"] else []

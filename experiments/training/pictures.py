@@ -18,7 +18,7 @@ from experiments.figures import (
 from experiments.figures.grids import grid_figure
 from experiments.figures.style import Rows
 from experiments.figures.view import View, grid_of
-from experiments.runs.about import About, Score
+from experiments.runs.about import About
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import read_metrics
 from experiments.runs.tests import TestRow, conditions
@@ -47,7 +47,7 @@ def draw_learning(folder: RunFolder, about: About, *, restarts: int = 1, optimum
         figures["gradient-flow"] = gradient_flow_figure(rows, title)
     if lengths := _over_length(about, tests):
         trained = about["tests"]["trained"]
-        drawn = [_measure(score) for score in about["tests"]["scores"] if score.get("drawn", True)]
+        drawn = [Measure.of(score) for score in about["tests"]["scores"] if score.get("drawn", True)]
         ends = (trained[0], trained[1]) if trained else None
         figures["error-by-length"] = length_figure(lengths, ends, about["tests"]["unit"], title, drawn)
     folder.figures.mkdir(exist_ok=True)
@@ -132,9 +132,3 @@ def _over_length(about: About, tests: list[TestRow]) -> list[dict[str, Any]]:
         for row in tests
         if not told["names"] and isinstance(row["at"].get(told["by"]), int)
     ]
-
-
-def _measure(score: Score) -> Measure:
-    words = score["words"]
-    share = score["format"].endswith("%")
-    return Measure(score["name"], words[0].upper() + words[1:], score["unit"], share, score.get("chance"))
