@@ -11,8 +11,7 @@ import pytest
 
 from experiments.base import curves
 from experiments.domains.sequences.papers import PUBLISHED, paper_curves
-from experiments.figures import MODELS, Measure, learning_curve_figure, save_figure, seeds_figure
-from tasks import TASKS, BitTask
+from experiments.figures import MODELS, Measure, learning_curve_figure, save_figure, seeds_figure, settings_figure
 from tests.figure_parts import crosses, line, rows_of, words
 
 pytestmark = pytest.mark.pictures
@@ -159,8 +158,19 @@ def test_odd_seeds_make_a_figure(seeds: dict[str, curves.Curve], tmp_path: Path)
 # ---------------------------------------------------------------- the paper
 
 
+def test_settings_are_medians_of_their_runs() -> None:
+    one, other = [(1.0, 8.0), (2.0, 4.0)], [(1.0, 6.0), (2.0, math.inf)]
+    figure = settings_figure({"a": [one], "b": [one, other, other]}, {"lstm": [(1.0, 9.0)]}, "two", baseline=7)
+    (axes,) = figure.axes
+    np.testing.assert_allclose(line(axes, "a, 1 run"), one)
+    np.testing.assert_allclose(line(axes, "b, 3 runs"), other)
+    np.testing.assert_allclose(line(axes, "without learning, 7 bits"), [[0, 7], [1, 7]])
+    assert crosses(axes) == {(2.0, 0.98)}
+    assert "paper: LSTM" in words(figure)
+
+
 def test_the_paper_has_curves_for_every_task_and_model() -> None:
-    for task in (name for name, kind in TASKS.items() if issubclass(kind, BitTask)):
+    for task in ("copy", "repeat-copy", "associative-recall", "dynamic-ngrams", "priority-sort"):
         found = paper_curves(task)
         assert set(found) == {"ntm-feedforward", "ntm-lstm", "lstm"}
         for curve in found.values():

@@ -231,7 +231,7 @@ def test_the_suites_that_come_along(name: str, monkeypatch: pytest.MonkeyPatch) 
 
 @cache
 def few_questions() -> list[Example]:
-    return examples_of(generate(1, 100, seed=0, split="train"))
+    return examples_of(generate(1, 40, seed=0, split="train"))
 
 
 def test_suites_are_listed(capsys: Capture) -> None:
