@@ -104,6 +104,7 @@ def test_tasks_of_one_model_are_chosen_together() -> None:
     joint = [restarts((0, 0), (1, 10)), restarts((0, 10), (1, 0))]
     apart, together = of_restarts(alone, "train", 2), of_restarts(joint, "train", 2)
     assert (apart.value, together.value) == (0, 5)
+    assert (apart.ends, together.ends) == ((0, 10), (5, 5))
     assert apart.interval is not None
     assert apart.interval.high > 0
     assert (together.interval, together.values) == ((5, 5), (5, 5))

@@ -99,6 +99,7 @@ class _Questions(TypedDict):
 class _Tested(TypedDict):
     tested_on: str
     rows: list[_Questions]
+    failed: NotRequired[dict[str, int]]
 
 
 class _Seed(TypedDict):
@@ -127,13 +128,19 @@ class Result(TypedDict):
 
 
 class Measured(NamedTuple):
-    """ours: None where there is no number. where: what it is. tests: how many tasks or lengths it is of, 0 for one."""
+    """What there is to tell of a row.
+
+    ours:   None where there is no number. where: what it is.
+    tests:  how many tasks or lengths it is of, 0 for one.
+    failed: tasks that our chosen restarts fail, and the published ones; empty where nothing says so.
+    """
 
     ours: Ours | None
     published: Published | None
     verdict: Verdict
     where: str
     tests: int = 0
+    failed: str = ""
 
 
 def measured(row: Row, table: Comparison, results: Mapping[str, Any]) -> Measured:
@@ -164,7 +171,8 @@ def measured(row: Row, table: Comparison, results: Mapping[str, Any]) -> Measure
         if not values:
             return Measured(None, found, "not measured", where)
         ours = of_runs(values, found)
-    return Measured(ours, found, verdict(ours, found, best=best_is(score), same=same), where, len(tests))
+    said = verdict(ours, found, best=best_is(score), same=same)
+    return Measured(ours, found, said, where, len(tests), _failed(result, row) if tests else "")
 
 
 def best_is(score: str) -> Literal["low", "high"]:
@@ -202,9 +210,18 @@ def _where(row: Row, tests: int) -> str:
 
 def _rows(result: Mapping[str, Any], row: Row) -> list[Mapping[str, Any]]:
     """The rows of a table of restarts that a row is about."""
-    tables = [one for one in result.get("tables", []) if one["tested_on"] == row["tested_on"]]
     at = row.get("at", {})
-    return [one for one in (tables[0]["rows"] if tables else []) if _fits(one, at)]
+    return [one for one in _table_of(result, row).get("rows", []) if _fits(one, at)]
+
+
+def _table_of(result: Mapping[str, Any], row: Row) -> Mapping[str, Any]:
+    return next((one for one in result.get("tables", []) if one["tested_on"] == row["tested_on"]), {})
+
+
+def _failed(result: Mapping[str, Any], row: Row) -> str:
+    failed = {} if "at" in row else _table_of(result, row).get("failed", {})
+    papers = f" ({failed['published']})" if "published" in failed else ""
+    return f"{failed['error']}{papers}" if "error" in failed else ""
 
 
 def _fits(conditions: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:

@@ -39,7 +39,7 @@ from experiments.report.verdict import RULE, Verdict, mean
 RESULTS = Path(__file__).parents[1] / "results"
 TABLES, PAGE = "tables.yaml", "README.md"
 _HEAD = ["what", "measured", "published", "ours", "95 %", "mean ± sd of all", "best", "worst", "runs"]
-_HEAD += ["without memory", "verdict"]
+_HEAD += ["failed (published)", "without memory", "verdict"]
 _MADE_BY = "python -m experiments results"
 
 
@@ -199,6 +199,7 @@ def _cells(
     cells = dict.fromkeys(_HEAD, "-") | {
         "what": _links(folder, row["result"], marked(row["what"])),
         "measured": marked(found.where) or "-",
+        "failed (published)": found.failed or "-",
         "verdict": f"**{found.verdict}**" + (part if found.verdict in ("beaten", "reproduced") else ""),
     }
     if published is not None:
@@ -207,15 +208,14 @@ def _cells(
         cells["without memory"] = f"{_number(control[1])} ({control[0]})"
     if ours is None:
         return cells
-    values, several = ours.values, len(ours.values) > 1
-    best, worst = (max, min) if best_is(row.get("score", table.get("score", ""))) == "high" else (min, max)
+    values, high = ours.values, best_is(row.get("score", table.get("score", ""))) == "high"
     spread = deviation(values)
     middle = _number(mean(values)) + ("" if spread is None else f" ± {_number(spread)}")
     cells |= {"ours": _number(ours.value) if "best_of" in table else middle, "runs": str(ours.runs)}
     if ours.interval is not None and published is not None:
         cells["95 %"] = f"{_number(max(ours.interval.low, 0))} to {_number(ours.interval.high)}"
-    if several:
-        cells |= {"best": _number(best(values)), "worst": _number(worst(values))}
+    if ours.runs > 1:
+        cells |= {"best": _number(ours.ends[high]), "worst": _number(ours.ends[not high])}
         cells["mean ± sd of all"] = middle if "best_of" in table else "-"
     return cells
 

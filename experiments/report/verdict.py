@@ -55,12 +55,14 @@ class Ours(NamedTuple):
     value:    the same statistic as what is published.
     interval: where it would lie if it were measured again; None where that is not known.
     runs:     of which there are so many: seeds, or restarts of each task.
+    ends:     the lowest and the highest, of several tasks the mean of each task's.
     """
 
     values: tuple[float, ...]
     value: float
     interval: Interval | None
     runs: int
+    ends: tuple[float, float]
 
 
 def verdict(ours: Ours, published: Published | None, *, best: Literal["low", "high"], same: bool) -> Verdict:
@@ -85,11 +87,12 @@ def verdict(ours: Ours, published: Published | None, *, best: Literal["low", "hi
 def of_runs(values: Sequence[float], published: Published | None) -> Ours:
     """Seeds beside one run or a mean. What is not finite makes their mean not finite, too."""
     middle, spread = mean(values), deviation(values)
+    ends = float(np.min(values)), float(np.max(values))
     if spread is None:
-        return Ours(tuple(values), middle, None, len(values))
+        return Ours(tuple(values), middle, None, len(values), ends)
     more = 0 if published is not None and published.mean else 1
     half = student_quantile(len(values) - 1) * spread * math.sqrt(more + 1 / len(values))
-    return Ours(tuple(values), middle, Interval(middle - half, middle + half), len(values))
+    return Ours(tuple(values), middle, Interval(middle - half, middle + half), len(values), ends)
 
 
 def of_restarts(tests: Sequence[Sequence[Mapping[str, Any]]], by: str, best_of: int) -> Ours:
@@ -108,7 +111,9 @@ def of_restarts(tests: Sequence[Sequence[Mapping[str, Any]]], by: str, best_of: 
         drawing = np.random.default_rng(0)
         again = [_chosen_again(restarts, by, best_of, drawing) for restarts in models]
         interval = percentiles(np.average(again, axis=0, weights=weights))
-    return Ours(each_restart(tests), float(np.average(chosen, weights=weights)), interval, runs)
+    errors = [[one["test_error"] for one in restarts] for restarts in models]
+    low, high = (float(np.average([*map(end, errors)], weights=weights)) for end in (np.min, np.max))
+    return Ours(each_restart(tests), float(np.average(chosen, weights=weights)), interval, runs, (low, high))
 
 
 def _models(tests: Sequence[Sequence[Mapping[str, Any]]]) -> list[list[dict[str, Any]]]:
