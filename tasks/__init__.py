@@ -1,4 +1,4 @@
-"""Tasks that make their own data: those of Graves et al. 2014 (arXiv 1410.5401), recall, and long dependencies."""
+"""Tasks that make their own data: those of Graves et al. 2014, recall, graphs, and long dependencies."""
 
 from .adding import Adding
 from .agreement import Agreement
@@ -7,10 +7,13 @@ from .bits import BitTask
 from .common import Batch, Score, Task
 from .copy_memory import CopyMemory
 from .dynamic_ngrams import DynamicNGrams
+from .graph_traversal import GraphTraversal
+from .graphs import GraphTask
 from .key_value_recall import KeyValueRecall
 from .priority_sort import PrioritySort
 from .repeat_copy import RepeatCopy
 from .sequence_copy import Copy
+from .shortest_path import ShortestPath
 from .symbols import SymbolTask
 from .temporal_order import TemporalOrder
 from .two_way_recall import TwoWayRecall
@@ -25,10 +28,13 @@ __all__ = [
     "Copy",
     "CopyMemory",
     "DynamicNGrams",
+    "GraphTask",
+    "GraphTraversal",
     "KeyValueRecall",
     "PrioritySort",
     "RepeatCopy",
     "Score",
+    "ShortestPath",
     "SymbolTask",
     "Task",
     "TemporalOrder",
@@ -43,6 +49,8 @@ TASKS: dict[str, type[Task]] = {
     "priority-sort": PrioritySort,
     "key-value-recall": KeyValueRecall,
     "two-way-recall": TwoWayRecall,
+    "graph-traversal": GraphTraversal,
+    "shortest-path": ShortestPath,
     "adding": Adding,
     "copy-memory": CopyMemory,
     "temporal-order": TemporalOrder,

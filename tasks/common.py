@@ -58,7 +58,7 @@ class Task(ABC):
 
     domain: ClassVar[str] = "sequences"  # the form of its examples
     name: ClassVar[str]  # the key in `tasks.TASKS`
-    answer: ClassVar[Answer]  # targets are each 0 or 1; one 1 a step, at a symbol's channel; or real numbers
+    answer: ClassVar[Answer]  # targets are each 0 or 1; one 1 for each symbol, at its channel; or real numbers
     scores: ClassVar[tuple[Score, ...]]  # of a test, in the order of its table
     exact: ClassVar[Score] = EXACT  # what counts as a right sequence
     panels: ClassVar[tuple[Score, ...]]  # those that are drawn over the length
@@ -67,6 +67,7 @@ class Task(ABC):
     length_unit: ClassVar[str]  # what `length` counts, for an axis label
     length_range: ClassVar[tuple[int, int]]  # lengths the paper trains on, both ends included
     test_lengths: ClassVar[tuple[int, ...]]  # lengths to test at by default
+    longest: int | None = None  # where lengths end; None where they do not
     input_channels: tuple[str, ...]  # a name for each channel, in order
     output_channels: tuple[str, ...]
 
@@ -135,6 +136,10 @@ class Task(ABC):
     def curriculum_score(self, loss: float, scored: float) -> float:
         """The loss of a batch as the growing curriculum compares it: of one answer. Arguments as for training_score."""
         return self.training_score(loss, scored)
+
+    def within(self, length: int) -> int:
+        """The length, or the longest that there is."""
+        return length if self.longest is None else min(length, self.longest)
 
     def lengths_to_test(self, longest: int) -> tuple[int, ...]:
         """Where a model that was trained up to `longest` is tested by default."""

@@ -38,13 +38,14 @@ class KeyValueRecall(BitTask):
         bits = bit_channels(num_bits)
         halves = [f"{half} {bit}" for half in ("key", "value") for bit in bits]
         self.input_channels, self.output_channels = (*halves, *self.delimiters), bits
+        self.longest = 2**num_bits
 
     def sample(self, batch_size: int, *, length: int | tuple[int, int], generator: torch.Generator) -> Batch:
         """As `Task.sample`; a length is at most 2 ** num_bits, since keys differ."""
         counts, ways = draw_range("length", length, batch_size, generator).unsqueeze(1), len(self.delimiters)
         longest, bits, device = int(counts.max()), self.output_size, generator.device
-        if longest > 2**bits:
-            raise ValueError(f"length must be at most {2**bits}, the number of keys of {bits} bits, got {longest}")
+        if self.within(longest) < longest:
+            raise ValueError(f"length must be at most {self.longest}, the number of keys of {bits} bits, got {longest}")
         halves = [self._different(batch_size, longest, generator), draw_bits(batch_size, longest, bits, generator)]
         if ways > 1:
             halves[1] = self._different(batch_size, longest, generator)

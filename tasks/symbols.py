@@ -16,22 +16,30 @@ ERROR = Score("error_percent", "wrong %", "Wrong answers, %", "% wrong")
 
 
 class SymbolTask(Task):
-    """A task with an answer of symbols: of all output channels one is right.
+    """A task with an answer of symbols: of all output channels one is right, or one of each group.
 
     Channels are named by one character each where `render` is to draw them.
     """
 
     answer = "symbols"
+    groups: int = (
+        1  # answers of a step; the output channels are those of the one after those of the other, as many each
+    )
     scores: ClassVar[tuple[Score, ...]] = (EXACT, ERROR, NATS)
     panels: ClassVar[tuple[Score, ...]] = (EXACT, ERROR, NATS)
     curve = NATS
     criterion = ERROR
 
+    @property
+    def answers_of_a_step(self) -> int:
+        return self.groups
+
     def losses(self, logits: Tensor, batch: Batch) -> Tensor:
         """Categorical cross-entropy in nats, summed over the scored steps of a sequence: (batch,)."""
         check_logits(logits, batch)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # half precision sums badly
-        every = -(F.log_softmax(logits, dim=-1) * batch.target.to(logits.dtype)).sum(dim=-1)
+        logs = F.log_softmax(self._grouped(logits), dim=-1)
+        every = -(logs * self._grouped(batch.target.to(logits.dtype))).sum(dim=-1).sum(dim=-1)
         return every.masked_fill(~batch.mask, 0).sum(dim=1)
 
     def metrics(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
@@ -39,14 +47,14 @@ class SymbolTask(Task):
 
         nats:         cross-entropy summed over the scored steps
         scored_steps: number of scored steps, int64
-        wrong:        number of questions whose own symbol is not the likeliest, int64
+        wrong:        number of questions of which some symbol is not the likeliest, int64
         questions:    number of scored steps at which the symbol depends on the input, int64
         exact:        bool, true where every scored step is right
 
         A tie is wrong, and so is NaN.
         """
         logits = logits.detach()
-        wrong, questions = self.wrong(logits, batch).squeeze(-1), self.questions(batch)
+        wrong, questions = self.wrong(logits, batch).any(dim=-1), self.questions(batch)
         return {
             "nats": self.losses(logits, batch),
             "scored_steps": batch.mask.sum(dim=1),
@@ -56,11 +64,11 @@ class SymbolTask(Task):
         }
 
     def wrong(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Where the right symbol is not the likeliest of a scored step: bool (batch, time, 1). Arguments as there."""
+        """Where the right symbol is not the likeliest of its group: bool (batch, time, group). Arguments as there."""
         check_logits(logits, batch)
-        right = batch.target > 0.5
+        logits, right = self._grouped(logits), self._grouped(batch.target) > 0.5
         own, others = (logits.masked_fill(hidden, -torch.inf).amax(dim=-1) for hidden in (~right, right))
-        return (~(own > others) & batch.mask).unsqueeze(-1)
+        return ~(own > others) & batch.mask.unsqueeze(-1)
 
     def questions(self, batch: Batch) -> Tensor:
         """(batch, time) bool: the scored steps at which the right symbol depends on the input."""
@@ -75,8 +83,13 @@ class SymbolTask(Task):
         }
 
     def predict(self, logits: Tensor) -> Tensor:
-        """Probabilities of the symbols, which sum to one at every step."""
-        return torch.softmax(logits, dim=-1)
+        """Probabilities of the symbols, which sum to one in every group of a step."""
+        return torch.softmax(self._grouped(logits), dim=-1).flatten(-2)
+
+    def _grouped(self, channels: Tensor) -> Tensor:
+        """(..., output_size) as (..., group, symbol)."""
+        grouped: Tensor = channels.unflatten(-1, (self.groups, -1))
+        return grouped
 
     def spell(self, answers: Tensor) -> str:
         """The likeliest symbols, by their channels."""
@@ -89,8 +102,9 @@ class SymbolTask(Task):
 
     def baselines(self, length: int) -> dict[str, float]:
         """Guessing among all symbols alike."""
-        guess = 1 / self.output_size
-        return {"baseline_error_percent": 100 * (1 - guess), "baseline_nats_per_step": -math.log(guess)}
+        guess = self.groups / self.output_size
+        nats = -math.log(guess) * self.groups
+        return {"baseline_error_percent": 100 * (1 - guess**self.groups), "baseline_nats_per_step": nats}
 
     def render(self, batch: Batch, index: int = 0, logits: Tensor | None = None, width: int = 80) -> str:
         """Draw one example as text: a column a time step, folded to `width` columns.

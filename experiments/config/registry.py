@@ -38,6 +38,8 @@ TASKS = {
     "priority-sort": "tasks:PrioritySort",
     "key-value-recall": "tasks:KeyValueRecall",
     "two-way-recall": "tasks:TwoWayRecall",
+    "graph-traversal": "tasks:GraphTraversal",
+    "shortest-path": "tasks:ShortestPath",
     "adding": "tasks:Adding",
     "copy-memory": "tasks:CopyMemory",
     "temporal-order": "tasks:TemporalOrder",

@@ -36,7 +36,8 @@ class Episode:
     """One sequence and what a model did with it; numpy arrays, time first, without padding.
 
     inputs:        (time, input_size).
-    targets:       (time, output_size), zeros and ones; of symbols a single one a step; or real numbers.
+    targets:       (time, output_size), zeros and ones; of symbols a one in each group of channels of the same size; or
+                   real numbers.
     outputs:       (time, output_size), probabilities of a one, or the numbers; may hold NaN.
     mask:          (time,) bool, true where a prediction is scored.
     add:           (time, head, width), the vectors added to memory, or None.
@@ -95,8 +96,15 @@ class Episode:
         if self.answer == "bits":
             right = np.where(ones, self.outputs > 0.5, self.outputs < 0.5)
         else:
-            right = ~ones | (self.outputs > np.where(ones, -np.inf, self.outputs).max(axis=1, keepdims=True))
+            grouped = (len(ones), self.groups, -1)
+            others = np.where(ones, -np.inf, self.outputs).reshape(grouped).max(axis=2, keepdims=True)
+            right = ~ones | (self.outputs.reshape(grouped) > others).reshape(ones.shape)
         return ~right & self.mask[:, None]
+
+    @property
+    def groups(self) -> int:
+        """How many symbols are an answer."""
+        return max(1, int((self.targets[self.mask] > 0.5).sum(axis=1).max(initial=1)))
 
     @property
     def note(self) -> str:
@@ -107,7 +115,7 @@ class Episode:
         if self.answer == "numbers":
             error = np.square(self.outputs - self.targets)[self.mask].mean()
             return f"mean squared error {error:.3g}"
-        count = steps * self.targets.shape[1] if self.answer == "bits" else steps
+        count = steps * self.targets.shape[1] if self.answer == "bits" else steps * self.groups
         return f"{self.wrong.sum():,} of {count:,} scored {self.answer} wrong"
 
 

@@ -217,7 +217,7 @@ def _next(trainer: Trainer[SequenceObjective], folder: RunFolder) -> list[str]:
         commands.append(f"{command_line('recipes')}   # other settings, for --recipe")
     if isinstance(trainer.model, HasSlots):
         # A head walks a slot a step: long sequences want more slots than steps.
-        length, slots = 5 * max(task.test_lengths) // 2, 16 * trainer.model.num_slots
+        length, slots = task.within(5 * max(task.test_lengths) // 2), 16 * trainer.model.num_slots
         more = ("--length", length, "--num-slots", slots, "--sequences", 20)
         commands.append(command_line("evaluate", run, *more))
     commands.append(command_line("evaluate", run, "--sequences", 1000))

@@ -47,7 +47,9 @@ def training_lengths(config: SequenceConfig) -> tuple[int, int]:
 def check_task(config: SequenceConfig) -> None:
     """UserError for a task that cannot be trained on: what it tells of itself, its lengths, a batch of it."""
     _check_brought(config)
-    _check_sample(config, training_lengths(config)[0])
+    for length in (*training_lengths(config), config.training.valid_length):
+        if length is not None:
+            _check_sample(config, length)
 
 
 def _check_brought(config: SequenceConfig) -> None:

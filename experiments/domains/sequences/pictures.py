@@ -80,5 +80,6 @@ def sequence_view(model: SequenceModule, task: Task, batch: Batch) -> View:
 
 def _wrong_at(wrong: Tensor, answers: Tensor) -> list[tuple[int, int]]:
     """Steps and channels of what is wrong: of several channels of one answer, where the answer was given."""
-    given = torch.ones_like(answers) if wrong.size(-1) > 1 else functional.one_hot(answers.argmax(-1), answers.size(-1))
-    return [(step, channel) for step, channel in (wrong & given.bool()).nonzero().tolist()]
+    grouped = answers.unflatten(-1, (wrong.size(-1), -1))
+    given = functional.one_hot(grouped.argmax(-1), grouped.size(-1)).bool()
+    return [(step, channel) for step, channel in (wrong.unsqueeze(-1) & given).flatten(-2).nonzero().tolist()]

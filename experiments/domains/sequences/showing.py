@@ -26,7 +26,7 @@ class ShownSequences(Shown):
         self.config, self.task, self.model = load_run(folder.path)
         self.title, self.unit = self.task.name, self.task.length_unit
         longest = training_lengths(self.config)[1]
-        self.lengths = longest, 2 * longest
+        self.lengths = longest, self.task.within(2 * longest)
 
     def examples(self, length: int | None, seed: int) -> Mapping[str, Sequence[Batch]]:
         """One of the sequences that `show` draws, with seed 0."""
