@@ -6,8 +6,9 @@ from typing import Any
 from experiments.__main__ import main
 from experiments.config.command_line import parse_train
 from experiments.config.form import Config
-from experiments.domains.stories.training import StoryObjective, make_trainer
+from experiments.domains.stories.training import StoryObjective
 from experiments.runs.folder import RunFolder
+from experiments.training.running import make_trainer
 from experiments.training.trainer import Trainer
 
 # Fifty-four training questions in batches of eight: six updates an epoch.
@@ -47,4 +48,4 @@ def config_of(folder: Path, *more: object, task: str = "1") -> Config[Any]:
 
 def trainer_of(folder: Path, *more: object, task: str = "1") -> Trainer[StoryObjective]:
     config = config_of(folder, *more, task=task)
-    return make_trainer(config, config.learned.data(), RunFolder.create(config), "id")
+    return make_trainer(config, RunFolder.create(config), "id")

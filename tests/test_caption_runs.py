@@ -20,7 +20,7 @@ from experiments.dashboard.collect import Collector
 from experiments.domains.captions.models import make_model
 from experiments.domains.captions.picture_files import MOST_PIXELS, read_picture
 from experiments.domains.captions.testing import caption_losses, judge_tests, measure
-from experiments.domains.captions.training import CaptionObjective, make_trainer
+from experiments.domains.captions.training import CaptionObjective
 from experiments.figures import Card, captions_figure
 from experiments.inspector.command import open_runs
 from experiments.runs.about import read_about
@@ -28,6 +28,7 @@ from experiments.runs.folder import RunFolder
 from experiments.runs.handover import outcome
 from experiments.runs.metrics import read_metrics, read_rows
 from experiments.training.loading import load_run
+from experiments.training.running import make_trainer
 from experiments.training.together import choose_way
 from tasks.captions import WORLDS, CaptionBatch, Captions
 from tests.figure_parts import beyond

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from experiments.base.files import UserError
 from experiments.base.progress import Progress
-from experiments.domains.sequences.training import make_trainer
 from experiments.runs import checkpoint
 from experiments.runs.checkpoint import load_weights, read_checkpoint, save_weights
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import MetricsFile
 from experiments.runs.tracking import Tracker
+from experiments.training.running import make_trainer
 from experiments.training.trainer import Trainer
 from tests.configurations import configured
 

@@ -214,7 +214,8 @@ def test_stacked_models_are_looked_into_as_each_alone() -> None:
     task = TASKS["copy"]()
     models = [GRU(task.input_size, task.output_size, hidden_size=4) for _ in range(2)]
     alone = [gradient_row(model, task, 2, seed=0) for model in models]
-    Stack(models, SequenceObjective(configured("copy", valid_sequences=1)))
+    config = configured("copy", valid_sequences=1)
+    Stack(models, SequenceObjective(config, config.learned))
     assert [gradient_row(model, task, 2, seed=0) for model in models] == alone
 
 

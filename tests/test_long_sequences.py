@@ -16,8 +16,9 @@ from experiments.__main__ import main
 from experiments.base.files import UserError
 from experiments.base.progress import Progress
 from experiments.config.form import from_yaml
-from experiments.domains.sequences.training import SequenceObjective, make_trainer
+from experiments.domains.sequences.training import SequenceObjective
 from experiments.runs.folder import RunFolder
+from experiments.training.running import make_trainer
 from experiments.training.trainer import Trainer
 from memnet.state import detach_state
 from tests.configurations import configured
@@ -159,7 +160,7 @@ def test_an_update_equals_the_plain_one(model: str, options: dict[str, int], tmp
 def test_truncation_carries_the_state_and_cuts_the_gradient(tmp_path: Path) -> None:
     """The loss is that of the whole, the gradient the sum of those of chunks whose first state is a constant."""
     trainer = trainer_of(tmp_path / "run", truncate=6)
-    task = trainer.objective.task
+    task = trainer.objective.data
     batch = task.sample(4, length=7, generator=trainer.generator)
     logits, _ = trainer.model(batch.input)
     total = 0.0
@@ -193,14 +194,14 @@ def test_a_run_that_was_truncated_goes_on_as_it_began(tmp_path: Path) -> None:
 @pytest.mark.parametrize("truncate", [None, 6])
 def test_the_mean_loss_weighs_every_sequence_alike(truncate: int | None, tmp_path: Path) -> None:
     trainer = trainer_of(tmp_path / "run", truncate=truncate, loss="mean")
-    batch = trainer.objective.task.sample(4, length=(2, 7), generator=trainer.generator)
+    batch = trainer.objective.data.sample(4, length=(2, 7), generator=trainer.generator)
     logits, _ = trainer.model(batch.input)
     every = torch.nn.functional.binary_cross_entropy_with_logits(logits, batch.target, reduction="none")
     expected = torch.stack([one[mask].mean() for one, mask in zip(every, batch.mask, strict=True)]).mean()
     pieces = list(trainer.objective.pieces(trainer.model, batch))
     assert sum(piece.loss.item() for piece in pieces) == pytest.approx(expected.item(), rel=1e-6)
     told = sum(piece.counts["loss"].item() for piece in pieces)
-    assert told == pytest.approx(trainer.objective.task.loss(logits, batch).item(), rel=1e-6)
+    assert told == pytest.approx(trainer.objective.data.loss(logits, batch).item(), rel=1e-6)
 
 
 def test_a_validation_may_be_longer_than_training_and_not_shorter(tmp_path: Path) -> None:

@@ -16,12 +16,12 @@ from experiments.base.seeds import generator_for
 from experiments.config.form import Config, started
 from experiments.dashboard.collect import Collector
 from experiments.domains.sequences.models import make_model
-from experiments.domains.sequences.training import SequenceObjective, chunks_of, make_trainer
+from experiments.domains.sequences.training import SequenceObjective, chunks_of
 from experiments.figures import Episode, Measure, learning_curve_figure, length_figure, memory_figure
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import MetricsFile, read_metrics
 from experiments.runs.tracking import Tracker
-from experiments.training.running import NOT_SOLVED, take_up
+from experiments.training.running import NOT_SOLVED, make_trainer, take_up
 from experiments.training.stacking import Stack
 from experiments.training.trainer import Trainer
 from memnet import LSTM, NTM, RNN

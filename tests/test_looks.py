@@ -11,13 +11,12 @@ import torch
 from experiments.__main__ import main
 from experiments.base.progress import Progress
 from experiments.config.command_line import parse_train
-from experiments.domains.sequences.training import make_trainer
 from experiments.figures.snapshot import COLUMN, LABEL, Panel, snapshot
 from experiments.runs.checkpoint import read_progress
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import MetricsFile, read_metrics
 from experiments.runs.tracking import Tracker
-from experiments.training.running import take_up
+from experiments.training.running import make_trainer, take_up
 from experiments.training.stacking import train_stacked
 from experiments.training.trainer import Trainer
 from tests import story_runs
@@ -169,7 +168,7 @@ def test_stacked_seeds_are_looked_at_too(tmp_path: Path) -> None:
     runs = [tmp_path / f"s{seed}" for seed in (0, 1)]
     options = [*TINY, "--steps", "12", "--picture-every", "6"]
     configs = [parse_train(["copy", *options, "--seed", str(k), "--out", str(run)]) for k, run in enumerate(runs)]
-    assert train_stacked(configs, make_trainer, "two") == set()
+    assert train_stacked(configs, "two") == set()
     for run in runs:
         assert [path.stem for path in sorted(run.glob("figures/training/*"))] == ["step-000006", "step-000012"]
         assert len(numbers(run, "memory/")) == 2

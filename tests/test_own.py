@@ -12,12 +12,12 @@ from experiments.__main__ import main
 from experiments.config.command_line import parse_train
 from experiments.config.form import from_mapping
 from experiments.config.models import made
-from experiments.domains.sequences.training import make_trainer
 from experiments.runs.about import read_about
 from experiments.runs.folder import RunFolder
 from experiments.suite.commands import read_plan
 from experiments.suite.jobs import make_jobs
 from experiments.training.loading import load_run
+from experiments.training.running import make_trainer
 from memnet import LanguageModel, StoryReader
 from tests.running import ROOT
 from tests.story_runs import TINY as STORIES

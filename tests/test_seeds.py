@@ -27,12 +27,12 @@ from experiments.config.command_line import parse_train
 from experiments.config.form import Config, from_yaml
 from experiments.domains.sequences import commands
 from experiments.domains.sequences.models import make_model
-from experiments.domains.sequences.training import SequenceObjective, make_trainer
+from experiments.domains.sequences.training import SequenceObjective
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import MetricsFile, read_metrics
 from experiments.runs.tracking import Tracker
 from experiments.training import together
-from experiments.training.running import NOT_SOLVED, take_up
+from experiments.training.running import NOT_SOLVED, make_trainer, take_up
 from experiments.training.stacking import Stack, gain, train_stacked
 from experiments.training.together import choose_way
 from experiments.training.trainer import Trainer
@@ -77,7 +77,7 @@ def test_stacked_gradients_are_those_of_each_alone(options: list[str], tmp_path:
     for model, batch in zip(models, batches, strict=True):
         loss = task.loss(model(batch.input)[0], batch)
         expected.append((loss.item(), torch.autograd.grad(loss, list(model.parameters()))))
-    counted = Stack(models, SequenceObjective(config)).backpropagate(batches)
+    counted = Stack(models, SequenceObjective(config, config.learned)).backpropagate(batches)
     for model, counts, (alone, gradients) in zip(models, counted, expected, strict=True):
         assert counts["loss"].item() == pytest.approx(alone, rel=1e-12)
         for parameter, gradient in zip(model.parameters(), gradients, strict=True):
@@ -90,7 +90,7 @@ def test_stacked_seeds_equal_single_runs_within_rounding(options: list[str], tmp
     for seed in (3, 4, 5):
         train_alone(config_of(tmp_path / f"alone{seed}", seed, *options))
     configs = [config_of(tmp_path / f"s{seed}", seed, *options) for seed in (3, 4, 5)]
-    assert train_stacked(configs, make_trainer, "seeds") == set()
+    assert train_stacked(configs, "seeds") == set()
     for seed in (3, 4, 5):
         alone, together = tmp_path / f"alone{seed}", tmp_path / f"s{seed}"
         assert (alone / "config.yaml").read_bytes() == (together / "config.yaml").read_bytes()
@@ -125,12 +125,12 @@ def test_a_seed_that_fails_leaves_the_others_alone(
     configs = [config_of(tmp_path / f"s{seed}", seed, "--model", "gru") for seed in range(3)]
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "end", ending(6, 1, lambda: float("nan")))
-        assert train_stacked(configs, make_trainer, "seeds") == {1}
+        assert train_stacked(configs, "seeds") == {1}
     assert re.search(r"seed 1: error: step 7: .*nan.*s1/checkpoint.safetensors", capsys.readouterr().err)
     last = [read_metrics(tmp_path / f"s{seed}" / "metrics.jsonl")[-1] for seed in range(3)]
     assert [row["step"] for row in last] == [14, 7, 14]
     assert math.isnan(last[1]["train/loss"])
-    assert train_stacked(resumed(configs), make_trainer, "seeds") == set()
+    assert train_stacked(resumed(configs), "seeds") == set()
     train_alone(config_of(tmp_path / "alone", 1, "--model", "gru"))
     for one, other in zip(without_clock(tmp_path / "alone"), without_clock(tmp_path / "s1"), strict=True):
         assert one == pytest.approx(other, rel=1e-3, abs=1e-5)
@@ -138,13 +138,13 @@ def test_a_seed_that_fails_leaves_the_others_alone(
 
 def test_stopped_seeds_go_on_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = [config_of(tmp_path / f"whole{seed}", seed, "--model", "lstm") for seed in range(2)]
-    assert train_stacked(whole, make_trainer, "seeds") == set()
+    assert train_stacked(whole, "seeds") == set()
     configs = [config_of(tmp_path / f"s{seed}", seed, "--model", "lstm") for seed in range(2)]
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "end", ending(6, 0, lambda: os.kill(os.getpid(), signal.SIGTERM)))
         with pytest.raises(Stopped, match="SIGTERM"):
-            train_stacked(configs, make_trainer, "seeds")
-    assert train_stacked(resumed(configs), make_trainer, "seeds") == set()
+            train_stacked(configs, "seeds")
+    assert train_stacked(resumed(configs), "seeds") == set()
     for seed in range(2):
         assert_same_run(tmp_path / f"whole{seed}", tmp_path / f"s{seed}")
         assert len(RunFolder(tmp_path / f"s{seed}").commands()) == 2
@@ -264,7 +264,7 @@ def test_native_runs_are_not_stacked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_gain_is_measured() -> None:
     config = configured("copy", model="gru", num_layers=1, hidden_size=4, max_length=2, batch_size=1)
-    assert gain(SequenceObjective(config), torch.Generator(), 3) > 0
+    assert gain(SequenceObjective(config, config.learned), torch.Generator(), 3) > 0
 
 
 @pytest.mark.parametrize("options", [{"backend": "native"}, {"backend": "compile"}, {"truncate": 3}], ids=str)

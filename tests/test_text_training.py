@@ -16,10 +16,10 @@ from experiments.config.command_line import parse_train
 from experiments.domains.text.data import Alphabet, Streams
 from experiments.domains.text.sampling import write
 from experiments.domains.text.testing import bits_per_character, perplexity
-from experiments.domains.text.training import make_trainer
 from experiments.domains.text.units import activations, chance_bound, choose_units, correlations_by_shift, features
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import read_metrics
+from experiments.training.running import make_trainer
 from memnet import GRU, LSTM, NTM, RNN, LanguageModel, LSTMState
 from tests.running import assert_has_finished
 from tests.test_training import assert_same_run, die_at, go_on
@@ -167,7 +167,7 @@ def test_a_run_that_died_goes_on_bit_for_bit(options: list[str], tmp_path: Path)
     # In the second pass, after rows that its last checkpoint, of step 16, does not know.
     die_at(died, 18)
     config = parse_train(["--resume", str(tmp_path / "died"), "--tracker", "none"])
-    go_on(make_trainer(config, config.learned.data(), RunFolder(tmp_path / "died"), "id"))
+    go_on(make_trainer(config, RunFolder(tmp_path / "died"), "id"))
     assert_same_run(tmp_path / "whole", tmp_path / "died")
 
 

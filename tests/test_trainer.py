@@ -35,7 +35,8 @@ class Line(Objective[nn.Linear, Tensor]):
     restart_after, keep_best = 10, True
 
     def __init__(self, config: Config[Any]) -> None:
-        super().__init__(config, CoolDown(config.training.steps, 4), Updates(0.1, None, weight_noise=0.01))
+        super().__init__(config, None)
+        self.schedule, self.updates = CoolDown(config.training.steps, 4), Updates(0.1, None, weight_noise=0.01)
         self.digest, self.others = "line", "another line"
         self.seen = torch.zeros(1)
         self.step = 0

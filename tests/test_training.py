@@ -17,13 +17,12 @@ from experiments.config.form import from_yaml, started
 from experiments.domains.sequences.curriculum import Curriculum
 from experiments.domains.sequences.evaluation import evaluate, validation_batches
 from experiments.domains.sequences.models import make_model, training_lengths
-from experiments.domains.sequences.training import make_trainer
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import MetricsFile, read_metrics
 from experiments.runs.reading import read_run
 from experiments.runs.tracking import Tracker
 from experiments.training.optimizers import GravesRMSProp
-from experiments.training.running import NOT_SOLVED, take_up, verdict
+from experiments.training.running import NOT_SOLVED, make_trainer, take_up, verdict
 from experiments.training.trainer import Trainer
 from tasks import TASKS
 from tests.configurations import configured
@@ -255,13 +254,13 @@ def test_weight_noise_moves_the_weights_for_one_step_only(tmp_path: Path) -> Non
         assert len(draws) == sum(parameter.numel() for parameter in trainer.model.parameters())
         assert draws.std().item() == pytest.approx(0.1, rel=0.02)
         assert abs(draws.mean().item()) < 0.002
-        logits, _ = trainer.model(torch.ones(1, 3, trainer.objective.task.input_size))
+        logits, _ = trainer.model(torch.ones(1, 3, trainer.objective.data.input_size))
         logits.sum().backward()
     for name, tensor in trainer.model.state_dict().items():
         assert torch.equal(tensor, before[name]), name
     gradients = [parameter.grad.clone() for parameter in trainer.model.parameters() if parameter.grad is not None]
     trainer.model.zero_grad()
-    logits, _ = trainer.model(torch.ones(1, 3, trainer.objective.task.input_size))
+    logits, _ = trainer.model(torch.ones(1, 3, trainer.objective.data.input_size))
     logits.sum().backward()
     clean = [parameter.grad for parameter in trainer.model.parameters() if parameter.grad is not None]
     assert any(not torch.allclose(one, other) for one, other in zip(gradients, clean, strict=True))

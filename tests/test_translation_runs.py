@@ -23,14 +23,14 @@ from experiments.dashboard.collect import Collector
 from experiments.domains.translation import testing
 from experiments.domains.translation.data import Sentences
 from experiments.domains.translation.testing import answer_rows, bleu, measure, translations
-from experiments.domains.translation.training import TranslationObjective, make_trainer
+from experiments.domains.translation.training import TranslationObjective
 from experiments.inspector.command import open_runs
 from experiments.runs.about import read_about, write_about
 from experiments.runs.folder import RunFolder
 from experiments.runs.handover import outcome
 from experiments.runs.metrics import read_metrics, read_rows
 from experiments.training.loading import load_run
-from experiments.training.running import NOT_SOLVED
+from experiments.training.running import NOT_SOLVED, make_trainer
 from experiments.training.trainer import Trainer
 from tasks.translation import Languages, Pair, Translator
 from tests.running import assert_has_finished
@@ -60,7 +60,7 @@ def config_of(folder: Path, *more: object) -> Config[Any]:
 
 def trainer_of(folder: Path, *more: object) -> Trainer[TranslationObjective]:
     config = config_of(folder, *more)
-    return make_trainer(config, config.learned.data(), RunFolder.create(config), "id")
+    return make_trainer(config, RunFolder.create(config), "id")
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_a_killed_run_goes_on_bit_for_bit(name: str, tmp_path: Path, monkeypatch
     go_on(trainer_of(whole, *MODELS[name]))
     die_at(trainer_of(killed, *MODELS[name]), 9)
     config = parse_train(["--resume", str(killed)])
-    go_on(make_trainer(config, config.learned.data(), RunFolder(killed), "id"))
+    go_on(make_trainer(config, RunFolder(killed), "id"))
     assert_same_run(whole, killed)
 
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from experiments.__main__ import main
 from experiments.config.command_line import parse_train
-from experiments.domains.text.training import TextObjective, make_trainer
+from experiments.domains.text.training import TextObjective
 from experiments.runs.folder import RunFolder
+from experiments.training.running import make_trainer
 from experiments.training.trainer import Trainer
 
 # Six streams of about 450 characters in chunks of 30: fifteen steps a pass, the last with a rest.
@@ -29,4 +30,4 @@ def train(folder: Path, *more: object) -> int:
 
 def trainer_of(folder: Path, *more: object) -> Trainer[TextObjective]:
     config = parse_train(["text", *TINY, "--out", str(folder), *map(str, more)])
-    return make_trainer(config, config.learned.data(), RunFolder.create(config), "id")
+    return make_trainer(config, RunFolder.create(config), "id")

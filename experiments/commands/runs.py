@@ -14,7 +14,7 @@ def train(args: Sequence[str]) -> int:
     from experiments.config.command_line import parse_train, spelled_out
     from experiments.report.summary import seeds_text
     from experiments.training.domain import domain_of
-    from experiments.training.running import prepare
+    from experiments.training.running import prepare, run_training
     from experiments.training.together import find_group, resume_seeds, train_seeds
 
     args = spelled_out(args)
@@ -24,7 +24,7 @@ def train(args: Sequence[str]) -> int:
     config = parse_train(args, lenient="WANDB_SWEEP_ID" in os.environ)
     prepare(config.run.device, config.run.threads)
     if config.where.seeds is None:
-        return domain_of(config).train(config)
+        return run_training(config)
     domain_of(config).possible_data(config)
     return train_seeds(config, args, seeds_text)
 

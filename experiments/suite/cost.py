@@ -17,8 +17,7 @@ from experiments.runs.board import Follower
 from experiments.runs.folder import RunFolder
 from experiments.suite.folder import SuiteFolder
 from experiments.suite.jobs import SuiteJob
-from experiments.training.domain import domain_of
-from experiments.training.running import prepare
+from experiments.training.running import make_trainer, prepare
 from experiments.training.trainer import NotFinite
 
 # Seconds of training for a setting, and for all of them together, besides the first step and a validation of each.
@@ -69,7 +68,7 @@ def _seconds(config: Config[Any], budget: float) -> float:
     with tempfile.TemporaryDirectory() as place, torch.random.fork_rng(devices=[]):
         folder = RunFolder.create(config.changed(out=f"{place}/run"))
         try:
-            return domain_of(config).trainer_of(config, folder).measure(budget, quiet)
+            return make_trainer(config, folder, "measured").measure(budget, quiet)
         except NotFinite:
             return math.nan
 

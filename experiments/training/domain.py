@@ -11,34 +11,28 @@ from experiments.config.form import Config, from_yaml
 from experiments.config.registry import DOMAINS
 from experiments.runs.folder import RunFolder
 from experiments.runs.kept import where
-from experiments.training.ending import More, ShowOptions, Tested, TestOptions
+from experiments.training.ending import Finished, More, ShowOptions, Tested, TestOptions
+from experiments.training.objective import Objective
 from experiments.training.trainer import Trainer
 
 
 class Domain(Protocol):
     """What the module of a domain's commands must have. UserError throughout for what cannot be.
 
-    MORE: scores of its tables beside those that stand for a model.
+    OBJECTIVE: what one is to its trainer, made of a configuration and `possible_data`.
+    MORE:      scores of its tables beside those that stand for a model.
     """
 
+    OBJECTIVE: type[Objective[Any, Any]]
     MORE: More
     EvaluateOptions: type[TestOptions]
     ShowOptions: type[ShowOptions]
 
-    def train(self, config: Any, /) -> int:
-        """Train, test, draw; returns the exit code."""
-
-    def possible_data(self, config: Any, /) -> object:
+    def possible_data(self, config: Any, /) -> Any:
         """What to train on; refuses what no run can be, before there is a folder."""
 
-    def trainer_of(self, config: Any, folder: RunFolder, /) -> Trainer[Any]:
-        """A training that has not begun, to be measured."""
-
-    def make_trainer(self, config: Any, folder: RunFolder, run_id: str, /) -> Trainer[Any]:
-        """A run's training; only where seeds may be stacked."""
-
-    def not_stacked(self, config: Any, /) -> str | None:
-        """Why seeds of a configuration cannot be one stacked computation, None where they can."""
+    def finish(self, trainer: Trainer[Any], folder: RunFolder, /) -> Finished:
+        """Test what was trained."""
 
     def test(self, folder: RunFolder, options: Any, /) -> Tested:
         """Test a run again, as EvaluateOptions say."""

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypedDict, TypeVar
 import torch
 from torch import Tensor
 
+from experiments.base.progress import SHOWN
 from experiments.config.form import Config
 from experiments.runs.about import About
 from experiments.runs.folder import RunFolder
@@ -54,6 +55,7 @@ class Objective(ABC, Generic[Model, Drawn]):
     judged_by:    the score of a validation that is lowest for the best weights.
     restart_after, keep_best: see the options of these names.
     schedule, updates: when training ends, and how weights follow their gradients.
+    shown:        scores that are shown while it trains, see Progress.
     kept:         an Update for each since the last training scores; of several copies lists.
     """
 
@@ -65,11 +67,25 @@ class Objective(ABC, Generic[Model, Drawn]):
     judged_by: str = "loss"
     restart_after: int | None = None
     keep_best: bool = False
+    schedule: Schedule
+    updates: Updates
+    shown: Mapping[str, str] = SHOWN
 
-    def __init__(self, config: Config[Any], schedule: Schedule, updates: Updates) -> None:
-        self.schedule, self.updates = schedule, updates
+    def __init__(self, config: Config[Any], data: Any) -> None:
+        """data: see Domain.possible_data. UserError for what cannot be trained."""
+        self.config, self.data = config, data
         self.device = torch.device(config.run.device)
         self.kept: list[Any] = []
+
+    @classmethod
+    def not_stacked(cls, config: Config[Any]) -> str | None:
+        """Why seeds of a configuration cannot be one stacked computation, None where they can."""
+        return f"runs on {config.domain} are not stacked"
+
+    @property
+    def title(self) -> str:
+        """What is trained, in words."""
+        return self.config.label
 
     @abstractmethod
     def new_model(self, beginning: int = 0) -> Model:

@@ -8,12 +8,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
 from experiments.base.files import UserError, write_whole
-from experiments.base.progress import SHOWN, Progress
+from experiments.base.progress import Progress
 from experiments.base.provenance import command_line
 from experiments.base.stopping import Stopped, handling_signals, stop_at_once
 from experiments.config.form import Config, to_yaml
@@ -23,7 +23,8 @@ from experiments.runs.handover import replay_history, replay_outcome, told_to_tr
 from experiments.runs.metrics import MetricsFile, cut, read_metrics
 from experiments.runs.tracking import Tracker, check_joined, start_tracker
 from experiments.runs.wandb_environment import given_run_id, import_wandb, legal_id, resolve_mode
-from experiments.training.ending import Finished, More, keep_all
+from experiments.training.domain import domain_of
+from experiments.training.ending import keep_all
 from experiments.training.objective import Objective
 from experiments.training.opening import check_files
 from experiments.training.ranks import Ranks, choose_device, joined, ranks
@@ -32,37 +33,36 @@ from experiments.training.trainer import NotFinite, Trainer
 # The exit code of a training that came to its end without being solved.
 NOT_SOLVED = 3
 
-Work = TypeVar("Work", bound=Objective[Any, Any])
+
+def make_trainer(config: Config[Any], folder: RunFolder, run_id: str, data: Any = None) -> Trainer[Any]:
+    """A run's training, that has not begun; UserError for what cannot be. data: where it is there already."""
+    domain = domain_of(config)
+    data = domain.possible_data(config) if data is None else data
+    return Trainer(config, domain.OBJECTIVE(config, data), folder, run_id)
 
 
-def run_training(
-    config: Config[Any],
-    make: Callable[[RunFolder, str], Trainer[Work]],
-    finish: Callable[[Trainer[Work], RunFolder], Finished],
-    more: More,
-    *,
-    title: str,
-    shown: Mapping[str, str] = SHOWN,
-) -> int:
+def run_training(config: Config[Any]) -> int:
     """Train in the run's folder, then finish: test, draw, and tell.
 
-    make:   a run's training from its folder and identifier.
-    finish: tests it. more: scores of its table beside those that stand for the model.
-    title:  what is trained, in words.
-    shown:  see Progress.
     Returns the exit code: 0, 1 where the loss was no number, NOT_SOLVED, 128 + signal where stopped.
     """
-    mode = _mode(config)
+    domain = domain_of(config)
+    if ranks().count > 1 and domain.OBJECTIVE.share is Objective.share:
+        raise UserError(f"a model of {config.domain} is trained by one process: leave torchrun out")
+    data, mode = domain.possible_data(config), _mode(config)
+
+    def make(folder: RunFolder) -> Trainer[Any]:
+        return make_trainer(config, folder, new_run_id(folder), data)
 
     def work(folder: RunFolder, processes: Ranks) -> int:
-        trainer = make(folder, new_run_id(folder))
+        trainer = make(folder)
         earlier = take_up(folder, trainer)
         processes.agree(lambda: None if earlier is None else folder.checkpoint.read_bytes())  # `_help` takes it
         if earlier is None:
             print(_has_finished(trainer, folder))
             return _verdict(trainer)
         about = trainer.about
-        print(f"{title}, {trainer.parameters:,} parameters, in {folder.path}", file=sys.stderr)
+        print(f"{trainer.objective.title}, {trainer.parameters:,} parameters, in {folder.path}", file=sys.stderr)
         tracker = Tracker(trainer.run_id)
         exit_code, closing = 1, ""
         try:
@@ -77,9 +77,9 @@ def run_training(
                 prefix=config.where.wandb_prefix,
             )
             replay_history(tracker, folder, earlier)
-            _train(trainer, folder, tracker, shown)
+            _train(trainer, folder, tracker, trainer.objective.shown)
             step = trainer.settle()
-            closing = keep_all(trainer, step, folder, tracker.notice, finish(trainer, folder), more)
+            closing = keep_all(trainer, step, folder, tracker.notice, domain.finish(trainer, folder), domain.MORE)
             replay_outcome(tracker, folder, about, trainer.sequences)
             exit_code = 0
         except Stopped as stop:
@@ -133,12 +133,12 @@ def _mode(config: Config[Any]) -> str:
     return mode
 
 
-def _help(config: Config[Any], make: Callable[[RunFolder, str], Trainer[Work]], processes: Ranks) -> int:
+def _help(config: Config[Any], make: Callable[[RunFolder], Trainer[Any]], processes: Ranks) -> int:
     """Train beside the first process, in a folder that is thrown away, and say nothing."""
     silence = contextlib.redirect_stderr(io.StringIO())
     with tempfile.TemporaryDirectory() as place, silence, handling_signals(stop_at_once):
         folder = RunFolder.create(config.changed(out=str(Path(place) / "run"), resume=None))
-        trainer = make(folder, new_run_id(folder))
+        trainer = make(folder)
         never_asked: Callable[[], bytes | None] = bytes
         if (checkpoint := processes.agree(never_asked)) is None:
             return 0  # the run has finished

@@ -21,7 +21,7 @@ from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import MetricsFile
 from experiments.runs.tracking import Tracker
 from experiments.training.objective import Objective, mean
-from experiments.training.running import new_run_id, take_up
+from experiments.training.running import make_trainer, new_run_id, take_up
 from experiments.training.trainer import NotFinite, Trainer
 
 
@@ -62,16 +62,15 @@ class Stack:
         return piece.loss, piece.counts
 
 
-def train_stacked(configs: Sequence[Any], make: Callable[[Any, RunFolder, str], Trainer[Any]], title: str) -> set[int]:
+def train_stacked(configs: Sequence[Any], title: str) -> set[int]:
     """Train a run of each configuration to its end, all but the tests; returns the seeds that failed.
 
     configs: equal but for seed, out and resume, which say where each run is kept.
-    make:    a run's training from its configuration, folder and identifier.
     Raises   Stopped after Ctrl-C or SIGTERM, with every checkpoint written.
     """
     with ExitStack() as stack:
         folders = [stack.enter_context(RunFolder.at_work(one)) for one in configs]
-        every = [make(one, folder, new_run_id(folder)) for one, folder in zip(configs, folders, strict=True)]
+        every = [make_trainer(one, folder, new_run_id(folder)) for one, folder in zip(configs, folders, strict=True)]
         trainers = [trainer for trainer in every if take_up(trainer.folder, trainer) is not None]
         files = {trainer: stack.enter_context(MetricsFile(trainer.folder.metrics)) for trainer in trainers}
         seen = sum(trainer.sequences for trainer in trainers)

@@ -37,7 +37,7 @@ from experiments.runs.wandb_environment import several_runs
 from experiments.training.domain import domain_of
 from experiments.training.objective import Objective
 from experiments.training.ranks import ranks
-from experiments.training.running import NOT_SOLVED, prepare, verdict
+from experiments.training.running import NOT_SOLVED, make_trainer, prepare, verdict
 from experiments.training.stacking import gain, train_stacked
 
 Way = Literal["stacked", "processes"]
@@ -183,8 +183,8 @@ def _train(
 
 def choose_way(config: Config[Any], seeds: int) -> tuple[Way, str]:
     """How to train so many seeds, and why; UserError where they cannot be trained as asked."""
-    together, domain = config.where.together, domain_of(config)
-    obstacle = domain.not_stacked(config) or _obstacle(config)
+    together = config.where.together
+    obstacle = domain_of(config).OBJECTIVE.not_stacked(config) or _obstacle(config)
     if together == "stacked":
         if obstacle is not None:
             raise UserError(f"--together stacked cannot be: {obstacle}")
@@ -197,7 +197,7 @@ def choose_way(config: Config[Any], seeds: int) -> tuple[Way, str]:
         return "stacked", f"one process fills {config.run.device}"
     with tempfile.TemporaryDirectory() as place:
         folder = RunFolder.create(config.changed(out=f"{place}/run", seeds=None, together="auto"))
-        objective = domain.trainer_of(config, folder).objective
+        objective = make_trainer(config, folder, "measured").objective
     generator = generator_for("train", config.run.seed)
     if config.run.backend == "auto" and _runs_natively(objective, generator):
         return "processes", "the native step is faster than a stack"
@@ -226,7 +226,7 @@ def _runs_natively(objective: Objective[Any, Any], generator: torch.Generator) -
 def _train_stacked(group: Group, seeds: Sequence[int], more: Sequence[str]) -> set[int]:
     """Train seeds as one computation, all but the tests; returns those that failed."""
     configs = [parse_train(group.train_args(seed, more)) for seed in seeds]
-    return train_stacked(configs, domain_of(configs[0]).make_trainer, group.path.name)
+    return train_stacked(configs, group.path.name)
 
 
 def _run_processes(group: Group, seeds: Sequence[int], config: Config[Any], more: Sequence[str]) -> set[int]:

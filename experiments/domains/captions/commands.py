@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.base.files import UserError
 from experiments.base.progress import Progress, working
 from experiments.base.provenance import command_line
 from experiments.config.fields import check_least
@@ -18,7 +17,7 @@ from experiments.domains.captions.testing import (
     describe_scenes,
     judge_tests,
 )
-from experiments.domains.captions.training import SHOWN, CaptionObjective, make_trainer
+from experiments.domains.captions.training import CaptionObjective
 from experiments.figures import Card, captions_figure, figure_name, save_figure
 from experiments.runs.about import read_about
 from experiments.runs.folder import RunFolder
@@ -27,48 +26,24 @@ from experiments.training.ending import Finished, Tested, TestOptions
 from experiments.training.ending import ShowOptions as RunShowOptions
 from experiments.training.loading import load_run
 from experiments.training.pictures import draw_learning, run_title
-from experiments.training.ranks import ranks
-from experiments.training.running import run_training
 from experiments.training.trainer import Trainer
 from memnet import Captioner
 
 # Test scenes that are drawn after training, films and others, and wrong ones of each.
 PICTURES, FILMS, _WRONG = 16, 6, 4
 
-# See experiments.training.ending.
+# See experiments.training.domain.
+OBJECTIVE = CaptionObjective
 MORE = [(name, name, "d") for name in ("right", *FAULTS)]
 # See experiments.training.loading.
 load = models.load
 
 
-def train(config: CaptionConfig) -> int:
-    """Train, test, draw. Returns the exit code, see run_training."""
-    if ranks().count > 1:
-        raise UserError("a model of captions is trained by one process: leave torchrun out")
-    possible_data(config)
-    return run_training(
-        config,
-        lambda folder, run_id: make_trainer(config, folder, run_id),
-        finish,
-        MORE,
-        title=config.label,
-        shown=SHOWN,
-    )
-
-
-def possible_data(config: CaptionConfig) -> None:
-    """UserError for what cannot be, before there is a folder. Scenes are drawn while training."""
+def possible_data(config: CaptionConfig) -> World:
+    """The world of which scenes are drawn while training; UserError for what cannot be, before there is a folder."""
     make_model(config)
-
-
-def trainer_of(config: CaptionConfig, folder: RunFolder) -> Trainer[CaptionObjective]:
-    """A training that has not begun, to be measured."""
-    return make_trainer(config, folder, "measured")
-
-
-def not_stacked(config: CaptionConfig) -> str | None:
-    """Scenes are drawn by the seed."""
-    return "runs on captions are not stacked"
+    world: World = config.learned
+    return world
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +106,7 @@ def _draw(folder: RunFolder, world: World, described: Sequence[Described]) -> li
 
 def finish(trainer: Trainer[CaptionObjective], folder: RunFolder) -> Finished:
     """Describe test scenes."""
-    config, world, model = trainer.objective.config, trainer.objective.world, trainer.model
+    config, world, model = trainer.objective.config, trainer.objective.data, trainer.model
     rows, described = _tests(model.eval(), world, config.training.test_scenes)
     return Finished(
         model,

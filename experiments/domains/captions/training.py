@@ -1,6 +1,6 @@
 """Training on captions: new scenes at every step, validation by the judge, looks at the attention."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 
@@ -10,31 +10,34 @@ from experiments.domains.captions.options import CaptionConfig
 from experiments.domains.captions.testing import caption_losses, captions_of, measure, seen
 from experiments.figures.trace import named_panel
 from experiments.runs.about import About
-from experiments.runs.folder import RunFolder
 from experiments.training.looks import NOTHING, Look, at_rest
 from experiments.training.objective import Objective, Piece, Row, mean
 from experiments.training.schedules import WarmUpAndDown
-from experiments.training.trainer import Trainer
 from experiments.training.updates import Updates
 from memnet import Captioner
 from memnet.trace import find, numbers
 from tasks.captions import CaptionBatch
-
-SHOWN = {"train/loss": "loss", "valid/loss": "valid loss", "valid/error_percent": "valid wrong %"}
 
 # Validation scenes that a look is about.
 _WATCHED = 2
 
 
 class CaptionObjective(Objective[Captioner, CaptionBatch]):
-    """Scenes and captions, those of a step told by the seed and the step's number."""
+    """Scenes and captions of a world, those of a step told by the seed and the step's number."""
 
-    def __init__(self, config: CaptionConfig) -> None:
-        training = config.training
-        schedule = WarmUpAndDown(training.steps, training.warmup_steps, training.cooldown_steps)
-        super().__init__(config, schedule, Updates(training.learning_rate, training.clip_norm))
-        self.config, self.training = config, training
-        self.world: World = config.learned
+    config: CaptionConfig
+    data: World
+    shown: Mapping[str, str] = {
+        "train/loss": "loss",
+        "valid/loss": "valid loss",
+        "valid/error_percent": "valid wrong %",
+    }
+
+    def __init__(self, config: CaptionConfig, data: World) -> None:
+        super().__init__(config, data)
+        self.training = config.training
+        self.schedule = WarmUpAndDown(self.training.steps, self.training.warmup_steps, self.training.cooldown_steps)
+        self.updates = Updates(self.training.learning_rate, self.training.clip_norm)
 
     def new_model(self, beginning: int = 0) -> Captioner:
         return make_model(self.config, beginning).to(self.device)
@@ -44,12 +47,12 @@ class CaptionObjective(Objective[Captioner, CaptionBatch]):
 
     def most_things(self, step: int) -> int:
         """How many things the scenes of a step may have."""
-        every, most = self.training.curriculum_steps, self.world.max_things
+        every, most = self.training.curriculum_steps, self.data.max_things
         return most if step >= every else 1 + step * (most - 1) // every
 
     def draw(self, model: Captioner, step: int, generator: torch.Generator) -> CaptionBatch:
         seed, most = (self.config.run.seed, step), self.most_things(step)
-        return self.world.sample(self.training.batch_size, part="train", seed=seed, most=most)[1]
+        return self.data.sample(self.training.batch_size, part="train", seed=seed, most=most)[1]
 
     def pieces(self, model: Captioner, batch: CaptionBatch) -> Iterator[Piece]:
         losses, words = caption_losses(model, batch)
@@ -63,17 +66,17 @@ class CaptionObjective(Objective[Captioner, CaptionBatch]):
         }
 
     def validate(self, model: Captioner) -> Row:
-        return measure(model, self.world, self.training.valid_scenes)
+        return measure(model, self.data, self.training.valid_scenes)
 
     def look(self, model: Captioner) -> Look:
         """Where the words of the model's own captions of validation scenes are read from; nothing without attention."""
         if not model.attention:
             return NOTHING
-        _, batch = self.world.sample(_WATCHED, part="valid", seed="looks")
+        _, batch = self.data.sample(_WATCHED, part="valid", seed="looks")
         images, lengths = seen(model, batch)
         with at_rest(model):
-            captions = captions_of(model, self.world, images, lengths)
-            ids = torch.from_numpy(self.world.encode(captions)).to(images.device)
+            captions = captions_of(model, self.data, images, lengths)
+            ids = torch.from_numpy(self.data.encode(captions)).to(images.device)
             parts = model.trace(images, ids, lengths=lengths).parts
         attention = find(parts, "read", "word")
         assert attention is not None
@@ -82,8 +85,3 @@ class CaptionObjective(Objective[Captioner, CaptionBatch]):
             for row, words in enumerate(captions)
         ]
         return Look(numbers(parts, {"word": (ids > 0).sum(1) + 1}), panels)
-
-
-def make_trainer(config: CaptionConfig, folder: RunFolder, run_id: str) -> Trainer[CaptionObjective]:
-    """One run's training of a model of captions; UserError for sizes that cannot be."""
-    return Trainer(config, CaptionObjective(config), folder, run_id)

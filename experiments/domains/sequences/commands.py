@@ -14,55 +14,31 @@ from experiments.domains.sequences.failures import Failures
 from experiments.domains.sequences.models import backend_line, check_task, make_model, training_lengths
 from experiments.domains.sequences.options import SequenceConfig
 from experiments.domains.sequences.pictures import draw_run
-from experiments.domains.sequences.training import SequenceObjective, make_trainer
+from experiments.domains.sequences.training import SequenceObjective
 from experiments.runs.checkpoint import load_weights
 from experiments.runs.folder import RunFolder
 from experiments.runs.tests import TestRow
 from experiments.training.ending import Finished, Tested, TestOptions
 from experiments.training.ending import ShowOptions as RunShowOptions
 from experiments.training.loading import load_run
-from experiments.training.running import resume_line, run_training
+from experiments.training.running import resume_line
 from experiments.training.trainer import Trainer
 from memnet import SequenceModule
 from memnet.abilities import HasSlots
 from memnet.sequence import Backend
 from tasks import Task
 
-# See experiments.training.ending.
+# See experiments.training.domain.
+OBJECTIVE = SequenceObjective
 MORE = [("optimal bits/seq", "optimal_bits_per_sequence", ".3g")]
 
 
-def train(config: SequenceConfig) -> int:
-    """Train, test and draw. Returns the exit code, see run_training."""
-    possible_data(config)
-    curve = config.learned.curve
-    return run_training(
-        config,
-        lambda folder, run_id: make_trainer(config, folder, run_id),
-        finish,
-        MORE,
-        title=f"{config.task_label}, {config.model_label}",
-        shown={"train/loss": "loss", f"train/{curve.name}": curve.heading},
-    )
-
-
-def possible_data(config: SequenceConfig) -> None:
-    """UserError for what no run can be, before there is a folder: sizes of models, lengths."""
+def possible_data(config: SequenceConfig) -> Task:
+    """The task; UserError for what no run can be, before there is a folder: sizes of models, lengths."""
     check_task(config)
     make_model(config)
-
-
-def trainer_of(config: SequenceConfig, folder: RunFolder) -> Trainer[SequenceObjective]:
-    """A training that has not begun, to be measured."""
-    return make_trainer(config, folder, "measured")
-
-
-def not_stacked(config: SequenceConfig) -> str | None:
-    """Why seeds of a configuration cannot be one stacked computation, None where they can."""
-    for name in ("truncate", "checkpoint_steps"):
-        if getattr(config.training, name) is not None:
-            return f"--{name.replace('_', '-')} takes one seed at a time"
-    return None
+    task: Task = config.learned
+    return task
 
 
 def load(config: SequenceConfig, folder: RunFolder) -> tuple[Task, SequenceModule]:
@@ -147,7 +123,7 @@ def draw(folder: RunFolder, options: ShowOptions) -> list[Path]:
 
 def finish(trainer: Trainer[SequenceObjective], folder: RunFolder) -> Finished:
     """Test at the usual lengths."""
-    config, task, model = trainer.objective.config, trainer.objective.task, trainer.model
+    config, task, model = trainer.objective.config, trainer.objective.data, trainer.model
     failures = Failures(task)
     lengths = task.lengths_to_test(training_lengths(config)[1])
     rows = _tests(model, task, lengths, sequences=config.training.test_sequences, failures=failures)
@@ -210,7 +186,7 @@ def _outcome(trainer: Trainer[SequenceObjective]) -> str:
 
 def _next(trainer: Trainer[SequenceObjective], folder: RunFolder) -> list[str]:
     """Commands to go on with."""
-    task, run = trainer.objective.task, folder.path
+    task, run = trainer.objective.data, folder.path
     commands = []
     if trainer.sequences_to_solve is None and trainer.objective.training.solved_at is not None:
         commands.append(resume_line(folder, *trainer.longer))

@@ -17,11 +17,9 @@ from experiments.domains.sequences.models import backend_line, make_model, train
 from experiments.domains.sequences.options import SequenceConfig
 from experiments.domains.sequences.pictures import pictured_sequence
 from experiments.runs.about import About
-from experiments.runs.folder import RunFolder
 from experiments.training.looks import Look
 from experiments.training.objective import Objective, Piece, Row, Update, mean
 from experiments.training.schedules import CoolDown
-from experiments.training.trainer import Trainer
 from experiments.training.updates import Updates
 from memnet import SequenceModule
 from memnet.state import detach_state
@@ -40,13 +38,17 @@ class _State(TypedDict):
 class SequenceObjective(Objective[SequenceModule, Batch]):
     """A task that draws its own sequences."""
 
+    config: SequenceConfig
+    data: Task
     form = _State
     mean_of_rows: ClassVar[bool] = True
 
-    def __init__(self, config: SequenceConfig) -> None:
+    def __init__(self, config: SequenceConfig, data: Task) -> None:
         """UserError for lengths that cannot be."""
-        training = config.training
-        updates = Updates(
+        super().__init__(config, data)
+        self.training = training = config.training
+        self.schedule = CoolDown(training.steps, training.cooldown_steps)
+        self.updates = Updates(
             training.learning_rate,
             training.clip_norm,
             optimizer=training.optimizer,
@@ -54,15 +56,25 @@ class SequenceObjective(Objective[SequenceModule, Batch]):
             clip_value=training.clip_value,
             weight_noise=training.weight_noise,
         )
-        super().__init__(config, CoolDown(training.steps, training.cooldown_steps), updates)
-        self.config, self.training = config, training
-        self.task: Task = config.learned
-        self.judged_by, self.restart_after = self.task.curve.name, training.restart_after
+        curve = data.curve
+        self.shown = {"train/loss": "loss", f"train/{curve.name}": curve.heading}
+        self.judged_by, self.restart_after = curve.name, training.restart_after
         self.keep_best = training.keep_best
         self.lengths = training_lengths(config)
-        self.validation = validation_batches(self.task, self._validated(), training.valid_sequences, config.run.seed)
-        self._watched = pictured_sequence(self.task, self.lengths[1])
+        self.validation = validation_batches(self.data, self._validated(), training.valid_sequences, config.run.seed)
+        self._watched = pictured_sequence(self.data, self.lengths[1])
         self.begin_anew()
+
+    @classmethod
+    def not_stacked(cls, config: SequenceConfig) -> str | None:
+        for name in ("truncate", "checkpoint_steps"):
+            if getattr(config.training, name) is not None:
+                return f"--{name.replace('_', '-')} takes one seed at a time"
+        return None
+
+    @property
+    def title(self) -> str:
+        return f"{self.config.task_label}, {self.config.model_label}"
 
     def _validated(self) -> tuple[int, int]:
         """Shortest and longest length of a validation; UserError for one that is shorter than training's."""
@@ -80,14 +92,14 @@ class SequenceObjective(Objective[SequenceModule, Batch]):
         return model
 
     def about(self, *, parameters: int, last_step: int) -> About:
-        return about(self.config, self.task, parameters=parameters, last_step=last_step)
+        return about(self.config, self.data, parameters=parameters, last_step=last_step)
 
     def begin_anew(self) -> None:
         self.curriculum = Curriculum(self.training, self.lengths)
 
     def draw(self, model: SequenceModule, step: int, generator: torch.Generator) -> Batch:
         length = self.curriculum.draw(generator)
-        return self.task.sample(self.training.batch_size, length=length, generator=generator)
+        return self.data.sample(self.training.batch_size, length=length, generator=generator)
 
     def share(self, batch: Batch, rows: slice) -> Batch:
         return Batch(*(tensor[rows] for tensor in batch))
@@ -111,21 +123,21 @@ class SequenceObjective(Objective[SequenceModule, Batch]):
 
     def _piece(self, logits: Tensor, batch: Batch, whole: Tensor) -> Piece:
         """whole: the mask of the sequences that the batch is cut from."""
-        losses = self.task.losses(logits, batch)
+        losses = self.data.losses(logits, batch)
         loss = losses.mean()
         counts = {"loss": loss.detach().double(), "scored": batch.mask.sum().double()}
         if self.training.loss == "mean":
-            loss = (losses / (whole.sum(1) * self.task.answers_of_a_step)).mean()
+            loss = (losses / (whole.sum(1) * self.data.answers_of_a_step)).mean()
         return Piece(loss, counts)
 
     def noted(self, update: Row) -> None:
         super().noted(update)
         if not self.curriculum.complete:
-            self.curriculum.report(self.task.curriculum_score(update["loss"], self._scored(update)))
+            self.curriculum.report(self.data.curriculum_score(update["loss"], self._scored(update)))
 
     def scores(self) -> Row:
-        every = [self.task.training_score(one["loss"], self._scored(one)) for one in self.kept]
-        curve, norms = self.task.curve.name, [one["norm"] for one in self.kept]
+        every = [self.data.training_score(one["loss"], self._scored(one)) for one in self.kept]
+        curve, norms = self.data.curve.name, [one["norm"] for one in self.kept]
         return {
             "loss": mean([one["loss"] for one in self.kept]),
             curve: mean(every),
@@ -140,28 +152,28 @@ class SequenceObjective(Objective[SequenceModule, Batch]):
         return float(update["scored"] / self.training.batch_size)
 
     def validate(self, model: SequenceModule) -> Row:
-        scores = evaluate(model, self.task, self.validation)
+        scores = evaluate(model, self.data, self.validation)
         return {name: value for name, value in scores.items() if name != "sequences"}
 
     def solves(self, scores: Row) -> bool:
         limit = self.training.solved_at
-        return limit is not None and scores[self.task.criterion.name] < limit
+        return limit is not None and scores[self.data.criterion.name] < limit
 
     def told(self, scores: Row) -> str:
-        criterion = self.task.criterion
+        criterion = self.data.criterion
         return f"{scores[criterion.name]:.3g} {criterion.unit} in validation"
 
     def beside(self, model: SequenceModule, step: int, row: Row, due: Callable[[int], bool]) -> Row:
         every = self.training.gradient_flow_every
         if every is None or not due(every):
             return {}
-        return gradient_row(model, self.task, self.lengths[1], self.config.run.seed)
+        return gradient_row(model, self.data, self.lengths[1], self.config.run.seed)
 
     def computed(self, model: SequenceModule) -> str:
         return backend_line(model)
 
     def look(self, model: SequenceModule) -> Look:
-        return look_at_sequence(model, self.task, self._watched)
+        return look_at_sequence(model, self.data, self._watched)
 
     def state(self) -> Row:
         return {**super().state(), "curriculum": self.curriculum.state()}
@@ -174,11 +186,6 @@ class SequenceObjective(Objective[SequenceModule, Batch]):
     def restore(self, state: Row) -> None:
         super().restore(state)
         self.curriculum.restore(state["curriculum"])
-
-
-def make_trainer(config: SequenceConfig, folder: RunFolder, run_id: str) -> Trainer[SequenceObjective]:
-    """One run's training of a sequence model; UserError for sizes that cannot be."""
-    return Trainer(config, SequenceObjective(config), folder, run_id)
 
 
 def chunks_of(batch: Batch, steps: int | None) -> Iterator[Batch]:

@@ -24,7 +24,7 @@ from experiments.domains.stories.options import StoryConfig
 from experiments.domains.stories.pictures import story_view
 from experiments.domains.stories.restarts import unstack
 from experiments.domains.stories.testing import Row, score_restarts, test_rows
-from experiments.domains.stories.training import SHOWN, StoryObjective, make_trainer
+from experiments.domains.stories.training import StoryObjective
 from experiments.runs.about import read_about
 from experiments.runs.folder import RunFolder
 from experiments.runs.outcomes import LEARNED_FROM, choose
@@ -34,7 +34,6 @@ from experiments.training.ending import ShowOptions as RunShowOptions
 from experiments.training.loading import load_run
 from experiments.training.opening import read_config
 from experiments.training.pictures import draw_learning, draw_views, run_title
-from experiments.training.running import run_training
 from experiments.training.trainer import Trainer
 from memnet import StoryModel
 from memnet.sequence import Backend
@@ -43,25 +42,11 @@ from tasks.babi import Vocabulary
 # Questions that are drawn after training.
 _PICTURES = 2
 
-# See experiments.training.ending.
+# See experiments.training.domain.
+OBJECTIVE = StoryObjective
 MORE: More = ()
 # See experiments.training.loading.
 load = loading.load
-
-
-def train(config: StoryConfig) -> int:
-    """Train, choose, test. Returns the exit code, see run_training."""
-    data = possible_data(config)
-
-    restarts = f", {config.training.restarts} restarts" if config.training.restarts > 1 else ""
-    return run_training(
-        config,
-        lambda folder, run_id: make_trainer(config, data, folder, run_id),
-        finish,
-        MORE,
-        title=f"{config.label}, {data.name}{restarts}",
-        shown=SHOWN,
-    )
 
 
 def possible_data(config: StoryConfig) -> StoryData:
@@ -72,16 +57,6 @@ def possible_data(config: StoryConfig) -> StoryData:
     make_model(config, data.sizes)
     data.epoch_updates(config.training.batch_size)
     return data
-
-
-def not_stacked(config: StoryConfig) -> str | None:
-    """Restarts are stacked, seeds are not."""
-    return "runs on stories are not stacked; --restarts stacks initialisations within a run"
-
-
-def trainer_of(config: StoryConfig, folder: RunFolder) -> Trainer[StoryObjective]:
-    """A training that has not begun, to be measured."""
-    return make_trainer(config, config.learned.data(), folder, "measured")
 
 
 @dataclasses.dataclass(frozen=True)

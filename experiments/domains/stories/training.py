@@ -1,7 +1,7 @@
 """Training on stories: all restarts as one computation, the linear start, the halving of the learning rate."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, TypedDict
 
 import torch
@@ -22,12 +22,9 @@ from experiments.training.looks import Look
 from experiments.training.objective import Objective, Piece, Row, added, mean
 from experiments.training.ranks import ranks
 from experiments.training.schedules import Halving
-from experiments.training.trainer import Trainer
 from experiments.training.updates import UpdatesByCopy
 from memnet.abilities import DrawsAges, StartsLinear
 from memnet.story import StoryModel
-
-SHOWN = {"train/loss": "loss", "train/error_percent": "train error %", "valid/error_percent": "valid error %"}
 
 # Validation questions that a look is about, and of how many of them there is a picture.
 _WATCHED, _DRAWN = 32, 2
@@ -55,20 +52,28 @@ class Asked(NamedTuple):
 class StoryObjective(Objective[StoryModel, Asked]):
     """Questions about stories; every restart has its own. The model is a stacked one, see restarts.py."""
 
+    config: StoryConfig
+    data: StoryData
     form = _State
     schedule: Halving
+    shown: Mapping[str, str] = {
+        "train/loss": "loss",
+        "train/error_percent": "train error %",
+        "valid/error_percent": "valid error %",
+    }
 
     def __init__(self, config: StoryConfig, data: StoryData) -> None:
         """UserError for sizes that cannot be."""
-        training = config.training
+        super().__init__(config, data)
+        self.training = training = config.training
         rows = ranks().share(training.batch_size)
         if training.length_groups > rows.stop - rows.start:
             told = f"--length-groups {training.length_groups}"
             raise UserError(f"{told} is above a process's share of --batch-size")
-        schedule = Halving(
+        self.schedule = Halving(
             data.epoch_updates(training.batch_size), training.linear_start_epochs, training.epochs, training.halve_every
         )
-        updates = UpdatesByCopy(
+        self.updates = UpdatesByCopy(
             training.learning_rate,
             training.clip_norm,
             optimizer=training.optimizer,
@@ -76,12 +81,20 @@ class StoryObjective(Objective[StoryModel, Asked]):
             copies=training.restarts,
             scope=training.clip,
         )
-        super().__init__(config, schedule, updates)
-        self.config, self.training, self.data, self.copies = config, training, data, training.restarts
+        self.copies = training.restarts
         self.digest, self.others = data.digest(), f"other stories than {data.name} now holds"
         share = -(-_WATCHED // len(data.valid))
         self._watched = joined([questions.rows(slice(share)) for questions in data.valid.values()])
         self._linear = False
+
+    @classmethod
+    def not_stacked(cls, config: StoryConfig) -> str | None:
+        return f"{super().not_stacked(config)}; --restarts stacks initialisations within a run"
+
+    @property
+    def title(self) -> str:
+        restarts = f", {self.copies} restarts" if self.copies > 1 else ""
+        return f"{self.config.label}, {self.data.name}{restarts}"
 
     def keep_data(self, folder: RunFolder) -> None:
         write_vocabulary(folder, self.data)
@@ -159,8 +172,3 @@ class StoryObjective(Objective[StoryModel, Asked]):
         if all(len(counted) == self.copies for update in state["kept"] for counted in update.values()):
             return None
         return f"is of another training: its sums are not those of {self.copies} restarts"
-
-
-def make_trainer(config: StoryConfig, data: StoryData, folder: RunFolder, run_id: str) -> Trainer[StoryObjective]:
-    """One run's training of the restarts of a model of stories; UserError for sizes that cannot be."""
-    return Trainer(config, StoryObjective(config, data), folder, run_id)

@@ -1,7 +1,6 @@
 """What `python -m experiments` does with a run on text: train, evaluate, show."""
 
 import dataclasses
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from experiments.domains.text.data import TextData, read_text
 from experiments.domains.text.models import Known, make_model, own_text
 from experiments.domains.text.options import TextConfig
 from experiments.domains.text.testing import CHUNK, known_bits, test_row
-from experiments.domains.text.training import SHOWN, TextObjective, make_trainer
+from experiments.domains.text.training import TextObjective
 from experiments.domains.text.units import activations, choose_units, named_units
 from experiments.figures import figure_name, save_figure
 from experiments.figures.text import coloured_text_figure
@@ -27,15 +26,14 @@ from experiments.training.ending import Finished, Tested, TestOptions
 from experiments.training.ending import ShowOptions as RunShowOptions
 from experiments.training.loading import load_run
 from experiments.training.pictures import draw_learning, run_title
-from experiments.training.ranks import ranks
-from experiments.training.running import run_training
 from experiments.training.trainer import Trainer
 from memnet import LanguageModel
 from memnet.sequence import Backend
 
 # Characters along which units are chosen, and of them those that are drawn.
 _READ, _DRAWN = 3000, 540
-# See experiments.training.ending: scores that the table has beside those that stand for the model.
+# See experiments.training.domain.
+OBJECTIVE = TextObjective
 MORE = [
     ("perplexity", "perplexity", ".3f"),
     ("true entropy", "entropy_rate", ".4f"),
@@ -46,44 +44,12 @@ MORE = [
 load = models.load
 
 
-def train(config: TextConfig) -> int:
-    """Train, test, draw. Returns the exit code, see run_training."""
-    if ranks().count > 1:
-        raise UserError("a model of text is trained by one process: leave torchrun out")
-    data = possible_data(config)
-    if data.others:
-        told = f"the text has more different characters than --most-symbols {len(data.alphabet):,}"
-        print(f"{told}: {data.others:,} of all, the rarest, are read as U+FFFD", file=sys.stderr)
-
-    title = f"{config.label}, {data.name}, {len(data.train):,} characters to train on, {len(data.alphabet):,} different"
-    if data.entropy_rate is not None:
-        title += f", true entropy {data.entropy_rate:.4f} bits per character"
-    return run_training(
-        config,
-        lambda folder, run_id: make_trainer(config, data, folder, run_id),
-        finish,
-        MORE,
-        title=title,
-        shown=SHOWN,
-    )
-
-
 def possible_data(config: TextConfig) -> TextData:
     """The text to train on; UserError for what cannot be, before there is a folder."""
     data: TextData = config.learned.data()
     data.check_parts(config.training.batch_size, config.training.chunk_length)
     make_model(config, len(data.alphabet))
     return data
-
-
-def trainer_of(config: TextConfig, folder: RunFolder) -> Trainer[TextObjective]:
-    """A training that has not begun, to be measured."""
-    return make_trainer(config, config.learned.data(), folder, "measured")
-
-
-def not_stacked(config: TextConfig) -> str | None:
-    """The state is carried on."""
-    return "runs on text are not stacked"
 
 
 @dataclasses.dataclass(frozen=True)

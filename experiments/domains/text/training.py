@@ -1,7 +1,7 @@
 """Training on text: chunk after chunk of every stream, the state carried on and its gradient cut between them."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -18,13 +18,10 @@ from experiments.runs.folder import RunFolder
 from experiments.training.looks import Look, at_rest
 from experiments.training.objective import Objective, Piece, Row, mean
 from experiments.training.schedules import WarmUpAndDown
-from experiments.training.trainer import Trainer
 from experiments.training.updates import Updates
 from memnet import LanguageModel, detach_state
 from memnet.state import State, map_state, state_tensors
 from memnet.trace import numbers
-
-SHOWN = {"train/bits_per_character": "bits/char", "valid/bits_per_character": "valid bits/char"}
 
 # Characters that a look is about.
 _WATCHED = 100
@@ -33,14 +30,28 @@ _WATCHED = 100
 class TextObjective(Objective[LanguageModel, Chunk]):
     """A text. A sequence is a chunk of one stream; each pass begins all streams anew."""
 
+    config: TextConfig
+    data: TextData
+    judged_by = "bits_per_character"
+    shown: Mapping[str, str] = {"train/bits_per_character": "bits/char", "valid/bits_per_character": "valid bits/char"}
+
     def __init__(self, config: TextConfig, data: TextData) -> None:
-        schedule = WarmUpAndDown(config.training.steps, 0, config.training.cooldown_steps)
-        super().__init__(config, schedule, Updates(config.training.learning_rate, config.training.clip_norm))
-        self.config, self.training, self.data = config, config.training, data
+        super().__init__(config, data)
+        self.training = config.training
+        self.schedule = WarmUpAndDown(self.training.steps, 0, self.training.cooldown_steps)
+        self.updates = Updates(self.training.learning_rate, self.training.clip_norm)
         self.digest, self.others = data.digest, f"another text than {data.name} now is"
         self.streams = Streams(data.train, config.training.batch_size, config.training.chunk_length)
-        self.judged_by = "bits_per_character"
         self._state: State | None = None
+
+    @property
+    def title(self) -> str:
+        data, alphabet = self.data, len(self.data.alphabet)
+        told = f"{self.config.label}, {data.name}, {len(data.train):,} characters to train on, {alphabet:,} different"
+        if data.others:
+            told += f", as --most-symbols allows: {data.others:,} of all, the rarest, are read as U+FFFD"
+        entropy = "" if data.entropy_rate is None else f", true entropy {data.entropy_rate:.4f} bits per character"
+        return told + entropy
 
     def new_model(self, beginning: int = 0) -> LanguageModel:
         return make_model(self.config, len(self.data.alphabet), beginning).to(self.device)
@@ -111,8 +122,3 @@ class TextObjective(Objective[LanguageModel, Chunk]):
         ]
         memory, over_time = panels_of(trace.parts)
         return Look(numbers(trace.parts), [*panels, *in_twos(memory), *over_time])
-
-
-def make_trainer(config: TextConfig, data: TextData, folder: RunFolder, run_id: str) -> Trainer[TextObjective]:
-    """One run's training of a model of text; UserError for sizes that cannot be."""
-    return Trainer(config, TextObjective(config, data), folder, run_id)

@@ -21,7 +21,7 @@ from experiments.domains.translation.testing import (
     test_rows,
     translations,
 )
-from experiments.domains.translation.training import SHOWN, TranslationObjective, make_trainer
+from experiments.domains.translation.training import TranslationObjective
 from experiments.runs.about import read_about
 from experiments.runs.folder import RunFolder
 from experiments.runs.tests import Condition, TestRow
@@ -29,7 +29,6 @@ from experiments.training.ending import Finished, More, Tested, TestOptions
 from experiments.training.ending import ShowOptions as RunShowOptions
 from experiments.training.loading import load_run
 from experiments.training.pictures import draw_learning, draw_views, run_title
-from experiments.training.running import run_training
 from experiments.training.trainer import Trainer
 from memnet import EncoderDecoder
 from memnet.decoding import Normalization
@@ -37,24 +36,11 @@ from memnet.decoding import Normalization
 # Test sentences that are drawn after training.
 _PICTURES = 3
 
-# See experiments.training.ending.
+# See experiments.training.domain.
+OBJECTIVE = TranslationObjective
 MORE: More = ()
 # See experiments.training.loading.
 load = loading.load
-
-
-def train(config: TranslationConfig) -> int:
-    """Train, test, draw. Returns the exit code, see run_training."""
-    data = possible_data(config)
-
-    return run_training(
-        config,
-        lambda folder, run_id: make_trainer(config, data, folder, run_id),
-        finish,
-        MORE,
-        title=f"{config.label}, {data.name}",
-        shown=SHOWN,
-    )
 
 
 def possible_data(config: TranslationConfig) -> TranslationData:
@@ -62,16 +48,6 @@ def possible_data(config: TranslationConfig) -> TranslationData:
     data: TranslationData = config.learned.data()
     make_model(config, data.words)
     return data
-
-
-def trainer_of(config: TranslationConfig, folder: RunFolder) -> Trainer[TranslationObjective]:
-    """A training that has not begun, to be measured."""
-    return make_trainer(config, config.learned.data(), folder, "measured")
-
-
-def not_stacked(config: TranslationConfig) -> str | None:
-    """Sentences are computed in groups of like length."""
-    return "runs on translation are not stacked"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Training on translation: steps, validation, looks at the attention, and the cooldown once it is solved."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TypedDict
 
 import torch
@@ -19,12 +19,9 @@ from experiments.runs.folder import RunFolder
 from experiments.training.looks import NOTHING, Look
 from experiments.training.objective import Objective, Piece, Row, Update, added, mean
 from experiments.training.schedules import CoolDown
-from experiments.training.trainer import Trainer
 from experiments.training.updates import Updates
 from memnet import EncoderDecoder, Part, weighting_entropy
 from memnet.trace import find, real
-
-SHOWN = {"train/loss": "loss", "train/error_percent": "train error %", "valid/error_percent": "valid error %"}
 
 # Validation sentences that a look is about, of how many of them there is a picture, and of how many words.
 _WATCHED, _DRAWN, _LINES = 32, 2, 60
@@ -42,13 +39,24 @@ class _State(TypedDict):
 class TranslationObjective(Objective[EncoderDecoder, Tensor]):
     """Sentences and their translations; a batch is the numbers of some."""
 
+    config: TranslationConfig
+    data: TranslationData
     form = _State
+    shown: Mapping[str, str] = {
+        "train/loss": "loss",
+        "train/error_percent": "train error %",
+        "valid/error_percent": "valid error %",
+    }
 
     def __init__(self, config: TranslationConfig, data: TranslationData) -> None:
-        schedule = CoolDown(config.training.steps, config.training.cooldown_steps)
-        super().__init__(config, schedule, Updates(config.training.learning_rate, config.training.clip_norm))
-        self.config, self.data = config, data
+        super().__init__(config, data)
+        self.schedule = CoolDown(config.training.steps, config.training.cooldown_steps)
+        self.updates = Updates(config.training.learning_rate, config.training.clip_norm)
         self.digest, self.others = data.digest(), f"other sentences than {data.name} now holds"
+
+    @property
+    def title(self) -> str:
+        return f"{self.config.label}, {self.data.name}"
 
     def keep_data(self, folder: RunFolder) -> None:
         keep_words(folder, self.data)
@@ -115,10 +123,3 @@ class TranslationObjective(Objective[EncoderDecoder, Tensor]):
         """Where words of the target were read from."""
         with torch.no_grad():
             return find(model.trace(source.to(self.device), target.to(self.device)).parts, "read", "source")
-
-
-def make_trainer(
-    config: TranslationConfig, data: TranslationData, folder: RunFolder, run_id: str
-) -> Trainer[TranslationObjective]:
-    """One run's training of a model that translates; UserError for sizes that cannot be."""
-    return Trainer(config, TranslationObjective(config, data), folder, run_id)
