@@ -61,6 +61,8 @@ def refused(capsys: Capture, *args: object) -> str:
         ("train copy --model nmt", "model.*'nmt'.*'ntm'"),
         ("train copy --controller lsmt", "--controller.*'lsmt', did you mean 'lstm'"),
         ("train --steps 3 copy", "task first"),
+        ("train copy copy", "'copy' is too much: expected options there"),
+        ("train copy --steps 3 4 5", "'4', '5' is too much"),
         ("train associative-recall --min-length 1", "associative-recall.*2.*1"),
         ("train copy --learning-rate 1e38", "--learning-rate.*1000.*1e[+]38"),
         ("train copy --hidden-size 10000000000", "no such model"),

@@ -18,6 +18,7 @@ from experiments.dashboard.look import LOOKS, SPARE, looks
 from experiments.dashboard.page import page
 from experiments.domains.sequences.models import make_model
 from experiments.domains.sequences.pictures import draw_run
+from experiments.runs.about import read_about
 from experiments.runs.curves import band, smoothed, thinned
 from experiments.runs.folder import RunFolder, is_locked
 from experiments.runs.reading import find_runs, read_run
@@ -170,7 +171,7 @@ def test_published_numbers_stand_only_beside_their_own_setting(tmp_path: Path, m
         monkeypatch.setattr(pictures, "save_figure", lambda figure, _, drawn=drawn: drawn.append(words(figure)))
         config = from_yaml(RunFolder(tmp_path / name).config)
         task = TASKS[config.task.name]()
-        draw_run(RunFolder(tmp_path / name), make_model(config), task, config, [2])
+        draw_run(RunFolder(tmp_path / name), read_about(tmp_path / name), make_model(config), task, config, [2])
         assert any("paper: " in text for text in drawn) is shown
 
 

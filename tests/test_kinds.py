@@ -135,8 +135,10 @@ def test_help_shows_the_options_of_the_chosen_model_and_task(
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as end:
         parse_train([*args.split(), "--help"])
-    lines = capsys.readouterr().out.splitlines()
+    told = capsys.readouterr().out
+    lines = told.splitlines()
     assert end.value.code == 0
+    assert re.findall(r"^  (--[\w-]+)(?: \S+)?\s+\(default", told, re.MULTILINE) == []  # nothing is said of it
     assert max(map(len, lines)) <= 80
     shown = {word.removeprefix("--") for line in lines for word in re.findall(r"--[\w-]+", line[:40])}
     assert not shown & set(others)

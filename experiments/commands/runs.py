@@ -53,6 +53,7 @@ def evaluate(args: Sequence[str]) -> int:
 def show(args: Sequence[str]) -> int:
     """Draw a run's figures and print where they are."""
     from experiments.config.command_line import parse
+    from experiments.runs.about import read_about
     from experiments.runs.folder import RunFolder
     from experiments.training.domain import domain_of_run
     from experiments.training.running import prepare
@@ -61,7 +62,8 @@ def show(args: Sequence[str]) -> int:
     options = parse(domain.ShowOptions, "show", args)
     options.check()
     prepare("cpu", 1)
+    folder = RunFolder(options.run)
     with options.drawn():
-        files = domain.draw(RunFolder(options.run), options)
+        files = domain.draw(folder, read_about(folder.path), options)
     print(*files, sep="\n")
     return 0

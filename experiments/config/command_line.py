@@ -31,6 +31,7 @@ _NAMED = {
     "model": "The network: {}; or your own, MODULE:NAME or FILE.py:NAME.",
 }
 _RECIPE = "Named settings to start from: the task's own, those of a paper (see `recipes`), or FILE.yaml:NAME."
+_UNSAID = "No docstring has a line on it."
 _OTHERS = "Other tasks and models have other options, see `train babi --help`, `train copy --model lstm --help`."
 
 
@@ -212,7 +213,7 @@ def _dataclass(start: Config[Any], names: Sequence[str]) -> type[Any]:
                 # The command line is not told where an option is called otherwise.
                 more: Any = {} if flag == option(name)[2:] else {"name": flag, "aliases": [option(name)]}
                 fields[name] = (
-                    Annotated[one.kind, tyro.conf.arg(help=one.meaning or None, **more)],
+                    Annotated[one.kind, tyro.conf.arg(help=one.meaning or _UNSAID, **more)],
                     values.get(name, one.default),
                 )
         kinds[part] = _group(part.capitalize(), fields)
@@ -293,8 +294,11 @@ def _one_line(box: str, name: str, kind: Any) -> str:
         elif body:
             break
     text = " ".join(part for part in body if part)
-    if unknown := re.search(r"Unrecognized options?: (--[\w-]+)", text):
-        return f"{name}: no option is called {unknown[1]}{nearest(unknown[1], map(option, _names(kind)))}"
+    if unknown := re.search(r"Unrecognized options?: (.*)", text):
+        words = unknown[1].split(", ")
+        if flags := [word for word in words if word.startswith("--")]:
+            return f"{name}: no option is called {flags[0]}{nearest(flags[0], map(option, _names(kind)))}"
+        return f"{name}: {', '.join(map(repr, words))} is too much: expected options there, --NAME VALUE"
     if choice := re.search(r"invalid choice '([^']*)' for argument '([^']*)'.*one of \(([^)]*)\)", text):
         value, wrong, known = choice.groups()
         return f"{name}: {wrong} cannot be {value!r}" + nearest(value, re.findall("'([^']*)'", known))

@@ -95,7 +95,5 @@ def _found(option: Option, value: Any) -> Any:
     except ValueError as error:
         raise UserError(f"--{option.name} {error}") from None
     if not is_of_module(what):
-        raise UserError(
-            f"--{option.name} cannot be {value}, {what!r}: expected a torch.nn.Module, or a class or function for one"
-        )
+        raise UserError(f"--{option.name} cannot be {value}, {what!r}: expected a torch.nn.Module, or a class of some")
     return what

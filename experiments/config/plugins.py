@@ -57,9 +57,9 @@ def find_model(place: str) -> Any:
 
 
 def is_of_module(what: Any) -> bool:
-    """Whether something is a module, or a class or Python function, perhaps a partial one, that may make some."""
+    """Whether something is a module, or a class of some, perhaps a partial one; no function, whatever that may do."""
     make = what.func if isinstance(what, partial) else what
-    return isinstance(make, nn.Module) or inspect.isfunction(make) or _is_module_class(make)
+    return isinstance(make, nn.Module) or _is_module_class(make)
 
 
 def settled(name: str) -> str:

@@ -9,6 +9,7 @@ from torch import nn
 
 from experiments.config.form import Config, from_yaml
 from experiments.config.registry import DOMAINS
+from experiments.runs.about import About
 from experiments.runs.folder import RunFolder
 from experiments.runs.kept import where
 from experiments.training.ending import Finished, More, ShowOptions, Tested, TestOptions
@@ -37,7 +38,7 @@ class Domain(Protocol):
     def test(self, folder: RunFolder, options: Any, /) -> Tested:
         """Test a run again, as EvaluateOptions say."""
 
-    def draw(self, folder: RunFolder, options: Any, /) -> list[Path]:
+    def draw(self, folder: RunFolder, about: About, options: Any, /) -> list[Path]:
         """Draw a run's figures again, as ShowOptions say; returns the files."""
 
     def load(self, config: Any, folder: RunFolder, /) -> tuple[Any, nn.Module]:

@@ -67,7 +67,7 @@ class Finished(NamedTuple):
     """What a domain knows of a run whose training has ended.
 
     model:    to be kept. tested: by the usual tests.
-    draw:     draws its figures, once the tests are kept.
+    draw:     draws its figures, once the tests are kept, from what is told of the run.
     outcome:  how it went, in a line.
     facts:    of result.json beside those of all runs. kept: rows for files of the run's folder.
     commands: what to do next. about_model: lines on what was trained.
@@ -75,7 +75,7 @@ class Finished(NamedTuple):
 
     model: nn.Module
     tested: Tested
-    draw: Callable[[], object]
+    draw: Callable[[About], object]
     outcome: str
     facts: Mapping[str, Any]
     kept: Mapping[Path, Sequence[Mapping[str, Any]]]
@@ -92,7 +92,7 @@ def keep_all(trainer: Trainer[Any], step: int, folder: RunFolder, notice: str, f
     folder.keep_tests(found.tested.rows)
     for path, rows in found.kept.items():
         write_rows(path, rows)
-    found.draw()
+    found.draw(trainer.about)
     folder.keep_result(
         trainer.config, {"steps": trainer.step, "weights_of_step": step, **found.facts, "perf/seconds": trainer.seconds}
     )

@@ -19,7 +19,7 @@ from experiments.domains.captions.testing import (
 )
 from experiments.domains.captions.training import CaptionObjective
 from experiments.figures import Card, captions_figure, figure_name, save_figure
-from experiments.runs.about import read_about
+from experiments.runs.about import About
 from experiments.runs.folder import RunFolder
 from experiments.runs.tests import TestRow
 from experiments.training.ending import Finished, Tested, TestOptions
@@ -71,11 +71,11 @@ class ShowOptions(RunShowOptions):
     """Draw a run's errors over training, and test scenes with its captions; `describe` draws others."""
 
 
-def draw(folder: RunFolder, options: ShowOptions) -> list[Path]:
+def draw(folder: RunFolder, about: About, options: ShowOptions) -> list[Path]:
     """Draw a run's figures again."""
     _, world, model = load_run(folder.path)
     scenes, batch = world.sample(PICTURES, part="test", seed="show")
-    return _draw(folder, world, describe_scenes(model, world, scenes, batch))
+    return _draw(folder, about, world, describe_scenes(model, world, scenes, batch))
 
 
 def cards_of(described: Sequence[Described]) -> list[Card]:
@@ -89,9 +89,8 @@ def _tests(model: Captioner, world: World, scenes: int, seed: int = 0) -> tuple[
 
 
 @working("drawing")
-def _draw(folder: RunFolder, world: World, described: Sequence[Described]) -> list[Path]:
+def _draw(folder: RunFolder, about: About, world: World, described: Sequence[Described]) -> list[Path]:
     """The learning curve, the first scenes, and the first wrong ones where there are any."""
-    about = read_about(folder.path)
     files = draw_learning(folder, about)
     first = described[: PICTURES if world.max_frames == 1 else FILMS]
     wrong = [one for one in described if not one.verdict.right][:_WRONG]
@@ -111,7 +110,7 @@ def finish(trainer: Trainer[CaptionObjective], folder: RunFolder) -> Finished:
     return Finished(
         model,
         Tested(rows),
-        lambda: _draw(folder, world, described),
+        lambda about: _draw(folder, about, world, described),
         f"{config.label}: trained on {trainer.sequences:,} scenes, {trainer.seconds:.0f} s; judged on scenes that no "
         "training has:",
         {"trained_on": world.name, "sequences": trainer.sequences},

@@ -15,6 +15,7 @@ from experiments.domains.sequences.models import backend_line, check_task, make_
 from experiments.domains.sequences.options import SequenceConfig
 from experiments.domains.sequences.pictures import draw_run
 from experiments.domains.sequences.training import SequenceObjective
+from experiments.runs.about import About
 from experiments.runs.checkpoint import load_weights
 from experiments.runs.folder import RunFolder
 from experiments.runs.tests import TestRow
@@ -108,7 +109,7 @@ class ShowOptions(RunShowOptions):
         _check_length(self.length)
 
 
-def draw(folder: RunFolder, options: ShowOptions) -> list[Path]:
+def draw(folder: RunFolder, about: About, options: ShowOptions) -> list[Path]:
     """Draw a run's figures again."""
     config, task, model = load_run(folder.path)
     try:
@@ -116,7 +117,7 @@ def draw(folder: RunFolder, options: ShowOptions) -> list[Path]:
             if not isinstance(model, HasSlots):
                 raise UserError(f"--num-slots {options.num_slots}: this model has no memory")
             model.num_slots = options.num_slots
-        return draw_run(folder, model, task, config, options.length or None)
+        return draw_run(folder, about, model, task, config, options.length or None)
     except ValueError as error:
         raise UserError(str(error)) from None
 
@@ -138,7 +139,7 @@ def finish(trainer: Trainer[SequenceObjective], folder: RunFolder) -> Finished:
     return Finished(
         model,
         Tested(rows),
-        lambda: draw_run(folder, model, task, config),
+        lambda about: draw_run(folder, about, model, task, config),
         f"{config.task_label}: {_outcome(trainer)}",
         facts,
         {folder.failures: failures.rows},

@@ -15,7 +15,7 @@ from experiments.domains.sequences.options import SequenceConfig
 from experiments.figures import Episode
 from experiments.figures.trace import as_array, episode_arrays
 from experiments.figures.view import View
-from experiments.runs.about import read_about
+from experiments.runs.about import About
 from experiments.runs.folder import RunFolder
 from experiments.training.pictures import draw_learning, draw_views, run_title
 from memnet import SequenceModule
@@ -25,6 +25,7 @@ from tasks import Batch, Task
 @working("drawing")
 def draw_run(
     folder: RunFolder,
+    about: About,
     model: SequenceModule,
     task: Task,
     config: SequenceConfig,
@@ -35,7 +36,6 @@ def draw_run(
     lengths: what the pictures of memory show; None for the longest length trained on and the longest of
              the task's usual tests.
     """
-    about = read_about(folder.path)
     usual = (training_lengths(config)[1], max(task.test_lengths))
     views = {
         str(length): replace(sequence_view(model, task, pictured_sequence(task, length)), asked=f"length {length}")

@@ -25,7 +25,7 @@ from experiments.domains.stories.pictures import story_view
 from experiments.domains.stories.restarts import unstack
 from experiments.domains.stories.testing import Row, score_restarts, test_rows
 from experiments.domains.stories.training import StoryObjective
-from experiments.runs.about import read_about
+from experiments.runs.about import About
 from experiments.runs.folder import RunFolder
 from experiments.runs.outcomes import LEARNED_FROM, choose
 from experiments.runs.tests import TestRow
@@ -111,17 +111,21 @@ class ShowOptions(RunShowOptions):
         check_least(self, 1, "questions")
 
 
-def draw(folder: RunFolder, options: ShowOptions) -> list[Path]:
+def draw(folder: RunFolder, about: About, options: ShowOptions) -> list[Path]:
     """Draw a run's figures again."""
-    return _draw(folder, *load_run(folder.path), options.questions)
+    return _draw(folder, about, *load_run(folder.path), options.questions)
 
 
 @working("drawing")
 def _draw(
-    folder: RunFolder, config: StoryConfig, vocabulary: Vocabulary, model: StoryModel, questions: int = _PICTURES
+    folder: RunFolder,
+    about: About,
+    config: StoryConfig,
+    vocabulary: Vocabulary,
+    model: StoryModel,
+    questions: int = _PICTURES,
 ) -> list[Path]:
     batch = config.learned.examples(vocabulary, questions)
-    about = read_about(folder.path)
     files = draw_learning(folder, about, restarts=config.training.restarts)
     asked = {str(row + 1): batch.rows(torch.tensor([row])) for row in range(len(batch.story))}
     views = {name: story_view(model.eval(), vocabulary, one) for name, one in asked.items()}
@@ -152,7 +156,7 @@ def finish(trainer: Trainer[StoryObjective], folder: RunFolder) -> Finished:
     return Finished(
         kept,
         Tested(rows, _head(rows, selection)),
-        lambda: _draw(folder, config, data.vocabulary, kept),
+        lambda about: _draw(folder, about, config, data.vocabulary, kept),
         f"{config.label}: {trainer.sequences:,} questions of {data.name}, {trainer.seconds:.0f} s",
         {"trained_on": data.name, "questions_seen": trainer.sequences, "selection": selection},
         {folder.answers: answers},

@@ -19,7 +19,7 @@ from experiments.domains.text.training import TextObjective
 from experiments.domains.text.units import activations, choose_units, named_units
 from experiments.figures import figure_name, save_figure
 from experiments.figures.text import coloured_text_figure
-from experiments.runs.about import read_about
+from experiments.runs.about import About
 from experiments.runs.folder import RunFolder
 from experiments.runs.tests import TestRow
 from experiments.training.ending import Finished, Tested, TestOptions
@@ -95,26 +95,26 @@ class ShowOptions(RunShowOptions):
     """Units to draw, each as LAYER.UNIT counted from 1; none for those that go best with brackets, lines, words."""
 
 
-def draw(folder: RunFolder, options: ShowOptions) -> list[Path]:
+def draw(folder: RunFolder, about: About, options: ShowOptions) -> list[Path]:
     """Draw a run's figures again."""
     config, known, model = load_run(folder.path)
     if options.text is None:
         numbers = own_text(folder, config, known).test
     else:
         numbers = known.alphabet.encode(read_text(options.text)[:_READ], options.text)
-    return _draw(folder, known, model, numbers, options.cells)
+    return _draw(folder, about, known, model, numbers, options.cells)
 
 
 @working("drawing")
 def _draw(
     folder: RunFolder,
+    about: About,
     known: Known,
     model: LanguageModel,
     numbers: Tensor,
     cells: Sequence[str] = (),
 ) -> list[Path]:
     """The learning curve and the units along a text (character,)."""
-    about = read_about(folder.path)
     files = draw_learning(folder, about, optimum=known.entropy_rate)
     layers = activations(model, numbers[:_READ])
     text = known.alphabet.decode(numbers[:_READ])
@@ -172,7 +172,7 @@ def finish(trainer: Trainer[TextObjective], folder: RunFolder) -> Finished:
     return Finished(
         model,
         Tested(rows, after=_above_entropy(rows[-1])),
-        lambda: _draw(folder, known, model, data.test),
+        lambda about: _draw(folder, about, known, model, data.test),
         f"{config.label}: {seen:,} characters of {data.name}, {passes:.1f} times the training part, "
         f"{trainer.seconds:.0f} s",
         facts,

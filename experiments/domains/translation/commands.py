@@ -22,7 +22,7 @@ from experiments.domains.translation.testing import (
     translations,
 )
 from experiments.domains.translation.training import TranslationObjective
-from experiments.runs.about import read_about
+from experiments.runs.about import About
 from experiments.runs.folder import RunFolder
 from experiments.runs.tests import Condition, TestRow
 from experiments.training.ending import Finished, More, Tested, TestOptions
@@ -97,10 +97,10 @@ class ShowOptions(RunShowOptions):
         check_least(self, 1, "sentences")
 
 
-def draw(folder: RunFolder, options: ShowOptions) -> list[Path]:
+def draw(folder: RunFolder, about: About, options: ShowOptions) -> list[Path]:
     """Draw a run's figures again."""
     config, words, model = load_run(folder.path)
-    return _draw(folder, words, model, config.learned.data().test, options.sentences)
+    return _draw(folder, about, words, model, config.learned.data().test, options.sentences)
 
 
 @working("translating the test sentences")
@@ -119,13 +119,13 @@ def _tests(
 @working("drawing")
 def _draw(
     folder: RunFolder,
+    about: About,
     words: Words,
     model: EncoderDecoder,
     sentences: Sentences,
     count: int = _PICTURES,
 ) -> list[Path]:
     """The learning curve, and with attention a figure for each of some test sentences, the longest."""
-    about = read_about(folder.path)
     files = draw_learning(folder, about)
     order = sorted(range(len(sentences)), key=lambda place: -len(sentences.pairs[place].source.split()))
     chosen = enumerate(order[:count], start=1)
@@ -149,7 +149,7 @@ def finish(trainer: Trainer[TranslationObjective], folder: RunFolder) -> Finishe
     return Finished(
         model,
         Tested(rows),
-        lambda: _draw(folder, data.words, model, data.test),
+        lambda about: _draw(folder, about, data.words, model, data.test),
         f"{config.label}: {_outcome(trainer)}; {trainer.seconds:.0f} s in all, {data.name}",
         facts,
         {folder.answers: answers},
