@@ -197,7 +197,7 @@ def test_seeds_together_and_chunks_have_the_gradient_of_the_whole(task_name: str
             parts.append(task.loss(logits[:, first : first + chunk.input.size(1)], chunk).item())
             first += chunk.input.size(1)
         assert sum(parts) == pytest.approx(loss.item())
-    objective = SequenceObjective(configured(task_name, valid_sequences=1))
+    objective = SequenceObjective(configured(task_name, valid_sequences=1), task)
     counted = Stack(models, objective).backpropagate(batches)
     for model, counts, (alone, gradients) in zip(models, counted, expected, strict=True):
         assert counts["loss"].item() == pytest.approx(alone)

@@ -38,7 +38,7 @@ from experiments.training.together import choose_way
 from experiments.training.trainer import Trainer
 from tasks import TASKS, Batch
 from tests.configurations import configured
-from tests.running import TINY, assert_has_finished, start, tiny
+from tests.running import TINY, assert_has_finished, tiny
 from tests.test_training import assert_same_run, checkpoint_tensors, without_clock
 
 Capture = pytest.CaptureFixture[str]
@@ -84,7 +84,7 @@ def test_stacked_gradients_are_those_of_each_alone(options: list[str], tmp_path:
             torch.testing.assert_close(parameter.grad, gradient, rtol=1e-10, atol=1e-12)
 
 
-@every_model
+@pytest.mark.parametrize("options", [MODELS["gru"], MODELS["ntm"]], ids=["gru", "ntm"])
 def test_stacked_seeds_equal_single_runs_within_rounding(options: list[str], tmp_path: Path) -> None:
     """Rows of metrics and all that is in the checkpoint, with weight noise, validations and the cooldown."""
     for seed in (3, 4, 5):
@@ -205,27 +205,21 @@ def test_each_seed_gets_a_run_of_its_own(
         assert_has_finished(group / f"s{seed}")
 
 
-@pytest.mark.slow
-def test_ctrl_c_reaches_the_processes_and_they_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopped_processes_are_told_and_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def run_jobs(jobs: Sequence[Job], at_once: int, tell: Callable[[Job, int], None], *_: Any) -> None:
+        for job in jobs:
+            tell(job, 128 + signal.SIGINT)
+        raise Stopped(signal.SIGINT)
+
+    monkeypatch.setattr(together, "run_jobs", run_jobs)
     group = tmp_path / "group"
-    options = tiny("--model", "rnn-tanh", "--steps", "100000", "--checkpoint-every", "1000", "--log-every", "1")
-    process = start("train", "copy", *options, "--seeds", "2", "--together", "processes", "--out", group)
-    for rows in (group / "s0" / "metrics.jsonl", group / "s1" / "metrics.jsonl"):
-        while not rows.exists() or len(read_metrics(rows)) < 5:
-            assert process.poll() is None, process.stderr.read()
-            time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    assert errors.count(": stopped (") == 2
-    assert f"go on with: python -m experiments train --resume {group}" in errors
-    assert "Traceback" not in errors
-    stopped = read_metrics(group / "s1" / "metrics.jsonl")[-1]["step"]
-    without_processes(monkeypatch)
-    steps = ["--steps", str(stopped + 20)]
-    assert main(["train", "--resume", str(group), *steps]) == 0
-    assert main(["train", "copy", *options, *steps, "--seed", "1", "--out", str(tmp_path / "alone")]) == 0
-    assert_same_run(tmp_path / "alone", group / "s1")
+    args = ["train", "copy", *tiny("--model", "gru"), "--seeds", "2", "--together", "processes", "--out", str(group)]
+    assert main(args) == 128 + signal.SIGINT
+    told = capsys.readouterr().err
+    assert "seed 0: stopped (1 of 2)" in told
+    assert f"stopped; go on with: python -m experiments train --resume {group}\n" in told
 
 
 def test_jobs_end_with_their_exit_codes(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from experiments.domains.text.units import activations, chance_bound, choose_uni
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import read_metrics
 from experiments.training.running import make_trainer
-from memnet import GRU, LSTM, NTM, RNN, LanguageModel, LSTMState
+from memnet import LSTM, NTM, RNN, LanguageModel, LSTMState
 from tests.running import assert_has_finished
 from tests.test_training import assert_same_run, die_at, go_on
 from tests.text_runs import MODELS, train, trainer_of
@@ -30,7 +30,6 @@ def small(kind: str = "lstm", symbols: int = 4) -> LanguageModel:
     torch.manual_seed(0)
     sequences = {
         "lstm": lambda: LSTM(3, symbols, hidden_size=6, num_layers=2),
-        "gru": lambda: GRU(3, symbols, hidden_size=6),
         "rnn": lambda: RNN(3, symbols, hidden_size=6),
         "ntm": lambda: NTM(3, symbols, controller="lstm", hidden_size=6, num_slots=5, slot_size=4),
     }
@@ -97,7 +96,7 @@ def test_many_characters_are_tested_in_fewer_streams(monkeypatch: pytest.MonkeyP
     assert alone == pytest.approx(together, abs=1e-3)
 
 
-@pytest.mark.parametrize("kind", ["lstm", "gru", "rnn", "ntm"])
+@pytest.mark.parametrize("kind", ["lstm", "ntm"])
 def test_chunks_with_the_state_carried_equal_one_long_pass(kind: str) -> None:
     model = small(kind)
     numbers = torch.randint(4, (203,), generator=torch.Generator().manual_seed(1))
@@ -159,9 +158,9 @@ def test_an_update_is_that_of_the_whole_chunk_from_the_state_of_the_one_before(t
     assert trainer.objective.characters(trainer.step) == len(trainer.objective.data.train) - 1 + 3 * 6 * 30
 
 
-@pytest.mark.parametrize("options", MODELS.values(), ids=MODELS)
-def test_a_run_that_died_goes_on_bit_for_bit(options: list[str], tmp_path: Path) -> None:
-    whole, died = (trainer_of(tmp_path / name, *options) for name in ("whole", "died"))
+@pytest.mark.parametrize("name", ["lstm", "ntm"])
+def test_a_run_that_died_goes_on_bit_for_bit(name: str, tmp_path: Path) -> None:
+    whole, died = (trainer_of(tmp_path / folder, *MODELS[name]) for folder in ("whole", "died"))
     go_on(whole)
     died.save()
     # In the second pass, after rows that its last checkpoint, of step 16, does not know.
@@ -190,8 +189,8 @@ def test_a_stopped_run_goes_on_with_another_text_only_where_it_is_the_same(tmp_p
 
 def test_a_look_changes_nothing(tmp_path: Path) -> None:
     for name, every in (("looked", "3"), ("not", "None")):
-        assert train(tmp_path / name, "--picture-every", every, *MODELS["ntm"]) == 0
-    looked, blind = (load_file(tmp_path / name / "weights.safetensors") for name in ("looked", "not"))
+        go_on(trainer_of(tmp_path / name, "--picture-every", every, *MODELS["ntm"]))
+    looked, blind = (load_file(tmp_path / name / "checkpoint.safetensors") for name in ("looked", "not"))
     assert all(torch.equal(looked[name], blind[name]) for name in blind)
     assert len(list((tmp_path / "looked" / "figures" / "training").iterdir())) == 7
     rows = read_metrics(tmp_path / "looked" / "metrics.jsonl")
