@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import inspect
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -227,8 +228,7 @@ def _dataclass(start: Config[Any], names: Sequence[str]) -> type[Any]:
         kind, shown = _group(type(own).__name__, hidden, (type(own),))
         values_of = {field.name: getattr(own, field.name) for field in dataclasses.fields(own)}
         kinds[part] = (kind, dataclasses.replace(shown, **values_of))
-    where: Any = tyro.conf.OmitArgPrefixes[Where]
-    kinds["where"] = (where, start.where)
+    kinds["where"] = (_part(Where), start.where)
     asked = _dataclass_of("Train", kinds)
     asked.__doc__ = f"Train {start.model.short} on {start.task.short}, then test it. {_OTHERS}"
     return asked
@@ -237,7 +237,12 @@ def _dataclass(start: Config[Any], names: Sequence[str]) -> type[Any]:
 def _group(name: str, fields: Mapping[str, tuple[Any, Any]], bases: tuple[type[Any], ...] = ()) -> tuple[Any, Any]:
     """A dataclass of fields with their types and defaults, as tyro takes a part of another; and one of it."""
     kind: Any = _dataclass_of(name, fields, bases)
-    return Annotated[kind, tyro.conf.OmitArgPrefixes], kind()
+    return _part(kind), kind()
+
+
+def _part(kind: Any) -> Any:
+    """A dataclass as a part of another, with its docstring: tyro looks for one in the source, which takes long."""
+    return Annotated[kind, tyro.conf.OmitArgPrefixes, tyro.conf.arg(help=inspect.getdoc(kind))]
 
 
 def _dataclass_of(name: str, fields: Mapping[str, tuple[Any, Any]], bases: tuple[type[Any], ...] = ()) -> type[Any]:
