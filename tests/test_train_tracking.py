@@ -10,7 +10,7 @@ import pytest
 
 from experiments.__main__ import main
 from experiments.runs.metrics import read_metrics
-from tests.running import TINY, assert_has_finished
+from tests.running import TINY
 from tests.tracked import clean_environment
 from tests.wandb_log import read_run
 
@@ -48,19 +48,6 @@ def test_a_run_is_recorded_whole(tmp_path: Path, capsys: pytest.CaptureFixture[s
     printed = capsys.readouterr().out
     assert "wandb leet" in printed
     assert "wandb sync" in printed
-
-
-def test_a_resumed_run_is_one_clean_curve_under_the_same_id(tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    assert main(["train", "copy", *WITH_WANDB, "--cooldown-steps", "0", "--steps", "12", "--out", str(run)]) == 0
-    assert main(["train", "--resume", str(run), "--steps", "20"]) == 0
-    first, second = (read_run(folder) for folder in runs_in(tmp_path))
-    assert first.run.run_id == second.run.run_id
-    steps = [row["step"] for row in second.history if "step" in row]
-    assert steps == [row["step"] for row in read_metrics(run / "metrics.jsonl")]
-    assert steps[-1] == 20
-    assert_has_finished(run)
-    assert len(runs_in(tmp_path)) == 2
 
 
 def test_wandb_is_imported_only_when_asked_for(tmp_path: Path) -> None:
