@@ -121,6 +121,15 @@ ROW = {"what": "a row", "result": "one", "score": "mse", "at": {"length": 5}, "p
 TEST = {"at": {"length": 5, "num_slots": None}, "scores": {"mse": {"by_seed": {"0": 0.5, "1": None}}}}
 
 
+ENDED = {"curves": {"a": [[1, 0.5]]}, "seeds": [{"sequences": 1000}]}
+ON = {"what": "a row", "result": "one", "tested_on": "q", "published": 1.0}
+
+
+def tasks(count: int, error: float, published: float | None) -> dict[str, Any]:
+    row = {"published": published, "restarts": [{"seed": 0, "restart": 0, "test_error": 4 * error}]}
+    return {"tables": [{"tested_on": "q", "rows": [row] * count}]}
+
+
 def folder_of(path: Path, result: object, *rows: dict[str, Any], **table: Any) -> Path:
     content = {"about": ["Words."], "tables": [{"title": "T: a", "about": "Told.", "rows": list(rows), **table}]}
     (path / TABLES).write_text(yaml.safe_dump(content))
@@ -142,9 +151,17 @@ def lines_of(folder: Path) -> list[str]:
         ({"tests": [TEST]}, ROW, "not a number.*2.*not reached"),
         ({"tests": [{"length": 5, "mse": {"by_seed": {"0": 0.5}}}]}, ROW, "0.5 .*1.*reproduced"),
         ({"tests": {"mse": {"by_seed": {"0": 2}}}}, ROW, "2 .*not reached"),
+        (tasks(2, 0.5, None), ON | {"of": 2}, "mean of 2 .* 1 .* 2 .*not reached"),
+        (tasks(2, 0.5, None), ON | {"of": 3}, "mean of 2 .* 2 .*no published number"),
+        (tasks(2, 0.5, 3.0), ON | {"of": 3}, "mean of 2 .* 3 .* 2 .*reproduced\\*\\* on 2 of 3 tasks"),
         ({"tests": [TEST]}, ROW | {"differs": "all of it"}, "other protocol: not compared"),
         ({"seeds": [{"sequences_to_solve": None}]}, ROW | {"score": "sequences_to_solve"}, "never.*not reached"),
         ({"curves": {"a": [[1, 9], [2, 0.1]], "b": [[1, 9]]}}, ROW | {"after": 2}, "4.55 ± 6.29.*not reached"),
+        (
+            {"curves": {"a": [[1, 0.5]]}, "seeds": [{"sequences": 1000}]},
+            ROW | {"after": 2},
+            "after 2 .*ended at 1 .*0.5",
+        ),
         ({"curves": {"a": [[1, 9]], "b": []}}, ROW | {"after": 2}, "not measured"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 
 from experiments.base.files import UserError
 from experiments.base.reading import expect, read_json
-from experiments.report.verdict import Ours, Published, Verdict, each_restart, of_restarts, of_runs, verdict
+from experiments.report.verdict import Ours, Published, Verdict, each_restart, mean, of_restarts, of_runs, verdict
 
 PUBLISHED = Path(__file__).parents[1] / "published"
 # Where numbers of others are: themselves, or the names that lead to them in a file of published/.
@@ -31,7 +31,7 @@ class Row(TypedDict):
     at:        a test's conditions.
     after:     thousand sequences at the most: the last validation until then.
     tested_on: questions, of which each task has its restarts; with `at` one task or length alone.
-    published: where nothing is said, what the result has of its own.
+    published: where the result has none of its own.
     margin:    in place of the table's.
     of:        tasks of the published table, where ours may have fewer.
     differs:   how the protocol is not the published one: nothing is compared then.
@@ -152,7 +152,7 @@ def measured(row: Row, table: Comparison, results: Mapping[str, Any]) -> Measure
     score = row.get("score", table.get("score", ""))
     tests = [] if result is None or "tested_on" not in row else _rows(result, row)
     found = _published(row, table, tests)
-    where = _where(row, len(tests))
+    where = _where(row, len(tests), result)
     if result is None:
         return Measured(None, found, "not run", where)
     same = "differs" not in row
@@ -196,13 +196,16 @@ def control_of(row: Row, table: Comparison, results: Mapping[str, Any]) -> tuple
     return None if own is None else (control["what"], own.value)
 
 
-def _where(row: Row, tests: int) -> str:
+def _where(row: Row, tests: int, result: Mapping[str, Any] | None) -> str:
     """What is measured, as far as the table does not say it."""
     told = [row["score"].removeprefix("test/").replace("_", " ")] if "score" in row else []
     told = [{"sequences to solve": "thousand sequences to solve"}.get(one, one) for one in told]
     if is_share(row.get("score", "")):
         told = [f"{told[0]}, %"]
-    told += [f"after {row['after']:,g} thousand"] if "after" in row else []
+    if "after" in row:
+        told.append(f"after {row['after']:,g} thousand")
+        ended = max((seed.get("sequences", 0) for seed in (result or {}).get("seeds", [])), default=0) / 1000
+        told[-1] += f", ended at {ended:g}" if 0 < ended < 0.99 * row["after"] else ""
     told += [f"{name.replace('num_', '')} {value}" for name, value in row.get("at", {}).items()]
     told += [f"mean of {tests}"] if tests > 1 else []
     return ", ".join(told)
@@ -270,13 +273,15 @@ def _after(result: Mapping[str, Any], score: str, thousand: float) -> list[float
 
 
 def _published(row: Row, table: Comparison, tests: Sequence[Mapping[str, Any]]) -> Published | None:
-    if "published" in row:
-        value = _number(row["published"], row.get("after"))
+    own = [test.get("published") for test in tests]
+    known = [value for value in own if value is not None]
+    if own and len(known) == len(own):
+        value = mean(known)
+    elif "published" not in row or 0 < len(own) < row.get("of", 0):
+        # A mean of all tasks says nothing of a few of them.
+        return None
     else:
-        own = [test.get("published") for test in tests]
-        if not own or any(one is None for one in own):
-            return None
-        value = sum(map(float, own)) / len(own)  # type: ignore[arg-type]
+        value = _number(row["published"], row.get("after"))
     margin = table.get("margin", {})
     granted = row.get("margin", max(margin.get("share", 0.0) * abs(value), margin.get("least", 0.0)))
     return Published(value, granted, table.get("best_of"), table.get("mean", False))

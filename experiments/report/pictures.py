@@ -34,7 +34,8 @@ def report_figures(runs: Sequence[Run], places: Sequence[int]) -> Iterator[tuple
         subject = same[0]["drawn"]
         if any(run.curves["valid"][1] for members in named.values() for run in members):
             yield f"{subject}: learning", _learning(named, subject)
-        if lengths := _over_length(named):
+        lengths = _over_length(named)
+        if len({row["length"] for row in lengths}) > 1:
             yield f"{subject}: scores by length", _lengths(named, lengths, subject)
     for one in settings_of_restarts(runs, places):
         about, names = one["about"], one["about"]["tests"]["names"]
