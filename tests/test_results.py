@@ -160,7 +160,7 @@ def lines_of(folder: Path) -> list[str]:
         (
             {"curves": {"a": [[1, 0.5]]}, "seeds": [{"sequences": 1000}]},
             ROW | {"after": 2},
-            "after 2 .*ended at 1 .*0.5",
+            "after 2 .*ended at 1, .* 0.5 ",
         ),
         ({"curves": {"a": [[1, 9]], "b": []}}, ROW | {"after": 2}, "not measured"),
     ],
