@@ -101,5 +101,5 @@ def test_suites_boards_results_and_the_tracker_tell_of_a_run_that_nobody_knows(t
     write_about(runs[0], about)
     assert main(["summarize", *map(str, runs), "--out", str(tmp_path / "both")]) == 0
     text = (tmp_path / "both.md").read_text()
-    assert text.startswith("# escape, 5 x 5, Random walker, recipe default, 2 seeds")
+    assert text.startswith("# escape, 5 x 5, Random walker, recipe default (width 24), 2 seeds")
     assert "| easy without a loop | 50 | 2.5 ± 0.707 | 2 |" in text

@@ -20,7 +20,7 @@ from experiments.figures.drawing import DrawingOptions
 from experiments.figures.style import Measure
 from experiments.report.summary_restarts import restart_result, restart_text
 from experiments.report.summary_seeds import Member, same_seed, seed_result, seed_text, solving, test_lines
-from experiments.runs.about import About, options_of_setting, read_about
+from experiments.runs.about import About, options_of_setting, read_about, recipe_words
 from experiments.runs.folder import RunFolder, versions
 from experiments.runs.metrics import read_metrics
 
@@ -132,7 +132,7 @@ def _draw_seeds(members: Sequence[Member], about: About, out: str) -> None:
     figure = seeds_figure(
         {f"seed {one.about['seed']}": curve_of_rows(one.rows, f"valid/{curve['metric']}") for one in members},
         {model: papers[0]} if papers else {},
-        f"{about['subject']}, {about['model_words']}, recipe {about['recipe']}",
+        f"{about['subject']}, {about['model_words']}, {recipe_words(about)}",
         model=model,
         measure=Measure(curve["metric"], curve["words"], curve["unit"]),
         target_bits=0.1 if curve["unit"] == "bits" else None,
@@ -143,6 +143,6 @@ def _draw_seeds(members: Sequence[Member], about: About, out: str) -> None:
 
 def _draw_tasks(table: Mapping[str, Any], about: About, out: str) -> None:
     data = f"trained on {table['trained_on']}, tested on {table['tested_on']}"
-    title = f"{about['model_words']}, recipe {about['recipe']}, {data}"
+    title = f"{about['model_words']}, {recipe_words(about)}, {data}"
     published = table["published"]["name"] if table["published"] else "published"
     save_figure(task_error_figure(table["rows"], about["tests"]["names"], title, published), figure_name(out))

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.base.files import UserError
+from experiments.base.names import counted
 from experiments.base.provenance import command_line
 from experiments.base.statistics import deviation
 from experiments.base.tables import marked
 from experiments.report.summary_seeds import Member
-from experiments.runs.about import About
+from experiments.runs.about import About, recipe_words
 from experiments.runs.outcomes import LEARNED_FROM, choose
 from experiments.runs.tests import Condition, TestRow, in_order, name_of, spread
 
@@ -110,7 +111,7 @@ def restart_text(result: Mapping[str, Any], about: About) -> str:
     runs, tests = result["runs"], about["tests"]
     told = len({row[tests["by"]] for table in result["tables"] for row in table["rows"]})
     what = f"{about['task']}, {told} {tests['unit']}{'s' * (told > 1)}" if tests["names"] else about["subject"]
-    lines = [f"# {what}, {about['model_words']}, recipe {about['recipe']}, {len(runs)} run{'s' * (len(runs) > 1)}", ""]
+    lines = [f"# {what}, {about['model_words']}, {recipe_words(about)}, {counted(len(runs), 'run')}", ""]
     if result["made_by"]:
         lines += ["Made by", "", "```", *result["made_by"].splitlines(), result["summarized_by"], "```", ""]
     commits = sorted({run["versions"].get("commit", "unknown") for run in runs})

@@ -10,7 +10,7 @@ from experiments.base.curves import Curve, columns, curve_of_rows
 from experiments.base.files import UserError
 from experiments.base.statistics import deviation
 from experiments.base.tables import marked
-from experiments.runs.about import About, Score
+from experiments.runs.about import About, Score, recipe_words
 from experiments.runs.folder import RunFolder
 from experiments.runs.tests import TestRow, name_of
 
@@ -120,7 +120,7 @@ def _value_at(curve: Curve, thousands: float) -> float:
 
 def seed_text(result: Mapping[str, Any], about: About) -> str:
     """The result for reading."""
-    seeds, what = result["seeds"], f"{about['subject']}, {about['model_words']}, recipe {about['recipe']}"
+    seeds, what = result["seeds"], f"{about['subject']}, {about['model_words']}, {recipe_words(about)}"
     lines = [f"# {marked(what)}, {len(seeds)} seed{'s' * (len(seeds) > 1)}", ""]
     own = [one["command"] for one in seeds if one["command"]] if not result["made_by"] else []
     lines += ["Made by", "", "```", *(result["made_by"].splitlines() or own), result["summarized_by"], "```", ""]

@@ -154,6 +154,11 @@ def setting_name(about: About) -> str:
     return f"{about['model']}-{hashlib.sha256(text.encode(errors='surrogateescape')).hexdigest()[:8]}"
 
 
+def recipe_words(about: About) -> str:
+    """The recipe of a run, and what it has other than that: "recipe paper/copy-lstm (steps 100)"."""
+    return f"recipe {about['recipe']}" + (f" ({about['differences']})" if about["differences"] else "")
+
+
 def options_of_setting(about: About) -> dict[str, Any]:
     """What a setting has, by name: its recipe, task and model, and their options."""
     told: dict[str, Any] = {}
