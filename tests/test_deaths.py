@@ -14,6 +14,7 @@ import pytest
 
 from experiments.__main__ import main
 from experiments.base.files import UserError, write_whole
+from experiments.domains.stories.tasks import Babi
 from experiments.runs.checkpoint import read_progress
 from experiments.runs.folder import RunFolder, is_locked
 from experiments.runs.metrics import read_metrics
@@ -71,9 +72,12 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_training")
-def test_killed_while_its_folder_is_made_a_run_is_begun_again(tmp_path: Path, capsys: Capture) -> None:
+def test_killed_while_its_folder_is_made_a_run_is_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
     """One that keeps its words there, too."""
-    train = story_runs.train
+    train, data = story_runs.train, story_runs.config_of(tmp_path / "none").learned.data()
+    monkeypatch.setattr(Babi, "data", lambda _: data)
     whole = tmp_path / "whole"
     with pytest.raises(Begun):
         train(whole)
