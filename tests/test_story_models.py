@@ -48,6 +48,9 @@ every_sentence_model = pytest.mark.parametrize(
 )
 
 
+one_of_a_class = pytest.mark.parametrize("name", ["memn2n", "key-value", "entnet", "gru"])
+
+
 def fresh(name: str, seed: int = 0) -> Any:
     torch.manual_seed(seed)
     return MODELS[name]().double()
@@ -171,14 +174,14 @@ def test_nothing_stays_behind_when_a_model_moves(name: str) -> None:
 
 
 @every_model
-@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
-def test_a_duplicate_computes_the_same_and_shares_nothing(name: str, duplicate: Callable[[Any], Any]) -> None:
+def test_a_duplicate_computes_the_same_and_shares_nothing(name: str) -> None:
     model = anew(name)
-    twin, expected = duplicate(model), model(story_of(), question_of())
-    assert torch.equal(twin(story_of(), question_of()), expected)
-    with torch.no_grad():
-        for parameter in twin.parameters():
-            parameter.zero_()
+    expected = model(story_of(), question_of())
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert torch.equal(twin(story_of(), question_of()), expected)
+        with torch.no_grad():
+            for parameter in twin.parameters():
+                parameter.zero_()
     assert torch.equal(model(story_of(), question_of()), expected)
 
 
@@ -256,7 +259,7 @@ def test_nil_words_are_worth_nothing_after_training(name: str) -> None:
     assert (model(story_of(), question_of())[:, 0] == 0).all()
 
 
-@every_model
+@one_of_a_class
 @pytest.mark.parametrize(
     ("story", "question", "message"),
     [
@@ -280,7 +283,7 @@ def test_wrong_stories_and_questions_are_refused(name: str, story: Tensor, quest
         fresh(name)(story, question)
 
 
-@every_model
+@one_of_a_class
 @pytest.mark.parametrize(
     ("lengths", "message"),
     [
