@@ -14,6 +14,7 @@ from .priority_sort import PrioritySort
 from .repeat_copy import RepeatCopy
 from .sequence_copy import Copy
 from .shortest_path import ShortestPath
+from .successive_copy import SuccessiveCopy
 from .symbols import SymbolTask
 from .temporal_order import TemporalOrder
 from .two_way_recall import TwoWayRecall
@@ -35,6 +36,7 @@ __all__ = [
     "RepeatCopy",
     "Score",
     "ShortestPath",
+    "SuccessiveCopy",
     "SymbolTask",
     "Task",
     "TemporalOrder",
@@ -47,6 +49,7 @@ TASKS: dict[str, type[Task]] = {
     "associative-recall": AssociativeRecall,
     "dynamic-ngrams": DynamicNGrams,
     "priority-sort": PrioritySort,
+    "successive-copy": SuccessiveCopy,
     "key-value-recall": KeyValueRecall,
     "two-way-recall": TwoWayRecall,
     "graph-traversal": GraphTraversal,

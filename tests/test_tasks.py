@@ -24,6 +24,7 @@ RANGES = {  # lengths to draw from, from the shortest that a task allows
     "associative-recall": (2, 6),
     "dynamic-ngrams": (2, 12),
     "priority-sort": (1, 20),
+    "successive-copy": (1, 14),
     "key-value-recall": (1, 16),
     "two-way-recall": (1, 16),
 }
@@ -99,6 +100,20 @@ def read_priority_sort(given):
     return end, [row[:8] for row in ranked[: max(1, math.floor(0.8 * end + 0.5))]]
 
 
+def read_successive_copy(given):
+    """The length of the first copy, and from its answer on what must be answered at each step, None for nothing."""
+    answers, start = [], 0
+    while start < len(given):
+        end = start + int(np.argmax(given[start:, 8]))
+        assert given[end, 8] == 1
+        assert not given[end : 2 * end - start + 1, :8].any()
+        answers += [None] * (end - start + 1) + given[start:end, :8].tolist()
+        start = 2 * end - start + 1
+    assert start == len(given)
+    first = answers.index(given[0, :8].tolist()) - 1
+    return first, answers[first + 1 :]
+
+
 def read_pairs(given, ways):
     """Pairs, and what is to be answered by whom: for one asking after the other, all that is asked, and the answers."""
     ends = [only_step(given[:, 12 + way]) for way in range(ways)]
@@ -134,6 +149,7 @@ READERS = {
     "associative-recall": read_associative_recall,
     "dynamic-ngrams": read_dynamic_ngrams,
     "priority-sort": read_priority_sort,
+    "successive-copy": read_successive_copy,
     "key-value-recall": read_key_value_recall,
     "two-way-recall": read_two_way_recall,
 }
@@ -142,6 +158,7 @@ GIVEN_STEPS = {  # steps before the answer begins
     "repeat-copy": lambda n: n + 1,
     "associative-recall": lambda n: 4 * n + 5,
     "priority-sort": lambda n: n + 1,
+    "successive-copy": lambda n: n + 1,
     "key-value-recall": lambda n: n + 1,
     "two-way-recall": lambda n: n + 1,
 }
@@ -209,6 +226,7 @@ def test_sizes_of_the_paper():
         "associative-recall": (8, 6),
         "dynamic-ngrams": (1, 1),
         "priority-sort": (10, 8),
+        "successive-copy": (9, 8),
         "key-value-recall": (13, 6),
         "two-way-recall": (14, 6),
     }
@@ -284,6 +302,32 @@ def test_lengths_and_repeats_are_drawn_apart():
     batch = RepeatCopy().sample(2000, length=(1, 10), generator=seeded())
     drawn = [(read_repeat_copy(given)[0], read_repeats(given)) for given, _, _ in rows_of(batch)]
     assert abs(np.corrcoef(np.array(drawn).T)[0, 1]) < 5 / math.sqrt(2000)
+
+
+# Successive copy
+
+
+def copies_in(given):
+    """The lengths of all copies."""
+    ends, start, lengths = np.flatnonzero(given[:, 8]), 0, []
+    for end in ends:
+        lengths.append(int(end - start))
+        start = 2 * end - start + 1
+    return lengths
+
+
+def test_copies_are_as_many_and_as_long_as_said_each_for_itself():
+    task = TASKS["successive-copy"](repeats=(2, 5))
+    rows = [copies_in(given) for given, _, _ in rows_of(task.sample(2000, length=(1, 4), generator=seeded()))]
+    counts = np.bincount([len(row) for row in rows], minlength=6)
+    assert not counts[:2].any()
+    assert (abs(counts[2:] - 500) < 5 * math.sqrt(500)).all()
+    pairs = np.zeros((5, 5))
+    for first, second, *_ in rows:
+        pairs[first, second] += 1
+    assert (abs(pairs[1:, 1:] - 125) < 5 * math.sqrt(125)).all()
+    batch = task.sample(3, length=2, repeats=9, generator=seeded())
+    assert [copies_in(given) for given, _, _ in rows_of(batch)] == [[2] * 9] * 3
 
 
 # Associative recall and priority sort

@@ -36,6 +36,7 @@ TASKS = {
     "associative-recall": "tasks:AssociativeRecall",
     "dynamic-ngrams": "tasks:DynamicNGrams",
     "priority-sort": "tasks:PrioritySort",
+    "successive-copy": "tasks:SuccessiveCopy",
     "key-value-recall": "tasks:KeyValueRecall",
     "two-way-recall": "tasks:TwoWayRecall",
     "graph-traversal": "tasks:GraphTraversal",

@@ -61,7 +61,7 @@ class EvaluateOptions(TestOptions):
     num_slots: int | None = None
     """Memory rows of an NTM in this test; None for those it was trained with."""
     repeats: int | None = None
-    """Repeat copy: the number of copies; None draws it from the trained range."""
+    """Of a task that has such, as repeat copy: the number of copies; None draws it from the trained range."""
     sequences: int = 1000
     """Sequences at each length."""
     batch_size: int | None = None

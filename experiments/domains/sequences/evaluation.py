@@ -1,5 +1,6 @@
 """Testing a trained model at any length and any number of slots."""
 
+import inspect
 from collections.abc import Callable, Iterable
 
 import torch
@@ -10,7 +11,7 @@ from experiments.runs.tests import TestRow
 from memnet import SequenceModule
 from memnet.abilities import HasSlots
 from memnet.state import state_tensors
-from tasks import Batch, DynamicNGrams, RepeatCopy, Task
+from tasks import Batch, DynamicNGrams, Task
 
 # Numbers of memory that a batch should not exceed, so that it stays in a processor's cache.
 _CACHE = 1 << 17
@@ -72,7 +73,7 @@ def test_at(
     """One row of the test table: new sequences of one length, drawn from a stream that training never sees.
 
     num_slots:  rows of the memory in this test; None for those it was trained with.
-    repeats:    repeat copy only: the number of copies; None draws it from the task's range.
+    repeats:    of a task that has such: the number of copies; None draws it from the task's range.
     batch_size: None chooses one that keeps the memory in cache.
     tell:       called with the number of sequences done, as they are.
     see:        called with every batch and its logits, see `evaluate`.
@@ -83,8 +84,9 @@ def test_at(
     trained_slots = model.num_slots if isinstance(model, HasSlots) else None
     if num_slots is not None and not isinstance(model, HasSlots):
         raise UserError(f"--num-slots {num_slots}: this model has no memory")
-    if repeats is not None and not isinstance(task, RepeatCopy):
-        raise UserError(f"--repeats {repeats}: only repeat-copy has repeats, not {task.name}")
+    if repeats is not None and "repeats" not in inspect.signature(task.sample).parameters:
+        raise UserError(f"--repeats {repeats}: {task.name} has no repeats")
+    more = {} if repeats is None else {"repeats": repeats}
     chosen_batch = batch_size or _fitting_batch(model, num_slots)
     generator = generator_for("test", seed, length, repeats or 0)
     optimal: list[torch.Tensor] = []
@@ -93,10 +95,7 @@ def test_at(
         # Drawn in blocks of one size, so that the sequences do not depend on the batch size.
         for done in range(0, sequences, _LARGEST_BATCH):
             size = min(_LARGEST_BATCH, sequences - done)
-            if isinstance(task, RepeatCopy):
-                block = task.sample(size, length=length, generator=generator, repeats=repeats)
-            else:
-                block = task.sample(size, length=length, generator=generator)
+            block = task.sample(size, length=length, generator=generator, **more)
             if isinstance(task, DynamicNGrams):
                 optimal.append(task.metrics(torch.logit(task.optimal_probabilities(block)), block)["bits"])
             for first in range(0, size, chosen_batch):
