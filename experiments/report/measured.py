@@ -35,6 +35,7 @@ class Row(TypedDict):
     margin:    in place of the table's.
     of:        tasks of the published table, where ours may have fewer.
     differs:   how the protocol is not the published one: nothing is compared then.
+    settings:  how the model's settings or the training alone are not the published ones.
     remark:    what needs words.
     """
 
@@ -49,6 +50,7 @@ class Row(TypedDict):
     of: NotRequired[int]
     control: NotRequired[Control]
     differs: NotRequired[str]
+    settings: NotRequired[str]
     remark: NotRequired[str]
 
 
@@ -60,10 +62,7 @@ class Margin(TypedDict):
 
 
 class Comparison(TypedDict):
-    """A table. best_of, by: the published numbers are the best of so many by training or validation.
-
-    mean: they are means; else of one run.
-    """
+    """A table. best_of, by: the published numbers are the best of so many by training or validation; else one run."""
 
     title: str
     about: str
@@ -71,7 +70,6 @@ class Comparison(TypedDict):
     score: NotRequired[str]
     best_of: NotRequired[int]
     by: NotRequired[Literal["train", "valid"]]
-    mean: NotRequired[bool]
     margin: NotRequired[Margin]
     rows: list[Row]
 
@@ -165,13 +163,14 @@ def measured(row: Row, table: Comparison, results: Mapping[str, Any]) -> Measure
             same = same and by == table["by"]
             ours = of_restarts(restarts, by, table["best_of"])
         else:
-            ours = of_runs(each_restart(restarts), found)
+            same = same and "best_of" not in table
+            ours = of_runs(each_restart(restarts))
     else:
         values = _after(result, score, row["after"]) if "after" in row else _test(result, score, row.get("at", {}))
         if not values:
             return Measured(None, found, "not measured", where)
-        ours = of_runs(values, found)
-    said = verdict(ours, found, best=best_is(score), same=same)
+        ours = of_runs(values)
+    said = verdict(ours, found, best=best_is(score), same=same, as_there="settings" not in row)
     return Measured(ours, found, said, where, len(tests), _failed(result, row) if tests else "")
 
 
@@ -284,7 +283,7 @@ def _published(row: Row, table: Comparison, tests: Sequence[Mapping[str, Any]]) 
         value = _number(row["published"], row.get("after"))
     margin = table.get("margin", {})
     granted = row.get("margin", max(margin.get("share", 0.0) * abs(value), margin.get("least", 0.0)))
-    return Published(value, granted, table.get("best_of"), table.get("mean", False))
+    return Published(value, granted, table.get("best_of"))
 
 
 def _number(place: Place, thousand: float | None) -> float:

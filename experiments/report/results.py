@@ -41,6 +41,8 @@ TABLES, PAGE = "tables.yaml", "README.md"
 _HEAD = ["what", "measured", "published", "ours", "95 %", "mean ± sd of all", "best", "worst", "runs"]
 _HEAD += ["failed (published)", "without memory", "verdict"]
 _MADE_BY = "python -m experiments results"
+# Verdicts that may be of some tasks alone.
+_PARTLY = ("beaten", "reproduced", "better, with other settings", "as good, with other settings")
 
 
 class _Words(TypedDict):
@@ -73,21 +75,21 @@ def results(args: Sequence[str]) -> int:
     folder = Path(parse(ResultsOptions, "results", args).folder)
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder of results")
-    text = page(folder)
+    text, counts = page(folder)
     write_whole(folder / PAGE, text)
-    print(next(line for line in text.splitlines() if line.startswith("Of ")))
+    print(counts)
     print(folder / PAGE, file=sys.stderr)
     return 0
 
 
-def page(folder: Path) -> str:
-    """The page of a folder of results. UserError for a table or a result that cannot be read."""
+def page(folder: Path) -> tuple[str, str]:
+    """The page of a folder of results, and its verdicts in one line; UserError for what cannot be read."""
     content = read_content(folder / TABLES)
     found = {path.stem: _result(path) for path in sorted(folder.glob("*.json"))}
     told = [(table, [(row, measured(row, table, found)) for row in table["rows"]]) for table in content["tables"]]
     lines = ["# Results", "", f"Made by `{_MADE_BY}` from the results' own files and [{TABLES}]({TABLES}).", ""]
     lines += [part for words in content["about"] for part in (*_wrapped(words), "")]
-    lines += ["## The rule", "", *_wrapped(RULE), "", *_overview(told), ""]
+    lines += ["## The rule", "", *_wrapped(RULE), "", *(overview := _overview(told)), ""]
     for table, rows in told:
         lines += [*_table(folder, table, rows, found), ""]
     named = {row["result"] for table in content["tables"] for row in table["rows"]}
@@ -99,7 +101,7 @@ def page(folder: Path) -> str:
         lines += [f"- {_links(folder, name, name)}" for name in others]
         lines.append("")
     lines += ["## What falls short", "", *_short(told), *(f"- {one}" for one in content.get("short", []))]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n", overview[0]
 
 
 def read_content(path: Path) -> Content:
@@ -115,8 +117,8 @@ def read_content(path: Path) -> Content:
         for row in table["rows"]:
             _check_names(row, Row, path)
             _check_names(row.get("control", {}), Control, path)
-            if len({"after", "tested_on"} & row.keys()) == 2:
-                raise UserError(f"{path}: {row['what']!r} has both after and tested_on; expected one of them")
+            if "after" in row and (other := {"at", "tested_on"} & row.keys()):
+                raise UserError(f"{path}: {row['what']!r} has both after and {min(other)}; expected one of them")
     return content
 
 
@@ -167,7 +169,7 @@ def _table(
     kept = [head for head in _HEAD if any(cells[head] != "-" for cells in shown)]
     lines += _grid(kept)
     lines += [line for cells in shown for line in _grid([cells[head] for head in kept], head=False)]
-    notes = [(row, [row[part] for part in ("differs", "remark") if part in row]) for row, _ in rows]
+    notes = [(row, [row[part] for part in ("differs", "settings", "remark") if part in row]) for row, _ in rows]
     words = [f"- {marked(row['what'])}: {'; '.join(told)}" for row, told in notes if told]
     return [*lines, "", *words] if words else lines
 
@@ -178,7 +180,7 @@ def _protocol(table: Comparison) -> list[str]:
         learned = {"train": "training", "valid": "validation"}[table["by"]]
         told = [f"Published: the best of {table['best_of']} restarts by {learned} error."]
     else:
-        told = ["Published: the mean of several runs." if table.get("mean") else "Published: one run."]
+        told = ["Published: one run."]
     margin = table.get("margin", {})
     parts = [f"{100 * margin['share']:g} % of the published number"] if "share" in margin else []
     parts += [f"{'at least ' if parts else ''}{margin['least']:g}"] if "least" in margin else []
@@ -187,7 +189,11 @@ def _protocol(table: Comparison) -> list[str]:
 
 
 def _suite(table: Comparison) -> list[str]:
-    return [f"Run by `python -m experiments suite {table['suite']}`."] if "suite" in table else []
+    return (
+        [f"By `python -m experiments suite {table['suite']}` where a result names no other."]
+        if "suite" in table
+        else []
+    )
 
 
 def _cells(
@@ -200,7 +206,7 @@ def _cells(
         "what": _links(folder, row["result"], marked(row["what"])),
         "measured": marked(found.where) or "-",
         "failed (published)": found.failed or "-",
-        "verdict": f"**{found.verdict}**" + (part if found.verdict in ("beaten", "reproduced") else ""),
+        "verdict": f"**{found.verdict}**" + (part if found.verdict in _PARTLY else ""),
     }
     if published is not None:
         cells["published"] = _number(published.value) + (f" (margin {row['margin']:g})" if "margin" in row else "")

@@ -15,6 +15,8 @@ from experiments.runs.outcomes import choose
 Verdict = Literal[
     "beaten",
     "reproduced",
+    "better, with other settings",
+    "as good, with other settings",
     "not reached",
     "other protocol: not compared",
     "no published number",
@@ -24,13 +26,15 @@ Verdict = Literal[
 # Seeds or restarts that it takes to beat a number: of fewer nobody knows how they scatter.
 LEAST = 3
 RULE = (
-    "Ours is the same statistic as the published number: beside one run, or a mean, the mean of our seeds; beside the "
-    "best of n the one of our first n restarts that the same criterion chooses, which is never the test. It is "
-    "**reproduced** where it is no worse than the published number by more than the margin of its table. It is "
-    f"**beaten** where there are at least {LEAST} runs, too, and it is better by more than the margin with 95 % "
-    "confidence in a repetition: Student's interval of one more seed, or of a mean, or the bootstrap of choosing again "
-    "among n restarts. Everything else, and what is no finite number, is **not reached**; one run can reproduce, but "
-    "never beat, and intervals are over seeds, not over test examples."
+    "Ours is the same statistic as the published number: beside one run the mean of our seeds; beside the best of n "
+    "the one of our first n restarts that the same criterion chooses, which is never the test. It is **reproduced** "
+    "where it is no worse than the published number by more than the margin of its table. It is **beaten** where it "
+    "is better by more than the margin with 95 % confidence in a repetition, too: Student's interval of one more "
+    f"seed, of at least {LEAST} seeds that are not all alike; or, where there are n restarts, the bootstrap of "
+    "choosing again among them, which knows of nothing that it has not seen. Where task, test and kind of model are "
+    "the published ones, but the model's settings or its training are not, it is **as good** or **better, with other "
+    "settings** in their place. Everything else, and what is no finite number, is **not reached**; one run can "
+    "reproduce, but never beat, and intervals are over seeds, not over test examples."
 )
 
 
@@ -38,14 +42,12 @@ class Published(NamedTuple):
     """A number of others.
 
     margin:  a difference that says nothing: of reading a figure, of rounding, or what a table grants.
-    best_of: of how many restarts it is the chosen one; None for one run, or a mean.
-    mean:    whether it is the mean of many runs.
+    best_of: of how many restarts it is the chosen one; None for one run.
     """
 
     value: float
     margin: float = 0.0
     best_of: int | None = None
-    mean: bool = False
 
 
 class Ours(NamedTuple):
@@ -53,7 +55,8 @@ class Ours(NamedTuple):
 
     values:   of every run.
     value:    the same statistic as what is published.
-    interval: where it would lie if it were measured again; None where that is not known.
+    interval: where it would lie if it were measured again, beside one run where one more seed would; None where that is
+              not known.
     runs:     of which there are so many: seeds, or restarts of each task.
     ends:     the lowest and the highest, of several tasks the mean of each task's.
     """
@@ -65,10 +68,14 @@ class Ours(NamedTuple):
     ends: tuple[float, float]
 
 
-def verdict(ours: Ours, published: Published | None, *, best: Literal["low", "high"], same: bool) -> Verdict:
+def verdict(
+    ours: Ours, published: Published | None, *, best: Literal["low", "high"], same: bool, as_there: bool = True
+) -> Verdict:
     """The rule.
 
-    best: whether low or high numbers are good. same: whether both were measured by the same protocol.
+    best:          whether low or high numbers are good.
+    same:          whether both were measured by the same protocol.
+    as_there:      whether the settings of model and training, too, are the published ones.
     """
     if published is None:
         return "no published number"
@@ -78,20 +85,23 @@ def verdict(ours: Ours, published: Published | None, *, best: Literal["low", "hi
     # A number that is none is worse than any.
     if not sign * (ours.value - published.value) <= published.margin:
         return "not reached"
-    if ours.interval is None or ours.runs < LEAST:
-        return "reproduced"
-    worst = ours.interval.high if best == "low" else ours.interval.low
-    return "beaten" if sign * (worst - published.value) < -published.margin else "reproduced"
+    beaten = False
+    if ours.interval is not None and ours.runs >= LEAST:
+        worst = ours.interval.high if best == "low" else ours.interval.low
+        beaten = sign * (worst - published.value) < -published.margin
+    if as_there:
+        return "beaten" if beaten else "reproduced"
+    return "better, with other settings" if beaten else "as good, with other settings"
 
 
-def of_runs(values: Sequence[float], published: Published | None) -> Ours:
-    """Seeds beside one run or a mean. What is not finite makes their mean not finite, too."""
+def of_runs(values: Sequence[float]) -> Ours:
+    """Seeds beside one run. What is not finite makes their mean not finite, too."""
     middle, spread = mean(values), deviation(values)
     ends = float(np.min(values)), float(np.max(values))
-    if spread is None:
+    # Seeds that are all alike, as at 100 %, do not tell how others would scatter.
+    if not spread:
         return Ours(tuple(values), middle, None, len(values), ends)
-    more = 0 if published is not None and published.mean else 1
-    half = student_quantile(len(values) - 1) * spread * math.sqrt(more + 1 / len(values))
+    half = student_quantile(len(values) - 1) * spread * math.sqrt(1 + 1 / len(values))
     return Ours(tuple(values), middle, Interval(middle - half, middle + half), len(values), ends)
 
 
@@ -107,7 +117,8 @@ def of_restarts(tests: Sequence[Sequence[Mapping[str, Any]]], by: str, best_of: 
     weights = [restarts[0]["tests"] for restarts in models]
     runs = min(map(len, models))
     interval = None
-    if runs > 1:
+    # Of fewer than were published it would never miss the one that is chosen.
+    if runs >= best_of:
         drawing = np.random.default_rng(0)
         again = [_chosen_again(restarts, by, best_of, drawing) for restarts in models]
         interval = percentiles(np.average(again, axis=0, weights=weights))
