@@ -24,6 +24,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "sharp links": {"sharp_links": True, "num_writes": 2},
     "all": {"masked": True, "deallocate": True, "sharp_links": True, "num_reads": 2, "num_writes": 2},
     "content alone": {"linked": False, "num_reads": 2},
+    "normalized": {"normalized": True},
     "one slot": {"num_slots": 1},
     "feed-forward": {"controller": "feedforward", "num_layers": 2},
 }
@@ -135,6 +136,24 @@ def test_without_a_gradient_of_usage_the_output_is_the_same() -> None:
         for out, model in zip((one, two), models, strict=True)
     ]
     assert not torch.allclose(*grads)
+
+
+def test_a_normalized_interface_has_no_mean_and_no_size_of_its_own() -> None:
+    model, plain, input = drawn(normalized=True), drawn(), normal(1, 1, 3)
+    nn.init.ones_(model.cell.norm.weight)
+    nn.init.zeros_(model.cell.norm.bias)
+    told = [
+        one.cell.watched_step(one.cell.project(input[:, 0]), one.initial_state(1))[2].interface
+        for one in (model, plain)
+    ]
+    # Keys and what is added are as they are emitted, and the others squashed: all are one vector.
+    key, other = told[0].write_key.flatten(), told[1].write_key.flatten()
+    assert_equal((key - key.mean()) / key.std(), (other - other.mean()) / other.std())
+    before = model(normal(2, 5, 3))[0]
+    with torch.no_grad():
+        model.cell.interface.weight.mul_(7)
+        model.cell.interface.bias.mul_(7).add_(3)
+    assert_equal(model(normal(2, 5, 3))[0], before, 1e-5)
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,8 @@ class DNCCell(ControlledCell):
                     arXiv 1807.02658).
     usage_gradient: whether usage passes gradients to the last write weightings, as the paper's equations have it; its
                     authors' published code stops them.
+    normalized:     the interface is layer-normalised before it is squashed, as the memory's input is in the code of
+                    Franke et al. 2018; theirs normalises within the LSTM, too, and drops out what bypasses the memory.
     learned_initial_state: train the controller's initial state (else zeros).
     forget_bias:    of an LSTM controller.
     norm_floor:     norms below it count as it, see memnet.functional.addressing.cosine_similarity.
@@ -144,6 +146,7 @@ class DNCCell(ControlledCell):
         sharp_links: bool = False,
         linked: bool = True,
         usage_gradient: bool = True,
+        normalized: bool = False,
         learned_initial_state: bool = False,
         forget_bias: float = 1.0,
         norm_floor: float = 1e-6,
@@ -170,7 +173,9 @@ class DNCCell(ControlledCell):
         self.masked, self.mask_floor, self.deallocate = masked, mask_floor, deallocate
         self.sharp_links, self.linked, self.usage_gradient = sharp_links, linked, usage_gradient
         self._sizes = self._emitted_sizes()
-        self.interface = nn.Linear(self.controller.output_size, sum(map(math.prod, self._sizes)))
+        emitted = sum(map(math.prod, self._sizes))
+        self.interface = nn.Linear(self.controller.output_size, emitted)
+        self.norm = nn.LayerNorm(emitted, eps=1e-6) if normalized else None
 
     def _emitted_sizes(self) -> list[tuple[int, int]]:
         """Heads, and numbers for each, of every part of the interface."""
@@ -214,6 +219,8 @@ class DNCCell(ControlledCell):
     ) -> tuple[Tensor, DNCState, DNCWatched]:
         """The rest of a step: write, link, read."""
         emitted = self.interface(hidden)
+        if self.norm is not None:
+            emitted = self.norm(emitted)
         with full_precision(hidden):
             told = self.parts_of_interface(emitted.to(state.memory.dtype))
             retained = retention(state.read_weights, told.free)
