@@ -1,5 +1,6 @@
 """Models that were kept do what their tables say, load by name and by their class, and are never trained over."""
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -91,6 +92,28 @@ def test_what_is_no_new_folder_or_no_ended_run_is_not_kept(runs: Path, here: Pat
     (here / "stopped" / "result.json").unlink()
     assert "has not ended" in refused(capsys, "keep", "stopped", "kept")
     assert not (here / "kept").exists()
+
+
+def test_what_cannot_be_written_leaves_nothing(
+    runs: Path, here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("experiments.runs.kept.shutil.copy", full)
+    assert "No space left" in refused(capsys, "evaluate", "copy")
+    monkeypatch.setattr("memnet.pretrained.write_whole", full)
+    assert "No space left" in refused(capsys, "keep", runs / "ntm", "kept")
+    assert [path.name for path in here.rglob("*") if path.is_file()] == []
+    assert not (here / "kept").exists()
+
+
+def test_what_ships_is_never_written_to(here: Path) -> None:
+    place = PRETRAINED / "copy"
+    before = {path: path.read_bytes() for path in place.iterdir()}
+    assert main(["evaluate", str(place), "--length", "3", "--sequences", "2"]) == 0
+    assert {path: path.read_bytes() for path in place.iterdir()} == before
+    assert len(told_by(here / "runs" / "pretrained" / "copy")) > len(told_by(place))
 
 
 def test_a_kept_model_is_not_trained_on(runs: Path, here: Path, capsys: Capture) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import tyro
 
-from experiments.base.files import UserError, write_whole
+from experiments.base.files import UserError
 from experiments.base.provenance import without_places
 from experiments.config.command_line import parse
 from experiments.runs.folder import RunFolder
-from experiments.runs.kept import TOLD
+from experiments.runs.kept import TOLD, made_whole
 from experiments.training.loading import load_run
 
 
@@ -38,12 +38,12 @@ def keep(args: Sequence[str]) -> int:
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
         raise UserError(f"{place} is there already: expected the name of a new folder")
     model = load_run(folder.path).model
-    model.save_pretrained(place)
-    for path in (folder.path / name for name in TOLD):
-        if path.exists():
-            told = without_places(folder.read_json(path, None))
-            write_whole(place / path.name, json.dumps(told, indent=1) + "\n")
-    # Last, since by it a folder is a run.
-    write_whole(place / "config.yaml", folder.config.read_bytes())
+    with made_whole(place) as part:
+        model.save_pretrained(part)
+        (part / "config.yaml").write_bytes(folder.config.read_bytes())
+        for path in (folder.path / name for name in TOLD):
+            if path.exists():
+                told = without_places(folder.read_json(path, None))
+                (part / path.name).write_text(json.dumps(told, indent=1) + "\n")
     print(place)
     return 0

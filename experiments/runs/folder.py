@@ -34,7 +34,7 @@ import yaml
 from experiments.base.files import UserError, is_part, remove_parts, write_whole
 from experiments.base.provenance import command, without_places
 from experiments.base.reading import expect, read_json, read_yaml
-from experiments.runs.kept import copied, pretrained_names, where
+from experiments.runs.kept import opened, pretrained_names
 from experiments.runs.outcomes import check_result
 from experiments.runs.tests import TestRow, check_tests, merged
 from memnet.pretrained import WEIGHTS
@@ -71,9 +71,7 @@ class RunFolder:
 
     def __init__(self, path: str | Path) -> None:
         """UserError if there is no run at `path`; the name of a pretrained model, too, is one of a run."""
-        self.path = Path(path)
-        if (place := where(path)) != self.path:
-            self.path = copied(place, RUNS / "pretrained" / place.name)
+        self.path = opened(path, RUNS / "pretrained")
         if not self.config.is_file():
             killed = self.path.is_dir() and any(self.path.iterdir()) and half_made(self.path)
             again = "; it was killed while it was made: begin it again" if killed else ""

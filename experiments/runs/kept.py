@@ -4,10 +4,11 @@ Those of this program are beside it by their names; before one is used it is cop
 tests it or looks into it writes there.
 """
 
+import contextlib
 import filecmp
-import os
-import secrets
 import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from experiments.base.files import UserError
@@ -27,22 +28,45 @@ def where(run: str | Path) -> Path:
     """The folder that a run's name means: its own, or that of a pretrained model: copy, or pretrained/copy."""
     path = Path(run)
     place = PRETRAINED / path.name
-    known = path.parent in (Path(), Path("pretrained")) and path.name in pretrained_names()
-    return place if known and not (path / "config.yaml").is_file() else path
+    named = path.parent in (Path(), Path("pretrained")) and not (path / "config.yaml").is_file()
+    return place if path.name in pretrained_names() and (named or path.resolve() == place) else path
 
 
-def copied(kept: Path, path: Path) -> Path:
-    """A kept model in a folder of its own, made whole or not at all; UserError where another is in its place."""
-    if not path.exists():
-        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        try:
-            shutil.copytree(kept, part)
-            os.rename(part, path)
-        except OSError as error:
-            shutil.rmtree(part, ignore_errors=True)
-            if not path.exists():  # else another process was faster
-                raise UserError(f"cannot copy the pretrained {kept.name} to {path}: {error.strerror}") from None
+def opened(run: str | Path, copies: Path) -> Path:
+    """Where a run is that may be written to: of a pretrained model a copy, which is made where there is none.
+
+    UserError where none can be made, or another model is in its place.
+    """
+    kept = where(run)
+    if kept.parent != PRETRAINED:
+        return kept
+    path = copies / kept.name
+    try:
+        if not path.exists():
+            with made_whole(path) as part:
+                for file in filter(Path.is_file, kept.iterdir()):
+                    shutil.copy(file, part)
+    except UserError:
+        if not path.exists():  # else another process was faster
+            raise
     weights = path / WEIGHTS
     if not weights.is_file() or not filecmp.cmp(kept / WEIGHTS, weights, shallow=False):
         raise UserError(f"{path} holds another model than the pretrained {kept.name}: move it away, or name its path")
     return path
+
+
+@contextlib.contextmanager
+def made_whole(path: Path) -> Iterator[Path]:
+    """A folder to fill beside the path, which takes its place at the end; after an error there is none.
+
+    UserError where it cannot be written, or something is in its place by then, but for an empty folder.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as beside:
+            part = Path(beside) / path.name
+            part.mkdir()
+            yield part
+            part.rename(path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from None
