@@ -5,7 +5,6 @@ import itertools
 import math
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +14,8 @@ from tasks import TASKS as ALL_TASKS
 from tasks import AssociativeRecall, BitTask, Copy, DynamicNGrams, PrioritySort, RepeatCopy
 from tasks.__main__ import main
 from tests.batches import random_logits, rows_of, seeded
+from tests.forked import ROOT, Forked
 
-ROOT = Path(__file__).parent.parent
 TASKS = {name: kind for name, kind in ALL_TASKS.items() if issubclass(kind, BitTask)}
 RANGES = {  # lengths to draw from, from the shortest that a task allows
     "copy": (1, 20),
@@ -662,19 +661,15 @@ def test_imports_and_file_names():
                 assert name.split(".")[0] in {*sys.stdlib_module_names, "torch", "numpy", "tasks"}, path
 
 
-def run(*arguments, **options):
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "tasks", *arguments],
-        **{"cwd": ROOT, "text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
-    )
-
-
 def test_command_line_in_its_own_process():
-    shown, wrong, cut = (
-        run("show", "copy", "--length", "3"),
-        run("show", "cpoy"),
-        run("show", "dynamic-ngrams"),
+    shown = subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "tasks", "show", "copy", "--length", "3"],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
+    wrong, cut = Forked("tasks", "show", "cpoy"), Forked("tasks", "show", "dynamic-ngrams")
     cut.stdout.close()  # before anything is written
     text, errors = shown.communicate(timeout=60)
     assert (shown.returncode, errors) == (0, "")

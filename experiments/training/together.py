@@ -4,7 +4,7 @@ OUT/group.json  the seeds, and the options that all of them have
 OUT/s0 ...      a run folder each, as if the seed had been trained alone
 OUT/logs/       what the processes said
 
-Stacked, the seeds are trained as one computation (see stacked.py), and tested and drawn in a process each, which also
+Stacked, the seeds are trained as one computation (see stacking.py), and tested and drawn in a process each, which also
 gives the tracker its rows: it sees a stacked run when the training has ended. Otherwise all is done in these processes.
 """
 
