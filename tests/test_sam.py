@@ -80,6 +80,10 @@ def test_the_nearest_slots_are_those_of_the_largest_cosine() -> None:
     memory, key = normal(2, 30, 5), normal(2, 3, 5, seed=1)
     cosines = torch.cosine_similarity(key.unsqueeze(2), memory.unsqueeze(1), dim=-1)
     assert torch.equal(nearest_slots(memory, key, 4), cosines.topk(4).indices.sort(-1).values)
+    # A slot that holds nothing is at a right angle to every key, whatever the floor.
+    memory = torch.tensor([[[-1.0, 0.0], [0.0, 0.0], [0.0, 1.0], [2.0, 0.1]]])
+    for floor in (0.0, 1e-6):
+        assert nearest_slots(memory, torch.tensor([[[3.0, 0.0]]]), 2, floor).tolist() == [[[1, 3]]]
 
 
 def test_a_slot_that_comes_up_twice_is_written_once_and_gives_one_gradient() -> None:

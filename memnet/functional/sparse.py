@@ -20,14 +20,12 @@ def top_slots(scores: Tensor, count: int) -> Tensor:
     scores: (..., slot), at least `count` of them.
     Returns (..., count) int64, without gradients.
     """
-    scores = scores.detach()
+    scores, size = scores.detach(), scores.size(-1)
     least = scores.topk(count, -1).values[..., -1:]
-    above, equal = scores > least, scores == least
-    wanted = count - above.sum(-1, keepdim=True)
-    chosen = above | (equal & (equal.cumsum(-1) <= wanted))
-    slots = torch.arange(scores.size(-1), device=scores.device)
-    places = torch.where(chosen, slots, scores.size(-1) + slots)
-    return places.topk(count, -1, largest=False).indices
+    slots = torch.arange(size, dtype=torch.int32, device=scores.device)
+    # Those above come before those that are equal, and these before the rest, whatever it holds.
+    order = torch.where(scores > least, slots, torch.where(scores == least, slots + size, 2 * size))
+    return order.topk(count, -1, largest=False).indices.sort(-1).values
 
 
 def nearest_slots(memory: Tensor, key: Tensor, count: int, epsilon: float = 1e-6) -> Tensor:
@@ -41,11 +39,11 @@ def nearest_slots(memory: Tensor, key: Tensor, count: int, epsilon: float = 1e-6
     Returns  (batch, head, count) int64, see top_slots.
     """
     memory, key, number = memory.detach(), key.detach(), torch.finfo(memory.dtype)
-    slot_norms, key_norms = (
-        torch.linalg.vector_norm(one, dim=-1).clamp_min(max(epsilon, number.tiny)) for one in (memory, key)
-    )
-    cosines = (key / key_norms.unsqueeze(-1)) @ memory.transpose(-1, -2) / slot_norms.unsqueeze(-2)
-    return top_slots((cosines / math.sqrt(number.eps)).round(), count)
+    # So that no floor makes a scale of more than numbers can be.
+    floor = max(epsilon, number.tiny / number.eps)
+    slot_norms, key_norms = (torch.linalg.vector_norm(one, dim=-1).clamp_min(floor) for one in (memory, key))
+    steps = (slot_norms * math.sqrt(number.eps)).reciprocal().unsqueeze(-2)
+    return top_slots(((key / key_norms.unsqueeze(-1)) @ memory.transpose(-1, -2) * steps).round(), count)
 
 
 def take_rows(memory: Tensor, slots: Tensor) -> Tensor:
