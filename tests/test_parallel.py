@@ -153,6 +153,17 @@ def test_a_mistake_that_only_a_later_process_finds_is_told(
     assert "error: --device cuda:99 cannot be used" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("task", ["text", "captions"])
+def test_what_cannot_be_shared_is_trained_by_one_process(
+    task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(["train", task, "--tracker", "none", "--out", str(tmp_path / "run")]) == 2
+    assert f"a model of {task} is trained by one process: leave torchrun out" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_shares_are_equal_and_whole() -> None:
     shares = [Ranks(number, 3).share(12) for number in range(3)]
     assert [row for share in shares for row in range(12)[share]] == list(range(12))

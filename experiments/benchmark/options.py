@@ -76,13 +76,10 @@ class BenchmarkOptions:
 
     def check(self) -> None:
         """UserError for what cannot be."""
-        for name in SIZES:
-            if not getattr(self, name) and name in ("batch_size", "seeds"):
+        for name in ("batch_size", "seeds"):
+            if not getattr(self, name):
                 raise UserError(f"{option(name)} needs at least one value")
-            for value in getattr(self, name):
-                if value < 1:
-                    raise UserError(f"{option(name)} must be at least 1, not {value}")
-        check_least(self, 1, "threads")
+        check_least(self, 1, *SIZES, "threads")
         check_positive(self, "seconds")
         if self.seconds > MOST_SECONDS:
             raise UserError(f"--seconds must be at most {MOST_SECONDS}, not {self.seconds:g}")

@@ -37,11 +37,12 @@ def marks_of(kind: Any) -> tuple[Any, ...]:
 
 
 def check_least(options: Any, minimum: int, *names: str) -> None:
-    """UserError for a whole number below `minimum`; None passes."""
+    """UserError for a number below `minimum`, also one of several; None passes."""
     for name in names:
         value = getattr(options, name)
-        if value is not None and value < minimum:
-            raise UserError(f"{option(name)} must be at least {minimum}, not {value}")
+        for one in value if isinstance(value, tuple) else (value,):
+            if one is not None and one < minimum:
+                raise UserError(f"{option(name)} must be at least {minimum}, not {one}")
 
 
 def check_positive(options: Any, *names: str) -> None:

@@ -8,6 +8,7 @@ import tyro
 
 from experiments.base.files import UserError
 from experiments.config.command_line import parse
+from experiments.config.fields import check_least
 from experiments.config.registry import DOMAINS, at
 from experiments.inspector.inspector import Inspector
 from experiments.inspector.page import page
@@ -47,10 +48,8 @@ class InspectOptions:
 def inspect(args: Sequence[str]) -> int:
     """Write the page and print where it is, or serve it."""
     options = parse(InspectOptions, "inspect", args, flags=True)
-    for name, least in (("length", 1), ("seed", 0), ("num_slots", 1)):
-        for value in getattr(options, name):
-            if value < least:
-                raise UserError(f"--{name.replace('_', '-')} must be at least {least}, not {value}")
+    check_least(options, 1, "length", "num_slots")
+    check_least(options, 0, "seed")
     if options.serve and options.out is not None:
         raise UserError(f"--out {options.out} and --serve: a served page is no file; take one of them")
     prepare("cpu", 1)

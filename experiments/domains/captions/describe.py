@@ -1,7 +1,6 @@
 """python -m experiments describe: what a trained run says of new scenes, or of a user's pictures."""
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,9 +46,7 @@ def describe(args: Sequence[str]) -> int:
     """Print a caption for every picture, and draw them."""
     options = parse(DescribeOptions, "describe", args)
     check_least(options, 1, "scenes")
-    check_least(options, 0, "seed")
-    if not 0 <= options.temperature < math.inf:
-        raise UserError(f"--temperature must be a finite number of at least 0, not {options.temperature}")
+    check_least(options, 0, "seed", "temperature")
     if options.images and options.scenes is not None:
         raise UserError("--scenes are drawn here, and picture files are yours: take one of them")
     out = Path(options.run) / "figures" / "described.png" if options.out is None else Path(options.out)

@@ -73,9 +73,8 @@ class EvaluateOptions(TestOptions):
 
     def check(self) -> None:
         super().check()
-        check_least(self, 1, "sequences", "batch_size", "repeats", "num_slots")
+        check_least(self, 1, "sequences", "batch_size", "repeats", "num_slots", "length")
         check_least(self, 0, "seed")
-        _check_length(self.length)
 
 
 def test(folder: RunFolder, options: EvaluateOptions) -> Tested:
@@ -106,7 +105,7 @@ class ShowOptions(RunShowOptions):
     """Memory rows of an NTM in these pictures; None for those it was trained with."""
 
     def check(self) -> None:
-        _check_length(self.length)
+        check_least(self, 1, "length")
 
 
 def draw(folder: RunFolder, about: About, options: ShowOptions) -> list[Path]:
@@ -169,11 +168,6 @@ def _tests(
             see = None if failures is None else failures.at(length)
             rows.append(test_at(model, task, length, sequences=sequences, seed=seed, tell=tell, see=see, **options))
     return rows
-
-
-def _check_length(lengths: Sequence[int]) -> None:
-    if lengths and min(lengths) < 1:
-        raise UserError(f"--length must be at least 1, not {min(lengths)}")
 
 
 def _outcome(trainer: Trainer[SequenceObjective]) -> str:

@@ -1,7 +1,6 @@
 """How models of sequences are trained."""
 
 import dataclasses
-import math
 from typing import Annotated, ClassVar, Literal
 
 from experiments.base.files import UserError
@@ -83,10 +82,8 @@ class SequenceTraining(Training):
         )
         if self.min_length and self.max_length and self.min_length > self.max_length:
             raise UserError(f"--min-length {self.min_length} is above --max-length {self.max_length}")
-        check_least(self, 0, "cooldown_steps")
+        check_least(self, 0, "cooldown_steps", "weight_noise")
         check_positive(self, "clip_value", "solved_at", "growing_threshold")
-        if not 0 <= self.weight_noise < math.inf:
-            raise UserError(f"--weight-noise must be a finite number of at least 0, not {self.weight_noise}")
         if not 0 <= self.momentum < 1:
             raise UserError(f"--momentum must be in [0, 1), not {self.momentum}")
 

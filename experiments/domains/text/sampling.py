@@ -1,7 +1,6 @@
 """python -m experiments sample: text from a trained model."""
 
 import dataclasses
-import math
 import sys
 from collections.abc import Sequence
 
@@ -9,7 +8,6 @@ import torch
 import tyro
 from torch import Tensor
 
-from experiments.base.files import UserError
 from experiments.base.progress import working
 from experiments.base.seeds import generator_for
 from experiments.config.command_line import parse
@@ -43,9 +41,7 @@ def sample(args: Sequence[str]) -> int:
     """Print the prompt, and how the model goes on."""
     options = parse(SampleOptions, "sample", args)
     check_least(options, 1, "length")
-    check_least(options, 0, "seed")
-    if not 0 <= options.temperature < math.inf:
-        raise UserError(f"--temperature must be a finite number of at least 0, not {options.temperature}")
+    check_least(options, 0, "seed", "temperature")
     prepare(options.device, 1)
     _, known, model = load_run(options.run, options.device, "text")
     generator = generator_for("test", options.seed)
