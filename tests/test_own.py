@@ -266,7 +266,6 @@ def test_a_recipe_may_be_of_a_users_file(capsys: Capture) -> None:
         ("train copy --controller my.py:MyTask", "--controller cannot be .*my.py:MyTask.*: expected a torch.nn.Module"),
         ("train copy --controller os:getpid", "--controller cannot be os:getpid, <built-in function getpid>: expected"),
         ("train copy --controller torch.nn:Linear", "ntm: TypeError: a controller must be a memnet.Cell"),
-        ("train copy --controller tempfile:mktemp", "ntm: TypeError"),
         ("train copy --model wrong.py:Unread", "wrong.py:Unread: its annotations cannot be read: NameError: .*Unknown"),
         ("train copy --model wrong.py:Unread --help", "its annotations cannot be read"),
         ("train copy --model wrong.py:Leaves", r"wrong.py, line \d+: SystemExit: 3"),
