@@ -123,11 +123,11 @@ class Cell(Described):
         return {}
 
     def native_refusal(self, input: Tensor, state: State) -> str | None:
-        """Why the compiled operator does not cover a sequence (batch, time, input_size), None where it does."""
+        """Why the operator does not cover a sequence (batch, time, input_size), None where it does."""
         return "there is no operator for it"
 
     def unroll_native(self, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
-        """What memnet.unroll.unroll returns, from the compiled operator."""
+        """What memnet.unroll.unroll returns, from the operator."""
         raise NotImplementedError
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import get_device_states, set_device_states
 
 Function = Callable[..., tuple[Tensor, ...]]
 Parameters = Callable[[], list[nn.Parameter]]
@@ -13,7 +14,8 @@ Parameters = Callable[[], list[nn.Parameter]]
 def recomputed(function: Function, inputs: Sequence[Tensor], parameters: Parameters) -> tuple[Tensor, ...]:
     """function(*inputs), of which only the inputs are kept for the backward pass.
 
-    function:   computes the same whenever it is called, on the tensors given and on the parameters.
+    function:   of the tensors given, the parameters, and what it draws from torch's generators, which it draws again;
+                else it computes the same whenever it is called.
     parameters: what else the function computes with.
     Unlike torch.utils.checkpoint it keeps no graph either, which for small tensors is as large as they are.
     First derivatives only. RuntimeError in a backward pass that is itself differentiated, and where the parameters
@@ -36,6 +38,7 @@ class _Recomputed(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         ctx.function, ctx.parameters, ctx.count = function, parameters, count
         ctx.autocast = kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
+        ctx.random = torch.get_rng_state(), get_device_states(*tensors)
         ctx.save_for_backward(*tensors)
         return function(*tensors[:count])
 
@@ -49,7 +52,10 @@ class _Recomputed(torch.autograd.Function):
             raise RuntimeError("checkpointed steps give first derivatives alone; set checkpoint_steps to None for more")
         for index in range(ctx.count):
             tensors[index] = tensors[index].detach().requires_grad_(needed[index])
-        with torch.enable_grad(), torch.autocast(*ctx.autocast):
+        here, (devices, there) = ctx.random
+        with torch.random.fork_rng(devices), torch.enable_grad(), torch.autocast(*ctx.autocast):
+            torch.set_rng_state(here)
+            set_device_states(devices, there)
             results = ctx.function(*tensors[: ctx.count])
         reached = [
             (result, gradient)

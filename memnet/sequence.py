@@ -43,7 +43,7 @@ def _with_standard_strides(tensor: Tensor) -> Tensor:
 
 
 def _with_gradient(tensor: Tensor) -> Tensor:
-    return tensor if tensor.requires_grad else tensor.detach().requires_grad_()
+    return tensor if tensor.requires_grad or not tensor.is_floating_point() else tensor.detach().requires_grad_()
 
 
 class BackendModule(Described):
@@ -52,9 +52,10 @@ class BackendModule(Described):
     Attribute backend: how it runs, "auto" at first. It is no part of the weights and may be set at any time.
         "auto":    "native" where it covers the call, else "eager".
         "eager":   one torch operation after the other, the definition, the same to the last bit wherever it runs.
-        "native":  through a compiled operator, see memnet.native (needs a C++ compiler; seconds once, told on stderr).
-                   For the CPU in float32 or float64, derivatives of any order; what it does not cover (torch.func,
-                   forward mode, autocast, tracing, other cells) runs eagerly, with a warning that says why.
+        "native":  through one operator, see memnet.native, with derivatives of any order; what it does not cover
+                   (torch.func, forward mode, autocast, tracing, other cells) runs eagerly, with a warning that says
+                   why. Most are compiled, which needs a C++ compiler (seconds once, told on stderr), for the CPU in
+                   float32 or float64; that of sparse access memories needs none, and is for any device and dtype.
     Attribute backend_used: what the last call ran, None before the first; backend_refusal: why that was not "native"
     where "native" or "auto" was asked for, else None.
     """

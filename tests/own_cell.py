@@ -6,8 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 import memnet
+from memnet.cells import StackedCell
 
 
 class LeakyCell(memnet.Cell):
@@ -29,3 +31,33 @@ class LeakyCell(memnet.Cell):
         hidden = self.leak * state[0] + (1 - self.leak) * torch.tanh(projected[0] @ self.weight.T)
         hidden = hidden.to(state[0].dtype)
         return hidden, (hidden,)
+
+
+class DroppingCell(memnet.LSTMCell):
+    """An LSTM half of whose output is dropped."""
+
+    def step(self, projected: tuple[Any, ...], state: Any) -> tuple[Tensor, Any]:
+        output, state = super().step(projected, state)
+        return functional.dropout(output, 0.5), state
+
+
+class DroppingStack(StackedCell):
+    """A single LSTM as a stack, half of whose output is dropped."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__([memnet.LSTMCell(input_size, hidden_size)])
+
+    def step(self, projected: tuple[Any, ...], state: Any) -> tuple[Tensor, Any]:
+        output, state = super().step(projected, state)
+        return functional.dropout(output, 0.5), state
+
+
+class CountingCell(memnet.FeedForwardCell):
+    """A layer that counts its steps, in whole numbers."""
+
+    def initial_state(self, batch_size: int) -> Any:
+        return (torch.zeros(batch_size, dtype=torch.int64, device=self.weight_ih.device),)
+
+    def step(self, projected: tuple[Any, ...], state: Any) -> tuple[Tensor, Any]:
+        (count,) = state
+        return torch.tanh(projected[0]) / (1 + count.unsqueeze(-1)), (count + 1,)

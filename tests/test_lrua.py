@@ -72,6 +72,7 @@ def test_usage_decays_and_counts_reads_and_writes() -> None:
     usage, read, write = torch.rand(2, 5), torch.rand(2, 3, 5), torch.rand(2, 3, 5)
     assert_equal(decayed_usage(usage, read, write, 0.0), read.sum(1) + write.sum(1), 1e-6)
     assert_equal(decayed_usage(usage, 0 * read, 0 * write, 0.9), 0.9 * usage, 1e-6)
+    assert not decayed_usage(usage.requires_grad_(), read.requires_grad_(), write, 0.9).requires_grad
 
 
 @pytest.mark.parametrize("open", [0.0, 1.0])

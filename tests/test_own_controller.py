@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import memnet
 from memnet.cells import StackedCell, make_controller
-from tests.own_cell import LeakyCell
+from tests.own_cell import CountingCell, DroppingCell, DroppingStack, LeakyCell
 from tests.test_sequence_models import assert_close, assert_states_close
 
 SIZES: dict[str, Any] = {"hidden_size": 5, "num_slots": 6, "slot_size": 4, "num_reads": 2}
@@ -103,12 +103,36 @@ def test_a_cell_is_taken_as_it_is_and_others_are_asked_for_what_they_have() -> N
 
 
 def test_the_native_operator_refuses_cells_that_it_does_not_know() -> None:
-    model = made(LeakyCell)
-    model(input_of())
-    assert (model.backend_used, model.backend_refusal) == ("eager", "it computes memnet's own cells as they were built")
-    model.backend = "native"
-    with pytest.warns(UserWarning, match="cannot run this: it computes memnet's own cells as they were built"):
+    told = "it computes memnet's own cells as they were built"
+    for controller in (DroppingStack, LeakyCell):
+        model = made(controller)
         model(input_of())
+        assert (model.backend_used, model.backend_refusal) == ("eager", told)
+    model.backend = "native"
+    with pytest.warns(UserWarning, match=f"cannot run this: {told}"):
+        model(input_of())
+
+
+@pytest.mark.parametrize("controller", [DroppingCell, CountingCell])
+def test_steps_that_are_computed_again_draw_the_same(controller: type[memnet.Cell]) -> None:
+    gradients = []
+    for every in (None, 2):
+        model = made(controller)
+        model.checkpoint_steps = every
+        torch.manual_seed(1)
+        model(input_of())[0].sum().backward()
+        gradients.append([one.grad for one in model.parameters()] + [torch.rand(1)])
+    for one, other in zip(*gradients, strict=True):
+        assert_close(one, other)
+
+
+def test_a_compiled_step_may_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole numbers have no gradient."""
+    monkeypatch.setattr(torch, "compile", lambda step, **_: step)
+    model = made(CountingCell)
+    model.backend = "compile"
+    model(input_of())[0].sum().backward()
+    assert model.backend_used == "compile"
 
 
 @pytest.mark.parametrize(

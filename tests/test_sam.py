@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import weakref
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from memnet import SAM, state_tensors
 from memnet.functional.sparse import nearest_slots, next_age, put_rows, top_slots, write_sparsely, written_rows
 from memnet.native import sam
 from tests import slow_sam as slow
+from tests.own_cell import CountingCell, DroppingCell, DroppingStack
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "two of six": {"num_reads": 2, "slots_per_read": 2},
@@ -86,6 +91,22 @@ def test_the_nearest_slots_are_those_of_the_largest_cosine() -> None:
         assert nearest_slots(memory, torch.tensor([[[3.0, 0.0]]]), 2, floor).tolist() == [[[1, 3]]]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_nearest_slots_are_nearer_than_others_but_for_half_the_digits(dtype: torch.dtype) -> None:
+    """Of many slots that are about as near, those taken: the first of what is alike, and hardly farther than any."""
+    resolution = math.sqrt(torch.finfo(dtype).eps)
+    key = torch.tensor([[[1.0, 0]]], dtype=dtype)
+    angles = torch.linspace(0, 3, 40, dtype=torch.float64).unsqueeze(0).mul(math.sqrt(resolution)).flip(-1)
+    memory = torch.stack([angles.cos(), angles.sin()], -1).to(dtype)
+    taken = nearest_slots(memory, key, 3)[0, 0]
+    left = angles[0].cos().index_fill(0, taken, -1.0).max()
+    assert left - angles[0].cos()[taken].min() < 2 * resolution
+    alike = nearest_slots(memory[:, :1].expand(-1, 40, -1), key, 3)
+    assert alike.tolist() == [[[0, 1, 2]]]
+    close = torch.tensor([[[1.0, math.sqrt(resolution) / 2], [1.0, 0.0]]], dtype=dtype)
+    assert nearest_slots(close, key, 1).item() == 0
+
+
 def test_a_slot_that_comes_up_twice_is_written_once_and_gives_one_gradient() -> None:
     memory = normal(1, 5, 2).requires_grad_()
     slots, weights = write_sparsely(
@@ -107,6 +128,7 @@ def test_age_counts_from_the_last_use_that_is_above_the_threshold() -> None:
     age = torch.tensor([[4.0, 4.0, 4.0]])
     slots, weights = torch.tensor([[0, 1, 1]]), torch.tensor([[0.2, 0.15, 0.1]])
     assert next_age(age, slots, weights, 0.2).tolist() == [[5, 0, 5]]
+    assert not next_age(age.requires_grad_(), slots, weights, 0.2).requires_grad
 
 
 # ------------------------------------------------------------------------------------------------- one operator
@@ -145,17 +167,50 @@ def test_the_memory_is_rolled_back_to_the_bit() -> None:
     assert torch.equal(memory, state.memory)
 
 
-def test_what_is_kept_of_a_step_does_not_grow_with_the_memory() -> None:
-    sizes = []
+class _Held:
+    """A tensor that is kept for the backward pass."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+
+def test_what_is_kept_does_not_grow_with_the_memory_and_goes_with_the_graph() -> None:
+    numbers = {}
     for slots in (16, 4096):
-        model = drawn("native", num_reads=2, slots_per_read=2, num_slots=slots)
-        output, _ = model(normal(1, 5, 3))
-        step = output.grad_fn
-        while type(step).__name__ != "_SequenceBackward":
-            step = step.next_functions[-2 if len(step.next_functions) > 2 else 0][0]
-        kept: list[sam._Step] = step.kept  # type: ignore[union-attr]
-        sizes.append(sum(one.numel() for this in kept for one in state_tensors(tuple(this[:-1]))))
-    assert sizes[0] == sizes[1]
+        for steps in (5, 9):
+            model, held = drawn("native", num_reads=2, slots_per_read=2, num_slots=slots), weakref.WeakSet[_Held]()
+
+            def keep(tensor: Tensor, held: weakref.WeakSet[_Held] = held) -> _Held:
+                held.add(one := _Held(tensor.detach()))
+                return one
+
+            with saved_tensors_hooks(keep, lambda one: one.tensor):
+                output, _ = model(normal(1, steps, 3), lengths=torch.tensor([4]))
+            numbers[slots, steps] = sum(one.tensor.numel() for one in held)
+            output.sum().backward()
+            assert not held  # though the output is still there
+    assert numbers[16, 9] - numbers[16, 5] == numbers[4096, 9] - numbers[4096, 5] > 4 * 5
+
+
+def test_lengths_are_looked_at_once_and_may_change_after_the_call() -> None:
+    class Waits(TorchDispatchMode):
+        count = 0
+
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            self.count += function is torch.ops.aten._local_scalar_dense.default
+            return function(*args, **(kwargs or {}))
+
+    gradients = []
+    for backend in ("eager", "native"):
+        model, lengths = drawn(backend, num_reads=1, slots_per_read=2), torch.tensor([6, 2])
+        output, _ = model(normal(2, 6, 3), lengths=lengths)
+        lengths.zero_()
+        output.sum().backward()
+        gradients.append(model.cell.interface.weight.grad)
+    assert_equal(gradients[1], gradients[0], 1e-10)
+    with torch.no_grad(), Waits() as waits:
+        sam.run(model.cell, normal(2, 6, 3), model.initial_state(2), torch.tensor([6, 2]), None)
+    assert waits.count == 1
 
 
 def test_higher_derivatives_are_those_of_the_steps() -> None:
@@ -167,11 +222,27 @@ def test_higher_derivatives_are_those_of_the_steps() -> None:
     assert_equal(results[1], results[0], 1e-10)
 
 
-def test_what_it_does_not_cover_runs_step_by_step() -> None:
+def test_what_it_does_not_cover_runs_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
     model = drawn("auto", num_reads=1, slots_per_read=2)
-    model.cell.interface.register_forward_hook(lambda *_: None)
+    hook = model.cell.interface.register_forward_hook(lambda *_: None)
     model(normal(1, 3, 3))
     assert (model.backend_used, model.backend_refusal) == ("eager", "it runs no hooks")
+    hook.remove()
+    monkeypatch.setenv("MEMNET_NATIVE", "0")
+    model(normal(1, 3, 3))
+    assert (model.backend_used, model.backend_refusal) == ("eager", "MEMNET_NATIVE is 0")
+
+
+@pytest.mark.parametrize("controller", [DroppingCell, DroppingStack, CountingCell])
+def test_controllers_that_may_not_be_the_same_when_asked_again_run_step_by_step(controller: Any) -> None:
+    gradients = []
+    for backend in ("eager", "auto"):
+        model = drawn(backend, num_reads=1, slots_per_read=2, controller=controller)
+        torch.manual_seed(1)
+        model(normal(2, 4, 3))[0].sum().backward()
+        gradients.append(model.cell.interface.weight.grad)
+    assert model.backend_refusal == "it computes memnet's own cells as they were built"
+    assert torch.equal(*gradients)
 
 
 # ------------------------------------------------------------------------------------------------- sizes, learning

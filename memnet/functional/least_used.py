@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def decayed_usage(usage: Tensor, read_weights: Tensor, write_weights: Tensor, decay: float) -> Tensor:
-    """How much, and how lately, every slot was read and written (eq. 5), by all heads.
+    """How much, and how lately, every slot was read and written (eq. 5), by all heads; without gradients.
 
         u_t = gamma u_{t-1} + sum_h [w_h^r + w_h^w]
 
@@ -19,7 +19,7 @@ def decayed_usage(usage: Tensor, read_weights: Tensor, write_weights: Tensor, de
     decay:                       gamma, in [0, 1).
     Returns                      (batch, slot).
     """
-    return decay * usage + (read_weights + write_weights).sum(1)
+    return decay * usage.detach() + (read_weights + write_weights).detach().sum(1)
 
 
 def least_used(usage: Tensor, count: int) -> Tensor:

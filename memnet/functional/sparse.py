@@ -7,6 +7,7 @@ them several times.
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,7 +33,8 @@ def nearest_slots(memory: Tensor, key: Tensor, count: int, epsilon: float = 1e-6
     """The slots with the largest cosine to every key, by a scan of all slots.
 
     What one vector has written to several slots has the same cosine everywhere, but for rounding, which may be another
-    in another batch. So cosines are compared to half the digits of their dtype, and of equal ones the first is taken.
+    in another batch. So cosines are rounded to half the digits of their dtype, to sqrt(eps) (3.5e-4 in float32), and of
+    equal ones the first is taken: of slots that differ by no more the nearer one may be left out.
 
     memory:  (batch, slot, width). key: (batch, head, width).
     epsilon: norms below it count as it, see memnet.functional.addressing.cosine_similarity.
@@ -104,19 +106,54 @@ def written_rows(rows: Tensor, slots: Tensor, weights: Tensor, add: Tensor, empt
 
 
 def next_age(age: Tensor, slots: Tensor, weights: Tensor, threshold: float) -> Tensor:
-    """For how many steps every slot has not been read or written: the usage U of sparse access.
+    """For how many steps every slot has not been read or written, the usage U of sparse access; without gradients.
 
         U_T(i) = T - max {t: w_t^R(i) + w_t^W(i) > delta}        weights of all heads together
 
     age:            (batch, slot), that of the step before.
     slots, weights: (batch, row), of all that was read and written in this step.
     threshold:      delta.
-    Returns         (batch, slot), without gradients.
+    Returns         (batch, slot).
     """
-    weights, older = weights.detach(), age + 1
+    weights, older = weights.detach(), age.detach() + 1
     same = slots.unsqueeze(-1) == slots.unsqueeze(-2)
     used = (same * weights.unsqueeze(-2)).sum(-1) > threshold
     return older.scatter(-1, slots, older.gather(-1, slots).masked_fill(used, 0.0))
+
+
+class Read(NamedTuple):
+    """What heads have read: slots and weights (batch, head, K), and vectors (batch, head, width)."""
+
+    slots: Tensor
+    weights: Tensor
+    vectors: Tensor
+
+
+class Slots:
+    """The memory of a step, as tensors that are never changed: rows (batch, slot, width) and age (batch, slot)."""
+
+    def __init__(self, rows: Tensor, age: Tensor) -> None:
+        self.rows, self.age = rows, age
+
+    def unused(self, count: int) -> Tensor:
+        """The slots that have not been used for longest, (batch, count)."""
+        return top_slots(self.age, count)
+
+    def take(self, slots: Tensor) -> Tensor:
+        """What stands at slots (batch, row): (batch, row, width)."""
+        return take_rows(self.rows, slots)
+
+    def put(self, slots: Tensor, rows: Tensor) -> None:
+        """Write rows to their slots."""
+        self.rows = put_rows(self.rows, slots, rows)
+
+    def nearest(self, key: Tensor, count: int, epsilon: float) -> Tensor:
+        """The slots nearest to each key (batch, head, width): (batch, head, count)."""
+        return nearest_slots(self.rows, key, count, epsilon)
+
+    def touch(self, slots: Tensor, weights: Tensor, threshold: float) -> None:
+        """Note what was used, slots and weights (batch, row)."""
+        self.age = next_age(self.age, slots, weights, threshold)
 
 
 def _rows(slots: Tensor, memory: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from memnet.controlled import (
     zeros_like_state,
 )
 from memnet.functional.addressing import content_weights
-from memnet.functional.sparse import top_slots, write_sparsely, written_rows
+from memnet.functional.sparse import Read, Slots, top_slots, write_sparsely, written_rows
 from memnet.native import sam
 from memnet.state import State
 from memnet.trace import Part
@@ -78,10 +78,11 @@ class SAMCell(ControlledCell):
         r = sum_k w_k M(i_k)        w = softmax over the K slots of strength cos(key, M(i_k))
 
     The other equations are in memnet.functional.sparse. That heads have a strength of their own, as those of the NTM,
-    is this library's choice. Gradients reach the chosen slots alone. The nearest are found exactly, by a scan of all
-    slots, which is the only part of a step whose time grows with their number. Trained as a whole sequence (backend
-    "auto") the memory is changed in place, and rolled back in the backward pass: of T steps and N slots
-    N + T K rows are kept, not N T.
+    is this library's choice. Gradients reach the chosen slots alone. The nearest are found by a scan of all slots, the
+    only part of a step whose time grows with their number; of cosines that are the same to half the digits (3.5e-4 in
+    float32) the first slot's is taken. Trained as a whole sequence (backend "auto") the memory is changed in place, and
+    rolled back in the backward pass: of T steps and N slots N + T K rows are kept, not N T. That is for controllers of
+    memnet's own, which compute the same when they are asked again; others run step by step.
 
     input_size:     features of the input.
     controller:     "feedforward", "rnn-tanh", "rnn-relu", "lstm" or "gru"; or one's own, see NTMCell.
@@ -162,14 +163,14 @@ class SAMCell(ControlledCell):
         self, hidden: Tensor, controller: State, state: SAMState
     ) -> tuple[Tensor, SAMState, SAMWatched]:
         """The rest of a step: empty, write, find, read."""
-        memory = sam.Slots(state.memory, state.age)
+        memory = Slots(state.memory, state.age)
         slots = top_slots(state.read_weights, self.slots_per_read)
-        last = sam.Read(slots, state.read_weights.gather(-1, slots), state.reads)
+        last = Read(slots, state.read_weights.gather(-1, slots), state.reads)
         output, read, watched = self.access(hidden, last, memory)
         weights = torch.zeros_like(state.read_weights).scatter(-1, read.slots, read.weights)
         return output, SAMState(controller, read.vectors, memory.rows, weights, memory.age), watched
 
-    def access(self, hidden: Tensor, last: sam.Read, memory: sam.Slots) -> tuple[Tensor, sam.Read, SAMWatched]:
+    def access(self, hidden: Tensor, last: Read, memory: Slots) -> tuple[Tensor, Read, SAMWatched]:
         """Write and read by what the controller has put out: the cell's output, what was read, and what steered it."""
         emitted = self.interface(hidden)
         with full_precision(hidden):
@@ -189,7 +190,7 @@ class SAMCell(ControlledCell):
                 self.used_above,
             )
         output = torch.cat([hidden, reads.flatten(1).to(self.interface.weight.dtype)], -1)
-        return output, sam.Read(found, shares, reads), SAMWatched(told, slots, weights)
+        return output, Read(found, shares, reads), SAMWatched(told, slots, weights)
 
     def parts_of_interface(self, emitted: Tensor) -> Told:
         """Squash what the linear layer emitted, (batch, features), into each part's range."""

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn import Module, Parameter
 
-from memnet.cells import Cell
+from memnet.cells import Cell, FeedForwardCell, GRUCell, LSTMCell, RNNCell, StackedCell
 from memnet.state import State, state_tensors, under_autocast, with_leaves
 from memnet.torch_private import dispatch_mode, has_forward_derivatives, is_batched, is_traced, under_transforms
 from memnet.unroll import hooked, unroll
@@ -34,6 +34,8 @@ _FOLDER = Path(__file__).parent
 _HEADER = _FOLDER / "numbers.h"
 _NAMES = {torch.float32: "float", torch.float64: "double"}
 _SIZES = {"float": ctypes.c_float, "double": ctypes.c_double}
+# Layers of controllers that operators know; what takes after them may do something else.
+LAYERS = {FeedForwardCell, RNNCell, LSTMCell, GRUCell}
 # Seconds that a compiler may take.
 _LONGEST_BUILD = 300.0
 _building = threading.Lock()
@@ -59,8 +61,8 @@ class Operator(NamedTuple):
 
 def library(operator: Operator, dtype: torch.dtype) -> ctypes.CDLL:
     """The operator compiled for one dtype; raises Unavailable with the reason where there is none."""
-    if os.environ.get("MEMNET_NATIVE") == "0":
-        raise Unavailable("MEMNET_NATIVE is 0")
+    if reason := _switched_off():
+        raise Unavailable(reason)
     with _building:
         found = _library(operator, _NAMES[dtype])
     if isinstance(found, str):
@@ -197,10 +199,11 @@ def _build(operator: Operator, command: list[str], path: Path, number: str) -> c
 
 
 def refusal(
-    operator: Operator, cell: Cell, input: Tensor, state: State, *, own: bool, as_built: Callable[[Any], bool]
+    operator: Operator | None, cell: Cell, input: Tensor, state: State, *, own: bool, as_built: Callable[[Any], bool]
 ) -> str | None:
     """Why an operator cannot run a cell on this input and state, None where it can.
 
+    operator: what is to be compiled; None for one of torch's own operations, which are for any device and dtype.
     own:      whether the cell is of the class that the operator computes, and none that takes after it.
     as_built: tells of the cell whether its parts are those that the operator computes.
     """
@@ -214,7 +217,16 @@ def refusal(
         return "it computes memnet's own cells as they were built"
     if hooked(*modules):
         return "it runs no hooks"
-    return uncomputable(operator, tensors)
+    return _switched_off() if operator is None else uncomputable(operator, tensors)
+
+
+def layers_of(controller: Cell) -> list[Any]:
+    """A controller's layers, from the input on; what is no plain stack of layers is one itself."""
+    return list(controller.layers) if type(controller) is StackedCell else [controller]
+
+
+def _switched_off() -> str | None:
+    return "MEMNET_NATIVE is 0" if os.environ.get("MEMNET_NATIVE") == "0" else None
 
 
 def uncomputable(operator: Operator, tensors: Sequence[Tensor]) -> str | None:

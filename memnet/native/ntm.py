@@ -12,12 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import Linear
 
-from memnet.cells import Cell, FeedForwardCell, GRUCell, LSTMCell, RNNCell, StackedCell
+from memnet.cells import Cell, FeedForwardCell, GRUCell, LSTMCell, RNNCell
 from memnet.native import build
 from memnet.state import State, map_state, state_tensors
 
 _OPERATOR = build.Operator("NTM", "ntm.cpp")
-_LAYERS = {FeedForwardCell, RNNCell, LSTMCell, GRUCell}
 # Numbers after which a tensor within another may begin: whole vectors of any processor.
 _ALIGNED = 16
 
@@ -51,14 +50,9 @@ def refusal(cell: Cell, input: Tensor, state: State, *, own: bool) -> str | None
 
 def _as_built(cell: Steps) -> bool:
     """Whether the cell's parts are those that ntm.cpp computes."""
-    kinds = {type(layer) for layer in _layers(cell)}
-    known = type(cell.heads) is Linear and len(kinds) == 1 and kinds <= _LAYERS
+    kinds = {type(layer) for layer in build.layers_of(cell.controller)}
+    known = type(cell.heads) is Linear and len(kinds) == 1 and kinds <= build.LAYERS
     return known and not getattr(cell.controller, "skip", False)
-
-
-def _layers(cell: Steps) -> list[Any]:
-    controller = cell.controller
-    return list(controller.layers) if isinstance(controller, StackedCell) else [controller]
 
 
 class _Problem(ctypes.Structure):
@@ -82,7 +76,7 @@ _CONTROLLERS = {"feedforward": 0, "tanh": 1, "relu": 2, "lstm": 3, "gru": 4}
 
 def unroll_ntm(cell: Steps, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
     """What memnet.unroll.unroll returns, for a call that `refusal` has nothing against."""
-    layers, heads = _layers(cell), cell.heads
+    layers, heads = build.layers_of(cell.controller), cell.heads
     projections = [*(_projection(layer) for layer in layers), (heads.weight, heads.bias)]
     problem = _Problem(
         batch=input.size(0),

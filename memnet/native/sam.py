@@ -2,58 +2,24 @@
 
 Of every step the backward pass keeps what stood in the slots that were written, and what the step began with beside the
 memory. From the last memory it goes back step by step: it puts the old rows back, computes the step again from its rows
-alone, and passes gradients to the rows that were read and written. No slot is looked for again.
+alone, and passes gradients to the rows that were read and written. No slot is looked for again. A step that is computed
+again must be the same, so a controller of one's own, which may draw or count, is refused.
 """
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torch.func import functional_call
-from torch.nn import Module
+from torch.nn import Linear, Module
 
 from memnet.cells import Cell, together
-from memnet.functional.sparse import add_rows_, nearest_slots, next_age, put_rows, put_rows_, take_rows, top_slots
-from memnet.native.build import plain_gradients, unroll_plainly, unusual_call, wants_plain_gradients
+from memnet.functional.sparse import Read, Slots, add_rows_, next_age, put_rows_, take_rows, top_slots
+from memnet.native import build
 from memnet.state import State, map_state, select_rows, state_tensors, with_leaves
-from memnet.unroll import hooked
-
-
-class Read(NamedTuple):
-    """What heads have read: slots and weights (batch, head, K), and vectors (batch, head, width)."""
-
-    slots: Tensor
-    weights: Tensor
-    vectors: Tensor
-
-
-class Slots:
-    """The memory of a step, as tensors that are never changed: rows (batch, slot, width) and age (batch, slot)."""
-
-    def __init__(self, rows: Tensor, age: Tensor) -> None:
-        self.rows, self.age = rows, age
-
-    def unused(self, count: int) -> Tensor:
-        """The slots that have not been used for longest, (batch, count)."""
-        return top_slots(self.age, count)
-
-    def take(self, slots: Tensor) -> Tensor:
-        """What stands at slots (batch, row): (batch, row, width)."""
-        return take_rows(self.rows, slots)
-
-    def put(self, slots: Tensor, rows: Tensor) -> None:
-        """Write rows to their slots."""
-        self.rows = put_rows(self.rows, slots, rows)
-
-    def nearest(self, key: Tensor, count: int, epsilon: float) -> Tensor:
-        """The slots nearest to each key (batch, head, width): (batch, head, count)."""
-        return nearest_slots(self.rows, key, count, epsilon)
-
-    def touch(self, slots: Tensor, weights: Tensor, threshold: float) -> None:
-        """Note what was used, slots and weights (batch, row)."""
-        self.age = next_age(self.age, slots, weights, threshold)
 
 
 class _Changed(Slots):
@@ -82,10 +48,7 @@ class _Changed(Slots):
 
 
 class _Step(NamedTuple):
-    """What is kept of a step: what it began with beside the memory, which slots it chose, and what stood there.
-
-    active: which rows of the batch had not ended; None for all.
-    """
+    """What is kept of a step: what it began with beside the memory, which slots it chose, and what stood there."""
 
     controller: State
     last: Read
@@ -93,7 +56,6 @@ class _Step(NamedTuple):
     slots: Tensor
     old: Tensor
     found: Tensor
-    active: Tensor | None
 
 
 class _Replayed(Slots):
@@ -101,8 +63,8 @@ class _Replayed(Slots):
 
     new: Tensor
 
-    def __init__(self, step: _Step, old: Tensor, seen: Tensor) -> None:
-        self.step, self.old, self.seen, self.is_written = step, old, seen, False
+    def __init__(self, step: _Step, active: Tensor | None, old: Tensor, seen: Tensor) -> None:
+        self.step, self.active, self.old, self.seen, self.is_written = step, active, old, seen, False
 
     def unused(self, count: int) -> Tensor:
         return self.step.emptied
@@ -114,7 +76,7 @@ class _Replayed(Slots):
         return torch.where(same.any(-1, keepdim=True), take_rows(self.new, same.int().argmax(-1)), self.seen)
 
     def put(self, slots: Tensor, rows: Tensor) -> None:
-        self.new, self.is_written = _where(self.step.active, rows, self.old.detach()), True
+        self.new, self.is_written = _where(self.active, rows, self.old.detach()), True
 
     def nearest(self, key: Tensor, count: int, epsilon: float) -> Tensor:
         return self.step.found
@@ -126,6 +88,8 @@ class _Replayed(Slots):
 class Steps(Protocol):
     """What is asked of the cell, an SAMCell."""
 
+    controller: Cell
+    interface: Linear
     slots_per_read: int
 
     def controlled(self, projected: tuple[Any, ...], controller: State, reads: Tensor) -> tuple[Tensor, State]: ...
@@ -137,16 +101,19 @@ def refusal(cell: Cell, input: Tensor, state: State, *, own: bool) -> str | None
 
     own: whether the cell is an SAMCell, not of a class that takes after it.
     """
-    if reason := unusual_call([input, *state_tensors(state), *cell.parameters()]):
-        return reason
-    if not own:
-        return "it computes memnet's own cells as they were built"
-    return "it runs no hooks" if hooked(*cell.modules()) else None
+    return build.refusal(None, cell, input, state, own=own, as_built=_as_built)
+
+
+def _as_built(cell: Steps) -> bool:
+    """Whether the cell's parts are memnet's own, which compute the same whenever they are asked."""
+    return type(cell.interface) is Linear and {*map(type, build.layers_of(cell.controller))} <= build.LAYERS
 
 
 def unroll_sam(cell: Cell, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
     """What memnet.unroll.unroll returns, for a call that `refusal` has nothing against."""
     names, parameters = zip(*cell.named_parameters(), strict=True)
+    # Whoever gave the lengths may change them before the backward pass.
+    lengths = None if lengths is None else lengths.clone()
     tensors = [input, *state_tensors(state), *parameters]
     keep = torch.is_grad_enabled() and any(one.requires_grad for one in tensors)
     output, *last = _Sequence.apply(cell, state, lengths, names, keep, *tensors)  # type: ignore[no-untyped-call]
@@ -163,14 +130,13 @@ def run(
     slots = top_slots(state.read_weights, cell.slots_per_read)
     controller, last = state.controller, Read(slots, state.read_weights.gather(-1, slots), state.reads)
     memory, shared, outputs = _Changed(state.memory.clone(), state.age), cell.shared(), []
-    for time, projected in enumerate(_by_step(cell.project(input))):
-        memory.active = _active(lengths, time)
+    for projected, active in zip(_by_step(cell.project(input)), _active(lengths, input.size(1)), strict=True):
+        memory.active = active
         hidden, after = cell.controlled(together(projected, shared), controller, last.vectors)
         output, read, _ = cell.access(hidden, last, memory)
         if kept is not None:
-            chosen = memory.emptied, memory.slots, memory.old, memory.found
-            kept.append(_Step(controller, last, *chosen, memory.active))
-        controller, last = _where(memory.active, (after, read), (controller, last))
+            kept.append(_Step(controller, last, memory.emptied, memory.slots, memory.old, memory.found))
+        controller, last = _where(active, (after, read), (controller, last))
         outputs.append(output)
     weights = torch.zeros_like(state.read_weights).scatter(-1, last.slots, last.weights)
     leaves = [*state_tensors(controller), last.vectors, memory.rows, weights, memory.age]
@@ -194,29 +160,33 @@ class _Sequence(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         input, *rest = tensors
         leaves = rest[: len(rest) - len(names)]
-        kept: list[_Step] | None = [] if keep else None
-        results, slots = run(cell, input, with_leaves(layout, leaves), lengths, kept)
+        kept: list[_Step] = []
+        results, slots = run(cell, input, with_leaves(layout, leaves), lengths, kept if keep else None)
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(results[-1])
-        ctx.cell, ctx.lengths, ctx.names, ctx.kept = cell, lengths, names, kept
-        ctx.save_for_backward(*tensors, results[-3], slots)
+        ctx.cell, ctx.names = cell, names
+        # All that is large is saved with the graph, and so goes with it.
+        ctx.steps = [map_state(lambda one: one.new_empty(0), step) for step in kept[:1]] * len(kept)
+        ctx.save_for_backward(*tensors, results[-3], slots, lengths, *state_tensors(tuple(kept)))
         return tuple(results)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
-        *tensors, memory, slots = ctx.saved_tensors
-        needed = ctx.needs_input_grad[5:]
+        needed, saved = ctx.needs_input_grad[5:], iter(ctx.saved_tensors)
+        *tensors, memory, slots, lengths = islice(saved, len(needed) + 3)
         found: Sequence[Tensor | None]
-        if wants_plain_gradients(gradients):
-            plain = partial(unroll_plainly, ctx.cell, ctx.lengths, ctx.names)
-            found = plain_gradients(plain, tensors, gradients, needed)
+        if build.wants_plain_gradients(gradients):
+            plain = partial(build.unroll_plainly, ctx.cell, lengths, ctx.names)
+            found = build.plain_gradients(plain, tensors, gradients, needed)
         else:
+            kept = with_leaves(ctx.steps, saved)
             apart = [one.detach().requires_grad_(need) for one, need in zip(tensors, needed, strict=True)]
             count = len(apart) - len(ctx.names)
             named = {f"cell.{name}": one for name, one in zip(ctx.names, apart[count:], strict=True)}
             *others, d_weights, d_age = gradients
             d_weights = None if d_weights is None else d_weights.gather(-1, slots)
-            given = (ctx.kept, memory.clone(), apart[0], apart[count:], [*others, d_weights, d_age])
+            active = _active(lengths, len(kept))
+            given = (kept, active, memory.clone(), apart[0], apart[count:], [*others, d_weights, d_age])
             with torch.enable_grad():
                 found = functional_call(_Back(ctx.cell), named, given)
         return None, None, None, None, None, *found
@@ -232,6 +202,7 @@ class _Back(Module):
     def forward(
         self,
         kept: Sequence[_Step],
+        active: Sequence[Tensor | None],
         memory: Tensor,
         input: Tensor,
         parameters: Sequence[Tensor],
@@ -239,6 +210,7 @@ class _Back(Module):
     ) -> list[Tensor | None]:
         """Gradients of the input, the first state's tensors, and the parameters.
 
+        active:    of every step which rows of the batch went on, None for all.
         memory:    the last one, which is rolled back.
         gradients: of what `run` returns, those of the read weights at the slots that were read last alone.
         """
@@ -251,14 +223,14 @@ class _Back(Module):
         steps, shared = list(_by_step([part.detach() for part in parts])), _nested(_leaf, shared)
         d_steps: list[Sequence[Tensor | None]] = []
         d_many: list[Tensor | None] = [None] * (len(_flat(shared)) + len(parameters))
-        for step, seen in rolled_back(memory, kept):
+        for (step, seen), going in zip(rolled_back(memory, kept), reversed(active), strict=True):
             now = tuple(_leaf(one) for one in steps[-1 - len(d_steps)])
             controller = map_state(_leaf, step.controller)
             last = Read(step.last.slots, _leaf(step.last.weights), _leaf(step.last.vectors))
-            rows = _Replayed(step, _leaf(step.old), _leaf(seen))
+            rows = _Replayed(step, going, _leaf(step.old), _leaf(seen))
             hidden, after = cell.controlled(together(now, shared), controller, last.vectors)
             output, read, _ = cell.access(hidden, last, rows)
-            after, read = _where(step.active, (after, read), (controller, last))
+            after, read = _where(going, (after, read), (controller, last))
             d_now = None if d_output is None else d_output[:, len(steps) - 1 - len(d_steps)]
             d_new = take_rows(d_memory, step.slots)
             carried = [*state_tensors(controller), last.vectors, last.weights, rows.old, rows.seen]
@@ -272,7 +244,7 @@ class _Back(Module):
             d_steps.append(d_step)
             d_many = [_sum(*one) for one in zip(d_many, found[len(now) + len(carried) :], strict=True)]
             # Rows that were not written, because their sequence had ended, keep their gradient.
-            put_rows_(d_memory, step.slots, _where(step.active, torch.zeros_like(d_new), d_new))
+            put_rows_(d_memory, step.slots, _where(going, torch.zeros_like(d_new), d_new))
             for slots, more in ((step.slots, d_old), (step.found.flatten(1), d_seen)):
                 if more is not None:
                     add_rows_(d_memory, slots, more)
@@ -332,9 +304,12 @@ def _by_step(parts: Sequence[Tensor]) -> Iterator[tuple[Tensor, ...]]:
     return zip(*(part.unbind(1) for part in parts), strict=True)
 
 
-def _active(lengths: Tensor | None, time: int) -> Tensor | None:
-    """Which rows of the batch go on at a step, None for all."""
-    return None if lengths is None or time < int(lengths.min()) else lengths > time
+def _active(lengths: Tensor | None, steps: int) -> list[Tensor | None]:
+    """Which rows of the batch go on at each step, None for all."""
+    if lengths is None:
+        return [None] * steps
+    shortest = int(lengths.min())
+    return [None if time < shortest else lengths > time for time in range(steps)]
 
 
 def _where(active: Tensor | None, yes: State, no: State) -> State:
