@@ -91,8 +91,8 @@ class BitTask(Task):
         return loss / math.log(2) / (scored * self.output_size)
 
     def lengths_to_test(self, longest: int) -> tuple[int, ...]:
-        """The lengths of the paper, whatever the training."""
-        return self.test_lengths
+        """The lengths of the paper, as far as there are, whatever the training."""
+        return tuple(sorted({self.within(length) for length in self.test_lengths}))
 
     def render(self, batch: Batch, index: int = 0, logits: Tensor | None = None, width: int = 80) -> str:
         """Draw one example as text: a row a channel, a column a time step, folded to `width` columns.

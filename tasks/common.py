@@ -66,7 +66,7 @@ class Task(ABC):
     criterion: ClassVar[Score]  # what falls under a limit when the task is solved
     length_unit: ClassVar[str]  # what `length` counts, for an axis label
     length_range: ClassVar[tuple[int, int]]  # lengths the paper trains on, both ends included
-    test_lengths: ClassVar[tuple[int, ...]]  # lengths to test at by default
+    test_lengths: ClassVar[tuple[int, ...]]  # lengths to test at by default, as far as there are
     longest: int | None = None  # where lengths end; None where they do not
     input_channels: tuple[str, ...]  # a name for each channel, in order
     output_channels: tuple[str, ...]
@@ -135,15 +135,20 @@ class Task(ABC):
 
     def curriculum_score(self, loss: float, scored: float) -> float:
         """The loss of a batch as the growing curriculum compares it: of one answer. Arguments as for training_score."""
-        return self.training_score(loss, scored)
+        return self.training_score(loss, scored) / self.answers_of_a_step
 
     def within(self, length: int) -> int:
         """The length, or the longest that there is."""
         return length if self.longest is None else min(length, self.longest)
 
+    @property
+    def longest_test(self) -> int:
+        """The longest of test_lengths, or the longest that there is."""
+        return self.within(max(self.test_lengths))
+
     def lengths_to_test(self, longest: int) -> tuple[int, ...]:
-        """Where a model that was trained up to `longest` is tested by default."""
-        return tuple(sorted({longest, *self.test_lengths}))
+        """Where a model that was trained up to `longest` is tested by default, of lengths that there are."""
+        return tuple(sorted({self.within(length) for length in (longest, *self.test_lengths)}))
 
     def baselines(self, length: int) -> dict[str, float]:
         """What can be reached without learning the task, at a length: "baseline_" and a score's name."""

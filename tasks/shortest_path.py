@@ -57,14 +57,16 @@ class ShortestPath(GraphTask):
     def _graphs_with_paths(self, counts: Tensor, generator: torch.Generator) -> tuple[Graphs, Tensor, Tensor]:
         """Graphs with a single shortest path of so many edges, its ends (batch, 2), and all lengths, see `_lengths`."""
         graphs, ends, lengths = self._drawn(counts, generator)
-        for _ in range(TRIES):
-            lack = (ends < 0).any(1)
-            if not lack.any():
-                return graphs, ends, lengths
+        tries = 1
+        while (lack := (ends < 0).any(1)).any():
+            if tries == TRIES:
+                told = f"{int(counts[lack][0])} edges in {TRIES} draws"
+                raise ValueError(f"no graph with a single shortest path of {told}")
             more, more_ends, more_lengths = self._drawn(counts[lack], generator)
             for old, new in zip((*graphs, ends, lengths), (*more, more_ends, more_lengths), strict=True):
                 old[lack] = new
-        raise ValueError(f"no graph with a single shortest path of {int(counts[lack][0])} edges in {TRIES} draws")
+            tries += 1
+        return graphs, ends, lengths
 
     def _drawn(self, counts: Tensor, generator: torch.Generator) -> tuple[Graphs, Tensor, Tensor]:
         """Graphs, the ends of a path that fits in each, -1 where there is none, and all lengths."""

@@ -22,9 +22,8 @@ class SymbolTask(Task):
     """
 
     answer = "symbols"
-    groups: int = (
-        1  # answers of a step; the output channels are those of the one after those of the other, as many each
-    )
+    # Answers of a step; the output channels are those of the one after those of the other, as many each.
+    groups: int = 1
     scores: ClassVar[tuple[Score, ...]] = (EXACT, ERROR, NATS)
     panels: ClassVar[tuple[Score, ...]] = (EXACT, ERROR, NATS)
     curve = NATS

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tasks import TASKS, GraphTask, GraphTraversal, ShortestPath
+from tasks import TASKS, GraphTask, GraphTraversal, ShortestPath, shortest_path
 from tests.batches import random_logits, rows_of, seeded
 
 NAMES = [name for name, kind in TASKS.items() if issubclass(kind, GraphTask)]
@@ -163,6 +163,8 @@ def test_the_loss_is_that_of_each_digit(name):
     )
     even = task.losses(torch.zeros_like(logits), batch).sum() / batch.mask.sum()
     assert task.baselines(3)["baseline_nats_per_step"] == pytest.approx(float(even))
+    # The curriculum has one threshold for all tasks, that of one answer.
+    assert task.curriculum_score(float(even), 1.0) == pytest.approx(math.log(10))
     assert task.baselines(3)["baseline_error_percent"] == pytest.approx(100 * (1 - 1e-6))
 
 
@@ -184,6 +186,20 @@ def test_drawings_tell_the_graph_the_question_and_the_path(name):
     assert rows["path"] == rows["predicted"] == path
     assert len(rows["question"]) == sum(one != (None, None, None) for one in asked)
     assert task.spell(batch.target[1][batch.mask[1]]) == ", ".join(path)
+
+
+def test_every_draw_of_a_graph_is_looked_at(monkeypatch):
+    task, drawn = ShortestPath(), []
+    draw = task._drawn
+    monkeypatch.setattr(task, "_drawn", lambda *args: drawn.append(args) or draw(*args))
+    task.sample(4, length=5, generator=seeded())
+    monkeypatch.setattr(shortest_path, "TRIES", count := len(drawn))
+    task.sample(4, length=5, generator=seeded())
+    drawn.clear()
+    monkeypatch.setattr(shortest_path, "TRIES", count - 1)
+    with pytest.raises(ValueError, match=f"no graph with a single shortest path of 5 edges in {count - 1} draws"):
+        task.sample(4, length=5, generator=seeded())
+    assert len(drawn) == count - 1
 
 
 def test_what_cannot_be():

@@ -24,7 +24,7 @@ def test_symbols_of_several_groups_are_judged_group_by_group() -> None:
     """One step with a right and a wrong symbol, one with both right, and one that is not scored."""
     targets = np.array([[1.0, 0, 0, 1], [0, 1, 1, 0], [0, 0, 0, 0]])
     outputs = np.array([[0.6, 0.4, 0.7, 0.3], [0.1, 0.9, 0.8, 0.2], [0.5, 0.5, 0.5, 0.5]])
-    episode = Episode(targets, targets, outputs, np.array([True, True, False]), answer="symbols")
+    episode = Episode(targets, targets, outputs, np.array([True, True, False]), answer="symbols", groups=2)
     assert np.argwhere(episode.wrong).tolist() == [[0, 3]]
     assert episode.note == "1 of 4 scored symbols wrong"
 

@@ -115,6 +115,12 @@ class Nowhere(Copy):
 class Endless(Copy):
     length_range = (1, None)
 
+class Far(Copy):
+    def sample(self, batch_size, *, length, generator):
+        if length == 80:
+            raise ValueError("80 is too long")
+        return super().sample(batch_size, length=length, generator=generator)
+
 class Drifting(Copy):
     def __init__(self, *, k: int = 3, share: float = 0.5) -> None:
         super().__init__()
@@ -275,6 +281,7 @@ def test_a_recipe_may_be_of_a_users_file(capsys: Capture) -> None:
         ("train wrong.py:Endless", r"length_range is \(1, None\), expected tuple\[int, int\]"),
         ("train wrong.py:Wide", r"sample gives target of shape \(2, 3, 9\), expected \(2, 3, 8\)"),
         ("train wrong.py:Late", r"wrong.py, line 34: KeyError: 'no luck'"),
+        ("train wrong.py:Far", "80 is too long"),
         ("train wrong.py:None_", "sample gives 3, expected a tasks.Batch"),
         ("train wrong.py:Lacks", "wrong.py:Lacks has no length_unit: expected all that tasks.Task names"),
         ("train wrong.py:Half", "abstract"),

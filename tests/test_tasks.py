@@ -215,6 +215,14 @@ def test_shapes_and_types(name):
     low, high = task.length_range
     task.sample(1, length=(low, high), generator=seeded())
     assert all(length >= high for length in task.test_lengths)
+    assert {*task.test_lengths} <= {*task.lengths_to_test(high)}
+
+
+def test_no_test_is_longer_than_sequences_can_be():
+    assert TASKS["key-value-recall"](num_bits=4).lengths_to_test(16) == (16,)
+    assert TASKS["two-way-recall"](num_bits=5).lengths_to_test(16) == (16, 24, 32)
+    task = TASKS["shortest-path"](nodes=(5, 8))
+    assert (task.lengths_to_test(3), task.lengths_to_test(4), task.longest_test) == ((3, 4), (4,), 4)
 
 
 def test_sizes_of_the_paper():

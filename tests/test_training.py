@@ -11,9 +11,11 @@ import torch
 from safetensors.torch import load_file
 
 from experiments.__main__ import main
+from experiments.base.files import UserError
 from experiments.base.progress import Progress
 from experiments.config.command_line import parse_train
 from experiments.config.form import from_yaml, started
+from experiments.domains.sequences import commands
 from experiments.domains.sequences.curriculum import Curriculum
 from experiments.domains.sequences.evaluation import evaluate, validation_batches
 from experiments.domains.sequences.models import make_model, training_lengths
@@ -420,11 +422,29 @@ def test_every_task_trains_and_is_tested_and_drawn(
     length = TINY.index("--max-length")
     tiny = [*TINY[:length], *TINY[length + 2 :]]
     options = ["--steps", "2", "--valid-every", "2", "--valid-sequences", "2", "--out", str(run)]
-    assert main(["train", task, *tiny, *options]) == 0
+    # With keys of four bits there are no more than sixteen pairs.
+    few = task == "key-value-recall"
+    assert main(["train", task, *tiny, *options, *(["--num-bits", "4"] if few else [])]) == 0
     rows = json.loads((run / "evaluation.json").read_text())
-    assert [row["at"]["length"] for row in rows] == list(TASKS[task].test_lengths)
+    assert [row["at"]["length"] for row in rows] == ([16] if few else list(TASKS[task].test_lengths))
     assert ("optimal bits/seq" in capsys.readouterr().out) == (task == "dynamic-ngrams")
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in (run / "figures").rglob("*.png"))
+
+
+def test_a_length_that_cannot_be_tested_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainer, test_at = trainer_of(tmp_path / "run"), commands.test_at
+
+    def unlucky(model: Any, task: Any, length: int, **options: Any) -> Any:
+        if length == 40:
+            raise UserError("no luck")
+        return test_at(model, task, length, **options)
+
+    monkeypatch.setattr(commands, "test_at", unlucky)
+    rows = commands.finish(trainer, trainer.folder).tested.rows
+    assert [row["at"]["length"] for row in rows] == [20, 80, 120]
+    assert "warning: not tested at 40 vectors: no luck" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("controller", ["feedforward", "rnn-relu", "lstm"])

@@ -13,7 +13,6 @@ def train(args: Sequence[str]) -> int:
         entry(args[0], TASKS, "task")
     from experiments.config.command_line import parse_train, spelled_out
     from experiments.report.summary import seeds_text
-    from experiments.training.domain import domain_of
     from experiments.training.running import prepare, run_training
     from experiments.training.together import find_group, resume_seeds, train_seeds
 
@@ -25,7 +24,6 @@ def train(args: Sequence[str]) -> int:
     prepare(config.run.device, config.run.threads)
     if config.where.seeds is None:
         return run_training(config)
-    domain_of(config).possible_data(config)
     return train_seeds(config, args, seeds_text)
 
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from matplotlib.ticker import MaxNLocator
 
 NOT_FINITE = "#ffc24d"
+# Of an episode.
+_NO_ARRAYS = ("answer", "groups", "kept")
 
 
 @dataclass(eq=False)
@@ -45,6 +47,7 @@ class Episode:
     write_weights: (time, head, slot), or None.
     read_weights:  (time, head, slot), or None.
     answer:        whether the targets are "bits", "symbols" or "numbers".
+    groups:        of symbols: how many an answer has, each one of a group of channels.
     kept:          by name what memories hold at the end, (row, column), with what these count, as ("slot", "width").
 
     Of a trace see experiments.figures.trace.episode_arrays. ValueError for shapes that do not fit and probabilities
@@ -60,12 +63,13 @@ class Episode:
     write_weights: Array | None = None
     read_weights: Array | None = None
     answer: Literal["bits", "symbols", "numbers"] = "bits"
+    groups: int = 1
     kept: Mapping[str, tuple[Array, tuple[str, ...]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         steps = len(self.inputs)
         for name in self.__dataclass_fields__:
-            if name in ("answer", "kept") or getattr(self, name) is None:
+            if name in _NO_ARRAYS or getattr(self, name) is None:
                 continue
             axes = 1 if name == "mask" else 2 if name in ("inputs", "targets", "outputs") else 3
             array = np.asarray(getattr(self, name), dtype=bool if name == "mask" else float)
@@ -100,11 +104,6 @@ class Episode:
             others = np.where(ones, -np.inf, self.outputs).reshape(grouped).max(axis=2, keepdims=True)
             right = ~ones | (self.outputs.reshape(grouped) > others).reshape(ones.shape)
         return ~right & self.mask[:, None]
-
-    @property
-    def groups(self) -> int:
-        """How many symbols are an answer."""
-        return max(1, int((self.targets[self.mask] > 0.5).sum(axis=1).max(initial=1)))
 
     @property
     def note(self) -> str:
@@ -286,7 +285,7 @@ class _MemoryPage:
             marks.append(Line2D([], [], linestyle="none", label=f"wrong {episode.answer.removesuffix('s')}", **look))
         if not episode.mask.all():
             marks.append(Patch(color=SHADE, alpha=0.8, label="not scored"))
-        fields = [name for name in episode.__dataclass_fields__ if name not in ("answer", "kept")]
+        fields = [name for name in episode.__dataclass_fields__ if name not in _NO_ARRAYS]
         arrays = [
             *_present(*(getattr(episode, name) for name in fields)),
             *(array for array, _ in episode.kept.values()),

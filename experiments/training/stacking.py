@@ -20,6 +20,7 @@ from experiments.base.stopping import Stopped, deferred_signals
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import MetricsFile
 from experiments.runs.tracking import Tracker
+from experiments.training.domain import domain_of
 from experiments.training.objective import Objective, mean
 from experiments.training.running import make_trainer, new_run_id, take_up
 from experiments.training.trainer import NotFinite, Trainer
@@ -68,9 +69,11 @@ def train_stacked(configs: Sequence[Any], title: str) -> set[int]:
     configs: equal but for seed, out and resume, which say where each run is kept.
     Raises   Stopped after Ctrl-C or SIGTERM, with every checkpoint written.
     """
+    data = domain_of(configs[0]).possible_data(configs[0])
     with ExitStack() as stack:
         folders = [stack.enter_context(RunFolder.at_work(one)) for one in configs]
-        every = [make_trainer(one, folder, new_run_id(folder)) for one, folder in zip(configs, folders, strict=True)]
+        pairs = zip(configs, folders, strict=True)
+        every = [make_trainer(one, folder, new_run_id(folder), data) for one, folder in pairs]
         trainers = [trainer for trainer in every if take_up(trainer.folder, trainer) is not None]
         files = {trainer: stack.enter_context(MetricsFile(trainer.folder.metrics)) for trainer in trainers}
         seen = sum(trainer.sequences for trainer in trainers)

@@ -109,7 +109,7 @@ def train_seeds(config: Config[Any], args: Sequence[str], summed: Summed) -> int
     # What cannot be is refused before there is a folder.
     if config.where.seeds > MOST_TRAININGS:
         raise UserError(f"--seeds must be at most {MOST_TRAININGS:,}, not {config.where.seeds:,}")
-    way = choose_way(config, config.where.seeds)
+    way = choose_way(config, config.where.seeds, domain_of(config).possible_data(config))
     path = Path(config.where.out) if config.where.out is not None else claim(RUNS / f"{config.label}-seeds")
     path.mkdir(parents=True, exist_ok=True)
     remove_parts(path)
@@ -181,8 +181,11 @@ def _train(
     return verdict(solved=all(map(group.solved, group.seeds)))
 
 
-def choose_way(config: Config[Any], seeds: int) -> tuple[Way, str]:
-    """How to train so many seeds, and why; UserError where they cannot be trained as asked."""
+def choose_way(config: Config[Any], seeds: int, data: Any = None) -> tuple[Way, str]:
+    """How to train so many seeds, and why; UserError where they cannot be trained as asked.
+
+    data: where it is there already.
+    """
     together = config.where.together
     obstacle = domain_of(config).OBJECTIVE.not_stacked(config) or _obstacle(config)
     if together == "stacked":
@@ -197,7 +200,7 @@ def choose_way(config: Config[Any], seeds: int) -> tuple[Way, str]:
         return "stacked", f"one process fills {config.run.device}"
     with tempfile.TemporaryDirectory() as place:
         folder = RunFolder.create(config.changed(out=f"{place}/run", seeds=None, together="auto"))
-        objective = make_trainer(config, folder, "measured").objective
+        objective = make_trainer(config, folder, "measured", data).objective
     generator = generator_for("train", config.run.seed)
     if config.run.backend == "auto" and _runs_natively(objective, generator):
         return "processes", "the native step is faster than a stack"

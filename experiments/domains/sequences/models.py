@@ -47,9 +47,13 @@ def training_lengths(config: SequenceConfig) -> tuple[int, int]:
 def check_task(config: SequenceConfig) -> None:
     """UserError for a task that cannot be trained on: what it tells of itself, its lengths, a batch of it."""
     _check_brought(config)
-    for length in (*training_lengths(config), config.training.valid_length):
+    low, high = training_lengths(config)
+    for length in (low, high, config.training.valid_length):
         if length is not None:
             _check_sample(config, length)
+    # No training is to be lost by its test.
+    for length in {*config.learned.lengths_to_test(high), config.learned.longest_test}:
+        _check_sample(config, length)
 
 
 def _check_brought(config: SequenceConfig) -> None:

@@ -36,7 +36,7 @@ def draw_run(
     lengths: what the pictures of memory show; None for the longest length trained on and the longest of
              the task's usual tests.
     """
-    usual = (training_lengths(config)[1], max(task.test_lengths))
+    usual = (training_lengths(config)[1], task.longest_test)
     views = {
         str(length): replace(sequence_view(model, task, pictured_sequence(task, length)), asked=f"length {length}")
         for length in lengths or usual
@@ -54,16 +54,16 @@ def sequence_view(model: SequenceModule, task: Task, batch: Batch) -> View:
     batch = batch.to(model.readout.weight.device)
     with torch.inference_mode():
         trace = model.trace(batch.input)
-    answers = task.predict(trace.output)[0]
+    answers, wrong = task.predict(trace.output)[0], task.wrong(trace.output, batch)
     episode = Episode(
         inputs=as_array(batch.input[0]),
         targets=as_array(batch.target[0]),
         outputs=as_array(answers),
         mask=as_array(batch.mask[0]),
         answer=task.answer,
+        groups=wrong.size(-1),
         **episode_arrays(trace.parts),
     )
-    wrong = task.wrong(trace.output, batch)
     count, scored = int(wrong.sum()), int(batch.mask.sum()) * wrong.size(-1)
     return View(
         asked=task.name,
