@@ -189,7 +189,8 @@ def test_what_is_kept_does_not_grow_with_the_memory_and_goes_with_the_graph() ->
             numbers[slots, steps] = sum(one.tensor.numel() for one in held)
             output.sum().backward()
             assert not held  # though the output is still there
-    assert numbers[16, 9] - numbers[16, 5] == numbers[4096, 9] - numbers[4096, 5] > 4 * 5
+    # Of a step 24 numbers that stood in the slots written, and as many again of what it began with and chose.
+    assert numbers[16, 9] - numbers[16, 5] == numbers[4096, 9] - numbers[4096, 5] > 4 * 48
 
 
 def test_lengths_are_looked_at_once_and_may_change_after_the_call() -> None:
