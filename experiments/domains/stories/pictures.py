@@ -91,6 +91,7 @@ def _episode(trace: Any, answer: Tensor) -> Episode:
         targets=as_array(targets),
         outputs=as_array(chances),
         mask=mask.numpy(),
+        answer="symbols",
         **episode_arrays(trace.parts),
     )
 
