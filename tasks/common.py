@@ -92,6 +92,10 @@ class Task(ABC):
         ValueError for a batch size, length or generator that cannot be used.
         """
 
+    def training_batch(self, batch_size: int, *, length: int | tuple[int, int], generator: torch.Generator) -> Batch:
+        """What training draws: as `sample`, but where a task lets come more often what is rare there."""
+        return self.sample(batch_size, length=length, generator=generator)
+
     @abstractmethod
     def losses(self, logits: Tensor, batch: Batch) -> Tensor:
         """What training makes small, of every sequence, summed over its scored steps: (batch,).

@@ -21,6 +21,9 @@ class Copy(BitTask):
     9 outputs; what the further input and output were is not described, so there are none here.
 
     num_bits: bits of a vector.
+    blanks:   share of the training sequences in which half of the vectors, at random, are all zero; in tests they are
+              so by chance alone, two in a row at one of 4^num_bits places. By these a network learns to tell vectors of
+              zeros from the blank steps of its answer.
     """
 
     name = "copy"
@@ -28,15 +31,30 @@ class Copy(BitTask):
     length_range = (1, 20)
     test_lengths = (20, 40, 80, 120)
 
-    def __init__(self, num_bits: int = 8) -> None:
-        """ValueError for num_bits below 1."""
+    def __init__(self, num_bits: int = 8, blanks: float = 0.0) -> None:
+        """ValueError for num_bits below 1, and blanks outside of 0 to 1."""
         bits = bit_channels(num_bits)
+        if not 0 <= blanks <= 1:
+            raise ValueError(f"blanks must be between 0 and 1, not {blanks}")
         self.input_channels, self.output_channels = (*bits, "delimiter"), bits
+        self.blanks = blanks
 
     def sample(self, batch_size: int, *, length: int | tuple[int, int], generator: torch.Generator) -> Batch:
+        return self._drawn(batch_size, length, generator, 0.0)
+
+    def training_batch(self, batch_size: int, *, length: int | tuple[int, int], generator: torch.Generator) -> Batch:
+        return self._drawn(batch_size, length, generator, self.blanks)
+
+    def _drawn(
+        self, batch_size: int, length: int | tuple[int, int], generator: torch.Generator, blanks: float
+    ) -> Batch:
         counts = draw_range("length", length, batch_size, generator).unsqueeze(1)
         longest = int(counts.max())
         vectors = draw_bits(batch_size, longest, self.output_size, generator)
+        if blanks:
+            chosen = torch.rand(batch_size, 1, generator=generator, device=generator.device) < blanks
+            zero = torch.rand(batch_size, longest, generator=generator, device=generator.device) < 0.5
+            vectors = vectors.masked_fill((chosen & zero).unsqueeze(-1), 0)
         step = torch.arange(2 * longest + 1, device=generator.device)
         answer = (step > counts) & (step <= 2 * counts)
         delimiter = (step == counts).unsqueeze(-1).float()

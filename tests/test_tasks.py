@@ -221,7 +221,7 @@ def test_shapes_and_types(name):
 def test_no_test_is_longer_than_sequences_can_be():
     assert TASKS["key-value-recall"](num_bits=4).lengths_to_test(16) == (16,)
     assert TASKS["two-way-recall"](num_bits=5).lengths_to_test(16) == (16, 24, 32)
-    task = TASKS["shortest-path"](nodes=(5, 8))
+    task = ALL_TASKS["shortest-path"](nodes=(5, 8))
     assert (task.lengths_to_test(3), task.lengths_to_test(4), task.longest_test) == ((3, 4), (4,), 4)
 
 
@@ -253,6 +253,35 @@ def test_the_generator_decides_everything(name):
     one, two = (TASKS[name]().sample(7, length=20, generator=generator) for _ in range(2))
     assert not torch.equal(one.input, two.input)
     assert len({row.numpy().tobytes() for row in one.input}) == 7
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_training_draws_what_tests_draw_where_nothing_else_is_said(name):
+    task = TASKS[name]()
+    drawn = [draw(3, length=20, generator=seeded(1)) for draw in (task.sample, task.training_batch)]
+    assert all(torch.equal(a, b) for a, b in zip(*drawn, strict=True))
+
+
+def test_copy_has_vectors_of_zeros_in_training_alone():
+    task = Copy(blanks=0.25)
+    zero = [
+        draw(2000, length=10, generator=seeded(2)).input[:, :10, :8].sum(-1) == 0
+        for draw in (task.sample, task.training_batch)
+    ]
+    assert torch.equal(
+        task.sample(3, length=9, generator=seeded()).input, Copy().sample(3, length=9, generator=seeded()).input
+    )
+    assert zero[0].float().mean() < 0.01
+    many = zero[1].sum(1) > 1
+    assert abs(many.float().mean() - 0.25) < 0.03
+    assert abs(zero[1][many].float().mean() - 0.5) < 0.03
+    batch = Copy(blanks=1).training_batch(5, length=(2, 9), generator=seeded())
+    for row, steps in enumerate(batch.lengths.tolist()):
+        given, answer = batch.input[row, : steps // 2, :8], batch.target[row, steps // 2 + 1 : steps]
+        assert torch.equal(given, answer)
+    for wrong in (-0.1, 1.1, math.nan):
+        with pytest.raises(ValueError, match="blanks must be between 0 and 1"):
+            Copy(blanks=wrong)
 
 
 @pytest.mark.parametrize("kind", [Copy, RepeatCopy, AssociativeRecall, PrioritySort])

@@ -99,7 +99,7 @@ class SequenceObjective(Objective[SequenceModule, Batch]):
 
     def draw(self, model: SequenceModule, step: int, generator: torch.Generator) -> Batch:
         length = self.curriculum.draw(generator)
-        return self.data.sample(self.training.batch_size, length=length, generator=generator)
+        return self.data.training_batch(self.training.batch_size, length=length, generator=generator)
 
     def share(self, batch: Batch, rows: slice) -> Batch:
         return Batch(*(tensor[rows] for tensor in batch))
