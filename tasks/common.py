@@ -96,6 +96,10 @@ class Task(ABC):
         """What training draws: as `sample`, but where a task lets come more often what is rare there."""
         return self.sample(batch_size, length=length, generator=generator)
 
+    def best_logits(self, batch: Batch) -> Tensor | None:
+        """What the best possible predictor of bits answers, which is not always right; None where nobody knows it."""
+        return None
+
     @abstractmethod
     def losses(self, logits: Tensor, batch: Batch) -> Tensor:
         """What training makes small, of every sequence, summed over its scored steps: (batch,).

@@ -73,3 +73,7 @@ class DynamicNGrams(BitTask):
         ones = seen * batch.target.long()
         totals, ones = (((count.cumsum(1) - count) * seen).sum(-1, keepdim=True) for count in (seen, ones))
         return (ones + 0.5) / (totals + 1.0)
+
+    def best_logits(self, batch: Batch) -> Tensor:
+        """Those of `optimal_probabilities`."""
+        return torch.logit(self.optimal_probabilities(batch))

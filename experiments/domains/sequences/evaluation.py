@@ -11,7 +11,7 @@ from experiments.runs.tests import TestRow
 from memnet import SequenceModule
 from memnet.abilities import HasSlots
 from memnet.state import state_tensors
-from tasks import Batch, DynamicNGrams, Task
+from tasks import Batch, Task
 
 # Numbers of memory that a batch should not exceed, so that it stays in a processor's cache.
 _CACHE = 1 << 17
@@ -77,8 +77,8 @@ def test_at(
     batch_size: None chooses one that keeps the memory in cache.
     tell:       called with the number of sequences done, as they are.
     see:        called with every batch and its logits, see `evaluate`.
-    Returns     the scores of `evaluate` and the task's baselines; for dynamic n-grams also optimal_bits_per_sequence,
-                those of the best possible predictor on the same sequences.
+    Returns     the scores of `evaluate` and the task's baselines; also optimal_bits_per_sequence, those of the best
+                possible predictor on the same sequences, where the task knows it.
     UserError   for a length, slots or repeats that cannot be.
     """
     trained_slots = model.num_slots if isinstance(model, HasSlots) else None
@@ -96,8 +96,8 @@ def test_at(
         for done in range(0, sequences, _LARGEST_BATCH):
             size = min(_LARGEST_BATCH, sequences - done)
             block = task.sample(size, length=length, generator=generator, **more)
-            if isinstance(task, DynamicNGrams):
-                optimal.append(task.metrics(torch.logit(task.optimal_probabilities(block)), block)["bits"])
+            if (best := task.best_logits(block)) is not None:
+                optimal.append(task.metrics(best, block)["bits"])
             for first in range(0, size, chosen_batch):
                 yield Batch(*(tensor[first : first + chosen_batch] for tensor in block))
                 if tell is not None:
