@@ -5,6 +5,8 @@ with the paper's text; that the slot is emptied which was the least used one bef
 implementations quote it. Weightings are (batch, head, slot), what is said of slots (batch, slot).
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -34,9 +36,11 @@ def least_used(usage: Tensor, count: int) -> Tensor:
     count:  heads, at most as many as slots.
     Returns (batch, count, slot), in the dtype of usage.
     """
-    order = usage.detach().argsort(dim=-1, stable=True)[..., :count]
-    slots = torch.arange(usage.size(-1), device=usage.device)
-    return (order.unsqueeze(-1) == slots).to(usage.dtype)
+    left, slots, marks = usage.detach(), torch.arange(usage.size(-1), device=usage.device), []
+    for _ in range(count):  # no sort, which ONNX has not in an order that keeps the first of equals
+        marks.append(left.argmin(-1, keepdim=True) == slots)
+        left = left.masked_fill(marks[-1], math.inf)
+    return torch.stack(marks, 1).to(usage.dtype)
 
 
 def write_by_use(read_weights: Tensor, least: Tensor, gate: Tensor) -> Tensor:
