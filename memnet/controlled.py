@@ -1,11 +1,12 @@
 """What cells with a memory share: a controller that sees the input and what was last read."""
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from memnet.cells import Cell, ControllerName, added, make_controller, parted, together
@@ -24,8 +25,11 @@ class ControlledCell(Cell):
     Options are those of NTMCell. Attribute controller: a cell of input_size plus the size of the reads.
     States have fields `controller`, `reads` (batch, read, width), `memory` (batch, slot, width) and `read_weights`
     (batch, head, slot); all but the first in float32 at least, also of a model in half precision.
-    A class brings `after_controller`, sets `num_slots`, and says in `check_slots` which numbers of them it can have.
+    A class brings `after_controller`, sets `num_slots`, and says which numbers of them it can have: in `slots_for` by
+    options that need as many, or in `check_slots`.
     """
+
+    slots_for: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -74,6 +78,9 @@ class ControlledCell(Cell):
     def check_slots(self, value: int) -> None:
         """ValueError for a number of rows that cannot be."""
         check_sizes(num_slots=value)
+        for name in self.slots_for:
+            if value < (needed := getattr(self, name)):
+                raise ValueError(f"{name} {needed} needs at least {needed} slots, not {value}")
 
     def project(self, input: Tensor) -> tuple[Tensor, ...]:
         return self.controller.project(input) if self.controller.input_weights() else (input,)
@@ -141,10 +148,20 @@ class ControlledModule(SequenceModule):
         self.cell.num_slots = value
 
 
+def interface_of(controller: Cell, sizes: Sequence[tuple[int, int]]) -> nn.Linear:
+    """The linear layer by which a controller steers a memory: numbers of these sizes, which `by_head` takes apart."""
+    return nn.Linear(controller.output_size, sum(map(math.prod, sizes)))
+
+
 def by_head(emitted: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
     """What a linear layer emitted, (batch, features), as tensors (batch, *size), one after the other."""
     parts = emitted.split([count * width for count, width in sizes], -1)
     return [part.unflatten(-1, size) for part, size in zip(parts, sizes, strict=True)]
+
+
+def with_reads(hidden: Tensor, reads: Tensor, weight: Tensor) -> Tensor:
+    """The output of a cell with such a weight: its controller's, followed by what was read, (batch, head, width)."""
+    return torch.cat([hidden, reads.flatten(1).to(weight.dtype)], -1)
 
 
 def zeros_like_state(weight: Tensor, *shape: int) -> Tensor:

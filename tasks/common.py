@@ -149,6 +149,12 @@ class Task(ABC):
         """The length, or the longest that there is."""
         return length if self.longest is None else min(length, self.longest)
 
+    def longest_of(self, counts: Tensor, why: str) -> int:
+        """The longest of lengths that were drawn; ValueError for one that there is not. why: what lengths end by."""
+        if self.within(most := int(counts.max())) < most:
+            raise ValueError(f"length must be at most {self.longest}, {why}, got {most}")
+        return most
+
     @property
     def longest_test(self) -> int:
         """The longest of test_lengths, or the longest that there is."""

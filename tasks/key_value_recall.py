@@ -43,9 +43,8 @@ class KeyValueRecall(BitTask):
     def sample(self, batch_size: int, *, length: int | tuple[int, int], generator: torch.Generator) -> Batch:
         """As `Task.sample`; a length is at most 2 ** num_bits, since keys differ."""
         counts, ways = draw_range("length", length, batch_size, generator).unsqueeze(1), len(self.delimiters)
-        longest, bits, device = int(counts.max()), self.output_size, generator.device
-        if self.within(longest) < longest:
-            raise ValueError(f"length must be at most {self.longest}, the number of keys of {bits} bits, got {longest}")
+        bits, device = self.output_size, generator.device
+        longest = self.longest_of(counts, f"the number of keys of {bits} bits")
         halves = [self._different(batch_size, longest, generator), draw_bits(batch_size, longest, bits, generator)]
         if ways > 1:
             halves[1] = self._different(batch_size, longest, generator)

@@ -44,8 +44,7 @@ class ShortestPath(GraphTask):
     def sample(self, batch_size: int, *, length: int | tuple[int, int], generator: torch.Generator) -> Batch:
         """As `Task.sample`; a length is at most half of the most nodes. ValueError where no graph has such a path."""
         counts = draw_range("length", length, batch_size, generator)
-        if self.within(most := int(counts.max())) < most:
-            raise ValueError(f"length must be at most {self.longest}, half of {self.nodes[1]} nodes, got {most}")
+        self.longest_of(counts, f"half of {self.nodes[1]} nodes")
         graphs, ends, lengths = self._graphs_with_paths(counts, generator)
         path = _path(graphs, ends, lengths, counts)
         question = torch.stack([graphs.nodes.gather(1, ends[:, :1]), torch.full_like(ends[:, :1], MISSING)], -1)

@@ -1,6 +1,5 @@
 """The Differentiable Neural Computer (Graves et al. 2016, Nature 538:471) and its improvements."""
 
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -14,7 +13,9 @@ from memnet.controlled import (
     ControlledModule,
     by_head,
     full_precision,
+    interface_of,
     oneplus,
+    with_reads,
     zeros_like_state,
 )
 from memnet.functional.addressing import content_weights
@@ -173,9 +174,8 @@ class DNCCell(ControlledCell):
         self.masked, self.mask_floor, self.deallocate = masked, mask_floor, deallocate
         self.sharp_links, self.linked, self.usage_gradient = sharp_links, linked, usage_gradient
         self._sizes = self._emitted_sizes()
-        emitted = sum(map(math.prod, self._sizes))
-        self.interface = nn.Linear(self.controller.output_size, emitted)
-        self.norm = nn.LayerNorm(emitted, eps=1e-6) if normalized else None
+        self.interface = interface_of(self.controller, self._sizes)
+        self.norm = nn.LayerNorm(self.interface.out_features, eps=1e-6) if normalized else None
 
     def _emitted_sizes(self) -> list[tuple[int, int]]:
         """Heads, and numbers for each, of every part of the interface."""
@@ -239,7 +239,7 @@ class DNCCell(ControlledCell):
                 precedence = next_precedence(precedence, write_weights)
             read_weights = self._where_to_read(told, memory, links, state.read_weights)
             reads = read_memory(memory, read_weights)
-        output = torch.cat([hidden, reads.flatten(1).to(self.interface.weight.dtype)], -1)
+        output = with_reads(hidden, reads, self.interface.weight)
         state = DNCState(controller, reads, memory, read_weights, write_weights, usage, precedence, links)
         return output, state, DNCWatched(told, free_slots)
 

@@ -1,12 +1,11 @@
 """Least recently used access, the memory of the MANN for one-shot learning (Santoro et al. 2016, arXiv 1605.06065)."""
 
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from memnet.cells import Cell, ControllerName
 from memnet.controlled import (
@@ -14,7 +13,9 @@ from memnet.controlled import (
     ControlledModule,
     by_head,
     full_precision,
+    interface_of,
     oneplus,
+    with_reads,
     zeros_like_state,
 )
 from memnet.functional.addressing import content_weights
@@ -86,6 +87,8 @@ class LRUACell(ControlledCell):
     Raises ValueError for sizes that cannot be.
     """
 
+    slots_for = ("num_reads",)
+
     def __init__(
         self,
         input_size: int,
@@ -119,12 +122,7 @@ class LRUACell(ControlledCell):
         self.num_slots = num_slots
         self.usage_decay, self.learned_strength = usage_decay, learned_strength
         self._sizes = [(num_reads, slot_size), (num_reads, 1), (num_reads, 1 * learned_strength)]
-        self.interface = nn.Linear(self.controller.output_size, sum(map(math.prod, self._sizes)))
-
-    def check_slots(self, value: int) -> None:
-        super().check_slots(value)
-        if value < self.num_reads:
-            raise ValueError(f"num_reads {self.num_reads} needs at least {self.num_reads} slots, not {value}")
+        self.interface = interface_of(self.controller, self._sizes)
 
     def initial_state(self, batch_size: int) -> LRUAState:
         """All zero but for the controller's state, where that is trained."""
@@ -155,7 +153,7 @@ class LRUACell(ControlledCell):
             read_weights = content_weights(memory, key, sharpness, self.norm_floor)
             usage = decayed_usage(state.usage, read_weights, write_weights, self.usage_decay)
             reads = read_memory(memory, read_weights)
-        output = torch.cat([hidden, reads.flatten(1).to(self.interface.weight.dtype)], -1)
+        output = with_reads(hidden, reads, self.interface.weight)
         state = LRUAState(controller, reads, memory, read_weights, write_weights, usage)
         return output, state, LRUAWatched(key, gate, strength, least)
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from memnet.cells import Cell, ControllerName
 from memnet.checks import check_choice
-from memnet.controlled import ControlledCell, ControlledModule, by_head, full_precision
+from memnet.controlled import ControlledCell, ControlledModule, by_head, full_precision, with_reads
 from memnet.functional.addressing import content_weights, interpolate_weights, sharpen_weights, shift_weights
 from memnet.functional.memory import add_memory, erase_memory, read_memory
 from memnet.native import ntm
@@ -262,7 +262,7 @@ class NTMCell(ControlledCell):
             memory = add_memory(memory, write_weights, heads.add)
             readable = memory if self.read_order == "after-write" else state.memory
             reads = read_memory(readable, read_weights)
-        output = torch.cat([hidden, reads.flatten(1).to(self.initial_memory.dtype)], -1)
+        output = with_reads(hidden, reads, self.initial_memory)
         return output, NTMState(controller, reads, memory, read_weights, write_weights), heads
 
     def parts(self, states: NTMState, watched: HeadParameters) -> list[Part]:

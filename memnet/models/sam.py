@@ -1,12 +1,11 @@
 """Sparse access memory (Rae et al. 2016, arXiv 1610.09027): every head reads and writes a few slots of many."""
 
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from memnet.cells import Cell, ControllerName
 from memnet.checks import check_sizes
@@ -15,7 +14,9 @@ from memnet.controlled import (
     ControlledModule,
     by_head,
     full_precision,
+    interface_of,
     oneplus,
+    with_reads,
     zeros_like_state,
 )
 from memnet.functional.addressing import content_weights
@@ -99,6 +100,7 @@ class SAMCell(ControlledCell):
     """
 
     has_native = True
+    slots_for = ("slots_per_read", "num_reads")
 
     def __init__(
         self,
@@ -134,13 +136,7 @@ class SAMCell(ControlledCell):
         self.slots_per_read, self.used_above = slots_per_read, used_above
         self.num_slots = num_slots
         self._sizes = [(num_reads, slot_size), (num_reads, slot_size), *[(num_reads, 1)] * 3]
-        self.interface = nn.Linear(self.controller.output_size, sum(map(math.prod, self._sizes)))
-
-    def check_slots(self, value: int) -> None:
-        super().check_slots(value)
-        for name in ("slots_per_read", "num_reads"):
-            if value < (needed := getattr(self, name)):
-                raise ValueError(f"{name} {needed} needs at least {needed} slots, not {value}")
+        self.interface = interface_of(self.controller, self._sizes)
 
     def initial_state(self, batch_size: int) -> SAMState:
         """All zero but for the controller's state, where that is trained."""
@@ -189,7 +185,7 @@ class SAMCell(ControlledCell):
                 torch.cat([weights.flatten(1), shares.flatten(1)], -1),
                 self.used_above,
             )
-        output = torch.cat([hidden, reads.flatten(1).to(self.interface.weight.dtype)], -1)
+        output = with_reads(hidden, reads, self.interface.weight)
         return output, Read(found, shares, reads), SAMWatched(told, slots, weights)
 
     def parts_of_interface(self, emitted: Tensor) -> Told:
