@@ -44,7 +44,7 @@ _BELOW = 104
 
 
 def length_figure(
-    rows: Rows, trained: tuple[int, int] | None, unit: str, title: str = "", errors: Sequence[Measure] = ERRORS
+    rows: Rows, trained: Sequence[int] | None, unit: str, title: str = "", errors: Sequence[Measure] = ERRORS
 ) -> Figure:
     """Errors over the test length; unless others are given sequences exactly right, bit error rate, wrong bits.
 
@@ -129,7 +129,7 @@ def _draw_errors(axes: Axes, rows: Rows, measure: Measure, colour: str, marker: 
     mark_lost(axes, length[~np.isfinite(error)])
 
 
-def _length_scale(axes: Axes, lengths: Sequence[float], trained: tuple[int, int] | None) -> None:
+def _length_scale(axes: Axes, lengths: Sequence[float], trained: Sequence[int] | None) -> None:
     """A logarithmic axis numbered at the tested lengths as far as there is room, the trained range shaded."""
     low, high = min([*lengths, *(trained or ())]), max([*lengths, *(trained or ())])
     numbered_log_scale(axes, lengths, (low, high))

@@ -68,6 +68,13 @@ class Measure(NamedTuple):
         share = score["format"].endswith("%")
         return cls(score["name"], words[0].upper() + words[1:], score["unit"], share, score.get("chance"))
 
+    @classmethod
+    def of_learning(cls, about: Mapping[str, Any]) -> Measure:
+        """What a run's learning is measured in, of its about.json; a score of its tests as these have it in words."""
+        curve = about["curve"]
+        words = {one["name"]: one["words"] for one in about["tests"]["scores"]}.get(curve["metric"], curve["words"])
+        return cls(curve["metric"], words, curve["unit"])
+
 
 # Colours that readers with any colour vision tell apart (Okabe and Ito).
 BLUE, VERMILION, GREEN = "#0072b2", "#d55e00", "#009e73"

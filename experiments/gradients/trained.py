@@ -6,11 +6,11 @@ from pathlib import Path
 
 from experiments.base.files import UserError, write_whole
 from experiments.base.tables import Cell, Table, coded
-from experiments.figures import Learner, figure_name, flows_figure, norms_by_lag, save_figure
+from experiments.figures import Learner, Measure, figure_name, flows_figure, norms_by_lag, save_figure
 from experiments.runs.about import read_about
 from experiments.runs.folder import RunFolder, versions
 from experiments.runs.metrics import read_metrics
-from experiments.training.pictures import measure_of_learning, without_learning
+from experiments.training.pictures import without_learning
 
 _HEAD = (
     *("run", "learned", "last validation", "without learning", "steps back"),
@@ -46,7 +46,7 @@ def compare_runs(runs: Sequence[str], out: Path, made_by: str) -> tuple[str, str
 
 def _read(folder: RunFolder, place: int) -> tuple[Learner, list[Cell]]:
     about, rows = read_about(folder.path), read_metrics(folder.metrics)
-    measure = measure_of_learning(about)
+    measure = Measure.of_learning(about)
     looks = [norms for row in rows if (norms := norms_by_lag(row))]
     valid = [row for row in rows if f"valid/{measure.name}" in row]
     if not looks or not valid:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.figures import Measure, length_figure, settings_figure, task_error_figure
 from experiments.report.restarts import settings_of_restarts
-from experiments.report.settings import about_of, setting_name, shown_scores
-from experiments.runs.groups import alike, group_runs, lengths_of
+from experiments.report.settings import about_of, groups_at, setting_name, shown_scores
+from experiments.runs.groups import alike, lengths_of
 from experiments.runs.reading import Run
 from experiments.runs.tests import conditions
 
@@ -22,9 +22,8 @@ def report_figures(runs: Sequence[Run], places: Sequence[int]) -> Iterator[tuple
 
     places: those of the ended runs. Yields what a figure shows in words, and the figure.
     """
-    groups = group_runs([runs[place] for place in places])
+    groups = groups_at(runs, places)
     for group in groups:
-        group["runs"] = [places[member] for member in group["runs"]]
         # Tasks of one family that have names are drawn together.
         group["drawn"] = group["family"] if group["named"] else group["subject"]
     for same in alike(groups, "drawn", "unit"):
@@ -49,19 +48,17 @@ def report_figures(runs: Sequence[Run], places: Sequence[int]) -> Iterator[tuple
 
 def _learning(named: Mapping[str, Sequence[Run]], subject: str) -> Figure:
     about = about_of(next(iter(named.values()))[0])
-    curve = about["curve"]
     published = {}
     for members in named.values():
         own = about_of(members[0])
         for one in own["references"]:
             if one["curve"]:
                 published[own["model"]] = [(x, y) for x, y in one["curve"]]
-    words = {one["name"]: one["words"] for one in about["tests"]["scores"]}.get(curve["metric"], curve["words"])
     return settings_figure(
         {name: [run.curves["valid"][1] for run in members] for name, members in named.items()},
         published,
         f"{subject}: validation while learning",
-        measure=Measure(curve["metric"], words, curve["unit"]),
+        measure=Measure.of_learning(about),
         seen=about["examples"],
     )
 
@@ -90,7 +87,5 @@ def _over_length(named: Mapping[str, Sequence[Run]]) -> list[dict[str, Any]]:
 
 def _lengths(named: Mapping[str, Sequence[Run]], rows: Sequence[Mapping[str, Any]], subject: str) -> Figure:
     about = about_of(next(iter(named.values()))[0])
-    trained = about["tests"]["trained"]
-    ends = (trained[0], trained[1]) if trained else None
-    measures = [Measure.of(score) for score in shown_scores(about)]
-    return length_figure(rows, ends, about["tests"]["unit"], f"{subject}: median of the seeds", measures)
+    tested, measures = about["tests"], [Measure.of(score) for score in shown_scores(about)]
+    return length_figure(rows, tested["trained"], tested["unit"], f"{subject}: median of the seeds", measures)

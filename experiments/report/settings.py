@@ -21,11 +21,8 @@ def setting_tables(runs: Sequence[Run], places: Sequence[int]) -> list[Table]:
 
     places: those of the ended runs without restarts.
     """
-    groups = group_runs([runs[place] for place in places])
-    for group in groups:
-        group["runs"] = [places[member] for member in group["runs"]]
     tables = []
-    for same in alike(groups, "subject"):
+    for same in alike(groups_at(runs, places), "subject"):
         named = [(setting_name(group, same), group) for group in same]
         judged = [(name, group) for name, group in named if group["solved"] is not None]
         if judged:
@@ -33,6 +30,14 @@ def setting_tables(runs: Sequence[Run], places: Sequence[int]) -> list[Table]:
         about = about_of(runs[same[0]["runs"][0]])
         tables += [table for score in shown_scores(about) if (table := _by_length(runs, named, score, about))]
     return tables
+
+
+def groups_at(runs: Sequence[Run], places: Sequence[int]) -> list[dict[str, Any]]:
+    """See `group_runs`, of the runs at some places, which keep these."""
+    groups = group_runs([runs[place] for place in places])
+    for group in groups:
+        group["runs"] = [places[member] for member in group["runs"]]
+    return groups
 
 
 def about_of(run: Run) -> About:

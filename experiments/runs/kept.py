@@ -29,7 +29,7 @@ def where(run: str | Path) -> Path:
     path = Path(run)
     place = PRETRAINED / path.name
     named = path.parent in (Path(), Path("pretrained")) and not (path / "config.yaml").is_file()
-    return place if path.name in pretrained_names() and (named or path.resolve() == place) else path
+    return place if (place / WEIGHTS).is_file() and (named or path.resolve() == place) else path
 
 
 def opened(run: str | Path, copies: Path) -> Path:

@@ -46,22 +46,14 @@ def draw_learning(folder: RunFolder, about: About, *, restarts: int = 1, optimum
     if any("gradients/norm/lag-1" in row for row in rows):
         figures["gradient-flow"] = gradient_flow_figure(rows, title)
     if lengths := _over_length(about, tests):
-        trained = about["tests"]["trained"]
         drawn = [Measure.of(score) for score in about["tests"]["scores"] if score.get("drawn", True)]
-        ends = (trained[0], trained[1]) if trained else None
-        figures["error-by-length"] = length_figure(lengths, ends, about["tests"]["unit"], title, drawn)
+        tested = about["tests"]
+        figures["error-by-length"] = length_figure(lengths, tested["trained"], tested["unit"], title, drawn)
     folder.figures.mkdir(exist_ok=True)
     files = {folder.figures / figure_name(name): figure for name, figure in figures.items()}
     for file, figure in files.items():
         save_figure(figure, file)
     return list(files)
-
-
-def measure_of_learning(about: About) -> Measure:
-    """What a run's learning is measured in; a score of its tests as these have it in words."""
-    curve = about["curve"]
-    words = {one["name"]: one["words"] for one in about["tests"]["scores"]}.get(curve["metric"], curve["words"])
-    return Measure(curve["metric"], words, curve["unit"])
 
 
 def without_learning(about: About, tests: Sequence[TestRow]) -> float | None:
@@ -96,7 +88,7 @@ def _learning_curve(
     about: About, rows: Rows, tests: list[TestRow], title: str, restarts: int, optimum: float | None
 ) -> Figure:
     curve, solved = about["curve"], about["solved"]
-    measure, metric = measure_of_learning(about), curve["metric"]
+    measure, metric = Measure.of_learning(about), curve["metric"]
     criterion = Measure(solved["metric"].removeprefix("valid/"), "", solved["unit"]) if solved else measure
     # What an update has some of may be counted more exactly.
     counted = about["tests"]["examples"]
