@@ -11,6 +11,7 @@ from .graph_traversal import GraphTraversal
 from .graphs import GraphTask
 from .key_value_recall import KeyValueRecall
 from .priority_sort import PrioritySort
+from .relation_inference import RelationInference
 from .repeat_copy import RepeatCopy
 from .sequence_copy import Copy
 from .shortest_path import ShortestPath
@@ -33,6 +34,7 @@ __all__ = [
     "GraphTraversal",
     "KeyValueRecall",
     "PrioritySort",
+    "RelationInference",
     "RepeatCopy",
     "Score",
     "ShortestPath",
@@ -54,6 +56,7 @@ TASKS: dict[str, type[Task]] = {
     "two-way-recall": TwoWayRecall,
     "graph-traversal": GraphTraversal,
     "shortest-path": ShortestPath,
+    "relation-inference": RelationInference,
     "adding": Adding,
     "copy-memory": CopyMemory,
     "temporal-order": TemporalOrder,

@@ -1,14 +1,27 @@
 """Random graphs, told edge by edge, and questions about them (Graves et al. 2016, Nature 538:471)."""
 
+import copy
 import textwrap
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .common import Batch, check_count, check_logits, check_range, draw_distinct, draw_range, place, steps_of
+from .common import (
+    Batch,
+    check_count,
+    check_logits,
+    check_range,
+    draw_below,
+    draw_distinct,
+    draw_range,
+    place,
+    steps_of,
+)
 from .drawing import fold
+from .networks import Edges
 from .symbols import SymbolTask
 
 PARTS = ("source", "edge", "target")
@@ -35,14 +48,28 @@ class Graphs(NamedTuple):
         end = self.targets[row, node, edge]
         return torch.stack([self.nodes[row, node], self.edges[row, node, edge], self.nodes[row, end]], -1), end
 
+    def walk(self, steps: int, generator: torch.Generator) -> Tensor:
+        """A random walk in each graph, from any node: the triples of its edges, (batch, step, 3)."""
+        node, path = draw_below((self.degrees > 0).sum(1), generator), []
+        for _ in range(steps):
+            degree = self.degrees.gather(1, node.unsqueeze(1)).squeeze(1)
+            triple, node = self.edges_at(node, draw_below(degree, generator))
+            path.append(triple)
+        return torch.stack(path, 1)
+
 
 def draw_graphs(
-    batch_size: int, nodes: tuple[int, int], degrees: tuple[int, int], labels: int, generator: torch.Generator
+    batch_size: int,
+    nodes: tuple[int, int],
+    degrees: tuple[int, int],
+    labels: int,
+    kinds: int,
+    generator: torch.Generator,
 ) -> Graphs:
     """Points in the unit square, from each an edge to so many of those that are nearest.
 
     nodes, degrees: the fewest and the most nodes of a graph, and edges from a node; all are as likely.
-    labels:         how many there are.
+    labels, kinds:  how many labels there are for nodes, and for edges.
     """
     most, out, device = nodes[1], degrees[1], generator.device
     count = draw_range("nodes", nodes, batch_size, generator).unsqueeze(1)
@@ -51,8 +78,19 @@ def draw_graphs(
     other = real.unsqueeze(1) & ~torch.eye(most, dtype=torch.bool, device=device)
     nearest = torch.cdist(points, points).masked_fill(~other, torch.inf).argsort(-1)
     drawn = torch.randint(degrees[0], out + 1, (batch_size, most), generator=generator, device=device)
-    edges = draw_distinct(batch_size * most, out, labels, generator).view(batch_size, most, out)
+    edges = draw_distinct(batch_size * most, out, kinds, generator).view(batch_size, most, out)
     return Graphs(draw_distinct(batch_size, most, labels, generator), drawn * real, edges, nearest[..., :out])
+
+
+def named_graphs(batch_size: int, edges: Edges, labels: int, generator: torch.Generator) -> Graphs:
+    """The same graph in every row, its nodes with labels drawn anew, its edges with the numbers that they have."""
+    nodes = 1 + max(max(source, target) for source, _, target in edges)
+    leaving = [[edge[1:] for edge in edges if edge[0] == node] for node in range(nodes)]
+    degrees, device = torch.tensor([len(some) for some in leaving]), generator.device
+    out = int(degrees.max())
+    padded = torch.tensor([some + [(0, 0)] * (out - len(some)) for some in leaving])
+    every = [one.to(device).repeat(batch_size, *[1] * one.dim()) for one in (degrees, *padded.unbind(-1))]
+    return Graphs(draw_distinct(batch_size, nodes, labels, generator), *every)
 
 
 class GraphTask(SymbolTask):
@@ -69,14 +107,24 @@ class GraphTask(SymbolTask):
     while the answer is due (30 d + 2). Output channels: those of a triple, so that an answer has 3 d symbols, of which
     a wrong one makes it wrong.
 
-    nodes:  the fewest and the most nodes of a graph. degrees: of edges that leave a node.
-    digits: of a label. The paper has three, and graphs of up to 40 nodes.
+    nodes:   the fewest and the most nodes of a graph. degrees: of edges that leave a node.
+    digits:  of a label. The paper has three, and graphs of up to 40 nodes.
+    lessons: training has smaller graphs of fewer edges where answers are shorter, so that a curriculum that grows by
+             the length is one of sizes, too. Tests have all sizes.
     """
 
-    def __init__(self, nodes: tuple[int, int] = (5, 12), degrees: tuple[int, int] = (1, 3), digits: int = 2) -> None:
+    networks: ClassVar[Mapping[str, Callable[[int], Edges]]]  # other graphs than random ones, of so many nodes at most
+
+    def __init__(
+        self,
+        nodes: tuple[int, int] = (5, 12),
+        degrees: tuple[int, int] = (1, 3),
+        digits: int = 2,
+        lessons: bool = False,
+    ) -> None:
         """ValueError for numbers that cannot be: more nodes than labels, or more edges than other nodes."""
         self.nodes, self.degrees = check_range("nodes", nodes, 2), check_range("degrees", degrees)
-        self.digits, self.labels = check_count("digits", digits), 10**digits
+        self.digits, self.labels, self.lessons = check_count("digits", digits), 10**digits, lessons
         if self.nodes[1] > self.labels:
             raise ValueError(f"nodes may be at most {self.labels}, the labels of {digits} digits, got {self.nodes[1]}")
         if self.degrees[1] >= self.nodes[0]:
@@ -84,6 +132,34 @@ class GraphTask(SymbolTask):
         triple = [f"{part} digit {k + 1} is {one}" for part in PARTS for k in range(digits) for one in range(10)]
         self.groups = len(PARTS) * digits
         self.input_channels, self.output_channels = (*triple, "question", "answer"), tuple(triple)
+
+    def training_batch(self, batch_size: int, *, length: int | tuple[int, int], generator: torch.Generator) -> Batch:
+        """As `sample`, with lessons of the length's share of nodes and edges."""
+        if not self.lessons:
+            return self.sample(batch_size, length=length, generator=generator)
+        lesson, share = copy.copy(self), min(1.0, check_range("length", length)[1] / self.within(self.length_range[1]))
+        lesson.nodes, lesson.degrees = (
+            (low, low + round(share * (high - low))) for low, high in (self.nodes, self.degrees)
+        )
+        return lesson.sample(batch_size, length=length, generator=generator)
+
+    def drawn(self, batch_size: int, graphs: str | None, generator: torch.Generator) -> Graphs:
+        """Random graphs of the task's sizes, or one of its networks with labels drawn anew, of edges, too.
+
+        ValueError for a network that there is not.
+        """
+        if graphs is None:
+            return draw_graphs(batch_size, self.nodes, self.degrees, self.labels, self.labels, generator)
+        edges = self.network(graphs)
+        found = named_graphs(batch_size, edges, self.labels, generator)
+        names = draw_distinct(batch_size, 1 + max(label for _, label, _ in edges), self.labels, generator)
+        return found._replace(edges=names.gather(1, found.edges.flatten(1)).view_as(found.edges))
+
+    def network(self, graphs: str) -> Edges:
+        """One of the task's networks, of as many nodes as its largest graphs; ValueError for others."""
+        if graphs not in self.networks:
+            raise ValueError(f"graphs must be one of {', '.join(self.networks)}, got {graphs!r}")
+        return self.networks[graphs](self.nodes[1])
 
     def told(self, triples: Tensor) -> Tensor:
         """Labels (..., 3), some of them missing, as channels (..., output_size)."""

@@ -41,6 +41,7 @@ TASKS = {
     "two-way-recall": "tasks:TwoWayRecall",
     "graph-traversal": "tasks:GraphTraversal",
     "shortest-path": "tasks:ShortestPath",
+    "relation-inference": "tasks:RelationInference",
     "adding": "tasks:Adding",
     "copy-memory": "tasks:CopyMemory",
     "temporal-order": "tasks:TemporalOrder",

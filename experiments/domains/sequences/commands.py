@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from experiments.base.files import UserError
@@ -62,6 +62,8 @@ class EvaluateOptions(TestOptions):
     """Memory rows of an NTM in this test; None for those it was trained with."""
     repeats: int | None = None
     """Of a task that has such, as repeat copy: the number of copies; None draws it from the trained range."""
+    graphs: str | None = None
+    """Of a task on graphs: a network in place of random graphs, map (of stations) or family (of who is whose)."""
     sequences: int = 1000
     """Sequences at each length."""
     batch_size: int | None = None
@@ -88,7 +90,7 @@ def test(folder: RunFolder, options: EvaluateOptions) -> Tested:
         sequences=options.sequences,
         seed=options.seed,
         num_slots=options.num_slots,
-        repeats=options.repeats,
+        more={"repeats": options.repeats, "graphs": options.graphs},
         batch_size=options.batch_size,
     )
     print(backend_line(model), file=sys.stderr)
@@ -159,6 +161,7 @@ def _tests(
     sequences: int,
     seed: int = 0,
     failures: Failures | None = None,
+    more: Mapping[str, int | str | None] | None = None,
     **options: int | None,
 ) -> list[TestRow]:
     """One row of the test table for each length, with a live display; options are those of test_at."""
@@ -170,7 +173,9 @@ def _tests(
                 progress.update({}, done)
 
             see = None if failures is None else failures.at(length)
-            rows.append(test_at(model, task, length, sequences=sequences, seed=seed, tell=tell, see=see, **options))
+            rows.append(
+                test_at(model, task, length, sequences=sequences, seed=seed, more=more, tell=tell, see=see, **options)
+            )
     return rows
 
 

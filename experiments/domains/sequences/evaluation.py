@@ -1,7 +1,7 @@
 """Testing a trained model at any length and any number of slots."""
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 
@@ -65,7 +65,7 @@ def test_at(
     sequences: int,
     seed: int,
     num_slots: int | None = None,
-    repeats: int | None = None,
+    more: Mapping[str, int | str | None] | None = None,
     batch_size: int | None = None,
     tell: Callable[[int], None] | None = None,
     see: Callable[[Batch, torch.Tensor], None] | None = None,
@@ -73,29 +73,30 @@ def test_at(
     """One row of the test table: new sequences of one length, drawn from a stream that training never sees.
 
     num_slots:  rows of the memory in this test; None for those it was trained with.
-    repeats:    of a task that has such: the number of copies; None draws it from the task's range.
+    more:       of a task that takes such when it draws: its number of repeats, or graphs; None for its own.
     batch_size: None chooses one that keeps the memory in cache.
     tell:       called with the number of sequences done, as they are.
     see:        called with every batch and its logits, see `evaluate`.
     Returns     the scores of `evaluate` and the task's baselines; also optimal_bits_per_sequence, those of the best
                 possible predictor on the same sequences, where the task knows it.
-    UserError   for a length, slots or repeats that cannot be.
+    UserError   for a length, slots, or more that cannot be.
     """
     trained_slots = model.num_slots if isinstance(model, HasSlots) else None
     if num_slots is not None and not isinstance(model, HasSlots):
         raise UserError(f"--num-slots {num_slots}: this model has no memory")
-    if repeats is not None and "repeats" not in inspect.signature(task.sample).parameters:
-        raise UserError(f"--repeats {repeats}: {task.name} has no repeats")
-    more = {} if repeats is None else {"repeats": repeats}
+    asked = {name: value for name, value in (more or {}).items() if value is not None}
+    for name, value in asked.items():
+        if name not in inspect.signature(task.sample).parameters:
+            raise UserError(f"--{name} {value}: {task.name} has no {name}")
     chosen_batch = batch_size or _fitting_batch(model, num_slots)
-    generator = generator_for("test", seed, length, repeats or 0)
+    generator = generator_for("test", seed, length, *(value for value in asked.values() if isinstance(value, int)))
     optimal: list[torch.Tensor] = []
 
     def batches() -> Iterable[Batch]:
         # Drawn in blocks of one size, so that the sequences do not depend on the batch size.
         for done in range(0, sequences, _LARGEST_BATCH):
             size = min(_LARGEST_BATCH, sequences - done)
-            block = task.sample(size, length=length, generator=generator, **more)
+            block = task.sample(size, length=length, generator=generator, **asked)
             if (best := task.best_logits(block)) is not None:
                 optimal.append(task.metrics(best, block)["bits"])
             for first in range(0, size, chosen_batch):
@@ -119,8 +120,8 @@ def test_at(
     scores |= {name: score for name, score in known.items() if not name.startswith(_BASELINE)}
     return {
         "on": task.name,
-        "at": {"num_slots": num_slots or trained_slots, "repeats": repeats, "length": length, "seed": seed},
-        "as_trained": num_slots in (None, trained_slots) and repeats is None and seed == 0,
+        "at": {"num_slots": num_slots or trained_slots, "repeats": None, **asked, "length": length, "seed": seed},
+        "as_trained": num_slots in (None, trained_slots) and not asked and seed == 0,
         "count": count,
         "scores": scores,
         "baselines": {
