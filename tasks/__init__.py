@@ -7,6 +7,7 @@ from .bits import BitTask
 from .common import Batch, Score, Task
 from .copy_memory import CopyMemory
 from .dynamic_ngrams import DynamicNGrams
+from .glyphs import Glyphs
 from .graph_traversal import GraphTraversal
 from .graphs import GraphTask
 from .key_value_recall import KeyValueRecall
@@ -30,6 +31,7 @@ __all__ = [
     "Copy",
     "CopyMemory",
     "DynamicNGrams",
+    "Glyphs",
     "GraphTask",
     "GraphTraversal",
     "KeyValueRecall",
@@ -57,6 +59,7 @@ TASKS: dict[str, type[Task]] = {
     "graph-traversal": GraphTraversal,
     "shortest-path": ShortestPath,
     "relation-inference": RelationInference,
+    "glyphs": Glyphs,
     "adding": Adding,
     "copy-memory": CopyMemory,
     "temporal-order": TemporalOrder,
