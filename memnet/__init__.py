@@ -1,5 +1,6 @@
 """memnet: networks with differentiable memory in PyTorch."""
 
+from memnet.blocks import Block, Stack
 from memnet.cells import (
     Cell,
     FeedForwardCell,
@@ -18,6 +19,7 @@ from memnet.diagnostics import gradient_norms
 from memnet.export import export_step
 from memnet.functional.weightings import slots_used, weighting_entropy
 from memnet.models.captioner import Captioner, CaptionState, CaptionTrace, PictureEncoder
+from memnet.models.delta import DeltaCell, DeltaNet
 from memnet.models.dnc import DNC, DNCCell, DNCState
 from memnet.models.encoder_decoder import AttentionEncoderDecoder, DecoderState, EncoderDecoder, TranslationTrace
 from memnet.models.entnet import EntNet, EntNetCell, EntNetState, EntNetTrace
@@ -42,6 +44,7 @@ __all__ = [
     "RNN",
     "SAM",
     "AttentionEncoderDecoder",
+    "Block",
     "CaptionState",
     "CaptionTrace",
     "Captioner",
@@ -50,6 +53,8 @@ __all__ = [
     "DNCState",
     "Decoded",
     "DecoderState",
+    "DeltaCell",
+    "DeltaNet",
     "EncoderDecoder",
     "EntNet",
     "EntNetCell",
@@ -82,6 +87,7 @@ __all__ = [
     "SAMCell",
     "SAMState",
     "SequenceModule",
+    "Stack",
     "StackedCell",
     "StoryModel",
     "StoryReader",

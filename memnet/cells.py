@@ -62,11 +62,13 @@ class Cell(Described):
 
     input_size, output_size: features of one step's input and output.
     has_native: whether there is an operator for the step over whole sequences, see memnet.native.
+    has_scan:   whether there is a form of it for many steps at once, see scan.
     """
 
     input_size: int
     output_size: int
     has_native = False
+    has_scan = False
 
     def initial_state(self, batch_size: int) -> State:
         """The state before the first step of `batch_size` sequences."""
@@ -128,6 +130,10 @@ class Cell(Described):
 
     def unroll_native(self, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
         """What memnet.unroll.unroll returns, from the operator."""
+        raise NotImplementedError
+
+    def scan(self, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+        """What memnet.unroll.unroll returns, many steps at once: to rounding what `step`, the definition, gives."""
         raise NotImplementedError
 
 

@@ -27,7 +27,7 @@ from memnet.state import (
 from memnet.trace import SequenceTrace, Trace
 from memnet.unroll import Step, hooked, unroll
 
-Backend: TypeAlias = Literal["auto", "eager", "compile", "native"]
+Backend: TypeAlias = Literal["auto", "eager", "compile", "native", "chunked"]
 
 
 @cache
@@ -50,7 +50,7 @@ class BackendModule(Described):
     """A module that runs as one torch operation after the other, or some faster way.
 
     Attribute backend: how it runs, "auto" at first. It is no part of the weights and may be set at any time.
-        "auto":    "native" where it covers the call, else "eager".
+        "auto":    "native" where it covers the call, else "chunked" where there is such a form, else "eager".
         "eager":   one torch operation after the other, the definition, the same to the last bit wherever it runs.
         "native":  through one operator, see memnet.native, with derivatives of any order; what it does not cover
                    (torch.func, forward mode, autocast, tracing, other cells) runs eagerly, with a warning that says
@@ -81,9 +81,15 @@ class BackendModule(Described):
 
     def _missing(self, backend: Backend) -> str | None:
         """What to tell who asks for a backend that this module does not have."""
-        if backend != "compile":
+        if backend not in ("compile", "chunked"):
             return None
-        return f'backend "compile" is for steps, which {type(self).__name__} has not; take "auto", "eager" or "native"'
+        return (
+            f'backend "{backend}" is for steps, which {type(self).__name__} has not; take "auto", "eager" or "native"'
+        )
+
+    def _without_native(self) -> Backend:
+        """What "auto" runs where "native" cannot."""
+        return "eager"
 
     def _choose_backend(self, refusal: Callable[[], str | None]) -> Backend:
         """What this call is to run.
@@ -93,7 +99,8 @@ class BackendModule(Described):
         self.backend_used, self.backend_refusal = self.backend, None
         if self.backend in ("auto", "native"):
             self.backend_refusal = refusal()
-            self.backend_used = "native" if self.backend_refusal is None else "eager"
+            otherwise = self._without_native() if self.backend == "auto" else "eager"
+            self.backend_used = "native" if self.backend_refusal is None else otherwise
         if self.backend == "native" and self.backend_refusal is not None:
             _warn_once(f'backend "native" cannot run this: {self.backend_refusal}. Running eagerly instead')
         return self.backend_used
@@ -106,6 +113,8 @@ class RecurrentModule(BackendModule):
         "compile": the step through torch.compile (needs a C++ compiler; half a minute once, then about twice as fast
                    at every length). torch keeps eight variants of a model's step (by batch size, slots, training or
                    not); further ones run eagerly, with a line of torch on stderr that names the reason.
+        "chunked": many steps at once, of models whose recurrence has such a form, on any device and with derivatives of
+                   any order; the same as "eager" to rounding. The layers of a Stack that have none run as in "auto".
     Attribute checkpoint_steps: for long sequences, after how many steps the state is kept for the backward pass, which
     computes the steps between again, so many at a time; None keeps everything. The gradient is the same to rounding,
     the time that of one more forward pass. Kept of T steps are T / checkpoint_steps states, and of checkpoint_steps
@@ -123,9 +132,14 @@ class RecurrentModule(BackendModule):
         self._compiled: Step | None = None
 
     def _missing(self, backend: Backend) -> str | None:
-        if backend != "native" or self.cell.has_native:
-            return None
-        return f'backend "native" has no operator for {type(self).__name__}; take "auto", "eager" or "compile"'
+        if backend == "native" and not self.cell.has_native:
+            return f'backend "native" has no operator for {type(self).__name__}; take "auto", "eager" or "compile"'
+        if backend == "chunked" and not self.cell.has_scan:
+            return f'backend "chunked" has no form for {type(self).__name__}; take "auto", "eager" or "compile"'
+        return None
+
+    def _without_native(self) -> Backend:
+        return "chunked" if self.cell.has_scan else "eager"
 
     @property
     def checkpoint_steps(self) -> int | None:
@@ -146,10 +160,12 @@ class RecurrentModule(BackendModule):
             backend = self._choose_backend(lambda: self.cell.native_refusal(input, state))
         else:
             backend = self.backend_used = "eager"
-        if backend == "compile" and hooked(*self.cell.modules()):
+        if backend in ("compile", "chunked") and hooked(*self.cell.modules()):
             backend = self.backend_used = "eager"
         if backend == "native":
             run = self.cell.unroll_native
+        elif backend == "chunked":
+            run = self.cell.scan
         elif backend == "compile":
             run = self._unroll_compiled
         else:

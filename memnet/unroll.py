@@ -56,6 +56,13 @@ def unroll(
     return torch.stack(outputs, 1), state
 
 
+def unroll_fast(cell: Cell, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+    """`unroll` by the cell's operator where that covers the call, else many steps at once if it can, else by step."""
+    if cell.has_native and cell.native_refusal(input, state) is None:
+        return cell.unroll_native(input, state, lengths)
+    return cell.scan(input, state, lengths) if cell.has_scan else unroll(cell, input, state, lengths=lengths)
+
+
 def _cells_within(cell: Cell) -> list[Cell]:
     return [module for module in cell.modules() if isinstance(module, Cell)]
 

@@ -26,6 +26,7 @@ FLOORS: dict[str, Floors] = {
         ["native"],
         ["sequence", "encoding", "diagnostics"],
         ["story", "controlled"],
+        ["blocks", "mixers"],
         ["models", "readers", "abilities", "export"],
         ["__init__"],
     ],

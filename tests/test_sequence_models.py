@@ -91,6 +91,27 @@ SAMS: dict[str, dict[str, Any]] = {
     "sam-dense": {"num_reads": 1, "slots_per_read": 6, "controller": "gru", "num_layers": 2},
     "sam-feedforward": {"num_reads": 2, "slots_per_read": 5, "controller": "feedforward"},
 }
+# Of one layer each but the last.
+DELTAS: dict[str, dict[str, Any]] = {
+    "linear-attention": {"rule": "sum", "features": "elu"},
+    "deltanet": {"strength": "twice", "convolution": 2},
+    "gated-deltanet": {"decay": "head"},
+    "kda": {"decay": "channel", "convolution": 2},
+    "delta-product": {"decay": "head", "num_factors": 2, "strength": "closed", "num_layers": 2},
+}
+MODELS |= {
+    name: partial(
+        kind,
+        INPUT,
+        OUTPUT,
+        **(
+            {"hidden_size": 5, "num_layers": 1, "expansion": 1, "num_heads": 2, "key_size": 3, "value_size": 4}
+            | options
+        ),
+    )
+    for kind, several in ((memnet.DeltaNet, DELTAS),)
+    for name, options in several.items()
+}
 MODELS |= {
     name: partial(kind, INPUT, OUTPUT, **({"hidden_size": 5, "num_slots": 6, "slot_size": 4} | options))
     for kind, several in ((memnet.DNC, DNCS), (memnet.LRUA, LRUAS), (memnet.SAM, SAMS))

@@ -13,7 +13,7 @@ from experiments.benchmark.cases import STEPS, Case, Example, Stacked, make_exam
 from memnet.abilities import GoesByStep, TellsBackend
 from memnet.sequence import Backend
 
-Way: TypeAlias = Literal["eager", "compile", "native", "auto", "stacked", "graph"]
+Way: TypeAlias = Literal["eager", "compile", "native", "chunked", "auto", "stacked", "graph"]
 Work: TypeAlias = Callable[[], object]
 
 # Variants of one function, where torch's own limit is eight.
@@ -33,7 +33,7 @@ class Variant(NamedTuple):
 
 def usual_ways(device: str, seeds: int) -> list[Way]:
     """What is timed where the options name no backend, as far as it applies to a model."""
-    ways: list[Way] = ["eager", "compile", "graph" if device == "cuda" else "native"]
+    ways: list[Way] = ["eager", "compile", "graph" if device == "cuda" else "native", "chunked"]
     return [*ways, "stacked"] if seeds > 1 else ways
 
 
@@ -87,7 +87,10 @@ def running(model: nn.Module, way: Way, example: Example) -> nn.Module:
         if part.backend_refusal is not None:
             raise Refused(part.backend_refusal)
     if way in get_args(Backend):
-        part.backend = cast(Backend, way)
+        try:
+            part.backend = cast(Backend, way)
+        except ValueError:
+            raise Refused(f"there is no {way} form of it") from None
     return model
 
 

@@ -76,6 +76,7 @@ class Model:
 
 
 _GATES = {"forget_bias": ("controller", "lstm")}
+_DELTA = {"rule": "delta", "features": "unit"}
 _SEQUENCE_MODELS = {
     "ntm": Model("memnet:NTM", only=_GATES, named_by=("controller",)),
     "dnc": Model("memnet:DNC", only=_GATES, named_by=("controller",)),
@@ -85,6 +86,13 @@ _SEQUENCE_MODELS = {
     "rnn-relu": Model("memnet:RNN", fixed={"nonlinearity": "relu"}),
     "lstm": Model("memnet:LSTM"),
     "gru": Model("memnet:GRU"),
+    "linear-attention": Model(
+        "memnet:DeltaNet", fixed={"rule": "sum", "decay": "none", "num_factors": 1, "strength": "sigmoid"}
+    ),
+    "deltanet": Model("memnet:DeltaNet", fixed={**_DELTA, "decay": "none"}),
+    "gated-deltanet": Model("memnet:DeltaNet", fixed={**_DELTA, "decay": "head"}),
+    "kda": Model("memnet:DeltaNet", fixed={**_DELTA, "decay": "channel"}),
+    "delta-product": Model("memnet:DeltaNet", fixed={**_DELTA, "decay": "head", "num_factors": 2}),
 }
 
 

@@ -1,0 +1,177 @@
+"""Cells that mix a sequence's steps by a memory that is linear in its past: what they share around it.
+
+One linear layer, a short causal convolution of some of its channels, the memory, and a linear layer. A step is the
+definition; `scan` does many of them at once.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from memnet.cells import Cell
+from memnet.checks import check_sizes
+from memnet.controlled import full_precision, zeros_like_state
+from memnet.state import State
+
+
+class MixerState(NamedTuple):
+    """What a mixer carries from step to step; in float32 at least.
+
+    memory: its memory.
+    tail:   (batch, convolution - 1, channel), the last inputs of its convolution, the newest last.
+    """
+
+    memory: State
+    tail: Tensor
+
+
+class ShortConvolution(nn.Module):
+    """A causal convolution of each channel with itself, and SiLU.
+
+        y_t = silu(sum_j w_j x_{t - K + 1 + j} + b)
+
+    channels: features in and out. size: K, steps that it sees; 1 for none but the present. bias: whether there is a b.
+    `weight` is (channels, 1, size), as that of torch.nn.Conv1d with as many groups as channels.
+    """
+
+    def __init__(self, channels: int, size: int, *, bias: bool = False) -> None:
+        super().__init__()
+        self.size = size
+        self.weight = nn.Parameter(torch.empty(channels, 1, size).uniform_(-(size**-0.5), size**-0.5))
+        self.bias = nn.Parameter(torch.zeros(channels)) if bias else None
+
+    def forward(self, input: Tensor, tail: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """What it makes of (batch, time, channel) after a tail (batch, size - 1, channel), and the next tail.
+
+        lengths: (batch,), real steps of each row; those after them do not come into the next tail.
+        """
+        seen = torch.cat([tail, input], 1)
+        output = sum(
+            seen[:, place : place + input.size(1)] * one
+            for place, one in enumerate(self.weight[:, 0].to(seen).unbind(1))
+        )
+        assert isinstance(output, Tensor)
+        if self.bias is not None:
+            output = output + self.bias.to(seen)
+        return functional.silu(output), last_steps(seen, self.size - 1, lengths)
+
+
+def last_steps(seen: Tensor, count: int, lengths: Tensor | None) -> Tensor:
+    """The last `count` real steps of (batch, count + time, ...), of which each row has count + lengths."""
+    if lengths is None:
+        return seen[:, seen.size(1) - count :]
+    places = lengths.unsqueeze(1) + torch.arange(count, device=seen.device)
+    return seen.gather(1, places.unsqueeze(-1).expand(-1, -1, seen.size(-1)))
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """Vectors of length one along the last axis: x / sqrt(|x|^2 + 1e-6)."""
+    return vectors * torch.rsqrt(vectors.square().sum(-1, keepdim=True) + 1e-6)
+
+
+def per_head_norm(reads: Tensor, weight: Tensor, eps: float = 1e-5) -> Tensor:
+    """RMS normalisation of each head's features: (..., head, width), weight (width,) or (head, width)."""
+    return reads * torch.rsqrt(reads.square().mean(-1, keepdim=True) + eps) * weight.to(reads)
+
+
+class Mixer(Cell):
+    """A cell around a memory that many steps can be written to at once.
+
+    input_size:  features of the input. output_size: features of the output.
+    channels:    features that are convolved. others: further features of the linear layer. width: features that the
+                 output's linear layer sees.
+    convolution: steps that the convolution sees; 1 for none but the present.
+    Attribute chunk_size: steps that `scan` takes at once. It is no part of the weights and changes rounding alone.
+    A class brings first_memory, steer, remember, remember_all and emit.
+    """
+
+    has_scan = True
+    chunk_size = 32
+
+    def __init__(
+        self,
+        input_size: int,
+        output_size: int,
+        channels: int,
+        others: int,
+        width: int,
+        *,
+        convolution: int,
+        convolution_bias: bool = False,
+    ) -> None:
+        super().__init__()
+        check_sizes(input_size=input_size, hidden_size=output_size, convolution=convolution)
+        self.input_size, self.output_size, self.channels = input_size, output_size, channels
+        self.projection = nn.Linear(input_size, channels + others, bias=False)
+        self.convolution = ShortConvolution(channels, convolution, bias=convolution_bias)
+        self.output = nn.Linear(width, output_size, bias=False)
+
+    def first_memory(self, batch_size: int) -> State:
+        """The memory before the first step."""
+        raise NotImplementedError
+
+    def steer(self, convolved: Tensor, others: Tensor) -> Any:
+        """What steers the memory, a NamedTuple of tensors with the leading axes of (..., channels), (..., others)."""
+        raise NotImplementedError
+
+    def remember(self, memory: State, steered: Any) -> tuple[Tensor, State]:
+        """One step of the memory: what was read, and the next memory."""
+        raise NotImplementedError
+
+    def remember_all(self, memory: State, steered: Any, past: Tensor | None) -> tuple[Tensor, State]:
+        """Steps of the memory: what was read, with a time axis after the batch, and the last memory.
+
+        past: (batch, time) bool, true after a row's last real step: there the memory stays as it is.
+        """
+        raise NotImplementedError
+
+    def emit(self, reads: Tensor, steered: Any) -> Tensor:
+        """What the output's linear layer sees, (..., width)."""
+        raise NotImplementedError
+
+    def zeros(self, batch_size: int, *shape: int) -> Tensor:
+        """A part of a first state, all zero."""
+        return zeros_like_state(self.output.weight, batch_size, *shape)
+
+    def initial_state(self, batch_size: int) -> MixerState:
+        tail = self.zeros(batch_size, self.convolution.size - 1, self.channels)
+        return MixerState(self.first_memory(batch_size), tail)
+
+    def project(self, input: Tensor) -> tuple[Tensor, ...]:
+        return (self.projection(input),)
+
+    def step(self, projected: tuple[Any, ...], state: MixerState) -> tuple[Tensor, MixerState]:
+        output, state, _ = self.watched_step(projected, state)
+        return output, state
+
+    def watched_step(self, projected: tuple[Any, ...], state: MixerState) -> tuple[Tensor, MixerState, Any]:
+        """`step`, with what steered the memory beside its results."""
+        with full_precision(projected[0]):
+            emitted = projected[0].to(state.tail.dtype)
+            convolved, tail = self.convolution(emitted[:, None, : self.channels], state.tail)
+            steered = self.steer(convolved.squeeze(1), emitted[:, self.channels :])
+            read, memory = self.remember(state.memory, steered)
+            seen = self.emit(read, steered)
+        return self._out(seen), MixerState(memory, tail), steered
+
+    def scan(self, input: Tensor, state: MixerState, lengths: Tensor | None) -> tuple[Tensor, MixerState]:
+        (emitted,) = self.project(input)
+        past = None if lengths is None else torch.arange(input.size(1), device=input.device) >= lengths.unsqueeze(1)
+        with full_precision(emitted):
+            emitted = emitted.to(state.tail.dtype)
+            convolved, tail = self.convolution(emitted[..., : self.channels], state.tail, lengths)
+            steered = self.steer(convolved, emitted[..., self.channels :])
+            reads, memory = self.remember_all(state.memory, steered, past)
+            seen = self.emit(reads, steered)
+        return self._out(seen), MixerState(memory, tail)
+
+    def _out(self, seen: Tensor) -> Tensor:
+        output: Tensor = self.output(seen.to(self.output.weight.dtype))
+        return output
+
+
+def without(past: Tensor | None, value: Tensor, filler: float = 0.0) -> Tensor:
+    """Values (batch, time, ...) with the filler where a row is past its end."""
+    return value if past is None else value.masked_fill(past.view(*past.shape, *[1] * (value.dim() - 2)), filler)

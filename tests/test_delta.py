@@ -1,0 +1,211 @@
+"""The delta rule and its kin against slow loops, and the identities that tie them together."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from memnet import DeltaCell, DeltaNet
+from memnet.functional.associations import associate, associate_chunks, corrected, recalled
+from memnet.models.delta import log_decays, strengths
+from tests import slow_mixers as slow
+from tests.test_mixers import MIXERS, assert_equal, drawn, normal
+
+DELTAS = [name for name in MIXERS if isinstance(MIXERS[name](), DeltaCell) and "elu" not in name]
+
+
+@pytest.mark.parametrize("name", DELTAS)
+def test_every_step_is_that_of_the_slow_loops(name: str) -> None:
+    cell: Any = drawn(name)
+    state = cell.initial_state(2)
+    for input in normal(2, 6, 3).unbind(1):
+        output, after, told = cell.watched_step(cell.project(input), state)
+        reads = torch.zeros(2, 2, 3).double()
+        for row in range(2):
+            for head in range(2):
+                query, key, value, strength, decay = (one[row, head].detach().numpy() for one in told[:5])
+                reads_of_one, memory = slow.delta(
+                    state.memory[row, head].detach().numpy().T,
+                    *(query, key, value, strength),
+                    decay=torch.exp(torch.as_tensor(decay)).expand(4).numpy() if decay.size else torch.ones(4).numpy(),
+                    erases=cell.rule == "delta",
+                )
+                assert_equal(after.memory[row, head], memory.T)
+                reads[row, head] = torch.as_tensor(reads_of_one)
+        assert_equal(output, cell.output(cell.emit(reads, told)))
+        state = after
+
+
+def test_keys_and_queries_have_their_length_and_gates_their_range() -> None:
+    cell: Any = drawn("delta product")
+    _, _, told = cell.watched_step(cell.project(10 * normal(2, 3)), cell.initial_state(2))
+    assert_equal(told.key.square().sum(-1), torch.ones(2, 2, 3), 1e-3)
+    assert_equal(told.query.square().sum(-1) * 4, torch.ones(2, 2), 1e-3)
+    ends = torch.tensor([-1e3, 0.0, 1e3])
+    for kind, expected in (("sigmoid", [0, 0.5, 1]), ("twice", [0, 1, 2]), ("closed", [0, 1, 2])):
+        assert strengths(ends, kind).tolist() == pytest.approx(expected)  # type: ignore[arg-type]
+    assert strengths(torch.tensor(4.0), "closed") == 2 > strengths(torch.tensor(4.0), "twice")
+    assert float(log_decays(ends[1], torch.tensor(0.7), torch.tensor(0.0))) == pytest.approx(
+        -math.exp(0.7) * math.log(2)
+    )
+
+
+def test_elu_features_are_attention_by_a_kernel() -> None:
+    """Each step reads a mean of all values so far, weighted by phi(q) phi(k) (Katharopoulos et al. 2020, eq. 7)."""
+    cell: Any = drawn("linear attention, elu")
+    input = normal(1, 6, 3)
+    emitted = cell.project(input)[0]
+    convolved, _ = cell.convolution(emitted[..., : cell.channels], cell.initial_state(1).tail)
+    told = cell.steer(convolved, emitted[..., cell.channels :])
+    output, _ = cell.scan(input, cell.initial_state(1), None)
+    similar = torch.einsum("bthk,bshk->bhts", told.query, told.key[..., 0, :]).tril()
+    assert (told.query > 0).all()
+    reads = torch.einsum("bhts,bshv->bthv", similar, told.value[..., 0, :])
+    assert_equal(output, cell.output(cell.emit(reads, told)))
+    means = reads[..., :-1] / reads[..., -1:]
+    assert_equal(means[:, 0], told.value[:, 0, :, 0, :-1])
+
+
+# ------------------------------------------------------------------------------------------------- identities
+
+
+def tokens(time: int = 9, factors: int = 1, seed: int = 0) -> tuple[Tensor, dict[str, Tensor]]:
+    """A memory and what steers it, with keys of length one: (1, time, head, factor, ...)."""
+    key = nn.functional.normalize(normal(1, time, 2, factors, 4, seed=seed), dim=-1)
+    value, query = normal(1, time, 2, factors, 3, seed=seed + 1), normal(1, time, 2, 4, seed=seed + 2)
+    return normal(1, 2, 4, 3, seed=seed + 3), {"query": query, "key": key, "value": value}
+
+
+def test_without_decay_the_gated_rule_is_the_plain_one_bit_for_bit() -> None:
+    memory, told = tokens()
+    strength = torch.sigmoid(normal(1, 9, 2, 1, 1, seed=5))
+    told |= {"value": told["value"] * strength, "erase": told["key"] * strength}
+    for plain, gated in zip(
+        associate_chunks(memory, **told),
+        associate_chunks(memory, **told, log_decay=torch.zeros(1, 9, 2, 1)),
+        strict=True,
+    ):
+        assert torch.equal(plain, gated)
+    channels = associate_chunks(memory, **told, log_decay=torch.zeros(1, 9, 2, 4).double())
+    assert_equal(channels[0], associate_chunks(memory, **told)[0])
+
+
+def test_a_decay_for_all_channels_is_one_for_each() -> None:
+    memory, told = tokens()
+    decay = -torch.rand(1, 9, 2, 1).double()
+    one = associate_chunks(memory, **told, erase=told["key"], log_decay=decay, chunk_size=4)
+    each = associate_chunks(memory, **told, erase=told["key"], log_decay=decay.expand(-1, -1, -1, 4), chunk_size=4)
+    assert_equal(one[0], each[0])
+    assert_equal(one[1], each[1])
+
+
+def test_with_strength_zero_a_memory_only_decays() -> None:
+    memory, told = tokens()
+    nothing = {"query": told["query"], "key": told["key"], "value": 0 * told["value"], "erase": 0 * told["key"]}
+    decay = -torch.rand(1, 9, 2, 1).double()
+    assert_equal(associate_chunks(memory, **nothing, log_decay=decay)[1], memory * decay.sum(1).exp().unsqueeze(-1))
+
+
+def test_orthonormal_keys_of_strength_one_are_a_look_up() -> None:
+    """Also of a key that was bound before: what it was bound to is gone."""
+    keys = torch.linalg.qr(normal(4, 4))[0]
+    memory = torch.zeros(1, 1, 4, 3).double()
+    first, second = normal(4, 3), normal(4, 3, seed=1)
+    for values in (first, second):
+        for key, value in zip(keys, values, strict=True):
+            memory = corrected(memory, key.view(1, 1, 4), value.view(1, 1, 3), key.view(1, 1, 4))
+    for key, value in zip(keys, second, strict=True):
+        assert_equal(recalled(memory, key.view(1, 1, 4))[0, 0], value)
+
+
+def test_of_strength_one_the_last_key_returns_its_value() -> None:
+    memory, told = tokens()
+    told["query"] = told["key"][..., 0, :]
+    reads, _ = associate_chunks(memory, **told, erase=told["key"], chunk_size=4)
+    assert_equal(reads, told["value"][..., 0, :])
+
+
+def test_of_strength_two_a_token_reflects_the_memory() -> None:
+    """Lengths stay, and the same reflection twice is none."""
+    memory, told = tokens(1)
+    key = told["key"][:, 0, :, 0]
+    once = corrected(memory, key, 0 * told["value"][:, 0, :, 0], 2 * key)
+    assert_equal(once.square().sum((-1, -2)), memory.square().sum((-1, -2)))
+    assert_equal(corrected(once, key, 0 * told["value"][:, 0, :, 0], 2 * key), memory)
+    assert (once - memory).abs().max() > 0.1
+
+
+def test_several_factors_a_token_are_the_chunked_rule_on_the_longer_sequence() -> None:
+    memory, told = tokens(7, factors=3)
+    decay = -torch.rand(1, 7, 2, 1).double()
+    product = associate_chunks(memory, **told, erase=told["key"], log_decay=decay, chunk_size=4)
+    key, value = (told[name].transpose(2, 3).flatten(1, 2).unsqueeze(3) for name in ("key", "value"))
+    long = torch.zeros(1, 21, 2, 1).double()
+    long[:, ::3] = decay
+    query = told["query"].repeat_interleave(3, 1)
+    reads, last = associate_chunks(memory, query, key, value, erase=key, log_decay=long, chunk_size=5)
+    assert_equal(product[0], reads[:, 2::3])
+    assert_equal(product[1], last)
+
+
+def test_two_factors_of_strength_two_rotate() -> None:
+    """The product of two reflections, which one factor cannot be (Siems et al. 2025)."""
+    angle = torch.tensor(0.3).double()
+    first, second = (
+        torch.tensor([[1.0, 0.0]]).double(),
+        torch.stack([torch.cos(angle / 2), torch.sin(angle / 2)]).view(1, 2),
+    )
+    key = torch.stack([first, second], 1).unsqueeze(1)
+    memory = normal(1, 1, 2, 3)
+    _, turned = associate(memory, torch.zeros(1, 1, 2).double(), key, torch.zeros(1, 1, 2, 3).double(), erase=2 * key)
+    rotation = torch.stack([torch.cos(angle), -torch.sin(angle), torch.sin(angle), torch.cos(angle)]).view(2, 2)
+    assert_equal(turned, rotation @ memory)
+
+
+def test_long_sequences_of_strong_decay_stay_finite() -> None:
+    memory, told = tokens(200)
+    for channels in (1, 4):
+        decay = -80 * torch.rand(1, 200, 2, channels).double()
+        decay.requires_grad_()
+        reads, last = associate_chunks(memory, **told, erase=told["key"], log_decay=decay, chunk_size=64)
+        (gradient,) = torch.autograd.grad(reads.sum() + last.sum(), decay)
+        assert all(one.isfinite().all() for one in (reads, last, gradient))
+
+
+def test_options_that_cannot_be_are_refused() -> None:
+    for options, told in (
+        ({"features": "elu"}, 'features "elu" need rule "sum"'),
+        ({"decay": "all"}, "decay must be one of none, head, channel, not 'all'"),
+        ({"num_factors": 0}, "num_factors must be at least 1, not 0"),
+        ({"convolution": 0}, "convolution must be at least 1, not 0"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            DeltaNet(3, 2, **options)
+
+
+def test_it_learns_to_replace_what_a_key_was_bound_to() -> None:
+    """Four keys are bound anew again and again; asked for one of them, its last value counts."""
+    torch.manual_seed(0)
+    model = DeltaNet(7, 2, hidden_size=16, num_layers=1, key_size=8, value_size=8, num_heads=1, convolution=1)
+    optimizer, generator = torch.optim.Adam(model.parameters(), 1e-2), torch.Generator().manual_seed(0)
+    losses = []
+    for _ in range(150):
+        keys = torch.randint(4, (32, 9), generator=generator)
+        keys[:, 8] = keys[:, :8].gather(1, torch.randint(8, (32, 1), generator=generator))[:, 0]
+        values = torch.randint(2, (32, 9), generator=generator)
+        same = (keys[:, :8] == keys[:, 8:]) * torch.arange(1, 9)
+        answer = values.gather(1, same.argmax(1, keepdim=True))[:, 0]
+        told = nn.functional.one_hot(values, 2).float()
+        told[:, 8] = 0
+        asked = (torch.arange(9) == 8).float().expand(32, -1).unsqueeze(-1)
+        output, _ = model(torch.cat([nn.functional.one_hot(keys, 4), told, asked], 2))
+        loss = nn.functional.cross_entropy(output[:, 8], answer)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert sum(losses[-10:]) / 10 < 0.1 < 0.6 < losses[0]

@@ -1,0 +1,154 @@
+"""Cells that take many steps at once: the same as step by step, and layers of them mixed at will."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import memnet
+from memnet import Block, DeltaCell, NTMCell, SequenceModule, Stack
+from memnet.mixers import Mixer, ShortConvolution
+from memnet.state import state_tensors
+from memnet.unroll import unroll
+from tests import slow_mixers as slow
+
+SMALL: dict[str, Any] = {"num_heads": 2, "key_size": 4, "value_size": 3}
+MIXERS: dict[str, Callable[[], Mixer]] = {
+    "linear attention": lambda: DeltaCell(3, 5, rule="sum", **SMALL),
+    "linear attention, elu": lambda: DeltaCell(3, 5, rule="sum", features="elu", **SMALL),
+    "delta": lambda: DeltaCell(3, 5, convolution=1, **SMALL),
+    "gated delta": lambda: DeltaCell(3, 5, decay="head", strength="twice", **SMALL),
+    "kda": lambda: DeltaCell(3, 5, decay="channel", output_gate=False, **SMALL),
+    "delta product": lambda: DeltaCell(3, 5, decay="head", num_factors=3, strength="closed", **SMALL),
+}
+every_mixer = pytest.mark.parametrize("name", MIXERS)
+
+
+def drawn(name: str) -> Mixer:
+    """A mixer in float64 with every parameter from N(0, 0.5^2)."""
+    torch.manual_seed(0)
+    mixer = MIXERS[name]().double()
+    for parameter in mixer.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    return mixer
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=shape))
+
+
+def assert_equal(actual: Any, expected: Any, tolerance: float = 1e-12) -> None:
+    torch.testing.assert_close(
+        torch.as_tensor(actual), torch.as_tensor(expected), rtol=tolerance, atol=tolerance, check_dtype=False
+    )
+
+
+@every_mixer
+def test_many_steps_at_once_are_the_steps_one_by_one(name: str) -> None:
+    """In chunks of any size, from a state, past the ends of rows; outputs, states, and gradients of all of it."""
+    mixer, input, lengths = drawn(name), normal(4, 37, 3).requires_grad_(), torch.tensor([37, 0, 20, 1])
+    _, start = unroll(mixer, normal(4, 5, 3, seed=1), mixer.initial_state(4))
+    real = torch.arange(37) < lengths.unsqueeze(1)
+
+    def results(run: Callable[..., Any]) -> list[Tensor]:
+        output, last = run()
+        loss = output[real].square().sum() + sum(one.square().sum() for one in state_tensors(last))
+        gradients = torch.autograd.grad(loss, [input, *mixer.parameters()], retain_graph=True)
+        return [output[real], *state_tensors(last), *gradients]
+
+    expected = results(lambda: unroll(mixer, input, start, lengths=lengths))
+    for mixer.chunk_size in (1, 5, 16, 64):
+        for one, other in zip(results(lambda: mixer.scan(input, start, lengths)), expected, strict=True):
+            scale = float(other.detach().abs().max()) if other.numel() else 0.0
+            assert_equal(one, other, 1e-12 * max(1.0, scale))
+
+
+@every_mixer
+def test_each_length_and_no_lengths(name: str) -> None:
+    mixer = drawn(name)
+    mixer.chunk_size = 4
+    for time in (1, 3, 4, 5, 9):
+        input = normal(2, time, 3)
+        output, last = mixer.scan(input, mixer.initial_state(2), None)
+        expected, state = unroll(mixer, input, mixer.initial_state(2))
+        assert_equal(output, expected)
+        for one, other in zip(state_tensors(last), state_tensors(state), strict=True):
+            assert_equal(one, other)
+
+
+def test_a_short_convolution_is_that_of_the_slow_loops_and_of_torch() -> None:
+    torch.manual_seed(0)
+    convolution, input = ShortConvolution(5, 4).double(), normal(2, 7, 5)
+    output, tail = convolution(input, torch.zeros(2, 3, 5).double())
+    for row in range(2):
+        assert_equal(output[row], slow.convolved(input[row].numpy(), convolution.weight[:, 0].detach().numpy()))
+    padded = nn.functional.pad(input.transpose(1, 2), (3, 0))
+    expected = nn.functional.silu(nn.functional.conv1d(padded, convolution.weight, groups=5))
+    assert_equal(output, expected.transpose(1, 2))
+    assert torch.equal(tail, input[:, 4:])
+    _, tail = convolution(input, torch.zeros(2, 3, 5).double(), torch.tensor([1, 7]))
+    assert torch.equal(tail[0], torch.cat([torch.zeros(2, 5).double(), input[0, :1]]))
+
+
+# ------------------------------------------------------------------------------------------------- blocks and stacks
+
+
+def test_a_stack_mixes_layers_of_any_kind() -> None:
+    """An NTM and an LSTM among layers of memory: each as it is alone, the whole as its equations."""
+    torch.manual_seed(0)
+    ntm = NTMCell(6, controller="feedforward", hidden_size=4, num_slots=5, slot_size=3)
+    blocks = [Block(DeltaCell(6, 6, **SMALL)), Block(ntm, expansion=0), memnet.LSTMCell(6, 6)]
+    model = SequenceModule(Stack(3, blocks), 2).double()
+    input, lengths = normal(3, 9, 3), torch.tensor([9, 4, 0])
+    model.backend = "eager"
+    expected, state = model(input, lengths=lengths)
+    model.backend = "auto"
+    output, last = model(input, lengths=lengths)
+    assert model.backend_used == "chunked"
+    assert_equal(output, expected)
+    for one, other in zip(state_tensors(last), state_tensors(state), strict=True):
+        assert_equal(one, other)
+    stack: Any = model.cell
+    hidden = stack.embedding(input)
+    first = stack.blocks[0]
+    mixed, _ = unroll(first.mixer, first.mixer_norm(hidden), first.initial_state(3))
+    hidden = hidden + mixed
+    hidden = hidden + first.feed_forward(first.feed_forward_norm(hidden))
+    mixed, _ = unroll(ntm, stack.blocks[1].mixer_norm(hidden), ntm.initial_state(3))
+    hidden = hidden + stack.blocks[1].merge(mixed)
+    hidden, _ = unroll(stack.blocks[2], hidden, stack.blocks[2].initial_state(3))
+    assert_equal(output[0], model.readout(stack.norm(hidden))[0])
+    assert [part.name for part in model.trace(input).parts if "memory" in part.name] == [
+        "memory, layer 1",
+        "memory, layer 2",
+    ]
+
+
+def test_layers_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="all of one size"):
+        Stack(3, [Block(DeltaCell(6, 6, **SMALL)), Block(DeltaCell(5, 5, **SMALL))])
+    with pytest.raises(ValueError, match="at least one"):
+        Stack(3, [])
+    with pytest.raises(ValueError, match='"chunked" has no form for LSTM'):
+        memnet.LSTM(3, 2).backend = "chunked"
+    with pytest.raises(ValueError, match='"chunked" is for steps'):
+        memnet.MemN2N(9, max_words=3).backend = "chunked"
+
+
+def test_a_controller_may_be_a_mixer() -> None:
+    model = memnet.NTM(3, 2, controller=DeltaCell, hidden_size=8, num_slots=5)
+    output, state = model(torch.rand(2, 4, 3))
+    assert output.shape == (2, 4, 2)
+    assert state.controller.memory.shape == (2, 2, 32, 32)
+
+
+def test_a_norm_is_that_of_torch() -> None:
+    norm, input = memnet.blocks.RMSNorm(6, eps=1e-3), torch.randn(4, 6)
+    nn.init.normal_(norm.weight)
+    assert_equal(norm(input), nn.functional.rms_norm(input, (6,), norm.weight, 1e-3), 1e-6)
+    assert norm(torch.zeros(1, 6)).abs().max() == 0
