@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from experiments.benchmark.cases import STEPS, Case, make_example, make_model
-from memnet.abilities import CountsWords
+from memnet.abilities import CountsWords, GoesByStep, HasBackend
 
 _aten = torch.ops.aten
 # Pointwise as torch sees it, but nothing is computed.
@@ -50,6 +50,8 @@ def count_flop(case: Case) -> Flop:
     model, example = make_model(one, 0), make_example(one)
     if isinstance(model, CountsWords):
         model.counted = False
+    if isinstance(model, GoesByStep) and isinstance(model, HasBackend):
+        model.backend = "eager"
     counted = count_operations(lambda: STEPS[case.mode](model, example))
     return Flop(case.seeds * counted.products, case.seeds * counted.others)
 

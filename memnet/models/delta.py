@@ -63,10 +63,10 @@ class DeltaCell(Mixer):
         S <- Diag(a) S        S <- S + beta k (v - S^T k)^T    factor by factor        o = S^T q
 
     where S is the transpose of most papers'. It is linear attention where rule is "sum" (Katharopoulos et al. 2020,
-    arXiv 2006.16236); DeltaNet (Schlag et al. 2021, arXiv 2102.11174; Yang et al. 2024, arXiv 2406.06484); with decay "head"
-    Gated DeltaNet (Yang et al. 2025, arXiv 2412.06464, eq. 10); with decay "channel" Kimi Delta Attention (2025, arXiv
-    2510.26692, eq. 1); with several factors DeltaProduct (Siems et al. 2025, arXiv 2502.10297). The equations are in
-    memnet.functional.associations. What is read is normalised head by head and gated.
+    arXiv 2006.16236); DeltaNet (Schlag et al. 2021, arXiv 2102.11174; Yang et al. 2024, arXiv 2406.06484); with decay
+    "head" Gated DeltaNet (Yang et al. 2025, arXiv 2412.06464, eq. 10); with decay "channel" Kimi Delta Attention (2025,
+    arXiv 2510.26692, eq. 1); with several factors DeltaProduct (Siems et al. 2025, arXiv 2502.10297). The equations are
+    in memnet.functional.associations. What is read is normalised head by head and gated.
 
     Weights of flash-linear-attention's layers, by rows where one linear layer holds several of theirs; those that are
     not there are left out:
