@@ -29,6 +29,7 @@ from memnet.models.memn2n import MemN2N, MemN2NTrace
 from memnet.models.ntm import NTM, HeadParameters, NTMCell, NTMState, NTMTrace
 from memnet.models.recurrent import GRU, LSTM, RNN, RecurrentTrace
 from memnet.models.sam import SAM, SAMCell, SAMState
+from memnet.models.stack_rnn import StackCell, StackRNN, StackState
 from memnet.readers import LanguageModel, StoryReader, StoryReaderTrace
 from memnet.sequence import SequenceModule
 from memnet.state import detach_state, state_tensors
@@ -88,6 +89,9 @@ __all__ = [
     "SAMState",
     "SequenceModule",
     "Stack",
+    "StackCell",
+    "StackRNN",
+    "StackState",
     "StackedCell",
     "StoryModel",
     "StoryReader",

@@ -70,6 +70,18 @@ class HasSlots(Protocol):
 
 
 @runtime_checkable
+class RoundsActions(Protocol):
+    """Steers its memory by actions that may be rounded in evaluation mode, see memnet.structures."""
+
+    @property
+    def round_actions(self) -> bool:
+        """Whether they are; may be set."""
+
+    @round_actions.setter
+    def round_actions(self, value: bool) -> None: ...
+
+
+@runtime_checkable
 class ReadsWords(Protocol):
     """Reads stories word by word."""
 

@@ -16,15 +16,15 @@ from memnet.state import State, under_autocast
 from memnet.trace import Part
 
 
-class ControlledCell(Cell):
-    """A step of a controller and, after it, of a memory.
+class MemoryCell(Cell):
+    """A step of a controller and, after it, of a memory of slots.
 
     The controller sees the input followed by the last read vectors. Where its layers are linear in what they see, the
     part that is the input's is computed for all steps at once, see Cell.project.
 
     Options are those of NTMCell. Attribute controller: a cell of input_size plus the size of the reads.
-    States have fields `controller`, `reads` (batch, read, width), `memory` (batch, slot, width) and `read_weights`
-    (batch, head, slot); all but the first in float32 at least, also of a model in half precision.
+    States have fields `controller`, `reads` (batch, read, width) and `memory`; all but the first in float32 at least,
+    also of a model in half precision.
     A class brings `after_controller`, sets `num_slots`, and says which numbers of them it can have: in `slots_for` by
     options that need as many, or in `check_slots`.
     """
@@ -40,17 +40,12 @@ class ControlledCell(Cell):
         num_layers: int,
         slot_size: int,
         num_reads: int,
-        num_writes: int,
         learned_initial_state: bool,
         forget_bias: float,
-        norm_floor: float,
     ) -> None:
         super().__init__()
-        check_sizes(input_size=input_size, slot_size=slot_size, num_reads=num_reads, num_writes=num_writes)
-        if not norm_floor >= 0:
-            raise ValueError(f"norm_floor must be at least 0, not {norm_floor}")
-        self.input_size, self.slot_size, self.norm_floor = input_size, slot_size, norm_floor
-        self.num_reads, self.num_writes = num_reads, num_writes
+        check_sizes(input_size=input_size, slot_size=slot_size, num_reads=num_reads)
+        self.input_size, self.slot_size, self.num_reads = input_size, slot_size, num_reads
         self.controller = make_controller(
             controller,
             input_size + num_reads * slot_size,
@@ -117,6 +112,47 @@ class ControlledCell(Cell):
             seen = self.controller.project(torch.cat([*projected, reads], -1))
         return self.controller.step(together(seen, shared), controller)
 
+    def parts_of_controller(self, states: State) -> list[Part]:
+        """What the controller tells of itself."""
+        parts = self.controller.parts(states.controller, ())
+        return [part._replace(name=f"controller {part.name}") for part in parts]
+
+
+class ControlledCell(MemoryCell):
+    """Such a cell whose memory (batch, slot, width) is written and read by heads, by weightings over its slots.
+
+    Its states have a field `read_weights` (batch, head, slot), too.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        controller: ControllerName | Cell | Callable[..., Cell],
+        hidden_size: int,
+        *,
+        num_layers: int,
+        slot_size: int,
+        num_reads: int,
+        num_writes: int,
+        learned_initial_state: bool,
+        forget_bias: float,
+        norm_floor: float,
+    ) -> None:
+        super().__init__(
+            input_size,
+            controller,
+            hidden_size,
+            num_layers=num_layers,
+            slot_size=slot_size,
+            num_reads=num_reads,
+            learned_initial_state=learned_initial_state,
+            forget_bias=forget_bias,
+        )
+        check_sizes(num_writes=num_writes)
+        if not norm_floor >= 0:
+            raise ValueError(f"norm_floor must be at least 0, not {norm_floor}")
+        self.num_writes, self.norm_floor = num_writes, norm_floor
+
     def parts_of_heads(self, states: State, write_weights: Tensor) -> list[Part]:
         """The memory, where heads wrote and read, and what they read."""
         head = ("time", "head")
@@ -127,16 +163,11 @@ class ControlledCell(Cell):
             Part("signal", "read vector", states.reads, (*head, "width")),
         ]
 
-    def parts_of_controller(self, states: State) -> list[Part]:
-        """What the controller tells of itself."""
-        parts = self.controller.parts(states.controller, ())
-        return [part._replace(name=f"controller {part.name}") for part in parts]
-
 
 class ControlledModule(SequenceModule):
     """Such a cell over sequences, whose memory may have another number of rows at any time."""
 
-    cell: ControlledCell
+    cell: MemoryCell
 
     @property
     def num_slots(self) -> int:

@@ -148,6 +148,7 @@ def test_mistakes_look_the_same_to_a_person() -> None:
         ("evaluate RUN --sequences 0", "--sequences.*0"),
         ("evaluate RUN --num-slots 0", "--num-slots.*0"),
         ("evaluate RUN --num-slots 2", "3.*2"),
+        ("evaluate RUN --round-actions", "--round-actions: this model has no actions that could be rounded"),
         ("evaluate RUN --repeats 3", "--repeats 3.*copy"),
         ("evaluate RUN --seed -1", "--seed.*-1"),
         ("show RUN --length 0", "--length.*0"),

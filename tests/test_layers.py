@@ -26,7 +26,7 @@ FLOORS: dict[str, Floors] = {
         ["native"],
         ["sequence", "encoding", "diagnostics"],
         ["story", "controlled"],
-        ["blocks", "mixers"],
+        ["blocks", "mixers", "structures"],
         ["models", "readers", "abilities", "export"],
         ["__init__"],
     ],

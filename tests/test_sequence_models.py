@@ -112,9 +112,18 @@ MODELS |= {
     for kind, several in ((memnet.DeltaNet, DELTAS),)
     for name, options in several.items()
 }
+STACKS: dict[str, dict[str, Any]] = {
+    "stack-rnn": {},
+    "stack-rnn-several": {"num_stacks": 2, "num_tops": 2, "pushed_values": "linear", "controller": "lstm"},
+}
 MODELS |= {
     name: partial(kind, INPUT, OUTPUT, **({"hidden_size": 5, "num_slots": 6, "slot_size": 4} | options))
-    for kind, several in ((memnet.DNC, DNCS), (memnet.LRUA, LRUAS), (memnet.SAM, SAMS))
+    for kind, several in (
+        (memnet.DNC, DNCS),
+        (memnet.LRUA, LRUAS),
+        (memnet.SAM, SAMS),
+        (memnet.StackRNN, STACKS),
+    )
     for name, options in several.items()
 }
 

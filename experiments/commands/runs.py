@@ -36,7 +36,7 @@ def evaluate(args: Sequence[str]) -> int:
     from experiments.training.running import prepare
 
     domain = domain_of_run(args)
-    options = parse(domain.EvaluateOptions, "evaluate", args)
+    options = parse(domain.EvaluateOptions, "evaluate", args, flags=True)
     options.check()
     prepare(options.device, options.threads)
     folder = RunFolder(options.run)

@@ -82,6 +82,7 @@ _SEQUENCE_MODELS = {
     "dnc": Model("memnet:DNC", only=_GATES, named_by=("controller",)),
     "lrua": Model("memnet:LRUA", only=_GATES, named_by=("controller",)),
     "sam": Model("memnet:SAM", only=_GATES, named_by=("controller",)),
+    "stack-rnn": Model("memnet:StackRNN", only=_GATES, named_by=("controller",)),
     "rnn-tanh": Model("memnet:RNN", fixed={"nonlinearity": "tanh"}),
     "rnn-relu": Model("memnet:RNN", fixed={"nonlinearity": "relu"}),
     "lstm": Model("memnet:LSTM"),

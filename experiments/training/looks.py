@@ -28,19 +28,28 @@ NOTHING = Look({}, [])
 
 
 @contextmanager
+def as_in_tests(model: Any) -> Iterator[None]:
+    """In evaluation mode; afterwards the model is in its mode again."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+@contextmanager
 def at_rest(model: Any) -> Iterator[None]:
     """Without gradients, and as in testing; afterwards the model is in its mode again.
 
     "compile" gives way to "eager", in a model that has backends: a look is not worth another graph.
     """
-    training, backend = model.training, model.backend if isinstance(model, HasBackend) else None
-    model.eval()
+    backend = model.backend if isinstance(model, HasBackend) else None
     if backend == "compile":
         model.backend = "eager"
     try:
-        with torch.no_grad():
+        with as_in_tests(model), torch.no_grad():
             yield
     finally:
-        model.train(training)
         if backend == "compile":
             model.backend = backend

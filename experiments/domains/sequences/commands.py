@@ -4,6 +4,7 @@ import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from experiments.base.files import UserError
 from experiments.base.progress import Progress
@@ -25,7 +26,7 @@ from experiments.training.loading import load_run
 from experiments.training.running import resume_line
 from experiments.training.trainer import Trainer
 from memnet import SequenceModule
-from memnet.abilities import HasSlots
+from memnet.abilities import HasSlots, RoundsActions
 from memnet.sequence import Backend
 from tasks import Task
 
@@ -60,6 +61,8 @@ class EvaluateOptions(TestOptions):
     """Lengths to test at; none for the task's usual ones."""
     num_slots: int | None = None
     """Memory rows of an NTM in this test; None for those it was trained with."""
+    round_actions: bool = False
+    """Take actions whole in this test, of a model that steers stacks, queues or tapes by them."""
     repeats: int | None = None
     """Of a task that has such, as repeat copy: the number of copies; None draws it from the trained range."""
     graphs: str | None = None
@@ -91,6 +94,7 @@ def test(folder: RunFolder, options: EvaluateOptions) -> Tested:
         seed=options.seed,
         num_slots=options.num_slots,
         more={"repeats": options.repeats, "graphs": options.graphs},
+        round_actions=options.round_actions,
         batch_size=options.batch_size,
     )
     print(backend_line(model), file=sys.stderr)
@@ -162,7 +166,7 @@ def _tests(
     seed: int = 0,
     failures: Failures | None = None,
     more: Mapping[str, int | str | None] | None = None,
-    **options: int | None,
+    **options: Any,
 ) -> list[TestRow]:
     """One row of the test table for each length, with a live display; options are those of test_at."""
     rows: list[TestRow] = []
@@ -198,7 +202,8 @@ def _next(trainer: Trainer[SequenceObjective], folder: RunFolder) -> list[str]:
     if isinstance(trainer.model, HasSlots):
         # A head walks a slot a step: long sequences want more slots than steps.
         length, slots = task.within(5 * max(task.test_lengths) // 2), 16 * trainer.model.num_slots
-        more = ("--length", length, "--num-slots", slots, "--sequences", 20)
+        more = ["--length", length, "--num-slots", slots, "--sequences", 20]
+        more += ["--round-actions"] if isinstance(trainer.model, RoundsActions) else []
         commands.append(command_line("evaluate", run, *more))
     commands.append(command_line("evaluate", run, "--sequences", 1000))
     return [*commands, command_line("show", run, "--length", task.longest_test)]

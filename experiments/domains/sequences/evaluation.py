@@ -1,15 +1,19 @@
 """Testing a trained model at any length and any number of slots."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 
 from experiments.base.files import UserError
 from experiments.base.seeds import generator_for
+from experiments.config.fields import option
 from experiments.runs.tests import TestRow
+from experiments.training.looks import as_in_tests
 from memnet import SequenceModule
-from memnet.abilities import HasSlots
+from memnet.abilities import HasSlots, RoundsActions
 from memnet.state import state_tensors
 from tasks import Batch, Task
 
@@ -17,6 +21,12 @@ from tasks import Batch, Task
 _CACHE = 1 << 17
 _LARGEST_BATCH = 100
 _BASELINE = "baseline_"
+
+# What a model must be able to do to be tested under a condition, and what it has who is not.
+_CONDITIONS: dict[str, tuple[type[Any], str]] = {
+    "num_slots": (HasSlots, "no memory"),
+    "round_actions": (RoundsActions, "no actions that could be rounded"),
+}
 
 Scores = dict[str, float]
 
@@ -33,7 +43,7 @@ def evaluate(
     """
     device = model.readout.weight.device
     collected: dict[str, list[torch.Tensor]] = {}
-    with torch.inference_mode():
+    with as_in_tests(model), torch.inference_mode():
         for batch in batches:
             moved = batch.to(device)
             logits, _ = model(moved.input)
@@ -65,6 +75,7 @@ def test_at(
     sequences: int,
     seed: int,
     num_slots: int | None = None,
+    round_actions: bool = False,
     more: Mapping[str, int | str | None] | None = None,
     batch_size: int | None = None,
     tell: Callable[[int], None] | None = None,
@@ -73,6 +84,7 @@ def test_at(
     """One row of the test table: new sequences of one length, drawn from a stream that training never sees.
 
     num_slots:  rows of the memory in this test; None for those it was trained with.
+    round_actions: round the actions on its memory in this test; else as it was trained.
     more:       of a task that takes such when it draws: its number of repeats, or graphs; None for its own.
     batch_size: None chooses one that keeps the memory in cache.
     tell:       called with the number of sequences done, as they are.
@@ -81,9 +93,6 @@ def test_at(
                 possible predictor on the same sequences, where the task knows it.
     UserError   for a length, slots, or more that cannot be.
     """
-    trained_slots = model.num_slots if isinstance(model, HasSlots) else None
-    if num_slots is not None and not isinstance(model, HasSlots):
-        raise UserError(f"--num-slots {num_slots}: this model has no memory")
     asked = {name: value for name, value in (more or {}).items() if value is not None}
     for name, value in asked.items():
         if name not in inspect.signature(task.sample).parameters:
@@ -104,24 +113,23 @@ def test_at(
                 if tell is not None:
                     tell(done + min(first + chosen_batch, size))
 
+    trained_slots = model.num_slots if isinstance(model, HasSlots) else None
+    slots = num_slots or trained_slots
     try:
-        if isinstance(model, HasSlots) and num_slots is not None:
-            model.num_slots = num_slots
-        scores = evaluate(model, task, batches(), see)
+        with _under(model, num_slots=num_slots, round_actions=round_actions or None):
+            scores = evaluate(model, task, batches(), see)
     except ValueError as error:
         raise UserError(str(error)) from None
-    finally:
-        if isinstance(model, HasSlots) and trained_slots is not None:
-            model.num_slots = trained_slots
     if optimal:
         scores["optimal_bits_per_sequence"] = float(torch.cat(optimal).double().mean())
+    rounded = {"actions": "rounded"} if round_actions else {}
     count, known = int(scores.pop("sequences")), task.baselines(length)
     # What is known of other scores than the model's stands among those.
     scores |= {name: score for name, score in known.items() if not name.startswith(_BASELINE)}
     return {
         "on": task.name,
-        "at": {"num_slots": num_slots or trained_slots, "repeats": None, **asked, "length": length, "seed": seed},
-        "as_trained": num_slots in (None, trained_slots) and not asked and seed == 0,
+        "at": {"num_slots": slots, "repeats": None, **asked, "length": length, "seed": seed, **rounded},
+        "as_trained": slots == trained_slots and not (asked or rounded or seed),
         "count": count,
         "scores": scores,
         "baselines": {
@@ -129,6 +137,28 @@ def test_at(
         },
         "each": {},
     }
+
+
+@contextmanager
+def _under(model: SequenceModule, **conditions: int | bool | None) -> Iterator[None]:
+    """The model under conditions of a test, None for those of its training; afterwards it is as it was.
+
+    UserError for one that it has not.
+    """
+    asked = {name: value for name, value in conditions.items() if value is not None}
+    for name, value in asked.items():
+        ability, lack = _CONDITIONS[name]
+        if not isinstance(model, ability):
+            flag = option(name) if value is True else f"{option(name)} {value}"
+            raise UserError(f"{flag}: this model has {lack}")
+    before = {name: getattr(model, name) for name in asked}
+    try:
+        for name, value in asked.items():
+            setattr(model, name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(model, name, value)
 
 
 def _fitting_batch(model: SequenceModule, num_slots: int | None) -> int:
