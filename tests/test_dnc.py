@@ -194,6 +194,14 @@ def test_allocation_by_pairs_is_that_by_order(ties: bool) -> None:
     assert gradcheck(allocation, uniform(2, 5).requires_grad_())
 
 
+def test_rounding_does_not_decide_which_slot_is_next() -> None:
+    usage = torch.full((1, 5), 0.3, dtype=torch.float64)
+    noisy = usage - 1e-16 * torch.arange(5)
+    assert not torch.equal(usage, noisy)
+    for one in (allocation, sorted_allocation):
+        assert_equal(one(noisy), one(usage), 1e-14)
+
+
 def test_allocation_moves_with_the_slots() -> None:
     usage, order = uniform(1, 7), torch.tensor([3, 0, 6, 2, 5, 1, 4])
     assert_equal(allocation(usage[:, order]), allocation(usage)[:, order])

@@ -327,8 +327,8 @@ def test_tensors_of_another_size_are_refused_by_name() -> None:
 
 def test_a_change_of_any_source_is_a_library_of_its_own(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(build._FOLDER, tmp_path / "sources")
-    source, header = tmp_path / "sources" / "entnet.cpp", tmp_path / "sources" / build._HEADER.name
-    monkeypatch.setattr(build, "_HEADER", header)
+    source, header = (tmp_path / "sources" / name for name in ("entnet.cpp", "numbers.h"))
+    monkeypatch.setattr(build, "_FOLDER", tmp_path / "sources")
     keys = [build._key(["g++"], ["g++"], source)]
     for path in (source, header):
         path.write_text(path.read_text() + "\n")

@@ -4,8 +4,13 @@ Graves et al. 2016 (Nature 538:471), Methods, "Dynamic memory allocation"; the p
 (batch, head, slot), what is said of slots (batch, slot).
 """
 
+import math
+
 import torch
 from torch import Tensor
+
+# Usage that every slot is taken to have, see somewhat_used.
+LEAST_USED = 1e-6
 
 
 def retention(read_weights: Tensor, free: Tensor) -> Tensor:
@@ -36,17 +41,32 @@ def next_usage(usage: Tensor, write_weights: Tensor, retained: Tensor) -> Tensor
     return usage * retained
 
 
+def in_steps(usage: Tensor) -> Tensor:
+    """By what slots are ordered: usage in steps of half the digits of its dtype (2.4e-4 in float32), whole numbers.
+
+    What is written to all slots alike leaves them the same usage but for rounding, which may be another in another
+    batch, and would else decide which slot is written next.
+
+    usage:  (batch, slot), in [0, 1].
+    Returns (batch, slot), without gradients.
+    """
+    digits = math.ceil(-math.log2(torch.finfo(usage.dtype).eps) / 2)
+    return (usage.detach() * 2.0**digits).round()
+
+
 def sorted_allocation(usage: Tensor) -> Tensor:
     """Where to write next, as the paper defines it: by slots in the order of their usage.
 
         a(phi_j) = [1 - u(phi_j)] prod_{i<j} u(phi_i)        phi: slots from the least used to the most
 
-    Of slots with the same usage the first comes first. The gradient goes through the values, not through the order.
+    Of slots with the same usage, see in_steps, the first comes first. The gradient goes through the values, not through
+    the order.
 
     usage:  (batch, slot), in [0, 1].
     Returns (batch, slot), of sum 1 - prod_i u(i).
     """
-    used, order = usage.sort(stable=True, dim=-1)
+    order = in_steps(usage).sort(stable=True, dim=-1).indices
+    used = usage.gather(-1, order)
     before = torch.cat([torch.ones_like(used[:, :1]), used[:, :-1].cumprod(-1)], -1)
     return torch.zeros_like(usage).scatter(-1, order, (1 - used) * before)
 
@@ -61,14 +81,15 @@ def allocation(usage: Tensor) -> Tensor:
     usage:  (batch, slot), in (0, 1].
     Returns (batch, slot).
     """
-    mine, other = usage.unsqueeze(-1), usage.unsqueeze(-2)
+    steps = in_steps(usage)
+    mine, other = steps.unsqueeze(-1), steps.unsqueeze(-2)
     slots = torch.arange(usage.size(-1), device=usage.device)
     before = (other < mine) | ((other == mine) & (slots < slots.unsqueeze(-1)))
     product = (before.to(usage.dtype) @ usage.log().unsqueeze(-1)).squeeze(-1).exp()
     return (1 - usage) * product
 
 
-def somewhat_used(usage: Tensor, least: float = 1e-6) -> Tensor:
+def somewhat_used(usage: Tensor, least: float = LEAST_USED) -> Tensor:
     """Usage between `least` and 1, so that products of it have finite gradients everywhere.
 
         u -> least + (1 - least) u

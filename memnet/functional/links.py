@@ -8,6 +8,9 @@ Graves et al. 2016 (Nature 538:471), Methods, "Temporal memory linkage"; the pap
 import torch
 from torch import Tensor
 
+# What is added to divisors where links are sharpened.
+SHARP_FLOOR = 1e-6
+
 
 def next_precedence(precedence: Tensor, write_weights: Tensor) -> Tensor:
     """How much every slot was the last one written.
@@ -50,7 +53,7 @@ def follow_links(links: Tensor, read_weights: Tensor) -> tuple[Tensor, Tensor]:
     return forward.transpose(1, 2), backward.transpose(1, 2)
 
 
-def sharpen_links(weights: Tensor, sharpness: Tensor, epsilon: float = 1e-6) -> Tensor:
+def sharpen_links(weights: Tensor, sharpness: Tensor, epsilon: float = SHARP_FLOOR) -> Tensor:
     """Undo the blur of following links (Csordas & Schmidhuber 2019, arXiv 1904.10278, "link distribution sharpness").
 
         s(i) = [w(i) / max_j w(j)]^beta / sum_k [w(k) / max_j w(j)]^beta

@@ -22,6 +22,7 @@ from memnet.functional.addressing import content_weights
 from memnet.functional.allocation import allocations, next_usage, retention
 from memnet.functional.links import follow_links, next_links, next_precedence, read_by_modes, sharpen_links
 from memnet.functional.memory import add_memory, erase_memory, read_memory
+from memnet.native import dnc
 from memnet.state import State
 from memnet.trace import Part
 
@@ -130,6 +131,8 @@ class DNCCell(ControlledCell):
     Raises ValueError for sizes that cannot be.
     """
 
+    has_native = True
+
     def __init__(
         self,
         input_size: int,
@@ -213,6 +216,13 @@ class DNCCell(ControlledCell):
             precedence=zeros(self.num_writes, linked),
             links=zeros(self.num_writes, linked, linked),
         )
+
+    def native_refusal(self, input: Tensor, state: State) -> str | None:
+        own = type(self) is DNCCell and self._emitted_sizes() == self._sizes
+        return dnc.refusal(self, input, state, own=own)
+
+    def unroll_native(self, input: Tensor, state: DNCState, lengths: Tensor | None) -> tuple[Tensor, State]:
+        return dnc.unroll_dnc(self, input, state, lengths)
 
     def after_controller(
         self, hidden: Tensor, controller: State, state: DNCState

@@ -31,7 +31,6 @@ from memnet.unroll import hooked, unroll
 _FLAGS = ["-std=c++17", "-O3", "-march=native", "-funroll-loops", "-fno-math-errno", "-fno-trapping-math"]
 _FLAGS += ["-fPIC", "-shared", "-Wno-psabi"]
 _FOLDER = Path(__file__).parent
-_HEADER = _FOLDER / "numbers.h"
 _NAMES = {torch.float32: "float", torch.float64: "double"}
 _SIZES = {"float": ctypes.c_float, "double": ctypes.c_double}
 # Layers of controllers that operators know; what takes after them may do something else.
@@ -122,7 +121,8 @@ def _cache_folder() -> Path:
 def _key(compiler: list[str], command: list[str], source: Path) -> str:
     """Of all that the machine code depends on."""
     version = _run([*compiler, "--version"])
-    parts = [source.read_text(), _HEADER.read_text(), *command, version, torch.__version__, _processor()]
+    headers = (header.read_text() for header in sorted(_FOLDER.glob("*.h")))
+    parts = [source.read_text(), *headers, *command, version, torch.__version__, _processor()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

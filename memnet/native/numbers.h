@@ -9,6 +9,7 @@
 #include <memory>
 #include <stdexcept>
 #include <type_traits>
+#include <utility>
 
 #if defined(__AVX512F__)
 #include <immintrin.h>
@@ -78,6 +79,40 @@ template <class Number> Number largest(Lanes<Number> value) {
     return fold<Number, lanes<Number>>((const Number*)&value, [](auto one, auto other) { return other > one ? other : one; });
 }
 
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define MEMNET_SHUFFLES
+#endif
+#endif
+
+// The sums of as many vectors as there are lanes, one a lane.
+#ifdef MEMNET_SHUFFLES
+// Of every segment of one vector its lower half, or its upper, and behind it that of another.
+template <class Number, int segment, int upper, int... lane>
+Lanes<Number> halves(Lanes<Number> one, Lanes<Number> other, std::integer_sequence<int, lane...>) {
+    constexpr int half = segment / 2, second = lanes<Number> - half;
+    return __builtin_shufflevector(one, other, (lane + upper * half + (lane % segment < half ? 0 : second))...);
+}
+template <class Number, int count = lanes<Number>> Lanes<Number> sums(const Lanes<Number>* parts) {
+    if constexpr (count == 1) return parts[0];
+    else {
+        constexpr int half = count / 2;
+        constexpr std::make_integer_sequence<int, lanes<Number>> lane{};
+        Lanes<Number> added[half];
+        for (int at = 0; at < half; at++)
+            added[at] = halves<Number, count, 0>(parts[at], parts[at + half], lane) +
+                        halves<Number, count, 1>(parts[at], parts[at + half], lane);
+        return sums<Number, half>(added);
+    }
+}
+#else
+template <class Number> Lanes<Number> sums(const Lanes<Number>* parts) {
+    Lanes<Number> result;
+    for (int lane = 0; lane < lanes<Number>; lane++) result[lane] = sum<Number>(parts[lane]);
+    return result;
+}
+#endif
+
 // e^x with a relative error of 1e-7; 0 below -87.3, where torch's is denormal; finite for all numbers.
 Lanes<float> exponential(Lanes<float> x) {
     const Lanes<float> bounded = x > 88.0f ? all(88.0f) : x;
@@ -135,6 +170,14 @@ template <class Number> Lanes<Number> square_root(Lanes<Number> x) {
 }
 
 template <class Vector> Vector sigmoid(Vector x) { return 1 / (1 + exponential(-x)); }
+
+template <class Vector> Vector softplus(Vector x) {
+    const Vector small = exponential(x < 0 ? x : -x), whole = 1 + small;
+    // log(1 + small), as exact as small is
+    const Vector rest = whole == 1 ? small : logarithm(whole) * small / (whole - 1);
+    return x > 20 ? x : x < 0 ? rest : rest + x;
+}
+template <class Vector> Vector softplus_slope(Vector x) { return x > 20 ? 1 - Vector{} : sigmoid(x); }
 
 // ---------------------------------------------------------------------------------------------- matrix products
 

@@ -1,0 +1,456 @@
+// A controller over whole sequences, forward and backward, that sees what it has read from a memory of another class.
+//
+// The definition is the plain step in controlled.py and cells.py of memnet; this file computes the same.
+
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <vector>
+
+#include "slots.h"
+
+namespace {
+
+enum Controller { feedforward, rnn_tanh, rnn_relu, lstm, gru };
+
+// Sizes and tensors, laid out as controlled.py fills it in; those of a memory's own come after them.
+// Steps come first in what is kept: (time, batch, features). There are layers + 1 projections: one for each layer of
+// the controller, and the one that steers the memory. A state is a table of tensors: each layer's hidden (and cell),
+// then what was read, and then the memory's own.
+template <class Number> struct Problem {
+    int64_t batch, time, input_size, layers, hidden_size, controller, slots, width, reads, writes;
+    int64_t depth;    // time + 1 to keep every step for the backward pass, else 2
+    int64_t segment;  // steps between checkpoints of the memory
+    double norm_floor;
+    const int64_t* lengths;  // or null
+    const Number* input;     // (batch, time, input_size)
+    const Number *const *weight, *const *bias;  // (units, features), (units)
+    const Number* const* first;                 // the state given
+    Number* const* last;                        // the state returned
+    Number* features;                           // (batch, time, hidden_size + reads * width)
+    Number *const *operand, *const *units;      // what each projection saw, and gave
+    Number* parameters;                         // of the memory, squashed
+    Number* const* cell;                        // an LSTM's cells
+    Number* saved;                              // checkpoints, or null
+    const Number* d_features;                   // gradients from here on; null for none
+    const Number* const* d_last;
+    Number* d_input;
+    Number* const* d_units;
+    Number* const* d_weight;  // (1 + features, units): of the bias, then of the weights
+    Number* const* d_first;
+};
+
+// What the memory of one row does in a step. Where nothing is kept, it changes in place: `after` is `before`.
+template <class Number> struct Step {
+    Lanes<Number> *before, *after, *rest;  // its state, and whatever else a backward pass needs
+    const Number* emitted;                 // what steers it, and that squashed into its range
+    Number* parameters;
+};
+
+// Memory: the class that takes after this one. It tells
+//     emitted:                how many numbers steer it.
+//     state_size, rest_size:  vectors of its state, and of the rest of a step.
+//     Room:                   a class of what a step needs and nobody else, made of a Memory.
+//     gather, scatter:        a row of its tensors (or null) to a state, and back.
+//     squash:                 fills a step's parameters.
+//     move:                   a step; writes what is read to an address, or, where that is null, may leave it out.
+//     move_backward:          from the gradients of what is read and of the state after it (in place) to those of what
+//                             is emitted and of the state before it.
+template <class Number, class Told, class Memory>
+class Controlled : protected Slots<Number, Told> {
+protected:
+    typedef Lanes<Number> Vec;
+    typedef Told P;
+    using P::batch, P::time, P::input_size, P::layers, P::hidden_size, P::controller, P::width, P::reads;
+    using P::depth, P::segment, P::operand, P::units, P::d_units, P::cell, P::lengths;
+    static constexpr int L = lanes<Number>;
+
+    const int64_t recurrent = controller != feedforward, leaves = recurrent + (controller == lstm);
+    const int64_t gates = controller == lstm || controller == gru ? 4 : 1, table = layers * leaves;
+    const Number nearly_shut = std::sqrt(std::numeric_limits<Number>::min());
+
+    const Memory& memory() const { return static_cast<const Memory&>(*this); }
+    int64_t features(int64_t layer) const {
+        if (layer == layers) return hidden_size;
+        return (layer ? hidden_size : input_size + reads * width) + recurrent * hidden_size;
+    }
+    int64_t below(int64_t layer) const { return features(layer) - (layer < layers) * recurrent * hidden_size; }
+    int64_t outputs(int64_t layer) const { return layer == layers ? memory().emitted : gates * hidden_size; }
+    Number* operand_of(int64_t layer, int64_t step, int64_t row) const {
+        return operand[layer] + (step % depth * batch + row) * features(layer);
+    }
+    Number* units_of(int64_t layer, int64_t step, int64_t row) const {
+        return units[layer] + (step % (depth - 1) * batch + row) * outputs(layer);
+    }
+    Number* parameters_of(int64_t step, int64_t row) const {
+        return P::parameters + (step % (depth - 1) * batch + row) * memory().emitted;
+    }
+    Number* d_units_of(int64_t layer, int64_t step, int64_t row) const {
+        return d_units[layer] + (step * batch + row) * outputs(layer);
+    }
+    Number* cell_of(int64_t layer, int64_t step, int64_t row) const {
+        return cell[layer] + (step % depth * batch + row) * hidden_size;
+    }
+    Vec* saved_of(int64_t step, int64_t row) const {
+        return (Vec*)P::saved + (step / segment * batch + row) * memory().state_size;
+    }
+    bool active(int64_t row, int64_t step) const { return !lengths || step < lengths[row]; }
+
+    template <class Function> static void map(int64_t count, Function function) {
+        for (int64_t at = 0; at < count; at += L) function(at, count - at);
+    }
+
+    // Rows that go through time together: their memories stay in cache, and weights serve several rows.
+    int64_t rows_together() const {
+        return std::clamp<int64_t>((1 << 19) / (memory().state_size * vector_bytes), 1, 8);
+    }
+
+    // Room for what a row's memory does: `count` steps whose states follow each other, or one that changes in place.
+    struct Tape {
+        std::unique_ptr<Vec[]> vectors;
+        std::vector<Step<Number>> steps;
+        Tape(const Memory& of, int64_t count, bool in_place) : steps(count) {
+            const int64_t each = in_place ? 0 : of.state_size;
+            vectors.reset(new Vec[of.state_size + count * (each + of.rest_size)]);
+            for (int64_t index = 0; index < count; index++) {
+                steps[index].before = vectors.get() + index * each;
+                steps[index].after = steps[index].before + each;
+                steps[index].rest = vectors.get() + of.state_size + count * each + index * of.rest_size;
+            }
+        }
+    };
+
+    // What the backward pass of one row carries from step to step.
+    struct Gradient {
+        std::vector<Vec> state;
+        std::vector<Number> reads, hidden, cell;
+        Gradient(const Controlled& of)
+            : state(of.memory().state_size), reads(of.reads * of.width), hidden(of.layers * of.hidden_size),
+              cell(of.layers * of.hidden_size) {}
+    };
+
+    // ------------------------------------------------------------------------------------------ the controller
+
+    // One layer's units, in place from their sums to what the backward pass needs, and its next hidden state.
+    void control(int64_t layer, int64_t step, int64_t row) const {
+        Number *unit = units_of(layer, step, row), *next = operand_of(layer + 1, step, row);
+        const Number* hidden = operand_of(layer, step, row) + below(layer);
+        const int64_t size = hidden_size;
+        map(size, [&](int64_t at, int64_t n) {
+            Vec one = load(unit + at, n);
+            if (controller == lstm) {
+                const Vec forget = sigmoid(load(unit + size + at, n)), out = sigmoid(load(unit + 3 * size + at, n));
+                const Vec candidate = hyperbolic_tangent(load(unit + 2 * size + at, n));
+                one = sigmoid(one);
+                const Vec kept = forget * load(cell_of(layer, step, row) + at, n) + one * candidate;
+                store(cell_of(layer, step + 1, row) + at, kept, n);
+                store(unit + size + at, forget, n);
+                store(unit + 2 * size + at, candidate, n);
+                store(unit + 3 * size + at, out, n);
+                store(unit + at, one, n);
+                one = out * hyperbolic_tangent(kept);
+            } else if (controller == gru) {
+                const Vec reset = sigmoid(one), update = sigmoid(load(unit + size + at, n));
+                const Vec recalled = load(unit + 3 * size + at, n);
+                const Vec candidate = hyperbolic_tangent(load(unit + 2 * size + at, n) + reset * recalled);
+                store(unit + at, reset, n);
+                store(unit + size + at, update, n);
+                store(unit + 2 * size + at, candidate, n);
+                one = candidate + update * (load(hidden + at, n) - candidate);
+            } else {
+                one = controller == rnn_relu ? (one < 0 ? Vec{} : one) : hyperbolic_tangent(one);
+                store(unit + at, one, n);
+            }
+            store(next + at, one, n);
+        });
+        if (recurrent) std::copy_n(next, size, operand_of(layer, step + 1, row) + below(layer));
+    }
+
+    // From the gradient of a layer's hidden state to that of its units' sums, and to what goes on to the step before.
+    void control_backward(int64_t layer, int64_t step, int64_t row, const Number* above, Gradient& carried) const {
+        const Number *unit = units_of(layer, step, row), *hidden = operand_of(layer, step, row) + below(layer);
+        Number *to = d_units_of(layer, step, row);
+        Number *d_hidden = carried.hidden.data() + layer * hidden_size, *d_cell = carried.cell.data() + layer * hidden_size;
+        const int64_t size = hidden_size;
+        map(size, [&](int64_t at, int64_t n) {
+            const Vec gradient = load(above + at, n) + load(d_hidden + at, n);
+            const Vec one = load(unit + at, n);
+            Vec direct{};
+            if (controller == lstm) {
+                const Vec forget = load(unit + size + at, n), candidate = load(unit + 2 * size + at, n);
+                const Vec out = load(unit + 3 * size + at, n);
+                // tanh of the cell; where the output gate is as good as shut, nothing depends on it.
+                const Vec hidden_now = load(operand_of(layer + 1, step, row) + at, n);
+                const Vec squashed = out > nearly_shut ? hidden_now / out : Vec{};
+                const Vec total = load(d_cell + at, n) + gradient * out * (1 - squashed * squashed);
+                store(to + at, total * candidate * one * (1 - one), n);
+                store(to + size + at, total * load(cell_of(layer, step, row) + at, n) * forget * (1 - forget), n);
+                store(to + 2 * size + at, total * one * (1 - candidate * candidate), n);
+                store(to + 3 * size + at, gradient * squashed * out * (1 - out), n);
+                store(d_cell + at, total * forget, n);
+            } else if (controller == gru) {
+                const Vec update = load(unit + size + at, n), candidate = load(unit + 2 * size + at, n);
+                const Vec recalled = load(unit + 3 * size + at, n);
+                const Vec inner = gradient * (1 - update) * (1 - candidate * candidate);
+                store(to + at, inner * recalled * one * (1 - one), n);
+                store(to + size + at, gradient * (load(hidden + at, n) - candidate) * update * (1 - update), n);
+                store(to + 2 * size + at, inner, n);
+                store(to + 3 * size + at, inner * one, n);
+                direct = gradient * update;
+            } else
+                store(to + at, controller == rnn_relu ? (one <= 0 ? Vec{} : gradient) : gradient * (1 - one * one), n);
+            store(d_hidden + at, direct, n);
+        });
+    }
+
+    // ------------------------------------------------------------------------------------------ whole sequences
+
+    std::vector<Panels<Number>> panels(bool backward) const {
+        std::vector<Panels<Number>> result;
+        for (int64_t layer = 0; layer <= layers; layer++) {
+            const int64_t in = features(layer), out = outputs(layer);
+            if (backward) result.emplace_back(out, in, P::weight[layer], in, 1, nullptr);
+            else result.emplace_back(in, out, P::weight[layer], 1, in, P::bias[layer]);
+        }
+        return result;
+    }
+
+    void start(int64_t row, Vec* state) const {
+        for (int64_t layer = 0; recurrent && layer < layers; layer++) {
+            const Number* const* given = P::first + layer * leaves;
+            std::copy_n(given[0] + row * hidden_size, hidden_size, operand_of(layer, 0, row) + below(layer));
+            if (controller == lstm) std::copy_n(given[1] + row * hidden_size, hidden_size, cell_of(layer, 0, row));
+        }
+        const int64_t size = reads * width;
+        std::copy_n(P::first[table] + row * size, size, operand_of(0, 0, row) + input_size);
+        memory().gather(P::first + table + 1, row, state);
+    }
+
+    void finish(int64_t row, const Vec* state) const {
+        for (int64_t layer = 0; recurrent && layer < layers; layer++) {
+            Number* const* to = P::last + layer * leaves;
+            std::copy_n(operand_of(layer, time, row) + below(layer), hidden_size, to[0] + row * hidden_size);
+            if (controller == lstm) std::copy_n(cell_of(layer, time, row), hidden_size, to[1] + row * hidden_size);
+        }
+        const int64_t size = reads * width;
+        std::copy_n(operand_of(0, time, row) + input_size, size, P::last[table] + row * size);
+        memory().scatter(state, P::last + table + 1, row);
+    }
+
+    // A step after the row's end: its state stays.
+    void carry(int64_t step, int64_t row) const {
+        for (int64_t layer = 0; layer < layers; layer++) {
+            const int64_t from = layer ? below(layer) : input_size;
+            std::copy_n(operand_of(layer, step, row) + from, features(layer) - from,
+                        operand_of(layer, step + 1, row) + from);
+            if (controller == lstm) std::copy_n(cell_of(layer, step, row), hidden_size, cell_of(layer, step + 1, row));
+        }
+        const int64_t size = hidden_size + reads * width;
+        std::fill_n(P::features + (row * time + step) * size, size, Number(0));
+    }
+
+    void aim(int64_t step, int64_t row, Step<Number>& at) const {
+        at.emitted = units_of(layers, step, row);
+        at.parameters = parameters_of(step, row);
+    }
+
+    template <class Room>
+    void move(int64_t step, int64_t row, Step<Number>& at, Room& room) const {
+        Number* output = P::features + (row * time + step) * (hidden_size + reads * width);
+        aim(step, row, at);
+        memory().squash(at, room);
+        memory().move(at, room, output + hidden_size);
+        std::copy_n(operand_of(layers, step, row), hidden_size, output);
+        std::copy_n(output + hidden_size, reads * width, operand_of(0, step + 1, row) + input_size);
+    }
+
+    void forward_rows(int64_t first, int64_t count, const std::vector<Panels<Number>>& products) const {
+        std::vector<Tape> tapes;
+        for (int64_t row = 0; row < count; row++) {
+            tapes.emplace_back(memory(), 1, true);
+            start(first + row, tapes[row].steps[0].before);
+        }
+        typename Memory::Room room(memory());
+        for (int64_t step = 0; step < time; step++) {
+            for (int64_t row = first; row < first + count; row++) {
+                const Number* from = P::input + (row * time + step) * input_size;
+                std::copy_n(from, input_size, operand_of(0, step, row));
+                if (P::saved && step % segment == 0)
+                    std::copy_n(tapes[row - first].steps[0].before, memory().state_size, saved_of(step, row));
+                if (!active(row, step)) carry(step, row);
+            }
+            for (int64_t layer = 0; layer <= layers; layer++) {
+                products[layer].apply(count, operand_of(layer, step, first), features(layer),
+                                      units_of(layer, step, first), outputs(layer));
+                for (int64_t row = first; row < first + count; row++)
+                    if (active(row, step)) {
+                        if (layer < layers) control(layer, step, row);
+                        else move(step, row, tapes[row - first].steps[0], room);
+                    }
+            }
+        }
+        for (int64_t row = 0; row < count; row++) finish(first + row, tapes[row].steps[0].before);
+    }
+
+    // What the memory did in one segment once more, keeping everything.
+    template <class Room>
+    void replay(int64_t from, int64_t to, int64_t row, Tape& tape, Room& room) const {
+        std::copy_n(saved_of(from, row), memory().state_size, tape.steps[0].before);
+        for (int64_t step = from; step < to && active(row, step); step++) {
+            Step<Number>& at = tape.steps[step - from];
+            aim(step, row, at);
+            memory().move(at, room, nullptr);
+        }
+    }
+
+    // What is carried back from the end, of the last state, and at the start, of the first.
+    void start_backward(int64_t row, Gradient& carried) const {
+        auto copy = [&](int64_t leaf, int64_t size, Number* to) {
+            if (P::d_last[leaf]) std::copy_n(P::d_last[leaf] + row * size, size, to);
+        };
+        for (int64_t layer = 0; recurrent && layer < layers; layer++) {
+            copy(layer * leaves, hidden_size, carried.hidden.data() + layer * hidden_size);
+            if (controller == lstm) copy(layer * leaves + 1, hidden_size, carried.cell.data() + layer * hidden_size);
+        }
+        copy(table, reads * width, carried.reads.data());
+        memory().gather(P::d_last + table + 1, row, carried.state.data());
+    }
+
+    void finish_backward(int64_t row, const Gradient& carried) const {
+        auto copy = [&](int64_t leaf, int64_t size, const Number* from) {
+            if (P::d_first[leaf]) std::copy_n(from, size, P::d_first[leaf] + row * size);
+        };
+        for (int64_t layer = 0; recurrent && layer < layers; layer++) {
+            copy(layer * leaves, hidden_size, carried.hidden.data() + layer * hidden_size);
+            if (controller == lstm) copy(layer * leaves + 1, hidden_size, carried.cell.data() + layer * hidden_size);
+        }
+        copy(table, reads * width, carried.reads.data());
+        memory().scatter(carried.state.data(), P::d_first + table + 1, row);
+    }
+
+    // Adds the gradient of features first .. first + count of the output.
+    void add_output_gradient(int64_t step, int64_t row, int64_t first, int64_t count, Number* to) const {
+        if (!P::d_features) return;
+        const Number* from = P::d_features + (row * time + step) * (hidden_size + reads * width) + first;
+        for (int64_t at = 0; at < count; at++) to[at] += from[at];
+    }
+
+    template <class Room>
+    void move_backward(int64_t step, int64_t row, const Step<Number>& at, Gradient& carried, Room& room) const {
+        add_output_gradient(step, row, hidden_size, reads * width, carried.reads.data());
+        memory().move_backward(at, room, carried.reads.data(), d_units_of(layers, step, row), carried.state.data());
+    }
+
+    void backward_rows(int64_t first, int64_t count, const std::vector<Panels<Number>>& products) const {
+        std::vector<Tape> tapes;
+        std::vector<Gradient> carried(count, Gradient(*this));
+        for (int64_t row = 0; row < count; row++) {
+            tapes.emplace_back(memory(), segment, false);
+            start_backward(first + row, carried[row]);
+        }
+        typename Memory::Room room(memory());
+        int64_t widest = hidden_size;
+        for (int64_t layer = 0; layer < layers; layer++) widest = std::max(widest, features(layer));
+        std::vector<Number> d_operand(count * widest), d_above(count * widest);
+        for (int64_t from = (time - 1) / segment * segment; from >= 0; from -= segment) {
+            const int64_t to = std::min(from + segment, time);
+            for (int64_t row = 0; row < count; row++) replay(from, to, first + row, tapes[row], room);
+            for (int64_t step = to - 1; step >= from; step--)
+                for (int64_t layer = layers; layer >= 0; layer--) {
+                    for (int64_t row = 0; row < count; row++) {
+                        if (!active(first + row, step))
+                            std::fill_n(d_units_of(layer, step, first + row), outputs(layer), Number(0));
+                        else if (layer == layers)
+                            move_backward(step, first + row, tapes[row].steps[step - from], carried[row], room);
+                        else control_backward(layer, step, first + row, &d_above[row * widest], carried[row]);
+                    }
+                    products[layer].apply(count, d_units_of(layer, step, first), outputs(layer), d_operand.data(), widest);
+                    for (int64_t row = 0; row < count; row++)
+                        if (active(first + row, step)) pass_down(layer, step, first + row, &d_operand[row * widest], carried[row]);
+                    std::swap(d_operand, d_above);
+                }
+        }
+        for (int64_t row = 0; row < count; row++) finish_backward(first + row, carried[row]);
+    }
+
+    // The gradient of what a projection saw goes to the layer below (where it stands), the step before and the input.
+    void pass_down(int64_t layer, int64_t step, int64_t row, Number* d_operand, Gradient& carried) const {
+        if (layer == layers) {
+            add_output_gradient(step, row, 0, hidden_size, d_operand);
+            return;
+        }
+        Number* d_hidden = carried.hidden.data() + layer * hidden_size;
+        for (int64_t at = 0; at < recurrent * hidden_size; at++) d_hidden[at] += d_operand[below(layer) + at];
+        if (layer) return;
+        std::copy_n(d_operand + input_size, reads * width, carried.reads.data());
+        if (P::d_input) std::copy_n(d_operand, input_size, P::d_input + (row * time + step) * input_size);
+    }
+
+    // The gradient of a projection's weights: what it saw times the gradient of what it gave, summed over all steps,
+    // as many rows at a time as stay in the nearest cache.
+    void weights_backward(int64_t layer) const {
+        const int64_t in = features(layer), out = outputs(layer), rows_in_cache = 128;
+        std::fill_n(P::d_weight[layer], (1 + in) * out, Number(0));
+        for (int64_t first = 0; first < time * batch; first += rows_in_cache) {
+            const int64_t end = std::min(first + rows_in_cache, time * batch);
+            for (int64_t at = first; at < end; at++)
+                for (int64_t unit = 0; unit < out; unit++) P::d_weight[layer][unit] += d_units[layer][at * out + unit];
+            auto columns = [&](auto vectors, auto whole, int64_t unit) {
+                in_tiles<rows_at_once>(in, [&](auto rows, int64_t feature) {
+                    weights_tile<rows, vectors, whole>(layer, first, end, feature, unit);
+                });
+            };
+            int64_t unit = 0;
+            for (; unit + 2 * L <= out; unit += 2 * L) columns(Constant<2>(), Constant<true>(), unit);
+            for (; unit + L <= out; unit += L) columns(Constant<1>(), Constant<true>(), unit);
+            if (unit < out) columns(Constant<1>(), Constant<false>(), unit);
+        }
+    }
+
+    template <int rows, int vectors, bool whole>
+    void weights_tile(int64_t layer, int64_t first, int64_t end, int64_t feature, int64_t unit) const {
+        const int64_t in = features(layer), out = outputs(layer), left = whole ? L : out - unit;
+        const Number *seen = operand[layer] + first * in + feature, *given = d_units[layer] + first * out + unit;
+        Number* to = P::d_weight[layer] + (1 + feature) * out + unit;
+        Vec total[rows][vectors];
+        for (int row = 0; row < rows; row++)
+            for (int part = 0; part < vectors; part++) total[row][part] = load(to + row * out + part * L, left);
+        for (int64_t at = first; at < end; at++, seen += in, given += out)
+            for (int part = 0; part < vectors; part++) {
+                const Vec gradient = load(given + part * L, left);
+                for (int row = 0; row < rows; row++) total[row][part] += seen[row] * gradient;
+            }
+        for (int row = 0; row < rows; row++)
+            for (int part = 0; part < vectors; part++) store(to + row * out + part * L, total[row][part], left);
+    }
+
+public:
+    explicit Controlled(const Told& problem) : Slots<Number, Told>(problem) {}
+
+    void run(bool backward) const {
+        const std::vector<Panels<Number>> products = panels(backward);
+        for (int64_t first = 0; first < batch; first += rows_together()) {
+            const int64_t count = std::min(rows_together(), batch - first);
+            if (backward) backward_rows(first, count, products);
+            else forward_rows(first, count, products);
+        }
+        for (int64_t layer = 0; backward && layer <= layers; layer++)
+            if (P::d_weight[layer]) weights_backward(layer);
+    }
+    int64_t numbers_of_state() const { return memory().state_size * L; }
+};
+
+}  // namespace
+
+// The functions of an operator for one kind of number, NUMBER. The first two give 0, or 1 when there is not enough
+// memory; the last how many numbers a row's state has where it is saved.
+#define MEMNET_OPERATOR(Memory, Told)                                                                      \
+    extern "C" {                                                                                           \
+    int forward(const Told<NUMBER>* problem) { return run<Memory<NUMBER>>(*problem, false); }              \
+    int backward(const Told<NUMBER>* problem) { return run<Memory<NUMBER>>(*problem, true); }              \
+    int size_of_a_number() { return sizeof(NUMBER); }                                                      \
+    int64_t numbers_of_state(const Told<NUMBER>* problem) { return Memory<NUMBER>(*problem).numbers_of_state(); } \
+    }

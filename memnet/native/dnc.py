@@ -1,0 +1,79 @@
+"""DNCs over whole sequences through dnc.cpp, see memnet.native."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any, ClassVar, Protocol
+
+from torch import Tensor
+from torch.nn import LayerNorm, Linear
+
+from memnet.cells import Cell
+from memnet.functional.allocation import LEAST_USED
+from memnet.functional.links import SHARP_FLOOR
+from memnet.native import build, controlled
+from memnet.state import State
+
+_OPERATOR = build.Operator("DNC", "dnc.cpp")
+
+
+class Steps(controlled.Steps, Protocol):
+    """A cell, as far as the operator reads it: what its names mean is told by memnet.DNCCell."""
+
+    interface: Linear
+    norm: LayerNorm | None
+    masked: bool
+    mask_floor: float
+    deallocate: bool
+    sharp_links: bool
+    linked: bool
+    usage_gradient: bool
+
+
+class _Problem(controlled.Problem):
+    """DNCProblem in dnc.cpp."""
+
+    _fields_: ClassVar[Any] = (
+        *((name, ctypes.c_int64) for name in ("masked", "deallocate", "sharp", "linked", "usage_gradient")),
+        *((name, ctypes.c_double) for name in ("mask_floor", "least_used", "sharp_floor", "norm_epsilon")),
+        *((name, ctypes.c_void_p) for name in ("norm_weight", "norm_bias", "d_norm_weight", "d_norm_bias")),
+    )
+
+
+def refusal(cell: Cell, input: Tensor, state: State, *, own: bool) -> str | None:
+    """Why the compiled operator cannot run a cell on this input and state, None where it can.
+
+    own: whether the cell is a DNCCell, not of a class that takes after it, and emits what it was built to.
+    """
+    return build.refusal(_OPERATOR, cell, input, state, own=own, as_built=_as_built)
+
+
+def _as_built(cell: Steps) -> bool:
+    whole_norm = type(cell.norm) is LayerNorm and cell.norm.weight is not None and cell.norm.bias is not None
+    return controlled.as_built(cell.controller, cell.interface) and (cell.norm is None or whole_norm)
+
+
+def unroll_dnc(cell: Steps, input: Tensor, state: Any, lengths: Tensor | None) -> tuple[Tensor, State]:
+    """What memnet.unroll.unroll returns, for a call that `refusal` has nothing against."""
+    norm = cell.norm
+    problem = controlled.problem_of(
+        _Problem,
+        cell,
+        input,
+        state,
+        masked=cell.masked,
+        deallocate=cell.deallocate,
+        sharp=cell.sharp_links,
+        linked=cell.linked,
+        usage_gradient=cell.usage_gradient,
+        mask_floor=cell.mask_floor,
+        least_used=LEAST_USED,
+        sharp_floor=SHARP_FLOOR,
+        norm_epsilon=0.0 if norm is None else norm.eps,
+    )
+    slots, reads, writes = problem.slots, problem.reads, problem.writes
+    linked = slots * problem.linked
+    shapes = [(slots, problem.width), (reads, slots), (writes, slots), (slots,), (writes, linked)]
+    shapes += [(writes, linked, linked)]
+    norms = {} if norm is None else {"norm_weight": norm.weight, "norm_bias": norm.bias}
+    return controlled.unroll_controlled(_OPERATOR, problem, cell, cell.interface, input, state, lengths, shapes, norms)

@@ -1,0 +1,307 @@
+"""The compiled operators of cells with a controller compute what the plain step does: outputs, states and gradients."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.autograd import gradcheck
+
+import memnet
+from memnet import sequence
+from memnet.state import State, detach_state, map_state, state_tensors
+from tests.compiler import needs_compiler
+
+pytestmark = needs_compiler
+
+
+def drawn_ntm(draw: random.Random) -> memnet.NTM:
+    """Any configuration, in float64, with parameters that no zero or identity hides."""
+    shift_range = draw.randint(0, 3)
+    model = memnet.NTM(
+        3,
+        2,
+        controller=draw.choice(["feedforward", "rnn-tanh", "rnn-relu", "lstm", "gru"]),
+        hidden_size=draw.randint(1, 21),
+        num_layers=draw.randint(1, 3),
+        num_slots=draw.choice([2 * shift_range + 1, 8, 9, 16, 17, 20]),
+        slot_size=draw.randint(1, 9),
+        num_reads=draw.randint(1, 3),
+        num_writes=draw.randint(1, 3),
+        shift_range=shift_range,
+        addressing=draw.choice(["content-and-location", "content-and-location", "content", "location"]),
+        read_order=draw.choice(["before-write", "after-write"]),
+        memory_init=draw.choice(["constant", "learned", "random"]),
+        weights_init=draw.choice(["first", "learned"]),
+        learned_initial_state=draw.choice([True, False]),
+    )
+    return far_from_zero(model)
+
+
+def drawn_dnc(draw: random.Random) -> memnet.DNC:
+    """Any configuration, see drawn_ntm."""
+    masked, linked = draw.random() < 0.5, draw.random() < 0.8
+    model = memnet.DNC(
+        3,
+        2,
+        controller=draw.choice(["feedforward", "rnn-tanh", "rnn-relu", "lstm", "gru"]),
+        hidden_size=draw.randint(1, 21),
+        num_layers=draw.randint(1, 2),
+        num_slots=draw.choice([1, 3, 8, 9, 16, 20, 35]),
+        slot_size=draw.randint(1, 9),
+        num_reads=draw.randint(1, 6),
+        num_writes=draw.randint(1, 3),
+        masked=masked,
+        mask_floor=draw.choice([0.0, 0.1]) * masked,
+        deallocate=draw.choice([True, False]),
+        sharp_links=linked and draw.choice([True, False]),
+        linked=linked,
+        usage_gradient=draw.choice([True, False]),
+        normalized=draw.choice([True, False]),
+        learned_initial_state=draw.choice([True, False]),
+    )
+    return far_from_zero(model)
+
+
+def far_from_zero(model: Any) -> Any:
+    model = model.double()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.4)
+    return model
+
+
+DRAWN: dict[str, Callable[[random.Random], Any]] = {"NTM": drawn_ntm, "DNC": drawn_dnc}
+every_kind = pytest.mark.parametrize("kind", DRAWN)
+KINDS: dict[str, Any] = {"NTM": memnet.NTM, "DNC": memnet.DNC}
+
+
+def results(
+    model: Any,
+    backend: sequence.Backend,
+    input: Tensor,
+    state: State = None,
+    lengths: Tensor | None = None,
+    *,
+    output_counts: bool = True,
+    state_counts: bool = True,
+) -> list[Tensor]:
+    """Output, final state, and the gradients of a random loss on them to all that can have one."""
+    model.backend = backend
+    output, last = model(input, state, lengths=lengths)
+    assert model.backend_used == backend
+    generator = torch.Generator().manual_seed(7)
+    counted = [output] * output_counts + state_tensors(last) * state_counts
+    loss = sum((tensor * torch.randn(tensor.shape, generator=generator).to(tensor)).sum() for tensor in counted)
+    leaves = [*model.parameters(), input, *([] if state is None else state_tensors(state))]
+    leaves = [leaf for leaf in leaves if leaf.requires_grad]
+    gradients = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
+    return [output.detach(), *state_tensors(detach_state(last)), *gradients]
+
+
+def assert_equal_to_eager(*args: Any, tolerance: float = 1e-10, **kwargs: Any) -> None:
+    model, *rest = args
+    expected, found = (results(model, backend, *rest, **kwargs) for backend in ("eager", "native"))
+    for one, other in zip(found, expected, strict=True):
+        # Of gradients as large as these may be, the small ones are rounded as the large ones are.
+        size = max(1.0, float(other.abs().max())) if other.numel() else 1.0
+        torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance * size)
+
+
+def drawn_input(draw: random.Random, most: int = 12) -> Tensor:
+    return torch.randn(draw.choice([1, 2, 3, 9, 17]), draw.randint(1, most), 3, dtype=torch.float64)
+
+
+def drawn_state(model: Any, batch: int) -> State:
+    """A state in the middle of a sequence, every part of it a leaf."""
+    with torch.no_grad():
+        _, state = model(torch.randn(batch, 3, 3, dtype=torch.float64))
+    return map_state(lambda tensor: tensor.clone().requires_grad_(), state)
+
+
+@every_kind
+@pytest.mark.parametrize("seed", range(24))
+def test_outputs_state_and_every_gradient_equal_the_plain_step(kind: str, seed: int) -> None:
+    draw = random.Random(seed)
+    torch.manual_seed(seed)
+    model, input = DRAWN[kind](draw), drawn_input(draw).requires_grad_(draw.random() < 0.7)
+    batch, time = input.shape[:2]
+    state = drawn_state(model, batch) if draw.random() < 0.5 else None
+    lengths = torch.tensor([draw.randint(0, time) for _ in range(batch)]) if draw.random() < 0.5 else None
+    counts = draw.choice([(True, True), (True, False), (False, True)])
+    assert_equal_to_eager(model, input, state, lengths, output_counts=counts[0], state_counts=counts[1])
+
+
+@every_kind
+@pytest.mark.parametrize("seed", range(60, 67))
+def test_float32_is_as_near_the_truth_as_the_plain_step(kind: str, seed: int) -> None:
+    draw = random.Random(seed)
+    torch.manual_seed(seed)
+    model, input = DRAWN[kind](draw), drawn_input(draw, most=6)
+    truth = results(model, "eager", input)
+    model, input = model.float(), input.float()
+    eager, found = (results(model, backend, input) for backend in ("eager", "native"))
+    for one, other, true in zip(found, eager, truth, strict=True):
+        size = 1 + true.abs().max()
+        assert (one - true).abs().max() <= 4 * (other - true).abs().max() + 1e-5 * size
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("NTM", {"controller": "feedforward"}),
+        ("NTM", {"controller": "lstm"}),
+        ("NTM", {"controller": "gru"}),
+        ("DNC", {"masked": True, "deallocate": True, "sharp_links": True, "normalized": True, "num_writes": 2}),
+    ],
+)
+def test_gradients_equal_finite_differences(kind: str, options: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    model = KINDS[kind](3, 2, hidden_size=4, num_slots=5, slot_size=3, num_reads=2, **options).double()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    model.backend = "native"
+    names = [name for name, _ in model.named_parameters()]
+    layout = drawn_state(model, 2)
+
+    def run(input: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        leaves = iter(rest[len(names) :])
+        parameters = dict(zip(names, rest, strict=False))
+        state = map_state(lambda _: next(leaves), layout)
+        output, last = torch.func.functional_call(model, parameters, (input, state))
+        return output, *state_tensors(last)
+
+    inputs = [torch.randn(2, 3, 3, dtype=torch.float64, requires_grad=True), *model.parameters()]
+    assert gradcheck(run, [*inputs, *state_tensors(layout)], fast_mode=True, atol=1e-6, rtol=1e-4)
+    assert model.backend_used == "native"
+
+
+@every_kind
+@pytest.mark.parametrize("seed", range(3))
+def test_chunks_equal_the_whole(kind: str, seed: int) -> None:
+    draw = random.Random(seed)
+    torch.manual_seed(seed)
+    model, input = DRAWN[kind](draw), torch.randn(3, 9, 3, dtype=torch.float64)
+    model.backend = "native"
+    whole, last = model(input)
+    expected = torch.autograd.grad(whole.square().sum() + last.memory.sum(), list(model.parameters()))
+    outputs, state = [], None
+    for chunk in input.split([1, 5, 3], 1):
+        output, state = model(chunk, state)
+        outputs.append(output)
+    found = torch.autograd.grad(torch.cat(outputs, 1).square().sum() + state.memory.sum(), list(model.parameters()))
+    for one, other in zip(
+        [*outputs, *state_tensors(state), *found],
+        [*whole.split([1, 5, 3], 1), *state_tensors(last), *expected],
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("slots", [1, 2, 100])
+@pytest.mark.parametrize("model", [memnet.NTM(3, 2, shift_range=0), memnet.DNC(3, 2)], ids=["NTM", "DNC"])
+def test_inference_gives_the_same_bits_as_training(model: Any, slots: int, dtype: torch.dtype) -> None:
+    model = model.to(dtype)
+    model.num_slots = slots
+    model.backend = "native"
+    input, lengths = torch.randn(11, 7, 3, dtype=dtype), torch.tensor([7, 0, 3, 1, 7, 6, 5, 4, 2, 1, 0])
+    trained, state = model(input, lengths=lengths)
+    assert trained.requires_grad
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            output, last = model(input, lengths=lengths)
+        assert torch.equal(output, trained)
+        assert all(
+            torch.equal(one, other) for one, other in zip(state_tensors(last), state_tensors(state), strict=True)
+        )
+
+
+@every_kind
+def test_padding_does_not_matter_even_where_it_is_no_number(kind: str) -> None:
+    torch.manual_seed(0)
+    model = KINDS[kind](3, 2, hidden_size=5, num_slots=6, slot_size=4)
+    model.backend = "native"
+    input, lengths = torch.randn(3, 5, 3), torch.tensor([5, 2, 0])
+    padding = (torch.arange(5) >= lengths.unsqueeze(1)).unsqueeze(-1)
+    expected = results(model, "native", input.masked_fill(padding, 0.0), None, lengths)
+    found = results(model, "native", input.masked_fill(padding, torch.nan), None, lengths)
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+
+
+@every_kind
+def test_no_number_stays_no_number(kind: str) -> None:
+    torch.manual_seed(0)
+    model = KINDS[kind](3, 2, hidden_size=5, num_slots=20, slot_size=4)
+    input = torch.randn(2, 4, 3)
+    input[0, 1, 0] = torch.nan
+    for backend in ("eager", "native"):
+        model.backend = backend
+        output, state = model(input)
+        assert output[0, 0].isfinite().all()
+        assert output[0, 1:].isnan().all()
+        assert output[1].isfinite().all()
+        assert state.memory[0].isnan().all()
+
+
+@pytest.mark.parametrize("size", [30.0, 300.0, 3000.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@every_kind
+def test_saturated_heads_keep_finite_gradients(kind: str, size: float, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    model = KINDS[kind](3, 2, hidden_size=8, num_slots=20, slot_size=4, num_reads=2).to(dtype)
+    nn.init.normal_((model.cell.heads if kind == "NTM" else model.cell.interface).bias, std=size)
+    input = torch.randn(3, 6, 3, dtype=dtype)
+    eager, found = (results(model, backend, input) for backend in ("eager", "native"))
+    for one, other in zip(found, eager, strict=True):
+        assert one.isfinite().all()
+        tolerance = 1e-8 if dtype == torch.float64 else 1e-2
+        torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
+
+
+def test_the_graph_can_be_walked_twice_and_changed_weights_are_noticed() -> None:
+    model, input = memnet.NTM(3, 2, hidden_size=5, num_slots=6), torch.randn(2, 4, 3)
+    model.backend = "native"
+    output, _ = model(input)
+    parameters = list(model.parameters())
+    first = torch.autograd.grad(output.sum(), parameters, retain_graph=True)
+    second = torch.autograd.grad(output.sum(), parameters, retain_graph=True)
+    assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
+    with torch.no_grad():
+        model.cell.heads.weight.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        output.sum().backward()
+
+
+@every_kind
+def test_frozen_parts_get_no_gradient(kind: str) -> None:
+    torch.manual_seed(0)
+    model, input = KINDS[kind](3, 2, hidden_size=5, num_slots=6).double(), torch.randn(2, 4, 3, dtype=torch.float64)
+    model.cell.controller.requires_grad_(False)
+    assert_equal_to_eager(model, input)
+    model.requires_grad_(False)
+    assert_equal_to_eager(model, input.requires_grad_())
+
+
+def test_threads_do_not_meet() -> None:
+    torch.manual_seed(0)
+    model, inputs = memnet.NTM(3, 2, hidden_size=20), torch.randn(8, 4, 12, 3)
+    model.backend = "native"
+    with torch.no_grad():
+        expected = [model(input)[0] for input in inputs]
+        found: list[Any] = [None] * 8
+
+        def run(index: int) -> None:
+            with torch.no_grad():
+                found[index] = model(inputs[index])[0]
+
+        threads = [threading.Thread(target=run, args=(index,)) for index in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
