@@ -11,6 +11,7 @@ from .glyphs import Glyphs
 from .graph_traversal import GraphTraversal
 from .graphs import GraphTask
 from .key_value_recall import KeyValueRecall
+from .mini_shrdlu import MiniShrdlu
 from .priority_sort import PrioritySort
 from .relation_inference import RelationInference
 from .repeat_copy import RepeatCopy
@@ -35,6 +36,7 @@ __all__ = [
     "GraphTask",
     "GraphTraversal",
     "KeyValueRecall",
+    "MiniShrdlu",
     "PrioritySort",
     "RelationInference",
     "RepeatCopy",
@@ -59,6 +61,7 @@ TASKS: dict[str, type[Task]] = {
     "graph-traversal": GraphTraversal,
     "shortest-path": ShortestPath,
     "relation-inference": RelationInference,
+    "mini-shrdlu": MiniShrdlu,
     "glyphs": Glyphs,
     "adding": Adding,
     "copy-memory": CopyMemory,

@@ -1,7 +1,8 @@
 """What every task shares: the batch, the names of its scores, and the random draws behind `sample`."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal, NamedTuple, TypeAlias
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -35,6 +36,7 @@ class Score(NamedTuple):
     unit:    after a value
     format:  of a value in a table; with % for a share
     chance:  what guessing has at every length; None where that is not one number
+    best:    whether low or high values are good
     """
 
     name: str
@@ -43,10 +45,13 @@ class Score(NamedTuple):
     unit: str
     format: str = ".3g"
     chance: float | None = None
+    best: Literal["low", "high"] = "low"
 
 
 Answer: TypeAlias = Literal["bits", "symbols", "numbers"]
-EXACT = Score("exact_share", "exactly right", "Sequences exactly right, %", "of the sequences right", ".1%")
+EXACT = Score(
+    "exact_share", "exactly right", "Sequences exactly right, %", "of the sequences right", ".1%", best="high"
+)
 
 
 class Task(ABC):
@@ -95,6 +100,13 @@ class Task(ABC):
     def training_batch(self, batch_size: int, *, length: int | tuple[int, int], generator: torch.Generator) -> Batch:
         """What training draws: as `sample`, but where a task lets come more often what is rare there."""
         return self.sample(batch_size, length=length, generator=generator)
+
+    def played(self, batch: Batch, model: Callable[..., tuple[Tensor, Any]]) -> Batch:
+        """The batch as a test shows it to a model: another one where inputs follow from what the model answered before.
+
+        model: of inputs (batch, time, input_size) and a state, or None, the logits and the next state.
+        """
+        return batch
 
     def best_logits(self, batch: Batch) -> Tensor | None:
         """What the best possible predictor of bits answers, which is not always right; None where nobody knows it."""

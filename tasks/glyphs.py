@@ -16,7 +16,9 @@ SIZE = 20  # pixels a side
 DRAWINGS = 20  # of a character
 STROKES, CONTROLS, DOTS = 4, 4, 16  # at most of a character; points that a stroke bends to; points that it is drawn by
 BY_INSTANCE = {
-    count: Score(f"accuracy_instance_{count}", nth, f"Right at the {nth} drawing, %", f"right at the {nth}", ".1%")
+    count: Score(
+        f"accuracy_instance_{count}", nth, f"Right at the {nth} drawing, %", f"right at the {nth}", ".1%", best="high"
+    )
     for count, nth in ((1, "1st"), (2, "2nd"), (3, "3rd"), (5, "5th"), (10, "10th"))
 }
 

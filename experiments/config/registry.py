@@ -42,6 +42,7 @@ TASKS = {
     "graph-traversal": "tasks:GraphTraversal",
     "shortest-path": "tasks:ShortestPath",
     "relation-inference": "tasks:RelationInference",
+    "mini-shrdlu": "tasks:MiniShrdlu",
     "glyphs": "tasks:Glyphs",
     "adding": "tasks:Adding",
     "copy-memory": "tasks:CopyMemory",

@@ -48,7 +48,7 @@ def _score(score: TaskScore, task: Task) -> Score:
         "heading": score.heading,
         "unit": score.unit,
         "format": score.format,
-        "best": "high" if score == task.exact else "low",
+        "best": "high" if score == task.exact else score.best,
         "drawn": score in task.panels,
     }
     return told if score.chance is None else {**told, "chance": score.chance}

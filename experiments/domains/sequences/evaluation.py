@@ -45,7 +45,7 @@ def evaluate(
     collected: dict[str, list[torch.Tensor]] = {}
     with as_in_tests(model), torch.inference_mode():
         for batch in batches:
-            moved = batch.to(device)
+            moved = task.played(batch.to(device), model)
             logits, _ = model(moved.input)
             if see is not None:
                 see(moved, logits)

@@ -51,8 +51,8 @@ def pictured_sequence(task: Task, length: int) -> Batch:
 
 def sequence_view(model: SequenceModule, task: Task, batch: Batch) -> View:
     """Run a batch of one sequence and keep what the model did with its memory."""
-    batch = batch.to(model.readout.weight.device)
     with torch.inference_mode():
+        batch = task.played(batch.to(model.readout.weight.device), model)
         trace = model.trace(batch.input)
     answers, wrong = task.predict(trace.output)[0], task.wrong(trace.output, batch)
     episode = Episode(

@@ -42,7 +42,8 @@ class ShownSequences(Shown):
 
     def right(self, examples: Sequence[Batch]) -> list[bool]:
         with torch.inference_mode():
-            return [not self.task.wrong(self.model(one.input)[0], one).any() for one in examples]
+            played = [self.task.played(one, self.model) for one in examples]
+            return [not self.task.wrong(self.model(one.input)[0], one).any() for one in played]
 
     def view(self, example: Batch) -> View:
         return sequence_view(self.model, self.task, example)
