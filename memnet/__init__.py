@@ -25,9 +25,12 @@ from memnet.models.encoder_decoder import AttentionEncoderDecoder, DecoderState,
 from memnet.models.entnet import EntNet, EntNetCell, EntNetState, EntNetTrace
 from memnet.models.key_value import KeyValueMemory, KeyValueMemoryNetwork, KeyValueRead, KeyValueTrace
 from memnet.models.lrua import LRUA, LRUACell, LRUAState
+from memnet.models.mamba import Mamba, MambaCell
 from memnet.models.memn2n import MemN2N, MemN2NTrace
+from memnet.models.mlstm import MLSTM, MLSTMCell
 from memnet.models.ntm import NTM, HeadParameters, NTMCell, NTMState, NTMTrace
 from memnet.models.recurrent import GRU, LSTM, RNN, RecurrentTrace
+from memnet.models.rwkv7 import RWKV7, RWKV7Cell
 from memnet.models.sam import SAM, SAMCell, SAMState
 from memnet.models.stack_rnn import StackCell, StackRNN, StackState
 from memnet.readers import LanguageModel, StoryReader, StoryReaderTrace
@@ -41,8 +44,10 @@ __all__ = [
     "GRU",
     "LRUA",
     "LSTM",
+    "MLSTM",
     "NTM",
     "RNN",
+    "RWKV7",
     "SAM",
     "AttentionEncoderDecoder",
     "Block",
@@ -75,6 +80,9 @@ __all__ = [
     "LSTMGates",
     "LSTMState",
     "LanguageModel",
+    "MLSTMCell",
+    "Mamba",
+    "MambaCell",
     "MemN2N",
     "MemN2NTrace",
     "NTMCell",
@@ -84,6 +92,7 @@ __all__ = [
     "PictureEncoder",
     "RNNCell",
     "RNNState",
+    "RWKV7Cell",
     "RecurrentTrace",
     "SAMCell",
     "SAMState",

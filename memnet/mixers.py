@@ -71,49 +71,44 @@ def unit(vectors: Tensor) -> Tensor:
     return vectors * torch.rsqrt(vectors.square().sum(-1, keepdim=True) + 1e-6)
 
 
-def per_head_norm(reads: Tensor, weight: Tensor, eps: float = 1e-5) -> Tensor:
-    """RMS normalisation of each head's features: (..., head, width), weight (width,) or (head, width)."""
+def per_head_norm(reads: Tensor, weight: Tensor, eps: float = 1e-5, *, centered: bool = False) -> Tensor:
+    """RMS normalisation of each head's features: (..., head, width), weight (width,) or (head, width).
+
+    centered: take the mean away first, which makes it layer normalisation.
+    """
+    if centered:
+        reads = reads - reads.mean(-1, keepdim=True)
     return reads * torch.rsqrt(reads.square().mean(-1, keepdim=True) + eps) * weight.to(reads)
 
 
 class Mixer(Cell):
     """A cell around a memory that many steps can be written to at once.
 
-    input_size:  features of the input. output_size: features of the output.
-    channels:    features that are convolved. others: further features of the linear layer. width: features that the
-                 output's linear layer sees.
-    convolution: steps that the convolution sees; 1 for none but the present.
+    input_size: features of the input. output_size: features of the output.
+    width:      features that the output's linear layer sees.
+    tail:       how many of the last steps it keeps to mix with the next ones, and of how many features.
     Attribute chunk_size: steps that `scan` takes at once. It is no part of the weights and changes rounding alone.
-    A class brings first_memory, steer, remember, remember_all and emit.
+    A class brings first_memory, prepare, remember, remember_all and emit.
     """
 
     has_scan = True
     chunk_size = 32
 
-    def __init__(
-        self,
-        input_size: int,
-        output_size: int,
-        channels: int,
-        others: int,
-        width: int,
-        *,
-        convolution: int,
-        convolution_bias: bool = False,
-    ) -> None:
+    def __init__(self, input_size: int, output_size: int, width: int, tail: tuple[int, int]) -> None:
         super().__init__()
-        check_sizes(input_size=input_size, hidden_size=output_size, convolution=convolution)
-        self.input_size, self.output_size, self.channels = input_size, output_size, channels
-        self.projection = nn.Linear(input_size, channels + others, bias=False)
-        self.convolution = ShortConvolution(channels, convolution, bias=convolution_bias)
+        check_sizes(input_size=input_size, hidden_size=output_size)
+        self.input_size, self.output_size, self._tail = input_size, output_size, tail
         self.output = nn.Linear(width, output_size, bias=False)
 
     def first_memory(self, batch_size: int) -> State:
         """The memory before the first step."""
         raise NotImplementedError
 
-    def steer(self, convolved: Tensor, others: Tensor) -> Any:
-        """What steers the memory, a NamedTuple of tensors with the leading axes of (..., channels), (..., others)."""
+    def prepare(self, emitted: Tensor, tail: Tensor, lengths: Tensor | None) -> tuple[Any, Tensor]:
+        """What steers the memory, a NamedTuple of tensors (batch, time, ...), and the next tail.
+
+        emitted: what `project` gave of all steps, (batch, time, ...). lengths: (batch,), real steps of each row.
+        """
         raise NotImplementedError
 
     def remember(self, memory: State, steered: Any) -> tuple[Tensor, State]:
@@ -136,11 +131,7 @@ class Mixer(Cell):
         return zeros_like_state(self.output.weight, batch_size, *shape)
 
     def initial_state(self, batch_size: int) -> MixerState:
-        tail = self.zeros(batch_size, self.convolution.size - 1, self.channels)
-        return MixerState(self.first_memory(batch_size), tail)
-
-    def project(self, input: Tensor) -> tuple[Tensor, ...]:
-        return (self.projection(input),)
+        return MixerState(self.first_memory(batch_size), self.zeros(batch_size, *self._tail))
 
     def step(self, projected: tuple[Any, ...], state: MixerState) -> tuple[Tensor, MixerState]:
         output, state, _ = self.watched_step(projected, state)
@@ -149,9 +140,8 @@ class Mixer(Cell):
     def watched_step(self, projected: tuple[Any, ...], state: MixerState) -> tuple[Tensor, MixerState, Any]:
         """`step`, with what steered the memory beside its results."""
         with full_precision(projected[0]):
-            emitted = projected[0].to(state.tail.dtype)
-            convolved, tail = self.convolution(emitted[:, None, : self.channels], state.tail)
-            steered = self.steer(convolved.squeeze(1), emitted[:, self.channels :])
+            steered, tail = self.prepare(projected[0].unsqueeze(1).to(state.tail.dtype), state.tail, None)
+            steered = type(steered)(*(one.squeeze(1) for one in steered))
             read, memory = self.remember(state.memory, steered)
             seen = self.emit(read, steered)
         return self._out(seen), MixerState(memory, tail), steered
@@ -160,9 +150,7 @@ class Mixer(Cell):
         (emitted,) = self.project(input)
         past = None if lengths is None else torch.arange(input.size(1), device=input.device) >= lengths.unsqueeze(1)
         with full_precision(emitted):
-            emitted = emitted.to(state.tail.dtype)
-            convolved, tail = self.convolution(emitted[..., : self.channels], state.tail, lengths)
-            steered = self.steer(convolved, emitted[..., self.channels :])
+            steered, tail = self.prepare(emitted.to(state.tail.dtype), state.tail, lengths)
             reads, memory = self.remember_all(state.memory, steered, past)
             seen = self.emit(reads, steered)
         return self._out(seen), MixerState(memory, tail)
@@ -170,6 +158,45 @@ class Mixer(Cell):
     def _out(self, seen: Tensor) -> Tensor:
         output: Tensor = self.output(seen.to(self.output.weight.dtype))
         return output
+
+
+class ConvolvedMixer(Mixer):
+    """One whose memory is steered by one linear layer, some of whose features are convolved.
+
+    channels:    features that are convolved. others: further features of the linear layer.
+    convolution: steps that the convolution sees, followed by SiLU; 0 for neither.
+    A class brings `steer` in place of `prepare`.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        output_size: int,
+        channels: int,
+        others: int,
+        width: int,
+        *,
+        convolution: int,
+        convolution_bias: bool = False,
+    ) -> None:
+        check_sizes(0, convolution=convolution)
+        super().__init__(input_size, output_size, width, (max(convolution - 1, 0), channels))
+        self.channels = channels
+        self.projection = nn.Linear(input_size, channels + others, bias=False)
+        self.convolution = ShortConvolution(channels, convolution, bias=convolution_bias) if convolution else None
+
+    def steer(self, convolved: Tensor, others: Tensor) -> Any:
+        """What steers the memory, a NamedTuple of tensors with the leading axes of (..., channels), (..., others)."""
+        raise NotImplementedError
+
+    def project(self, input: Tensor) -> tuple[Tensor, ...]:
+        return (self.projection(input),)
+
+    def prepare(self, emitted: Tensor, tail: Tensor, lengths: Tensor | None) -> tuple[Any, Tensor]:
+        convolved = emitted[..., : self.channels]
+        if self.convolution is not None:
+            convolved, tail = self.convolution(convolved, tail, lengths)
+        return self.steer(convolved, emitted[..., self.channels :]), tail
 
 
 def without(past: Tensor | None, value: Tensor, filler: float = 0.0) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import memnet
-from memnet import Block, DeltaCell, NTMCell, SequenceModule, Stack
+from memnet import Block, DeltaCell, MambaCell, MLSTMCell, NTMCell, RWKV7Cell, SequenceModule, Stack
 from memnet.mixers import Mixer, ShortConvolution
 from memnet.state import state_tensors
 from memnet.unroll import unroll
@@ -24,6 +24,10 @@ MIXERS: dict[str, Callable[[], Mixer]] = {
     "delta": lambda: DeltaCell(3, 5, convolution=1, **SMALL),
     "gated delta": lambda: DeltaCell(3, 5, decay="head", strength="twice", **SMALL),
     "kda": lambda: DeltaCell(3, 5, decay="channel", output_gate=False, **SMALL),
+    "mamba": lambda: MambaCell(3, 5, num_heads=2, head_size=3, state_size=4),
+    "mlstm": lambda: MLSTMCell(3, 5, convolution=0, **SMALL),
+    "mlstm, convolved": lambda: MLSTMCell(3, 5, gate_cap=0.0, **SMALL),
+    "rwkv-7": lambda: RWKV7Cell(3, 5, num_heads=2, head_size=3, rank=2),
     "delta product": lambda: DeltaCell(3, 5, decay="head", num_factors=3, strength="closed", **SMALL),
 }
 every_mixer = pytest.mark.parametrize("name", MIXERS)
@@ -152,3 +156,31 @@ def test_a_norm_is_that_of_torch() -> None:
     nn.init.normal_(norm.weight)
     assert_equal(norm(input), nn.functional.rms_norm(input, (6,), norm.weight, 1e-3), 1e-6)
     assert norm(torch.zeros(1, 6)).abs().max() == 0
+
+
+# ------------------------------------------------------------------------------------------------- learning
+
+LEARNERS: dict[str, Callable[[], SequenceModule]] = {
+    "deltanet": lambda: memnet.DeltaNet(5, 4, hidden_size=16, num_layers=1, num_heads=1, key_size=8, value_size=8),
+    "mamba": lambda: memnet.Mamba(5, 4, hidden_size=16, num_layers=1, head_size=8, state_size=8),
+    "mlstm": lambda: memnet.MLSTM(5, 4, hidden_size=16, num_layers=1, key_size=8, value_size=8),
+    "rwkv-7": lambda: memnet.RWKV7(5, 4, hidden_size=16, num_layers=1, head_size=8, rank=8),
+}
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_it_learns_by_heart_what_follows(name: str) -> None:
+    """In four sequences of random symbols."""
+    torch.manual_seed(0)
+    model, symbols = LEARNERS[name](), torch.randint(4, (4, 11))
+    optimizer = torch.optim.Adam(model.parameters(), 2e-2)
+    input = nn.functional.pad(nn.functional.one_hot(symbols[:, :-1], 4).float(), (0, 1), value=1.0)
+    losses = []
+    for _ in range(60):
+        loss = nn.functional.cross_entropy(model(input)[0].flatten(0, 1), symbols[:, 1:].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[0] > 1.2
+    assert losses[-1] < 0.3, losses[-1]

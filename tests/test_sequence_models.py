@@ -99,17 +99,17 @@ DELTAS: dict[str, dict[str, Any]] = {
     "kda": {"decay": "channel", "convolution": 2},
     "delta-product": {"decay": "head", "num_factors": 2, "strength": "closed", "num_layers": 2},
 }
+SIZED = {"key_size": 3, "value_size": 4}
 MODELS |= {
     name: partial(
-        kind,
-        INPUT,
-        OUTPUT,
-        **(
-            {"hidden_size": 5, "num_layers": 1, "expansion": 1, "num_heads": 2, "key_size": 3, "value_size": 4}
-            | options
-        ),
+        kind, INPUT, OUTPUT, **({"hidden_size": 5, "num_layers": 1, "expansion": 1, "num_heads": 2} | options)
     )
-    for kind, several in ((memnet.DeltaNet, DELTAS),)
+    for kind, several in (
+        (memnet.DeltaNet, {name: SIZED | options for name, options in DELTAS.items()}),
+        (memnet.MLSTM, {"mlstm": SIZED}),
+        (memnet.Mamba, {"mamba": {"head_size": 3, "state_size": 4}}),
+        (memnet.RWKV7, {"rwkv-7": {"head_size": 3, "rank": 2}}),
+    )
     for name, options in several.items()
 }
 STACKS: dict[str, dict[str, Any]] = {

@@ -95,6 +95,9 @@ _SEQUENCE_MODELS = {
     "gated-deltanet": Model("memnet:DeltaNet", fixed={**_DELTA, "decay": "head"}),
     "kda": Model("memnet:DeltaNet", fixed={**_DELTA, "decay": "channel"}),
     "delta-product": Model("memnet:DeltaNet", fixed={**_DELTA, "decay": "head", "num_factors": 2}),
+    "mamba": Model("memnet:Mamba"),
+    "mlstm": Model("memnet:MLSTM"),
+    "rwkv-7": Model("memnet:RWKV7"),
 }
 
 

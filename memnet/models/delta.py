@@ -10,7 +10,7 @@ from torch.nn import functional
 from memnet.blocks import Stack, stack_of
 from memnet.checks import check_choice, check_sizes
 from memnet.functional.associations import associate, associate_chunks
-from memnet.mixers import Mixer, MixerState, per_head_norm, unit, without
+from memnet.mixers import ConvolvedMixer, MixerState, per_head_norm, unit, without
 from memnet.sequence import SequenceModule
 from memnet.trace import Part
 
@@ -57,7 +57,7 @@ def log_decays(emitted: Tensor, log_rate: Tensor, bias: Tensor) -> Tensor:
     return -torch.exp(log_rate) * functional.softplus(emitted + bias)
 
 
-class DeltaCell(Mixer):
+class DeltaCell(ConvolvedMixer):
     """One step of a memory that binds keys to values and, by the delta rule, replaces what a key was bound to.
 
         S <- Diag(a) S        S <- S + beta k (v - S^T k)^T    factor by factor        o = S^T q
@@ -89,7 +89,7 @@ class DeltaCell(Mixer):
                  divided by what the query finds in a sum of all keys (Katharopoulos et al. 2020, eqs. 7 and 20); that
                  needs rule "sum".
     output_gate: whether what is read is gated by the input, by SiLU, or by a sigmoid where decay is "channel".
-    convolution: steps that queries, keys and values see; 1 for none but the present.
+    convolution: steps that queries, keys and values see, before SiLU; 0 for neither.
     Raises ValueError for sizes that cannot be.
     """
 

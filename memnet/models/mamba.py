@@ -1,0 +1,145 @@
+"""Mamba-2: a memory that decays by a number of each head and adds (Dao & Gu 2024, arXiv 2405.21060)."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from memnet.blocks import RMSNorm, Stack, stack_of
+from memnet.checks import check_sizes
+from memnet.functional.associations import associate, associate_chunks
+from memnet.mixers import ConvolvedMixer, MixerState, without
+from memnet.models.delta import first_biases
+from memnet.sequence import SequenceModule
+from memnet.trace import Part
+
+
+class MambaSteered(NamedTuple):
+    """What steers a step.
+
+    value:     (batch, head, head_size), x.
+    write:     (batch, head, state_size), B.
+    read:      (batch, head, state_size), C.
+    interval:  (batch, head, 1), dt, above 0.
+    log_decay: (batch, head, 1), -exp(A) dt.
+    gate:      (batch, head, head_size), z, of the output before SiLU.
+    """
+
+    value: Tensor
+    write: Tensor
+    read: Tensor
+    interval: Tensor
+    log_decay: Tensor
+    gate: Tensor
+
+
+class MambaCell(ConvolvedMixer):
+    """One step of the selective state space of Mamba-2.
+
+        S <- exp(-exp(A) dt) S + B (dt x)^T        y = S^T C + D x        dt = softplus(. + b)
+
+    with x, B, C convolved and B, C shared by the heads of a group (Dao & Gu 2024, section 7). The output is
+    W_o rmsnorm(y silu(z)). The equations are in memnet.functional.associations. A, D and b are best trained without
+    weight decay.
+
+    Weights of mamba_ssm's Mamba2, by rows where one linear layer holds several:
+
+        projection.weight       in_proj.weight, which has them in the order z, x, B, C, dt: here x, B, C, z, dt
+        convolution.*           conv1d.*
+        log_rate, decay_bias    A_log, dt_bias, (head,) there, (head, 1) here
+        skip                    D, alike
+        norm.weight, output     norm.weight, out_proj
+
+    input_size:  features of the input. hidden_size: features of the output.
+    num_heads:   memories side by side.
+    head_size:   features of a value, of one head. state_size: features of a key, of one head.
+    num_groups:  among how many groups of heads B and C are not shared; it divides num_heads.
+    convolution: steps that x, B and C see, before SiLU; 0 for neither.
+    Raises ValueError for sizes that cannot be.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        num_heads: int = 2,
+        head_size: int = 32,
+        state_size: int = 32,
+        num_groups: int = 1,
+        convolution: int = 4,
+    ) -> None:
+        check_sizes(num_heads=num_heads, head_size=head_size, state_size=state_size, num_groups=num_groups)
+        if num_heads % num_groups:
+            raise ValueError(f"num_groups must divide num_heads {num_heads}, not {num_groups}")
+        inner = num_heads * head_size
+        super().__init__(
+            input_size,
+            hidden_size,
+            inner + 2 * num_groups * state_size,
+            inner + num_heads,
+            inner,
+            convolution=convolution,
+            convolution_bias=True,
+        )
+        self.num_heads, self.head_size, self.state_size, self.num_groups = num_heads, head_size, state_size, num_groups
+        self.log_rate = nn.Parameter(torch.empty(num_heads, 1).uniform_(1, 16).log())
+        self.decay_bias = nn.Parameter(first_biases(num_heads, 1))
+        self.skip = nn.Parameter(torch.ones(num_heads, 1))
+        self.norm = RMSNorm(inner)
+
+    def first_memory(self, batch_size: int) -> Tensor:
+        return self.zeros(batch_size, self.num_heads, self.state_size, self.head_size)
+
+    def steer(self, convolved: Tensor, others: Tensor) -> MambaSteered:
+        inner, keys = self.num_heads * self.head_size, self.num_groups * self.state_size
+        value, *shared = convolved.split([inner, keys, keys], -1)
+        gate, emitted = others.split([inner, self.num_heads], -1)
+        write, read = (
+            one.unflatten(-1, (self.num_groups, -1)).repeat_interleave(self.num_heads // self.num_groups, -2)
+            for one in shared
+        )
+        interval = functional.softplus(emitted.unsqueeze(-1) + self.decay_bias.to(emitted))
+        log_decay = -torch.exp(self.log_rate.to(emitted)) * interval
+        value, gate = (one.unflatten(-1, (self.num_heads, -1)) for one in (value, gate))
+        return MambaSteered(value, write, read, interval, log_decay, gate)
+
+    def remember(self, memory: Tensor, steered: MambaSteered) -> tuple[Tensor, Tensor]:
+        key, value = steered.write.unsqueeze(-2), (steered.interval * steered.value).unsqueeze(-2)
+        return associate(memory, steered.read, key, value, log_decay=steered.log_decay)
+
+    def remember_all(self, memory: Tensor, steered: MambaSteered, past: Tensor | None) -> tuple[Tensor, Tensor]:
+        key, value = steered.write.unsqueeze(-2), without(past, steered.interval) * steered.value
+        log_decay = without(past, steered.log_decay)
+        return associate_chunks(
+            memory, steered.read, key, value.unsqueeze(-2), log_decay=log_decay, chunk_size=self.chunk_size
+        )
+
+    def emit(self, reads: Tensor, steered: MambaSteered) -> Tensor:
+        output = (reads + self.skip.to(reads) * steered.value) * functional.silu(steered.gate)
+        normalized: Tensor = self.norm(output.flatten(-2))
+        return normalized
+
+    def parts(self, states: MixerState, watched: MambaSteered) -> list[Part]:
+        """The memory of every head, and what steered it."""
+        head = ("time", "head")
+        return [
+            Part("matrix", "memory", states.memory, (*head, "key", "value")),
+            Part("signal", "read key", watched.read, (*head, "key")),
+            Part("signal", "write key", watched.write, (*head, "key")),
+            Part("signal", "value", watched.value, (*head, "value")),
+            Part("signal", "interval", watched.interval.squeeze(-1), head),
+            Part("gate", "kept", torch.exp(watched.log_decay).squeeze(-1), head),
+        ]
+
+
+class Mamba(SequenceModule):
+    """Layers of the selective state space of Mamba-2.
+
+    input_size, output_size: features. All options are those of memnet.blocks.stack_of and of MambaCell: layers and
+    their size; heads and the sizes of their memories. `forward` is SequenceModule's: state in, state out, lengths.
+    """
+
+    cell: Stack
+    cell_type = stack_of(MambaCell)

@@ -1,0 +1,212 @@
+"""Mamba-2, mLSTM and RWKV-7 against slow loops, and to what each of them comes at its limits."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from memnet import MLSTM, Mamba, MambaCell, MLSTMCell
+from memnet.functional.associations import associate_chunks
+from memnet.models.mlstm import MLSTMMemory, MLSTMSteered, stabilizers
+from memnet.models.rwkv7 import RWKV7Steered, transition_factors
+from tests import slow_mixers as slow
+from tests.test_mixers import assert_equal, drawn, normal
+
+
+def watched(name: str, time: int = 6) -> Any:
+    """A mixer, and of every step of two rows (state, output, next state, what steered it)."""
+    cell: Any = drawn(name)
+    state, found = cell.initial_state(2), []
+    for input in normal(2, time, 3).unbind(1):
+        output, after, told = cell.watched_step(cell.project(input), state)
+        found.append((state, output, after, told))
+        state = after
+    return cell, found
+
+
+def each(*tensors: Tensor) -> Any:
+    """For two rows and two heads the numbers of each tensor."""
+    for row in range(2):
+        for head in range(2):
+            yield row, head, [one[row, head].detach().numpy() for one in tensors]
+
+
+# ------------------------------------------------------------------------------------------------- Mamba-2
+
+
+def test_every_step_of_mamba_is_that_of_the_slow_loops() -> None:
+    cell, steps = watched("mamba")
+    for state, output, after, told in steps:
+        reads = torch.zeros_like(told.value)
+        for row, head, (memory, value, write, read, interval) in each(state.memory, *told[:4]):
+            rate = math.exp(cell.log_rate[head].item())
+            found, expected = slow.state_space(memory.T, value, write, read, interval.item(), rate)
+            assert_equal(after.memory[row, head], expected.T)
+            reads[row, head] = torch.as_tensor(found)
+        seen = (reads + cell.skip * told.value) * nn.functional.silu(told.gate)
+        assert_equal(output, cell.output(cell.norm(seen.flatten(1))))
+
+
+def test_mamba_forgets_what_was_before_a_long_interval_and_all_heads_of_a_group_share_keys() -> None:
+    cell: Any = drawn("mamba")
+    _, _, told = cell.watched_step(cell.project(normal(2, 3)), cell.initial_state(2))
+    assert torch.equal(told.write[:, 0], told.write[:, 1])
+    grouped = MambaCell(3, 5, num_heads=4, head_size=2, state_size=3, num_groups=2)
+    _, _, told = grouped.watched_step(grouped.project(torch.rand(2, 3)), grouped.initial_state(2))
+    assert torch.equal(told.write[:, 0], told.write[:, 1])
+    assert not torch.equal(told.write[:, 1], told.write[:, 2])
+    long = told._replace(log_decay=torch.full_like(told.log_decay, -1e3))
+    first, second = (grouped.remember(torch.full((2, 4, 3, 2), fill), long)[1] for fill in (0.0, 5.0))
+    assert torch.equal(first, second)
+    with pytest.raises(ValueError, match="num_groups must divide num_heads 2, not 3"):
+        Mamba(3, 2, num_groups=3)
+
+
+def test_without_decay_and_of_intervals_one_mamba_is_linear_attention() -> None:
+    cell: Any = drawn("mamba")
+    steered, _ = cell.prepare(cell.project(normal(2, 9, 3))[0], cell.initial_state(2).tail, None)
+    steered = steered._replace(interval=torch.ones_like(steered.interval), log_decay=0 * steered.log_decay)
+    reads, _ = cell.remember_all(cell.initial_state(2).memory, steered, None)
+    scores = torch.einsum("bthk,bshk->bhts", steered.read, steered.write).tril()
+    assert_equal(reads, torch.einsum("bhts,bshv->bthv", scores, steered.value))
+
+
+# ------------------------------------------------------------------------------------------------- mLSTM
+
+
+def test_every_step_of_mlstm_is_that_of_the_slow_loops() -> None:
+    """Which have no stabiliser: what they remember is memory and normaliser times exp of it."""
+    cell, steps = watched("mlstm")
+    for state, output, after, told in steps:
+        reads = torch.zeros_like(told.value)
+        parts = [*state.memory, *after.memory, *told[:5]]
+        for row, head, (memory, sums, m, after_memory, after_sums, after_m, *rest) in each(*parts):
+            query, key, value, log_input, log_forget = rest
+            found, expected, normalizer = slow.mlstm(
+                memory.T * math.exp(m),
+                sums * math.exp(m),
+                *(query, key, value),
+                (math.exp(log_input), math.exp(log_forget)),
+            )
+            assert_equal(after_memory.T * math.exp(after_m), expected)
+            assert_equal(after_sums * math.exp(after_m), normalizer)
+            reads[row, head] = torch.as_tensor(found)
+        assert_equal(output, cell.output(cell.emit(reads, told)))
+
+
+def steered_mlstm(time: int, scale: float = 1.0) -> MLSTMSteered:
+    vectors = [normal(2, time, 2, 4, seed=seed) for seed in range(3)]
+    log_input, forget = (scale * normal(2, time, 2, seed=seed) for seed in (3, 4))
+    return MLSTMSteered(*vectors, log_input, nn.functional.logsigmoid(forget), vectors[0])
+
+
+def test_what_mlstm_reads_does_not_depend_on_where_its_stabiliser_begins_and_is_the_parallel_form() -> None:
+    """h_t = sum_s D_ts (q_t . k_s) v_s / max(|sum_s D_ts (q_t . k_s)|, 1), D_ts the product of gates (appendix)."""
+    cell: Any = MLSTMCell(3, 5, num_heads=2, key_size=4, value_size=4).double()
+    steered, zeros = steered_mlstm(20), torch.zeros(2, 2, 4, 4).double()
+    total = steered.log_forget.cumsum(1)
+    between = total.unsqueeze(2) - total.unsqueeze(1) + steered.log_input.unsqueeze(1)
+    weights = torch.einsum("bthk,bshk->btsh", steered.query, steered.key) * between.exp()
+    weights = weights * torch.ones(20, 20).tril().view(1, 20, 20, 1)
+    divisor = weights.sum(2).abs().clamp(min=1).unsqueeze(-1)
+    expected = torch.einsum("btsh,bshv->bthv", weights, steered.value) / divisor
+    for first in (0.0, -7.0, 9.0):
+        memory = MLSTMMemory(zeros, zeros[..., 0], torch.full((2, 2), first).double())
+        reads, _ = cell.remember_all(memory, steered, None)
+        assert_equal(reads, expected, 1e-11)
+        for time, one in enumerate(zip(*(part.unbind(1) for part in steered), strict=True)):
+            read, memory = cell.remember(memory, MLSTMSteered(*one))
+            assert_equal(read, expected[:, time], 1e-11)
+
+
+def test_stabilisers_of_all_steps_are_those_one_by_one() -> None:
+    log_forget, log_input, first = -normal(2, 21, 3).abs(), 4 * normal(2, 21, 3, seed=1), normal(2, 3, seed=2)
+    log_input[:, 5] = -torch.inf
+    found = stabilizers(first, log_forget, log_input)
+    for time in range(21):
+        first = torch.maximum(log_forget[:, time] + first, log_input[:, time])
+        assert_equal(found[:, time], first)
+
+
+def test_huge_gates_stay_finite_and_are_capped_where_asked() -> None:
+    cell: Any = MLSTMCell(3, 5, num_heads=2, key_size=4, value_size=4).double()
+    steered, zeros = steered_mlstm(20, 80.0), torch.zeros(2, 2, 4, 4).double()
+    reads, last = cell.remember_all(MLSTMMemory(zeros, zeros[..., 0], zeros[..., 0, 0]), steered, None)
+    assert all(one.isfinite().all() for one in (reads, *last))
+    cell = drawn("mlstm")
+    told = cell.watched_step(cell.project(1e3 * normal(1, 3)), cell.initial_state(1))[2]
+    assert told.log_input.abs().max() <= 15
+    with pytest.raises(ValueError, match="gate_cap must be at least 0, not -1"):
+        MLSTM(3, 2, gate_cap=-1)
+
+
+def test_open_gates_without_a_normaliser_are_linear_attention() -> None:
+    cell: Any = MLSTMCell(3, 5, num_heads=2, key_size=4, value_size=4).double()
+    steered = steered_mlstm(9)
+    steered = steered._replace(log_input=0 * steered.log_input, log_forget=0 * steered.log_forget)
+    zeros = torch.zeros(2, 2, 4, 4).double()
+    _, last = cell.remember_all(MLSTMMemory(zeros, zeros[..., 0], zeros[..., 0, 0]), steered, None)
+    assert_equal(last.memory, torch.einsum("bthk,bthv->bhkv", steered.key, steered.value))
+
+
+# ------------------------------------------------------------------------------------------------- RWKV-7
+
+
+def test_every_step_of_rwkv_is_that_of_the_slow_loops() -> None:
+    cell, steps = watched("rwkv-7")
+    for state, output, after, told in steps:
+        reads = torch.zeros_like(told.value)
+        for row, head, (memory, receptance, log_decay, removal, rate, key, value) in each(state.memory, *told[:6]):
+            decay = torch.as_tensor(log_decay).exp().numpy()
+            found, expected = slow.rwkv7(memory.T, receptance, decay, removal, rate, key, value)
+            assert_equal(after.memory[row, head], expected.T)
+            reads[row, head] = torch.as_tensor(found)
+        assert_equal(output, cell.output(cell.emit(reads, told)))
+        assert (told.log_decay > -math.exp(-0.5)).all()
+        assert (told.log_decay < 0).all()
+        assert_equal(told.removal.square().sum(-1), torch.ones(2, 2), 1e-3)
+
+
+def test_rwkv_mixes_each_input_with_the_one_before() -> None:
+    cell: Any = drawn("rwkv-7")
+    with torch.no_grad():
+        cell.shift.zero_()
+        cell.shift[3] = 1
+    input = normal(1, 4, 3)
+    told, tail = cell.prepare(input, cell.initial_state(1).tail, None)
+    assert_equal(told.value[0, 1:].flatten(1), cell.value(input)[0, :-1])
+    assert_equal(told.receptance[0].flatten(1), cell.receptance(input)[0])
+    assert (told.value[0, 0] == 0).all()
+    assert torch.equal(tail, input[:, -1:])
+
+
+def steered_rwkv(**changed: Tensor) -> RWKV7Steered:
+    key = nn.functional.normalize(normal(1, 9, 2, 4), dim=-1)
+    steered = RWKV7Steered(normal(1, 9, 2, 4, seed=1), 0 * key, key, 0 * key, key, normal(1, 9, 2, 4, seed=2), key)
+    return steered._replace(**changed)
+
+
+def test_without_decay_and_of_one_rate_rwkv_is_the_delta_rule() -> None:
+    """The removal key the key itself, k~ = a k."""
+    strength = torch.sigmoid(normal(1, 9, 2, 1, seed=3))
+    plain = steered_rwkv()
+    steered = steered_rwkv(rate=strength.expand(1, 9, 2, 4), key=strength * plain.key)
+    memory = normal(1, 2, 4, 4, seed=4)
+    told = {"key": plain.key.unsqueeze(-2), "value": (strength * plain.value).unsqueeze(-2)}
+    erase = (strength * plain.key).unsqueeze(-2)
+    expected = associate_chunks(memory, plain.receptance, **told, erase=erase)
+    for one, other in zip(associate_chunks(memory, **transition_factors(steered)), expected, strict=True):
+        assert_equal(one, other)
+
+
+def test_of_rate_zero_rwkv_is_linear_attention_with_a_decay_for_each_channel() -> None:
+    steered = steered_rwkv(log_decay=-torch.rand(1, 9, 2, 4).double())
+    memory = normal(1, 2, 4, 4, seed=4)
+    told = {"key": steered.key.unsqueeze(-2), "value": steered.value.unsqueeze(-2), "log_decay": steered.log_decay}
+    expected = associate_chunks(memory, steered.receptance, **told)
+    for one, other in zip(associate_chunks(memory, **transition_factors(steered)), expected, strict=True):
+        assert_equal(one, other)
