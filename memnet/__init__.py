@@ -28,11 +28,13 @@ from memnet.models.lrua import LRUA, LRUACell, LRUAState
 from memnet.models.mamba import Mamba, MambaCell
 from memnet.models.memn2n import MemN2N, MemN2NTrace
 from memnet.models.mlstm import MLSTM, MLSTMCell
+from memnet.models.neural_stack import NeuralStack, NeuralStackCell, NeuralStackState
 from memnet.models.ntm import NTM, HeadParameters, NTMCell, NTMState, NTMTrace
 from memnet.models.recurrent import GRU, LSTM, RNN, RecurrentTrace
 from memnet.models.rwkv7 import RWKV7, RWKV7Cell
 from memnet.models.sam import SAM, SAMCell, SAMState
 from memnet.models.stack_rnn import StackCell, StackRNN, StackState
+from memnet.models.tape import Tape, TapeCell, TapeState
 from memnet.readers import LanguageModel, StoryReader, StoryReaderTrace
 from memnet.sequence import SequenceModule
 from memnet.state import detach_state, state_tensors
@@ -88,6 +90,9 @@ __all__ = [
     "NTMCell",
     "NTMState",
     "NTMTrace",
+    "NeuralStack",
+    "NeuralStackCell",
+    "NeuralStackState",
     "Part",
     "PictureEncoder",
     "RNNCell",
@@ -105,6 +110,9 @@ __all__ = [
     "StoryModel",
     "StoryReader",
     "StoryReaderTrace",
+    "Tape",
+    "TapeCell",
+    "TapeState",
     "Trace",
     "TranslationTrace",
     "beam_search",

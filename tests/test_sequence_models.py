@@ -116,6 +116,16 @@ STACKS: dict[str, dict[str, Any]] = {
     "stack-rnn": {},
     "stack-rnn-several": {"num_stacks": 2, "num_tops": 2, "pushed_values": "linear", "controller": "lstm"},
 }
+NEURAL_STACKS: dict[str, dict[str, Any]] = {
+    "neural-stack": {"num_structures": 2},
+    "neural-queue": {"structure": "queue", "controller": "feedforward"},
+    "neural-deque": {"structure": "deque", "controller": "gru"},
+}
+TAPES: dict[str, dict[str, Any]] = {
+    "tape-rnn": {"num_tapes": 2, "write_units": 0},
+    "tape-rnn-jump": {"jump": True, "write_units": 4, "controller": "lstm"},
+    "baby-ntm": {"rule": "rotate-and-add", "write_units": 0},
+}
 MODELS |= {
     name: partial(kind, INPUT, OUTPUT, **({"hidden_size": 5, "num_slots": 6, "slot_size": 4} | options))
     for kind, several in (
@@ -123,6 +133,8 @@ MODELS |= {
         (memnet.LRUA, LRUAS),
         (memnet.SAM, SAMS),
         (memnet.StackRNN, STACKS),
+        (memnet.NeuralStack, NEURAL_STACKS),
+        (memnet.Tape, TAPES),
     )
     for name, options in several.items()
 }

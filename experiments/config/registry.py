@@ -84,6 +84,17 @@ _SEQUENCE_MODELS = {
     "lrua": Model("memnet:LRUA", only=_GATES, named_by=("controller",)),
     "sam": Model("memnet:SAM", only=_GATES, named_by=("controller",)),
     "stack-rnn": Model("memnet:StackRNN", only=_GATES, named_by=("controller",)),
+    **{
+        f"neural-{one}": Model("memnet:NeuralStack", fixed={"structure": one}, only=_GATES, named_by=("controller",))
+        for one in ("stack", "queue", "deque")
+    },
+    "tape-rnn": Model("memnet:Tape", fixed={"rule": "write-and-move"}, only=_GATES, named_by=("controller",)),
+    "baby-ntm": Model(
+        "memnet:Tape",
+        fixed={"rule": "rotate-and-add", "write_units": 0},
+        only={**_GATES, "jump": ("rule", "write-and-move")},
+        named_by=("controller",),
+    ),
     "rnn-tanh": Model("memnet:RNN", fixed={"nonlinearity": "tanh"}),
     "rnn-relu": Model("memnet:RNN", fixed={"nonlinearity": "relu"}),
     "lstm": Model("memnet:LSTM"),
