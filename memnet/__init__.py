@@ -35,7 +35,7 @@ from memnet.models.rwkv7 import RWKV7, RWKV7Cell
 from memnet.models.sam import SAM, SAMCell, SAMState
 from memnet.models.stack_rnn import StackCell, StackRNN, StackState
 from memnet.models.tape import Tape, TapeCell, TapeState
-from memnet.readers import LanguageModel, StoryReader, StoryReaderTrace
+from memnet.readers import LanguageModel, StoryReader, StoryReaderTrace, TokenReader
 from memnet.sequence import SequenceModule
 from memnet.state import detach_state, state_tensors
 from memnet.story import StoryModel
@@ -113,6 +113,7 @@ __all__ = [
     "Tape",
     "TapeCell",
     "TapeState",
+    "TokenReader",
     "Trace",
     "TranslationTrace",
     "beam_search",

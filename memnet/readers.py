@@ -1,4 +1,4 @@
-"""Sequence models at other work: they read stories and answer, or foretell the next symbol of a text."""
+"""Sequence models at other work: they read stories and answer, read tokens, or foretell the next symbol of a text."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, TypeAlias
@@ -45,14 +45,15 @@ class StoryReaderTrace(NamedTuple):
 
 
 class _FedWithIds(Pretrained):
-    """Feeds ids to a sequence model whose outputs score ids."""
+    """Feeds ids to a sequence model."""
 
     sequence: SequenceModule
     embedding: nn.Parameter | None
+    vocab_size: int
 
-    def _feed(self, sequence: SequenceModule, embedding: Embedding) -> None:
-        self.sequence = sequence
-        learned = torch.randn(sequence.output_size, sequence.input_size) if embedding == "learned" else None
+    def _feed(self, sequence: SequenceModule, vocab_size: int, embedding: Embedding) -> None:
+        self.sequence, self.vocab_size = sequence, vocab_size
+        learned = torch.randn(vocab_size, sequence.input_size) if embedding == "learned" else None
         self.embedding = None if learned is None else nn.Parameter(learned)
 
     @property
@@ -67,7 +68,7 @@ class _FedWithIds(Pretrained):
     def embed(self, ids: Tensor) -> Tensor:
         """What the sequence model gets for ids: (..., input_size)."""
         if self.embedding is None:
-            return functional.one_hot(ids, self.sequence.output_size).to(self.sequence.readout.weight.dtype)
+            return functional.one_hot(ids, self.vocab_size).to(self.sequence.readout.weight.dtype)
         return functional.embedding(ids, self.embedding)
 
 
@@ -101,7 +102,7 @@ class StoryReader(StoryModel, _FedWithIds):
         ):
             if needed and size != vocab_size:
                 raise ValueError(f"the sequence model's {name} must be vocab_size {vocab_size}, not {size}")
-        self._feed(sequence, embedding)
+        self._feed(sequence, vocab_size, embedding)
 
     def forward(self, story: Tensor, question: Tensor, *, story_lengths: Tensor | None = None) -> Tensor:
         """Logits (batch, vocab_size) for the answer; arguments as for StoryModel."""
@@ -133,7 +134,49 @@ def _last(output: Tensor, lengths: Tensor) -> Tensor:
     return output.gather(1, last).squeeze(1)
 
 
-class LanguageModel(_FedWithIds):
+class TokenReader(_FedWithIds):
+    """Any sequence model as a reader of tokens, which it answers by classes.
+
+    sequence:   the model; its output_size is the number of classes.
+    vocab_size: the number of tokens.
+    embedding:  "one-hot": the model's input_size must be vocab_size;
+                "learned": a vector for every token, as wide as the model's input_size, from N(0, 1).
+    Raises      ValueError where they cannot be combined.
+    """
+
+    def __init__(self, sequence: SequenceModule, vocab_size: int, *, embedding: Embedding = "learned") -> None:
+        super().__init__()
+        check_choice("embedding", embedding, Embedding)
+        if embedding == "one-hot" and sequence.input_size != vocab_size:
+            raise ValueError(
+                f"one-hot tokens need a model whose input_size is the number of tokens {vocab_size}, "
+                f"not {sequence.input_size}"
+            )
+        self._feed(sequence, vocab_size, embedding)
+
+    def forward(
+        self,
+        tokens: Tensor,
+        state: State | None = None,
+        *,
+        lengths: Tensor | None = None,
+        scored: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
+        """Read tokens, or the next chunk of them.
+
+        tokens: (batch, time) int64, 0..vocab_size - 1.
+        state, lengths, scored: see SequenceModule.forward.
+        Returns logits (batch, time, class), with scored (step, class), and the state.
+        """
+        logits, state = self.sequence(self.embed(tokens), state, lengths=lengths, scored=scored)
+        return logits, state
+
+    def trace(self, tokens: Tensor, state: State | None = None, *, lengths: Tensor | None = None) -> SequenceTrace:
+        """Run as forward does and keep what the sequence model did at every token."""
+        return self.sequence.trace(self.embed(tokens), state, lengths=lengths)
+
+
+class LanguageModel(TokenReader):
     """Any sequence model as a model of text: it reads symbols (characters, say) and foretells each next one.
 
         P(x_(t+1) = k | x_1 .. x_t) = softmax(output_t)_k
@@ -145,28 +188,4 @@ class LanguageModel(_FedWithIds):
     """
 
     def __init__(self, sequence: SequenceModule, *, embedding: Embedding = "one-hot") -> None:
-        super().__init__()
-        check_choice("embedding", embedding, Embedding)
-        self.num_symbols = sequence.output_size
-        if embedding == "one-hot" and sequence.input_size != self.num_symbols:
-            raise ValueError(
-                f"one-hot symbols need a model whose input_size is its output_size {self.num_symbols}, "
-                f"not {sequence.input_size}"
-            )
-        self._feed(sequence, embedding)
-
-    def forward(
-        self, symbols: Tensor, state: State | None = None, *, lengths: Tensor | None = None
-    ) -> tuple[Tensor, State]:
-        """Read symbols, or the next chunk of them.
-
-        symbols: (batch, time) int64, 0..num_symbols - 1.
-        state, lengths: see SequenceModule.forward.
-        Returns  logits (batch, time, num_symbols) of the symbol after each, and the state.
-        """
-        logits, state = self.sequence(self.embed(symbols), state, lengths=lengths)
-        return logits, state
-
-    def trace(self, symbols: Tensor, state: State | None = None, *, lengths: Tensor | None = None) -> SequenceTrace:
-        """Run as forward does and keep what the sequence model did at every symbol."""
-        return self.sequence.trace(self.embed(symbols), state, lengths=lengths)
+        super().__init__(sequence, sequence.output_size, embedding=embedding)

@@ -290,7 +290,12 @@ class SequenceModule(RecurrentModule, Pretrained):
         return select_rows(rows, self.initial_state(rows.size(0)), state)
 
     def forward(
-        self, input: Tensor, state: State | None = None, *, lengths: Tensor | None = None
+        self,
+        input: Tensor,
+        state: State | None = None,
+        *,
+        lengths: Tensor | None = None,
+        scored: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         """Run over whole sequences, or over the next chunk of them.
 
@@ -299,10 +304,13 @@ class SequenceModule(RecurrentModule, Pretrained):
                  equal the whole; detach_state between them truncates backpropagation.
         lengths: (batch,) integer, real steps of each row (0..time). Outputs after them are zero, and the state
                  returned is the one after each row's last real step.
-        Returns  output (batch, time, output_size), before any squashing, and the state.
+        scored:  (batch, time) bool, the steps whose output is asked for; None for all. The readout is computed at these
+                 alone, which saves most of the time where outputs are many and questions few.
+        Returns  output (batch, time, output_size), before any squashing, and the state; with scored the output is
+                 (step, output_size), of the asked steps of the first row, then of the second, and so on.
         Raises   ValueError for a wrong shape, dtype or device, naming both; TypeError for what is no tensor.
         """
-        return self._run(input, state, lengths)
+        return self._run(input, state, lengths, scored=scored)
 
     def trace(self, input: Tensor, state: State | None = None, *, lengths: Tensor | None = None) -> SequenceTrace:
         """Run as `forward` does and keep what the cell tells of every step, see Cell.parts.
@@ -326,9 +334,16 @@ class SequenceModule(RecurrentModule, Pretrained):
         return output, states, watched, last
 
     def _run(
-        self, input: Tensor, state: State | None, lengths: Tensor | None, step: Step | None = None
+        self,
+        input: Tensor,
+        state: State | None,
+        lengths: Tensor | None,
+        step: Step | None = None,
+        scored: Tensor | None = None,
     ) -> tuple[Tensor, State]:
         lengths = self._check(input, lengths)
+        if scored is not None and (scored.dtype != torch.bool or scored.shape != input.shape[:2]):
+            raise ValueError(f"scored must be bool {tuple(input.shape[:2])}, not {scored.dtype} {tuple(scored.shape)}")
         past = None
         if lengths is not None:
             past = (torch.arange(input.size(1), device=lengths.device) >= lengths.unsqueeze(1)).unsqueeze(-1)
@@ -339,6 +354,8 @@ class SequenceModule(RecurrentModule, Pretrained):
         else:
             self._check_state(state, input.size(0))
         features, state = self.unroll(input, state, lengths=lengths, step=step)
+        if scored is not None:
+            features, past = features[scored], None if past is None else past[scored]
         output = self.readout(features)
         return output if past is None else output.masked_fill(past, 0.0), state
 

@@ -1,4 +1,4 @@
-"""Tasks that make their own data: those of Graves et al. 2014, recall, graphs, and long dependencies."""
+"""Tasks that make their own data: those of Graves et al. 2014, recall, graphs, long dependencies, formal languages."""
 
 from .adding import Adding
 from .agreement import Agreement
@@ -7,12 +7,41 @@ from .bits import BitTask
 from .common import Batch, Score, Task
 from .copy_memory import CopyMemory
 from .dynamic_ngrams import DynamicNGrams
+from .formal.binary_addition import BinaryAddition
+from .formal.binary_multiplication import BinaryMultiplication
+from .formal.bucket_sort import BucketSort
+from .formal.compute_sqrt import ComputeSqrt
+from .formal.counter_language import CounterLanguage
+from .formal.cycle_navigation import CycleNavigation
+from .formal.duplicate_string import DuplicateString
+from .formal.dyck import Dyck
+from .formal.even_pairs import EvenPairs
+from .formal.flip_flop import FlipFlop
+from .formal.group_product import GroupProduct
+from .formal.missing_duplicate import MissingDuplicate
+from .formal.modular_arithmetic import ModularArithmetic
+from .formal.modular_arithmetic_brackets import ModularArithmeticBrackets
+from .formal.odds_first import OddsFirst
+from .formal.parity import Parity
+from .formal.reverse_string import ReverseString
+from .formal.solve_equation import SolveEquation
+from .formal.stack_manipulation import StackManipulation
 from .glyphs import Glyphs
 from .graph_traversal import GraphTraversal
 from .graphs import GraphTask
 from .key_value_recall import KeyValueRecall
 from .mini_shrdlu import MiniShrdlu
 from .priority_sort import PrioritySort
+from .recall.associative_retrieval import AssociativeRetrieval
+from .recall.autoencode import Autoencode
+from .recall.code_execution import CodeExecution
+from .recall.count_recall import CountRecall
+from .recall.induction_heads import InductionHeads
+from .recall.listops import ListOps
+from .recall.nth_farthest import NthFarthest
+from .recall.repeat_first import RepeatFirst
+from .recall.repeat_previous import RepeatPrevious
+from .recall.selective_copying import SelectiveCopying
 from .relation_inference import RelationInference
 from .repeat_copy import RepeatCopy
 from .sequence_copy import Copy
@@ -20,6 +49,7 @@ from .shortest_path import ShortestPath
 from .successive_copy import SuccessiveCopy
 from .symbols import SymbolTask
 from .temporal_order import TemporalOrder
+from .tokens import DrawnTask, TokenTask
 from .two_way_recall import TwoWayRecall
 
 __all__ = [
@@ -27,25 +57,56 @@ __all__ = [
     "Adding",
     "Agreement",
     "AssociativeRecall",
+    "AssociativeRetrieval",
+    "Autoencode",
     "Batch",
+    "BinaryAddition",
+    "BinaryMultiplication",
     "BitTask",
+    "BucketSort",
+    "CodeExecution",
+    "ComputeSqrt",
     "Copy",
     "CopyMemory",
+    "CountRecall",
+    "CounterLanguage",
+    "CycleNavigation",
+    "DrawnTask",
+    "DuplicateString",
+    "Dyck",
     "DynamicNGrams",
+    "EvenPairs",
+    "FlipFlop",
     "Glyphs",
     "GraphTask",
     "GraphTraversal",
+    "GroupProduct",
+    "InductionHeads",
     "KeyValueRecall",
+    "ListOps",
     "MiniShrdlu",
+    "MissingDuplicate",
+    "ModularArithmetic",
+    "ModularArithmeticBrackets",
+    "NthFarthest",
+    "OddsFirst",
+    "Parity",
     "PrioritySort",
     "RelationInference",
     "RepeatCopy",
+    "RepeatFirst",
+    "RepeatPrevious",
+    "ReverseString",
     "Score",
+    "SelectiveCopying",
     "ShortestPath",
+    "SolveEquation",
+    "StackManipulation",
     "SuccessiveCopy",
     "SymbolTask",
     "Task",
     "TemporalOrder",
+    "TokenTask",
     "TwoWayRecall",
 ]
 
@@ -67,4 +128,33 @@ TASKS: dict[str, type[Task]] = {
     "copy-memory": CopyMemory,
     "temporal-order": TemporalOrder,
     "agreement": Agreement,
+    "even-pairs": EvenPairs,
+    "modular-arithmetic": ModularArithmetic,
+    "parity": Parity,
+    "cycle-navigation": CycleNavigation,
+    "stack-manipulation": StackManipulation,
+    "reverse-string": ReverseString,
+    "modular-arithmetic-brackets": ModularArithmeticBrackets,
+    "solve-equation": SolveEquation,
+    "duplicate-string": DuplicateString,
+    "missing-duplicate": MissingDuplicate,
+    "odds-first": OddsFirst,
+    "binary-addition": BinaryAddition,
+    "binary-multiplication": BinaryMultiplication,
+    "compute-sqrt": ComputeSqrt,
+    "bucket-sort": BucketSort,
+    "group-product": GroupProduct,
+    "flip-flop": FlipFlop,
+    "counter-language": CounterLanguage,
+    "dyck": Dyck,
+    "induction-heads": InductionHeads,
+    "selective-copying": SelectiveCopying,
+    "associative-retrieval": AssociativeRetrieval,
+    "nth-farthest": NthFarthest,
+    "code-execution": CodeExecution,
+    "listops": ListOps,
+    "repeat-previous": RepeatPrevious,
+    "repeat-first": RepeatFirst,
+    "autoencode": Autoencode,
+    "count-recall": CountRecall,
 }

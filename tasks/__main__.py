@@ -108,15 +108,16 @@ def write(parser: Parser, chosen: argparse.Namespace) -> str:
 
 
 def listing() -> str:
-    lines = [f"{'NAME':20}{'INPUT':>6}{'OUTPUT':>8}  {'TRAINED AT':16}TESTED AT"]
+    wide = max(map(len, TASKS)) + 1
+    lines = [f"{'NAME':{wide}}{'INPUT':>6}{'OUTPUT':>8}  {'TRAINED AT':16}TESTED AT"]
     for name, kind in TASKS.items():
         task = kind()
         low, high = task.length_range
         trained = f"{low} {task.length_unit}" if low == high else f"{low}-{high} {task.length_unit}"
         tested = ", ".join(map(str, task.test_lengths))
-        lines.append(f"{name:20}{task.input_size:6}{task.output_size:8}  {trained:16}{tested}")
+        lines.append(f"{name:{wide}}{task.input_size:6}{task.output_size:8}  {trained:16}{tested}")
     low, high = min(TASK_NAMES), max(TASK_NAMES)
-    lines.append(f"{BABI:20}{'words':>6}{'words':>8}  --task {low} to {high}; `write {BABI}` for files")
+    lines.append(f"{BABI:{wide}}{'words':>6}{'words':>8}  --task {low} to {high}; `write {BABI}`: files")
     return "\n".join(lines)
 
 

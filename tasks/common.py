@@ -1,18 +1,20 @@
 """What every task shares: the batch, the names of its scores, and the random draws behind `sample`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 class Batch(NamedTuple):
     """Sequences that start together and are padded with zeros to the longest.
 
-    input:   (batch, time, input_size) float32
-    target:  (batch, time, output_size) float32, see `Task.answer`; zero where nothing is scored
+    input:   (batch, time, input_size) float32; of a `TokenTask` tokens, (batch, time) int64
+    target:  (batch, time, output_size) float32, see `Task.answer`; zero where nothing is scored; of a `TokenTask`
+             classes, (batch, time) int64, -1 where nothing is scored
     mask:    (batch, time) bool, true where the prediction is scored (every output channel of that step)
     lengths: (batch,) int64, the number of real time steps of each row
     """
@@ -37,6 +39,7 @@ class Score(NamedTuple):
     format:  of a value in a table; with % for a share
     chance:  what guessing has at every length; None where that is not one number
     best:    whether low or high values are good
+    counted: whether it is a share of the sequences, so that an interval can be told
     """
 
     name: str
@@ -46,11 +49,18 @@ class Score(NamedTuple):
     format: str = ".3g"
     chance: float | None = None
     best: Literal["low", "high"] = "low"
+    counted: bool = False
 
 
 Answer: TypeAlias = Literal["bits", "symbols", "numbers"]
 EXACT = Score(
-    "exact_share", "exactly right", "Sequences exactly right, %", "of the sequences right", ".1%", best="high"
+    "exact_share",
+    "exactly right",
+    "Sequences exactly right, %",
+    "of the sequences right",
+    ".1%",
+    best="high",
+    counted=True,
 )
 
 
@@ -70,9 +80,11 @@ class Task(ABC):
     curve: ClassVar[Score]  # what a learning curve shows
     criterion: ClassVar[Score]  # what falls under a limit when the task is solved
     length_unit: ClassVar[str]  # what `length` counts, for an axis label
-    length_range: ClassVar[tuple[int, int]]  # lengths the paper trains on, both ends included
-    test_lengths: ClassVar[tuple[int, ...]]  # lengths to test at by default, as far as there are
+    length_range: tuple[int, int]  # lengths the paper trains on, both ends included
+    test_lengths: tuple[int, ...]  # lengths to test at by default, as far as there are
     longest: int | None = None  # where lengths end; None where they do not
+    # Other tests than those of training: arguments of `sample` by a name for them.
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     input_channels: tuple[str, ...]  # a name for each channel, in order
     output_channels: tuple[str, ...]
 
@@ -83,6 +95,19 @@ class Task(ABC):
     @property
     def output_size(self) -> int:
         return len(self.output_channels)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What a model of this task must be told, by the names of its constructor's parameters."""
+        return {"input_size": self.input_size, "output_size": self.output_size}
+
+    def channels(self, batch: Batch) -> Batch:
+        """The batch with input and target in channels, as they are drawn."""
+        return batch
+
+    def asked(self, batch: Batch) -> dict[str, Tensor]:
+        """What else a model is given to answer a batch, by the names of its forward's arguments."""
+        return {}
 
     @property
     def answers_of_a_step(self) -> int:
@@ -278,3 +303,27 @@ def place(rows: Tensor, index: Tensor, where: Tensor) -> Tensor:
 def bit_channels(num_bits: int) -> tuple[str, ...]:
     """Channel names "bit 0", "bit 1", ...; ValueError if there would be none."""
     return tuple(f"bit {k}" for k in range(check_count("num_bits", num_bits)))
+
+
+def drawn_by_length(draw: Callable[[int, int], tuple[Tensor, Tensor]], counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows of several lengths: those of one length are drawn together, so that who draws them knows but one.
+
+    draw:   of a number of rows and their length input and target, each (row, time), whole numbers; input is -1 after
+            the end of a row.
+    counts: (batch,) the length of each row.
+    Returns input (batch, time), zero after a row's end; target (batch, time), -1 there; steps of each row, (batch,).
+    """
+    parts = [(counts == length, draw(int((counts == length).sum()), length)) for length in counts.unique().tolist()]
+    longest = max(int((given >= 0).sum(1).max()) for _, (given, _) in parts)
+    input, target = counts.new_zeros(len(counts), longest), counts.new_full((len(counts), longest), -1)
+    steps = torch.zeros_like(counts)
+    for rows, (given, answers) in parts:
+        time = min(given.size(1), longest)
+        input[rows, :time], target[rows, :time] = given[:, :time].clamp(min=0), answers[:, :time]
+        steps[rows] = (given >= 0).sum(1)
+    return input, target, steps
+
+
+def one_hot(numbers: Tensor, size: int) -> Tensor:
+    """Numbers (...) from 0 to below size as channels of which one is 1, (..., size) float32; of -1 none is."""
+    return F.one_hot(numbers.clamp(min=0), size) * (numbers >= 0).unsqueeze(-1).float()

@@ -18,7 +18,7 @@ ERROR = Score("error_percent", "wrong %", "Wrong answers, %", "% wrong")
 class SymbolTask(Task):
     """A task with an answer of symbols: of all output channels one is right, or one of each group.
 
-    Channels are named by one character each where `render` is to draw them.
+    Channels are named by a character or a short word, as `render` draws them.
     """
 
     answer = "symbols"
@@ -111,17 +111,19 @@ class SymbolTask(Task):
         Input, target and, with logits, the likeliest symbols, by the characters of their channels.
         ValueError for an index outside the batch, logits of the wrong shape or a width below 40.
         """
-        steps = steps_of(batch, index)
-        given, target, mask = (tensor[index, :steps] for tensor in (batch.input, batch.target, batch.mask))
+        steps, drawn = steps_of(batch, index), self.channels(batch)
+        given, target, mask = (tensor[index, :steps] for tensor in (drawn.input, drawn.target, batch.mask))
+        names, longest = self.output_channels, max(map(len, (*self.input_channels, *self.output_channels)))
+        wide = 1 if longest == 1 else max(longest, len(str(steps))) + 1
         title = f"{self.name}: {steps} steps, {int(mask.sum())} scored"
         answers = [("target", target)]
         if logits is not None:
             title += f", {int(self.wrong(logits, batch)[index].sum())} predicted wrong"
             answers.append(("predicted", logits[index, :steps]))
-        rows = [("step", ruler(steps)), ("input", characters(given.argmax(-1), "".join(self.input_channels)))]
+        rows = [("step", ruler(steps, wide)), ("input", characters(given.argmax(-1), self.input_channels, wide))]
         for name, values in answers:
-            drawn = values.argmax(-1).masked_fill(~mask, -1)
-            rows.append((name, characters(drawn, "".join(self.output_channels) + " ")))
-        rows.append(("scored", characters(mask, " ^")))
-        drawing = fold(rows, width)
+            spoken = values.argmax(-1).masked_fill(~mask, -1)
+            rows.append((name, characters(spoken, (*names, " "), wide)))
+        rows.append(("scored", characters(mask, " ^", wide)))
+        drawing = fold(rows, width, wide)
         return "\n".join([textwrap.fill(title, width, break_on_hyphens=False), *drawing])

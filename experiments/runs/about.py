@@ -38,7 +38,7 @@ class Score(TypedDict):
 
     words: on an axis or over a table. heading: over a column. unit: after a value. format: of a value, with % for a
     share. best: which of several values is. chance: what guessing has, if that is one number. drawn: whether there is
-    a panel for it, as there is but where it says no.
+    a panel for it, as there is but where it says no. counted: whether it is a share of the examples, with an interval.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Score(TypedDict):
     format: str
     best: Literal["low", "high"]
     chance: NotRequired[float]
+    counted: NotRequired[bool]
     drawn: NotRequired[bool]
 
 

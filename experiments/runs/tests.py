@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, NotRequired, TypeAlias, TypedDict
 
 from experiments.base.files import UserError
 from experiments.base.reading import expect
+from experiments.base.statistics import success_interval
 from experiments.base.terminal import columns
 from experiments.runs.about import Reference, Tests
 
@@ -123,6 +124,11 @@ def headline(rows: Sequence[TestRow], tests: Tests) -> Headline | None:
     return Headline(scale * value, f"{unit} at {place}" if lengths else f"{unit}, {place}", form)
 
 
+def interval_words(share: float, count: int) -> str:
+    """Wilson's interval of a share of so many examples, in percent: "99.62-100"."""
+    return "-".join(f"{100 * end:.4g}" for end in success_interval(round(share * count), count))
+
+
 def spread(values: Sequence[float], form: str = ".1f") -> str:
     """Mean and standard deviation, the latter where there are several values."""
     after = f" ± {statistics.stdev(values):{form}}" if len(values) > 1 else ""
@@ -147,7 +153,9 @@ def table(
 
     more: further scores of the rows, each with its heading, name and format.
     """
-    known = [*_conditions(rows, tests), *(one for score in _scores(tests, more) for one in _of_score(*score))]
+    counted = {one["name"] for one in tests["scores"] if one.get("counted")}
+    scores = _scores(tests, more)
+    known = [*_conditions(rows, tests), *(one for score in scores for one in _of_score(*score, score[1] in counted))]
     known += [_published(one, tests) for one in references if one["kind"] == "published"]
     shown = [column for column in known if any(column.cell(row) is not None for row in rows)]
     lines = [[column.heading for column in shown]]
@@ -191,8 +199,8 @@ def _scores(tests: Tests, more: Sequence[tuple[str, str, str]]) -> list[tuple[st
     return [*((one["heading"], one["name"], one["format"]) for one in tests["scores"]), *more]
 
 
-def _of_score(heading: str, name: str, form: str) -> list[Column]:
-    """A score, its baseline, and what several restarts have."""
+def _of_score(heading: str, name: str, form: str, counted: bool) -> list[Column]:
+    """A score, of a share of the examples its interval, its baseline, and what several restarts have."""
 
     def value(of: Mapping[str, float]) -> str | None:
         return f"{of[name]:{form}}" if name in of else None
@@ -201,8 +209,12 @@ def _of_score(heading: str, name: str, form: str) -> list[Column]:
         own = row["each"].get(name, [])
         return own if len(own) > 1 else []
 
+    def interval(row: TestRow) -> str | None:
+        return interval_words(row["scores"][name], row["count"]) if counted and name in row["scores"] else None
+
     return [
         Column(heading, lambda row: value(row["scores"])),
+        Column("95 %", interval),
         Column("baseline", lambda row: value(row["baselines"])),
         Column("best restart", lambda row: f"{min(own):{form}}" if (own := restarts(row)) else None),
         Column("mean ± sd of restarts", lambda row: spread(own, form) if (own := restarts(row)) else None),

@@ -48,9 +48,11 @@ def _score(score: TaskScore, task: Task) -> Score:
         "heading": score.heading,
         "unit": score.unit,
         "format": score.format,
-        "best": "high" if score == task.exact else score.best,
+        "best": score.best,
         "drawn": score in task.panels,
     }
+    if score.counted:
+        told["counted"] = True
     return told if score.chance is None else {**told, "chance": score.chance}
 
 

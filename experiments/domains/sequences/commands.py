@@ -1,6 +1,7 @@
 """What `python -m experiments` does with a run on sequences: train, evaluate, show."""
 
 import dataclasses
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,9 +11,16 @@ from experiments.base.files import UserError
 from experiments.base.progress import Progress
 from experiments.base.provenance import command_line
 from experiments.config.fields import check_least
-from experiments.domains.sequences.evaluation import test_at
+from experiments.domains.sequences.evaluation import test_at, test_over
 from experiments.domains.sequences.failures import Failures
-from experiments.domains.sequences.models import backend_line, check_task, make_model, training_lengths
+from experiments.domains.sequences.models import (
+    SequenceModel,
+    backend_line,
+    check_task,
+    core,
+    make_model,
+    training_lengths,
+)
 from experiments.domains.sequences.options import SequenceConfig
 from experiments.domains.sequences.pictures import draw_run
 from experiments.domains.sequences.training import SequenceObjective
@@ -25,7 +33,6 @@ from experiments.training.ending import ShowOptions as RunShowOptions
 from experiments.training.loading import load_run
 from experiments.training.running import resume_line
 from experiments.training.trainer import Trainer
-from memnet import SequenceModule
 from memnet.abilities import HasSlots, RoundsActions
 from memnet.sequence import Backend
 from tasks import Task
@@ -43,7 +50,7 @@ def possible_data(config: SequenceConfig) -> Task:
     return task
 
 
-def load(config: SequenceConfig, folder: RunFolder) -> tuple[Task, SequenceModule]:
+def load(config: SequenceConfig, folder: RunFolder) -> tuple[Task, SequenceModel]:
     """The task and the model of a run."""
     model = make_model(config)
     load_weights(folder.latest_weights, model)
@@ -57,12 +64,14 @@ class EvaluateOptions(TestOptions):
     A run on stories, text or translation has options of its own: see `evaluate RUN --help`.
     """
 
-    length: tuple[int, ...] = ()
-    """Lengths to test at; none for the task's usual ones."""
+    length: tuple[int | str, ...] = ()
+    """Lengths to test at, or ranges of them, as 41-500, whose tests are averaged; none for the task's usual ones."""
     num_slots: int | None = None
     """Memory rows of an NTM in this test; None for those it was trained with."""
     round_actions: bool = False
     """Take actions whole in this test, of a model that steers stacks, queues or tapes by them."""
+    variant: str | None = None
+    """Of a task that has other tests than training has, as the flip-flop language: which."""
     repeats: int | None = None
     """Of a task that has such, as repeat copy: the number of copies; None draws it from the trained range."""
     graphs: str | None = None
@@ -78,14 +87,28 @@ class EvaluateOptions(TestOptions):
 
     def check(self) -> None:
         super().check()
-        check_least(self, 1, "sequences", "batch_size", "repeats", "num_slots", "length")
+        check_least(self, 1, "sequences", "batch_size", "repeats", "num_slots")
         check_least(self, 0, "seed")
+        for one in self.length:
+            low, high = span(one)
+            if not 1 <= low <= high:
+                raise UserError(f"--length must be at least 1, and a range go up, not {one}")
+
+
+def span(length: int | str) -> tuple[int, int]:
+    """The ends of a range of lengths, or of one length; UserError for a text that is neither."""
+    if isinstance(length, int):
+        return length, length
+    found = re.fullmatch(r"([0-9]{1,9})-([0-9]{1,9})", length)
+    if found is None:
+        raise UserError(f"--length must be a whole number or a range, as 41-500, not {length!r}")
+    return int(found[1]), int(found[2])
 
 
 def test(folder: RunFolder, options: EvaluateOptions) -> Tested:
     """Test a run again."""
     config, task, model = load_run(folder.path, options.device)
-    model.backend = options.backend
+    core(model).backend = options.backend
     rows = _tests(
         model,
         task,
@@ -95,9 +118,10 @@ def test(folder: RunFolder, options: EvaluateOptions) -> Tested:
         num_slots=options.num_slots,
         more={"repeats": options.repeats, "graphs": options.graphs},
         round_actions=options.round_actions,
+        variant=options.variant,
         batch_size=options.batch_size,
     )
-    print(backend_line(model), file=sys.stderr)
+    print(backend_line(core(model)), file=sys.stderr)
     return Tested(rows)
 
 
@@ -119,9 +143,9 @@ def draw(folder: RunFolder, about: About, options: ShowOptions) -> list[Path]:
     config, task, model = load_run(folder.path)
     try:
         if options.num_slots is not None:
-            if not isinstance(model, HasSlots):
+            if not isinstance(network := core(model), HasSlots):
                 raise UserError(f"--num-slots {options.num_slots}: this model has no memory")
-            model.num_slots = options.num_slots
+            network.num_slots = options.num_slots
         return draw_run(folder, about, model, task, config, options.length or None)
     except ValueError as error:
         raise UserError(str(error)) from None
@@ -135,11 +159,13 @@ def finish(trainer: Trainer[SequenceObjective], folder: RunFolder) -> Finished:
     for length in task.lengths_to_test(training_lengths(config)[1]):
         try:
             rows += _tests(model, task, [length], sequences=config.training.test_sequences, failures=failures)
+            for variant in task.variants:
+                rows += _tests(model, task, [length], sequences=config.training.test_sequences, variant=variant)
         except UserError as trouble:  # a draw may have no luck, and what was trained is to be kept
             print(f"warning: not tested at {length} {task.length_unit}: {trouble}", file=sys.stderr)
     facts = {
         # Of the tests: for pictures every step is watched eagerly.
-        "backend_used": model.backend_used,
+        "backend_used": core(model).backend_used,
         "sequences": trainer.sequences,
         "sequences_to_solve": trainer.sequences_to_solve,
         "begun": len(trainer.begun),
@@ -158,9 +184,9 @@ def finish(trainer: Trainer[SequenceObjective], folder: RunFolder) -> Finished:
 
 
 def _tests(
-    model: SequenceModule,
+    model: SequenceModel,
     task: Task,
-    lengths: Sequence[int],
+    lengths: Sequence[int | str],
     *,
     sequences: int,
     seed: int = 0,
@@ -176,10 +202,13 @@ def _tests(
             def tell(done: int, progress: Progress = progress) -> None:
                 progress.update({}, done)
 
-            see = None if failures is None else failures.at(length)
-            rows.append(
-                test_at(model, task, length, sequences=sequences, seed=seed, more=more, tell=tell, see=see, **options)
-            )
+            low, high = span(length)
+            same = {"sequences": sequences, "seed": seed, "more": more, "tell": tell, **options}
+            if low < high:
+                rows.append(test_over(model, task, (low, high), **same))
+            else:
+                see = None if failures is None else failures.at(low)
+                rows.append(test_at(model, task, low, see=see, **same))
     return rows
 
 
@@ -199,11 +228,11 @@ def _next(trainer: Trainer[SequenceObjective], folder: RunFolder) -> list[str]:
     if trainer.sequences_to_solve is None and trainer.objective.training.solved_at is not None:
         commands.append(resume_line(folder, *trainer.longer))
         commands.append(f"{command_line('recipes')}   # other settings, for --recipe")
-    if isinstance(trainer.model, HasSlots):
+    if isinstance(network := core(trainer.model), HasSlots):
         # A head walks a slot a step: long sequences want more slots than steps.
-        length, slots = task.within(5 * max(task.test_lengths) // 2), 16 * trainer.model.num_slots
+        length, slots = task.within(5 * max(task.test_lengths) // 2), 16 * network.num_slots
         more = ["--length", length, "--num-slots", slots, "--sequences", 20]
-        more += ["--round-actions"] if isinstance(trainer.model, RoundsActions) else []
+        more += ["--round-actions"] if isinstance(network, RoundsActions) else []
         commands.append(command_line("evaluate", run, *more))
     commands.append(command_line("evaluate", run, "--sequences", 1000))
     return [*commands, command_line("show", run, "--length", task.longest_test)]
@@ -214,6 +243,6 @@ def _model_line(trainer: Trainer[SequenceObjective]) -> str:
     config = trainer.objective.config
     addressing = config.model.options.get("addressing")
     by = "" if addressing is None else f", addressing by {addressing.replace('-', ' ')}"
-    by = by if isinstance(trainer.model, HasSlots) else ", no memory"
+    by = by if isinstance(core(trainer.model), HasSlots) else ", no memory"
     noise = f", noise of {config.training.weight_noise} on the weights while training"
     return f"model    {config.model_label}{by}{noise if config.training.weight_noise else ''}"

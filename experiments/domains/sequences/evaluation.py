@@ -1,15 +1,18 @@
 """Testing a trained model at any length and any number of slots."""
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from experiments.base.files import UserError
 from experiments.base.seeds import generator_for
 from experiments.config.fields import option
+from experiments.domains.sequences.models import SequenceModel, core
 from experiments.runs.tests import TestRow
 from experiments.training.looks import as_in_tests
 from memnet import SequenceModule
@@ -20,6 +23,9 @@ from tasks import Batch, Task
 # Numbers of memory that a batch should not exceed, so that it stays in a processor's cache.
 _CACHE = 1 << 17
 _LARGEST_BATCH = 100
+# Long sequences are drawn few at a time, and read in chunks: what a model keeps does not grow with their length.
+_STEPS_AT_ONCE = 1 << 22
+_CHUNK = 1 << 12
 _BASELINE = "baseline_"
 
 # What a model must be able to do to be tested under a condition, and what it has who is not.
@@ -32,21 +38,21 @@ Scores = dict[str, float]
 
 
 def evaluate(
-    model: SequenceModule,
+    model: SequenceModel,
     task: Task,
     batches: Iterable[Batch],
-    see: Callable[[Batch, torch.Tensor], None] | None = None,
+    see: Callable[[Batch, Tensor], None] | None = None,
 ) -> Scores:
     """Scores over batches of a task: sequences (their count), and what the task makes of its metrics.
 
     see: called with every batch and its logits, where the model is.
     """
-    device = model.readout.weight.device
-    collected: dict[str, list[torch.Tensor]] = {}
+    device = core(model).readout.weight.device
+    collected: dict[str, list[Tensor]] = {}
     with as_in_tests(model), torch.inference_mode():
         for batch in batches:
             moved = task.played(batch.to(device), model)
-            logits, _ = model(moved.input)
+            logits = _answered(model, task, moved)
             if see is not None:
                 see(moved, logits)
             for name, values in task.metrics(logits, moved).items():
@@ -55,20 +61,84 @@ def evaluate(
     return {"sequences": whole["exact"].numel()} | task.summarize(whole)
 
 
+def _answered(model: SequenceModel, task: Task, batch: Batch) -> Tensor:
+    """What the model answers, chunk by chunk with its state carried on."""
+    state, answers, places = None, list[Tensor](), list[Tensor]()
+    numbers = torch.arange(batch.mask.numel(), device=batch.mask.device).view_as(batch.mask)
+    for first, chunk in zip(range(0, batch.mask.size(1), _CHUNK), chunks_of(batch, _CHUNK), strict=True):
+        logits, state = model(chunk.input, state, **task.asked(chunk))
+        answers.append(logits)
+        places.append(numbers[:, first : first + _CHUNK][chunk.mask])
+    if len(answers) == 1 or answers[0].dim() > 2:
+        return torch.cat(answers, 1) if len(answers) > 1 else answers[0]
+    # Of scored steps alone, row by row again.
+    return torch.cat(answers)[torch.cat(places).argsort()]
+
+
+def chunks_of(batch: Batch, steps: int | None) -> Iterator[Batch]:
+    """The batch cut in time; the losses of the chunks sum to the loss of the whole."""
+    time = batch.input.size(1)
+    if steps is None or steps >= time:
+        yield batch
+        return
+    for first in range(0, time, steps):
+        end = min(first + steps, time)
+        input, target, mask = (tensor[:, first:end] for tensor in (batch.input, batch.target, batch.mask))
+        yield Batch(input, target, mask, (batch.lengths - first).clamp(0, end - first))
+
+
+def spread(low: int, high: int, most: int) -> list[int]:
+    """The lengths of a range, or of more than `most` so many, from the shortest to the longest."""
+    count = min(high - low + 1, most)
+    return [low + (high - low) * place // max(count - 1, 1) for place in range(count)]
+
+
 def validation_batches(task: Task, lengths: tuple[int, int], sequences: int, seed: int) -> list[Batch]:
     """Batches spread evenly over the training lengths, one sequence each at least; the same for the same seed.
 
     Of more lengths than sequences some, from the shortest to the longest.
     """
     generator = generator_for("valid", seed)
-    low, high = lengths
-    count = min(high - low + 1, sequences)
-    chosen = [low + (high - low) * place // max(count - 1, 1) for place in range(count)]
-    return [task.sample(-(-sequences // count), length=length, generator=generator) for length in chosen]
+    chosen = spread(*lengths, sequences)
+    return [task.sample(-(-sequences // len(chosen)), length=length, generator=generator) for length in chosen]
+
+
+def test_over(
+    model: SequenceModel,
+    task: Task,
+    lengths: tuple[int, int],
+    *,
+    sequences: int,
+    tell: Callable[[int], None] | None = None,
+    **options: Any,
+) -> TestRow:
+    """One row of the test table for a whole range of lengths: the mean of the tests at each, of as many sequences each.
+
+    lengths: the shortest and the longest; of more lengths than sequences some, evenly. Else as for test_at.
+    """
+    rows: list[TestRow] = []
+    for length in (chosen := spread(*lengths, sequences)):
+        rows.append(test_at(model, task, length, sequences=-(-sequences // len(chosen)), **options))
+        if tell is not None:
+            tell(sum(row["count"] for row in rows))
+    first = rows[0]
+    return {
+        **first,
+        "at": {**first["at"], "length": "{}-{}".format(*lengths)},
+        "count": sum(row["count"] for row in rows),
+        "scores": _means([row["scores"] for row in rows]),
+        "baselines": _means([row["baselines"] for row in rows]),
+    }
+
+
+def _means(every: Sequence[Scores]) -> Scores:
+    """The means of the scores that all have."""
+    shared = [name for name in every[0] if all(name in one for one in every)]
+    return {name: statistics.fmean(one[name] for one in every) for name in shared}
 
 
 def test_at(
-    model: SequenceModule,
+    model: SequenceModel,
     task: Task,
     length: int,
     *,
@@ -77,15 +147,17 @@ def test_at(
     num_slots: int | None = None,
     round_actions: bool = False,
     more: Mapping[str, int | str | None] | None = None,
+    variant: str | None = None,
     batch_size: int | None = None,
     tell: Callable[[int], None] | None = None,
-    see: Callable[[Batch, torch.Tensor], None] | None = None,
+    see: Callable[[Batch, Tensor], None] | None = None,
 ) -> TestRow:
     """One row of the test table: new sequences of one length, drawn from a stream that training never sees.
 
     num_slots:  rows of the memory in this test; None for those it was trained with.
     round_actions: round the actions on its memory in this test; else as it was trained.
     more:       of a task that takes such when it draws: its number of repeats, or graphs; None for its own.
+    variant:    which of the task's other tests, see Task.variants; None for data like those of the training.
     batch_size: None chooses one that keeps the memory in cache.
     tell:       called with the number of sequences done, as they are.
     see:        called with every batch and its logits, see `evaluate`.
@@ -97,15 +169,20 @@ def test_at(
     for name, value in asked.items():
         if name not in inspect.signature(task.sample).parameters:
             raise UserError(f"--{name} {value}: {task.name} has no {name}")
-    chosen_batch = batch_size or _fitting_batch(model, num_slots)
+    if variant is not None and variant not in task.variants:
+        names = f"has {', '.join(task.variants)}" if task.variants else "has no variants"
+        raise UserError(f"--variant {variant}: {task.name} {names}")
+    drawn = {**asked, **(task.variants[variant] if variant else {})}
+    network, largest = core(model), max(1, min(_LARGEST_BATCH, _STEPS_AT_ONCE // length))
+    chosen_batch = batch_size or _fitting_batch(network, num_slots, largest)
     generator = generator_for("test", seed, length, *(value for value in asked.values() if isinstance(value, int)))
-    optimal: list[torch.Tensor] = []
+    optimal: list[Tensor] = []
 
     def batches() -> Iterable[Batch]:
         # Drawn in blocks of one size, so that the sequences do not depend on the batch size.
-        for done in range(0, sequences, _LARGEST_BATCH):
-            size = min(_LARGEST_BATCH, sequences - done)
-            block = task.sample(size, length=length, generator=generator, **asked)
+        for done in range(0, sequences, largest):
+            size = min(largest, sequences - done)
+            block = task.sample(size, length=length, generator=generator, **drawn)
             if (best := task.best_logits(block)) is not None:
                 optimal.append(task.metrics(best, block)["bits"])
             for first in range(0, size, chosen_batch):
@@ -113,10 +190,10 @@ def test_at(
                 if tell is not None:
                     tell(done + min(first + chosen_batch, size))
 
-    trained_slots = model.num_slots if isinstance(model, HasSlots) else None
+    trained_slots = network.num_slots if isinstance(network, HasSlots) else None
     slots = num_slots or trained_slots
     try:
-        with _under(model, num_slots=num_slots, round_actions=round_actions or None):
+        with _under(network, num_slots=num_slots, round_actions=round_actions or None):
             scores = evaluate(model, task, batches(), see)
     except ValueError as error:
         raise UserError(str(error)) from None
@@ -128,8 +205,16 @@ def test_at(
     scores |= {name: score for name, score in known.items() if not name.startswith(_BASELINE)}
     return {
         "on": task.name,
-        "at": {"num_slots": slots, "repeats": None, **asked, "length": length, "seed": seed, **rounded},
-        "as_trained": slots == trained_slots and not (asked or rounded or seed),
+        "at": {
+            **({} if variant is None else {"variant": variant}),
+            "num_slots": slots,
+            "repeats": None,
+            **asked,
+            "length": length,
+            "seed": seed,
+            **rounded,
+        },
+        "as_trained": slots == trained_slots and not (asked or rounded or variant or seed),
         "count": count,
         "scores": scores,
         "baselines": {
@@ -161,9 +246,9 @@ def _under(model: SequenceModule, **conditions: int | bool | None) -> Iterator[N
             setattr(model, name, value)
 
 
-def _fitting_batch(model: SequenceModule, num_slots: int | None) -> int:
+def _fitting_batch(model: SequenceModule, num_slots: int | None, largest: int) -> int:
     if not isinstance(model, HasSlots) or model.readout.weight.is_cuda:
-        return _LARGEST_BATCH
+        return largest
     slots = [tensor.numel() for tensor in state_tensors(model.initial_state(1)) if tensor.dim() > 2]
     memory = max(slots, default=1) * (num_slots or model.num_slots) // model.num_slots
-    return max(1, min(_LARGEST_BATCH, _CACHE // max(memory, 1)))
+    return max(1, min(largest, _CACHE // max(memory, 1)))

@@ -33,8 +33,10 @@ class Failures:
             nonlocal seen, found
             wrong = self._task.wrong(logits, batch)
             failed = wrong.sum((1, 2)).nonzero().flatten().tolist()[: MOST - found]
-            output = self._task.predict(logits)
-            self.rows += [self._row(length, seen + row, batch, output, wrong, row) for row in failed]
+            # Logits may be those of the scored steps alone.
+            scored = logits[batch.mask] if logits.dim() > 2 else logits
+            output, rows = self._task.predict(scored), batch.mask.nonzero()[:, 0]
+            self.rows += [self._row(length, seen + row, batch, output[rows == row], wrong, row) for row in failed]
             seen, found = seen + len(wrong), found + len(failed)
 
         return see
@@ -48,5 +50,5 @@ class Failures:
             f"scored_{kind}": int(scored.sum()) * mistakes.size(1),
             "first_wrong_step": int(mistakes.any(1).nonzero()[0]),
             "target": self._task.spell(batch.target[row][scored]),
-            "output": self._task.spell(output[row][scored]),
+            "output": self._task.spell(output),
         }

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from experiments.base.seeds import generator_for
-from memnet import SequenceModule
+from experiments.domains.sequences.models import SequenceModel, core
 from memnet.diagnostics.gates import gate_activity, time_scales
 from memnet.diagnostics.gradients import slot_gradients, state_gradient_norms, state_gradients
 from memnet.diagnostics.spectra import recurrent_matrices, spectrum
@@ -17,7 +17,7 @@ _SEQUENCES = 4
 _STREAM = 1
 
 
-def gradient_row(model: SequenceModule, task: Task, length: int, seed: int) -> dict[str, float]:
+def gradient_row(model: SequenceModel, task: Task, length: int, seed: int) -> dict[str, float]:
     """One row of metrics, on the same few sequences at every call. The model and its gradients stay as they are.
 
     length: of the sequences. seed: of the run.
@@ -30,9 +30,15 @@ def gradient_row(model: SequenceModule, task: Task, length: int, seed: int) -> d
             gradients/slots_never_touched: of an NTM, slots that no gradient reaches, mean over the sequences.
     """
     generator = generator_for("valid", seed, _STREAM)
-    batch = task.sample(_SEQUENCES, length=length, generator=generator).to(model.readout.weight.device)
-    network = copy.deepcopy(model).double()
-    input = batch.input.double()
+    batch = task.sample(_SEQUENCES, length=length, generator=generator).to(core(model).readout.weight.device)
+    whole = copy.deepcopy(model).double()
+    network, fed = core(whole), list[Tensor]()
+    # What the steps are given, whatever stands before them.
+    watch = network.register_forward_pre_hook(lambda _, inputs: fed.append(inputs[0].detach()))
+    with torch.no_grad():
+        whole(batch.input.double() if batch.input.is_floating_point() else batch.input)
+    watch.remove()
+    input = fed[0]
 
     def loss(features: Tensor) -> Tensor:
         return task.loss(network.readout(features), batch) * _SEQUENCES

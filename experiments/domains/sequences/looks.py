@@ -2,20 +2,21 @@
 
 from torch import Tensor
 
+from experiments.domains.sequences.models import SequenceModel, core
 from experiments.figures.snapshot import Panel
 from experiments.figures.style import Array
 from experiments.figures.trace import FLAT, in_twos, panels_of
 from experiments.training.looks import Look, at_rest
-from memnet import SequenceModule
 from memnet.trace import numbers
 from tasks import Batch, Task
 
 
-def look_at_sequence(model: SequenceModule, task: Task, batch: Batch) -> Look:
+def look_at_sequence(model: SequenceModel, task: Task, batch: Batch) -> Look:
     """What a sequence model does with a batch of one sequence."""
-    batch = batch.to(model.readout.weight.device)
+    batch = batch.to(core(model).readout.weight.device)
     with at_rest(model):
         trace = model.trace(batch.input)
+    batch = task.channels(batch)
     inputs = Panel("inputs", _of(batch.input), *_span(batch.input), "greys", FLAT)
     high = max(float(batch.target.max()), 1.0)
     targets = Panel("targets, where scored", _scored(batch.target, batch), 0, high, "greys", FLAT)

@@ -1,7 +1,8 @@
 """From a configuration to a model."""
 
+from collections.abc import Callable
 from inspect import formatannotation
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
@@ -10,9 +11,13 @@ from experiments.config.fields import fitted
 from experiments.config.models import made
 from experiments.config.plugins import is_place, told
 from experiments.domains.sequences.options import SequenceConfig
-from memnet import SequenceModule
+from experiments.training.showing import sequences_in
+from memnet import SequenceModule, TokenReader
+from memnet.readers import Embedding
 from tasks import Batch
 
+# A model of sequences, fed with channels or with tokens.
+SequenceModel: TypeAlias = SequenceModule | TokenReader
 # What a task says of itself and nobody else could, and its form.
 _TO_BRING: dict[str, Any] = {
     "name": str,
@@ -24,14 +29,36 @@ _TO_BRING: dict[str, Any] = {
 }
 
 
-def make_model(config: SequenceConfig) -> SequenceModule:
+def make_model(config: SequenceConfig) -> SequenceModel:
     """The untrained model of a configuration, drawn from torch's global generator.
 
     UserError for sizes that cannot be.
     """
-    task = config.learned
-    model: SequenceModule = made(config, input_size=task.input_size, output_size=task.output_size)
+    model: SequenceModel = made(config, **config.learned.sizes)
     return model
+
+
+def core(model: SequenceModel) -> SequenceModule:
+    """What goes step by step: the model itself, or what it feeds with tokens."""
+    return sequences_in(model)[0]
+
+
+def read_tokens(
+    make: Callable[[int, int], SequenceModule],
+    vocab_size: int,
+    num_classes: int,
+    *,
+    embedding: Embedding = "learned",
+    embedding_size: int = 32,
+) -> TokenReader:
+    """A model of sequences reads tokens.
+
+    make: makes it of the sizes of its input and output.
+    embedding: learned vectors for the tokens, or one-hot ones.
+    embedding_size: learned vectors: their width.
+    """
+    width = vocab_size if embedding == "one-hot" else embedding_size
+    return TokenReader(make(width, num_classes), vocab_size, embedding=embedding)
 
 
 def training_lengths(config: SequenceConfig) -> tuple[int, int]:
@@ -82,6 +109,10 @@ def _check_sample(config: SequenceConfig, length: int) -> None:
         raise UserError(f"{config.task.name}: {told(error)}") from None
     if not all(isinstance(getattr(batch, field, None), torch.Tensor) for field in Batch._fields):
         raise UserError(f"{name}: sample gives {batch!r}, expected a tasks.Batch of tensors")
+    try:
+        batch = task.channels(batch)
+    except ValueError as error:
+        raise UserError(f"{name}: sample gives what is no batch of it: {error}") from None
     shapes = {field: tuple(getattr(batch, field).shape) for field in Batch._fields}
     time = shapes["input"][1] if len(shapes["input"]) > 1 else 0
     expected = {"input": (2, time, task.input_size), "target": (2, time, task.output_size), "mask": (2, time)}

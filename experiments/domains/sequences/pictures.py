@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from experiments.base.progress import working
 from experiments.base.seeds import generator_for
-from experiments.domains.sequences.models import training_lengths
+from experiments.domains.sequences.models import SequenceModel, training_lengths
 from experiments.domains.sequences.options import SequenceConfig
 from experiments.figures import Episode
 from experiments.figures.trace import as_array, episode_arrays
@@ -18,7 +18,6 @@ from experiments.figures.view import View
 from experiments.runs.about import About
 from experiments.runs.folder import RunFolder
 from experiments.training.pictures import draw_learning, draw_views, run_title
-from memnet import SequenceModule
 from tasks import Batch, Task
 
 
@@ -26,7 +25,7 @@ from tasks import Batch, Task
 def draw_run(
     folder: RunFolder,
     about: About,
-    model: SequenceModule,
+    model: SequenceModel,
     task: Task,
     config: SequenceConfig,
     lengths: Sequence[int] | None = None,
@@ -49,12 +48,13 @@ def pictured_sequence(task: Task, length: int) -> Batch:
     return task.sample(1, length=length, generator=generator_for("test", 0, length))
 
 
-def sequence_view(model: SequenceModule, task: Task, batch: Batch) -> View:
+def sequence_view(model: SequenceModel, task: Task, batch: Batch) -> View:
     """Run a batch of one sequence and keep what the model did with its memory."""
     with torch.inference_mode():
-        batch = task.played(batch.to(model.readout.weight.device), model)
+        batch = task.played(batch.to(core(model).readout.weight.device), model)
         trace = model.trace(batch.input)
     answers, wrong = task.predict(trace.output)[0], task.wrong(trace.output, batch)
+    batch = task.channels(batch)
     episode = Episode(
         inputs=as_array(batch.input[0]),
         targets=as_array(batch.target[0]),

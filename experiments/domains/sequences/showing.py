@@ -6,20 +6,19 @@ import torch
 
 from experiments.base.files import UserError
 from experiments.base.seeds import generator_for
-from experiments.domains.sequences.models import training_lengths
+from experiments.domains.sequences.models import SequenceModel, training_lengths
 from experiments.domains.sequences.pictures import sequence_view
 from experiments.figures.view import View
 from experiments.runs.folder import RunFolder
 from experiments.training.loading import load_run
 from experiments.training.showing import Shown
-from memnet import SequenceModule
 from tasks import Batch
 
 
 class ShownSequences(Shown):
     """A run on a task of sequences; an example is a batch of one."""
 
-    model: SequenceModule
+    model: SequenceModel
     more_slots = True
 
     def __init__(self, folder: RunFolder) -> None:

@@ -10,10 +10,10 @@ from experiments.base.files import UserError
 from experiments.base.seeds import drawing_weights
 from experiments.domains.sequences.about import about
 from experiments.domains.sequences.curriculum import Curriculum, CurriculumState
-from experiments.domains.sequences.evaluation import evaluate, validation_batches
+from experiments.domains.sequences.evaluation import chunks_of, evaluate, validation_batches
 from experiments.domains.sequences.gradient_flow import gradient_row
 from experiments.domains.sequences.looks import look_at_sequence
-from experiments.domains.sequences.models import backend_line, make_model, training_lengths
+from experiments.domains.sequences.models import SequenceModel, backend_line, core, make_model, training_lengths
 from experiments.domains.sequences.options import SequenceConfig
 from experiments.domains.sequences.pictures import pictured_sequence
 from experiments.runs.about import About
@@ -21,7 +21,6 @@ from experiments.training.looks import Look
 from experiments.training.objective import Objective, Piece, Row, Update, mean
 from experiments.training.schedules import CoolDown
 from experiments.training.updates import Updates
-from memnet import SequenceModule
 from memnet.state import detach_state
 from tasks import Batch, Task
 
@@ -35,7 +34,7 @@ class _State(TypedDict):
     curriculum: CurriculumState
 
 
-class SequenceObjective(Objective[SequenceModule, Batch]):
+class SequenceObjective(Objective[SequenceModel, Batch]):
     """A task that draws its own sequences."""
 
     config: SequenceConfig
@@ -84,11 +83,11 @@ class SequenceObjective(Objective[SequenceModule, Batch]):
             raise UserError(f"--valid-length {longest} is below the longest training length, {high}")
         return low, longest or high
 
-    def new_model(self, beginning: int = 0) -> SequenceModule:
+    def new_model(self, beginning: int = 0) -> SequenceModel:
         with drawing_weights(self.config.run.seed, beginning):
             model = make_model(self.config).to(self.device)
         if self.training.checkpoint_steps is not None:
-            model.checkpoint_steps = self.training.checkpoint_steps
+            core(model).checkpoint_steps = self.training.checkpoint_steps
         return model
 
     def about(self, *, parameters: int, last_step: int) -> About:
@@ -97,18 +96,18 @@ class SequenceObjective(Objective[SequenceModule, Batch]):
     def begin_anew(self) -> None:
         self.curriculum = Curriculum(self.training, self.lengths)
 
-    def draw(self, model: SequenceModule, step: int, generator: torch.Generator) -> Batch:
+    def draw(self, model: SequenceModel, step: int, generator: torch.Generator) -> Batch:
         length = self.curriculum.draw(generator)
         return self.data.training_batch(self.training.batch_size, length=length, generator=generator)
 
     def share(self, batch: Batch, rows: slice) -> Batch:
         return Batch(*(tensor[rows] for tensor in batch))
 
-    def pieces(self, model: SequenceModule, batch: Batch) -> Iterator[Piece]:
+    def pieces(self, model: SequenceModel, batch: Batch) -> Iterator[Piece]:
         """Chunks in time where it is truncated."""
         state, batch = None, batch.to(self.device)
         for chunk in chunks_of(batch, self.training.truncate):
-            logits, state = model(chunk.input, None if state is None else detach_state(state))
+            logits, state = model(chunk.input, None if state is None else detach_state(state), **self.data.asked(chunk))
             yield self._piece(logits, chunk, batch.mask)
 
     def alike(self, batches: Sequence[Batch]) -> Sequence[Tensor]:
@@ -151,7 +150,7 @@ class SequenceObjective(Objective[SequenceModule, Batch]):
         """Scored steps of a sequence."""
         return float(update["scored"] / self.training.batch_size)
 
-    def validate(self, model: SequenceModule) -> Row:
+    def validate(self, model: SequenceModel) -> Row:
         scores = evaluate(model, self.data, self.validation)
         return {name: value for name, value in scores.items() if name != "sequences"}
 
@@ -163,16 +162,16 @@ class SequenceObjective(Objective[SequenceModule, Batch]):
         criterion = self.data.criterion
         return f"{scores[criterion.name]:.3g} {criterion.unit} in validation"
 
-    def beside(self, model: SequenceModule, step: int, row: Row, due: Callable[[int], bool]) -> Row:
+    def beside(self, model: SequenceModel, step: int, row: Row, due: Callable[[int], bool]) -> Row:
         every = self.training.gradient_flow_every
         if every is None or not due(every):
             return {}
         return gradient_row(model, self.data, self.lengths[1], self.config.run.seed)
 
-    def computed(self, model: SequenceModule) -> str:
-        return backend_line(model)
+    def computed(self, model: SequenceModel) -> str:
+        return backend_line(core(model))
 
-    def look(self, model: SequenceModule) -> Look:
+    def look(self, model: SequenceModel) -> Look:
         return look_at_sequence(model, self.data, self._watched)
 
     def state(self) -> Row:
@@ -186,18 +185,6 @@ class SequenceObjective(Objective[SequenceModule, Batch]):
     def restore(self, state: Row) -> None:
         super().restore(state)
         self.curriculum.restore(state["curriculum"])
-
-
-def chunks_of(batch: Batch, steps: int | None) -> Iterator[Batch]:
-    """The batch cut in time; the losses of the chunks sum to the loss of the whole."""
-    time = batch.input.size(1)
-    if steps is None or steps >= time:
-        yield batch
-        return
-    for first in range(0, time, steps):
-        end = min(first + steps, time)
-        input, target, mask = (tensor[:, first:end] for tensor in (batch.input, batch.target, batch.mask))
-        yield Batch(input, target, mask, (batch.lengths - first).clamp(0, end - first))
 
 
 def _longer(tensor: Tensor, steps: int) -> Tensor:

@@ -1,0 +1,1 @@
+"""Formal languages: the Chomsky hierarchy, groups, counters, brackets."""

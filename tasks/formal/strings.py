@@ -1,0 +1,55 @@
+"""What the tasks of the Chomsky hierarchy share (Deletang et al. 2022, Neural Networks and the Chomsky Hierarchy)."""
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..tokens import DrawnTask
+
+
+class StringTask(DrawnTask):
+    """A string is read, then an answer is given, a symbol a step (Deletang et al. 2022, arXiv 2207.02098).
+
+        step      0 ... n-1     n ... n+m-1
+        input     the string    ?
+        target    -             the answer
+
+    Input channels: a symbol each, and the one that asks; output channels: the symbols of answers. To bring are name,
+    the two alphabets and `answered`.
+
+    The paper trains on lengths uniform from 1 to 40, one a batch of 128, and tests on every length from 41 to 500: its
+    score is the share of right symbols, averaged over the lengths, of the best seed and learning rate.
+    """
+
+    alphabet: ClassVar[str]
+    answers: ClassVar[str]
+    length_unit = "symbols"
+    length_range = (1, 40)
+    test_lengths = (40, 100, 500)
+
+    def __init__(self) -> None:
+        self.input_channels, self.output_channels = (*self.alphabet, "?"), tuple(self.answers)
+
+    @abstractmethod
+    def answered(self, rows: int, length: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Strings (row, symbol) and answers (row, symbol), -1 after the end of one, as numbers of channels."""
+
+    def draw(self, rows: int, length: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        string, answer = self.answered(rows, length, generator)
+        return (
+            torch.cat([string, torch.full_like(answer, len(self.alphabet))], 1),
+            torch.cat([torch.full_like(string, -1), answer], 1),
+        )
+
+    def uniform(self, rows: int, length: int, generator: torch.Generator) -> Tensor:
+        """Strings (row, symbol) of which each symbol is as likely as any other."""
+        shape = (rows, length)
+        return torch.randint(len(self.alphabet), shape, generator=generator, device=generator.device)
+
+
+def ended(answer: Tensor, lengths: Tensor, end: int) -> Tensor:
+    """Answers (row, step) of given lengths (row, 1) with the symbol that ends them, and -1 after it."""
+    step = torch.arange(answer.size(1), device=answer.device)
+    return torch.where(step < lengths, answer, -1).masked_fill(step == lengths, end)

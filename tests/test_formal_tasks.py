@@ -1,0 +1,179 @@
+"""The tasks of formal languages against slow readings of their input in plain Python, sharing nothing with `tasks`."""
+
+import math
+from collections import Counter
+
+import pytest
+import torch
+
+from tasks import TASKS, DrawnTask
+from tasks.__main__ import main
+from tasks.formal.strings import StringTask
+from tests.batches import random_logits, seeded
+
+DRAWN = [name for name, kind in TASKS.items() if issubclass(kind, DrawnTask)]
+STRINGS = [name for name in DRAWN if issubclass(TASKS[name], StringTask)]
+
+
+def told(task, batch):
+    """The names of the channels of every row: (input, {scored step: answer}), which holds nothing after its end."""
+    batch = task.channels(batch)
+    rows = []
+    for given, target, mask, steps in zip(*batch, strict=True):
+        assert not given[steps:].any()
+        assert not mask[steps:].any()
+        assert torch.equal(given[:steps].sum(1), torch.ones(int(steps)))
+        assert torch.equal(target.sum(1), mask.float())
+        names = [task.input_channels[place] for place in given[:steps].argmax(1).tolist()]
+        answers = {step: task.output_channels[int(target[step].argmax())] for step in mask.nonzero()[:, 0].tolist()}
+        rows.append((names, answers))
+    return rows
+
+
+# One slow solver a task of strings: from the string to the answer.
+
+
+def stack(string):
+    kept = []
+    for symbol in string:
+        if symbol == "v":
+            kept = kept[:-1]
+        else:
+            kept.append({"a": "0", "b": "1"}.get(symbol, symbol))
+    return "".join(reversed(kept)) + "."
+
+
+def missing(string):
+    half, place = len(string) // 2, string.index("x")
+    assert string[2 * half :] == "_" * (len(string) % 2)
+    return string[(place + half) % (2 * half)]
+
+
+def solution(string):
+    left, right = string.split("=")
+    (found,) = [digit for digit in "01234" if eval(left.replace("x", digit)) % 5 == int(right)]
+    return found
+
+
+def binary(sign):
+    def answer(string):
+        one, other = (int(part[::-1], 2) for part in string.split(sign))
+        assert one
+        assert other
+        return f"{one + other if sign == '+' else one * other:b}"[::-1] + "."
+
+    return answer
+
+
+def root(string):
+    number, count, found = int(string, 2), -(-len(string) // 2), 0
+    assert number
+    for place in reversed(range(count)):
+        found += 2**place if (found + 2**place) ** 2 <= number else 0
+    return f"{found:0{count}b}"
+
+
+ORACLES = {
+    "even-pairs": lambda string: str((string.count("01") + string.count("10")) % 2),
+    "modular-arithmetic": lambda string: str(eval(string) % 5),
+    "parity": lambda string: str(string.count("1") % 2),
+    "cycle-navigation": lambda string: str((string.count("+") - string.count("-")) % 5),
+    "stack-manipulation": stack,
+    "reverse-string": lambda string: string[::-1],
+    "modular-arithmetic-brackets": lambda string: str(eval(string) % 5),
+    "solve-equation": solution,
+    "duplicate-string": lambda string: string + string,
+    "missing-duplicate": missing,
+    "odds-first": lambda string: string[1::2] + string[::2],
+    "binary-addition": binary("+"),
+    "binary-multiplication": binary("*"),
+    "compute-sqrt": root,
+    "bucket-sort": lambda string: "".join(sorted(string)),
+}
+
+
+def length_of(task, string):
+    """Strings of an even length are one symbol shorter where they are of digits with operators between them."""
+    return {len(string), len(string) + 1} if task.name == "modular-arithmetic" else {len(string)}
+
+
+@pytest.mark.parametrize("name", STRINGS)
+def test_answers_follow_from_the_string(name):
+    task = TASKS[name]()
+    for length in (task.shortest, 2 + task.shortest, 41, (task.shortest, 24)):
+        for names, answers in told(task, task.sample(60, length=length, generator=seeded())):
+            string = "".join(names).rstrip("?")
+            answer = ORACLES[name](string)
+            assert "?" not in string
+            assert answers == {len(string) + step: symbol for step, symbol in enumerate(answer)}
+            if isinstance(length, int):
+                assert length in length_of(task, string)
+
+
+@pytest.mark.parametrize("name", STRINGS)
+def test_strings_have_every_length_and_every_symbol(name):
+    task = TASKS[name]()
+    low, high = task.shortest, task.shortest + 5
+    rows = told(task, task.sample(600, length=(low, high), generator=seeded(1)))
+    assert {symbol for names, _ in rows for symbol in names} == set(task.input_channels)
+    assert {symbol for _, answers in rows for symbol in answers.values()} == set(task.output_channels)
+    counts = Counter(len("".join(names).rstrip("?")) for names, _ in rows)
+    expected = 600 / 6 * len(length_of(task, "0"))
+    assert all(abs(count - expected) < 6 * math.sqrt(expected) for count in counts.values())
+
+
+@pytest.mark.parametrize(("name", "length"), [("modular-arithmetic-brackets", 5), ("modular-arithmetic-brackets", 12)])
+def test_expressions_have_every_tree_that_their_length_allows(name, length):
+    """The left part is as long as any other: where its operator stands is uniform."""
+    rows = told(TASKS[name](), TASKS[name]().sample(3000, length=length, generator=seeded()))
+    places = Counter()
+    for names, _ in rows:
+        depth = 0
+        for place, symbol in enumerate(names[:length]):
+            depth += {"(": 1, ")": -1}.get(symbol, 0)
+            if depth == 1 and symbol in "+-*" and names[place - 1] != "(":
+                places[place] += 1
+                break
+    expected = 3000 / (length - 4)
+    assert set(places) == set(range(2, length - 2))
+    assert all(abs(count - expected) < 5 * math.sqrt(expected) for count in places.values())
+
+
+# What all drawn tasks share
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_seed_is_a_batch_and_difficulties_are_checked(name):
+    task = TASKS[name]()
+    length = (task.shortest, task.shortest + 6)
+    one, same, other = (task.sample(9, length=length, generator=seeded(seed)) for seed in (0, 0, 1))
+    assert all(map(torch.equal, one, same))
+    assert not torch.equal(one.input, other.input)
+    assert one.mask.any(1).all()
+    with pytest.raises(ValueError, match=f"at least {task.shortest}, got {task.shortest - 1}"):
+        task.sample(2, length=task.shortest - 1, generator=seeded())
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_scores_of_right_wrong_and_constant_answers(name):
+    task = TASKS[name]()
+    batch = task.sample(200, length=task.shortest + 7, generator=seeded())
+    right = task.channels(batch).target * 9
+    scores = task.summarize(task.metrics(right, batch))
+    assert (scores["exact_share"], scores["accuracy"], scores["error_percent"]) == (1, 1, 0)
+    shares = task.channels(batch).target[batch.mask].mean(0)
+    known = task.baselines(task.shortest + 7)
+    scores = task.summarize(task.metrics(shares.log().clamp(min=-50).expand_as(right).contiguous(), batch))
+    assert known["baseline_nats_per_step"] == pytest.approx(scores["nats_per_step"], abs=0.15)
+    assert known["baseline_accuracy"] == pytest.approx(float(shares.max()), abs=0.15)
+    assert known["baseline_accuracy"] >= 1 / task.output_size
+    worst = task.summarize(task.metrics(-right, batch))
+    assert (worst["exact_share"], worst["accuracy"]) == (0, 0)
+    text = task.render(batch, 1, random_logits(task.channels(batch)))
+    assert text.startswith(f"{name}: {int(batch.lengths[1])} steps, ")
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_tasks_are_shown(capsys):
+    main(["show", "parity", "--length", "5"])
+    assert capsys.readouterr().out.startswith("parity: 6 steps, 1 scored\n")
