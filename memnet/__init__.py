@@ -27,6 +27,7 @@ from memnet.models.key_value import KeyValueMemory, KeyValueMemoryNetwork, KeyVa
 from memnet.models.lrua import LRUA, LRUACell, LRUAState
 from memnet.models.mamba import Mamba, MambaCell
 from memnet.models.memn2n import MemN2N, MemN2NTrace
+from memnet.models.mesa import Mesa, MesaCell
 from memnet.models.mlstm import MLSTM, MLSTMCell
 from memnet.models.neural_stack import NeuralStack, NeuralStackCell, NeuralStackState
 from memnet.models.ntm import NTM, HeadParameters, NTMCell, NTMState, NTMTrace
@@ -35,6 +36,7 @@ from memnet.models.rwkv7 import RWKV7, RWKV7Cell
 from memnet.models.sam import SAM, SAMCell, SAMState
 from memnet.models.stack_rnn import StackCell, StackRNN, StackState
 from memnet.models.tape import Tape, TapeCell, TapeState
+from memnet.models.test_time import TTT, Titans, TitansCell, TTTCell
 from memnet.readers import LanguageModel, StoryReader, StoryReaderTrace, TokenReader
 from memnet.sequence import SequenceModule
 from memnet.state import detach_state, state_tensors
@@ -51,6 +53,7 @@ __all__ = [
     "RNN",
     "RWKV7",
     "SAM",
+    "TTT",
     "AttentionEncoderDecoder",
     "Block",
     "CaptionState",
@@ -87,6 +90,8 @@ __all__ = [
     "MambaCell",
     "MemN2N",
     "MemN2NTrace",
+    "Mesa",
+    "MesaCell",
     "NTMCell",
     "NTMState",
     "NTMTrace",
@@ -110,9 +115,12 @@ __all__ = [
     "StoryModel",
     "StoryReader",
     "StoryReaderTrace",
+    "TTTCell",
     "Tape",
     "TapeCell",
     "TapeState",
+    "Titans",
+    "TitansCell",
     "TokenReader",
     "Trace",
     "TranslationTrace",

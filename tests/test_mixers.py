@@ -11,7 +11,19 @@ import torch
 from torch import Tensor, nn
 
 import memnet
-from memnet import Block, DeltaCell, MambaCell, MLSTMCell, NTMCell, RWKV7Cell, SequenceModule, Stack
+from memnet import (
+    Block,
+    DeltaCell,
+    MambaCell,
+    MesaCell,
+    MLSTMCell,
+    NTMCell,
+    RWKV7Cell,
+    SequenceModule,
+    Stack,
+    TitansCell,
+    TTTCell,
+)
 from memnet.mixers import Mixer, ShortConvolution
 from memnet.state import state_tensors
 from memnet.unroll import unroll
@@ -28,6 +40,12 @@ MIXERS: dict[str, Callable[[], Mixer]] = {
     "mlstm": lambda: MLSTMCell(3, 5, convolution=0, **SMALL),
     "mlstm, convolved": lambda: MLSTMCell(3, 5, gate_cap=0.0, **SMALL),
     "rwkv-7": lambda: RWKV7Cell(3, 5, num_heads=2, head_size=3, rank=2),
+    "ttt-linear": lambda: TTTCell(3, 5, num_heads=2, head_size=3, mini_batch=3),
+    "ttt-mlp": lambda: TTTCell(3, 5, num_heads=2, head_size=3, mini_batch=4, memory="mlp", convolution=0),
+    "titans-linear": lambda: TitansCell(3, 5, num_heads=2, head_size=3, mini_batch=3, memory="linear"),
+    "titans-mlp": lambda: TitansCell(3, 5, num_heads=2, head_size=3, mini_batch=4),
+    "mesa": lambda: MesaCell(3, 5, num_steps=6, **SMALL),
+    "mesa, exact": lambda: MesaCell(3, 5, solver="exact", output_gate=True, **SMALL),
     "delta product": lambda: DeltaCell(3, 5, decay="head", num_factors=3, strength="closed", **SMALL),
 }
 every_mixer = pytest.mark.parametrize("name", MIXERS)
@@ -164,6 +182,9 @@ LEARNERS: dict[str, Callable[[], SequenceModule]] = {
     "deltanet": lambda: memnet.DeltaNet(5, 4, hidden_size=16, num_layers=1, num_heads=1, key_size=8, value_size=8),
     "mamba": lambda: memnet.Mamba(5, 4, hidden_size=16, num_layers=1, head_size=8, state_size=8),
     "mlstm": lambda: memnet.MLSTM(5, 4, hidden_size=16, num_layers=1, key_size=8, value_size=8),
+    "ttt": lambda: memnet.TTT(5, 4, hidden_size=16, num_layers=1, head_size=8, mini_batch=4),
+    "titans": lambda: memnet.Titans(5, 4, hidden_size=16, num_layers=1, head_size=8, mini_batch=4),
+    "mesa": lambda: memnet.Mesa(5, 4, hidden_size=16, num_layers=1, key_size=8, value_size=8, num_steps=8),
     "rwkv-7": lambda: memnet.RWKV7(5, 4, hidden_size=16, num_layers=1, head_size=8, rank=8),
 }
 

@@ -138,6 +138,9 @@ _SEQUENCE_MODELS = {
     "mamba": Model("memnet:Mamba"),
     "mlstm": Model("memnet:MLSTM"),
     "rwkv-7": Model("memnet:RWKV7"),
+    "ttt": Model("memnet:TTT"),
+    "titans": Model("memnet:Titans"),
+    "mesa": Model("memnet:Mesa"),
 }
 
 

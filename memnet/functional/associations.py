@@ -105,8 +105,8 @@ def associate_chunks(
     """
     time, size = query.size(1), min(chunk_size, query.size(1))
     left = query.unsqueeze(-2) if erase is None else torch.cat([erase, query.unsqueeze(-2)], -2)
-    left, key, value = _cut(left, size), _cut(key, size), _cut(value, size)
-    total = None if log_decay is None else _cut(log_decay, size).cumsum(3)
+    left, key, value = by_chunks(left, size), by_chunks(key, size), by_chunks(value, size)
+    total = None if log_decay is None else by_chunks(log_decay, size).cumsum(3)
     scores = _scores(left, key, total).flatten(-2)
     write = key if total is None else key * torch.exp(total[..., -1:, :] - total).unsqueeze(-2)
     write, values = write.flatten(3, 4).transpose(-1, -2), value.flatten(3, 4)
@@ -129,7 +129,7 @@ def associate_chunks(
     return rearrange(reads, "batch head chunk token value -> batch (chunk token) head value")[:, :time], memory
 
 
-def _cut(tensor: Tensor, size: int) -> Tensor:
+def by_chunks(tensor: Tensor, size: int) -> Tensor:
     """(batch, time, head, ...) as (batch, head, chunk, token, ...), with zeros at the end."""
     lacking = -tensor.size(1) % size
     padded = functional.pad(tensor, (0, 0) * (tensor.dim() - 2) + (0, lacking)) if lacking else tensor
