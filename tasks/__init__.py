@@ -3,6 +3,7 @@
 from .adding import Adding
 from .agreement import Agreement
 from .associative_recall import AssociativeRecall
+from .babi_stream import BabiStream
 from .bits import BitTask
 from .common import Batch, Score, Task
 from .copy_memory import CopyMemory
@@ -59,6 +60,7 @@ __all__ = [
     "AssociativeRecall",
     "AssociativeRetrieval",
     "Autoencode",
+    "BabiStream",
     "Batch",
     "BinaryAddition",
     "BinaryMultiplication",
@@ -123,6 +125,7 @@ TASKS: dict[str, type[Task]] = {
     "shortest-path": ShortestPath,
     "relation-inference": RelationInference,
     "mini-shrdlu": MiniShrdlu,
+    "babi-stream": BabiStream,
     "glyphs": Glyphs,
     "adding": Adding,
     "copy-memory": CopyMemory,

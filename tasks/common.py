@@ -126,6 +126,20 @@ class Task(ABC):
         """What training draws: as `sample`, but where a task lets come more often what is rare there."""
         return self.sample(batch_size, length=length, generator=generator)
 
+    def validation_batch(self, batch_size: int, *, length: int | tuple[int, int], generator: torch.Generator) -> Batch:
+        """What a validation draws: as `sample`, but where a task keeps other data for it than for tests."""
+        return self.sample(batch_size, length=length, generator=generator)
+
+    def test_batch(
+        self, first: int, batch_size: int, *, length: int, generator: torch.Generator, **more: Any
+    ) -> Batch | None:
+        """What a test takes from its sequence `first` on, one batch after another: as `sample`, which has more of some.
+
+        Where tests are of a fixed set the next of that, in order; fewer or None at its end.
+        """
+        draw: Callable[..., Batch] = self.sample
+        return draw(batch_size, length=length, generator=generator, **more)
+
     def played(self, batch: Batch, model: Callable[..., tuple[Tensor, Any]]) -> Batch:
         """The batch as a test shows it to a model: another one where inputs follow from what the model answered before.
 

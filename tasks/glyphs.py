@@ -29,8 +29,7 @@ class Glyphs(SymbolTask):
     An episode has so many characters, which get labels at random, and `length` drawings of each, in any order. At
     each step there is a drawing, and beside it the label of the one before; its own label is to be told. So labels
     must be bound to what was seen in this episode. Characters of tests are others than those of the training, and
-    tests are all that `sample` draws, for validation, too. A character turned by 90, 180 or 270 degrees is another
-    one.
+    those of a validation others again. A character turned by 90, 180 or 270 degrees is another one.
 
     The characters are generated: two to four strokes, cubic Bezier curves between points near those of a lattice,
     half of them from where another ends. In each of its 20 drawings the points lie a little elsewhere, and the
@@ -44,7 +43,7 @@ class Glyphs(SymbolTask):
     others, and an episode is exact without one.
 
     ways:       characters of an episode, and labels.
-    characters: of the training. test_characters: of tests.
+    characters: of the training. test_characters: of tests, and of a validation.
     """
 
     name = "glyphs"
@@ -71,6 +70,10 @@ class Glyphs(SymbolTask):
     def training_batch(self, batch_size: int, *, length: int | tuple[int, int], generator: torch.Generator) -> Batch:
         """As `sample`, with the characters of the training."""
         return self._episodes(_drawn(self.characters, 0), batch_size, length, generator)
+
+    def validation_batch(self, batch_size: int, *, length: int | tuple[int, int], generator: torch.Generator) -> Batch:
+        """As `sample`, with as many characters of a validation."""
+        return self._episodes(_drawn(self.test_characters, 2), batch_size, length, generator)
 
     def _episodes(
         self, drawings: Tensor, batch_size: int, length: int | tuple[int, int], generator: torch.Generator

@@ -23,6 +23,7 @@ class GraphTraversal(GraphTask):
     test_lengths = (5, 7)
 
     networks: ClassVar = {"map": transport_map}
+    variants: ClassVar = {"map": {"graphs": "map"}}
 
     def sample(
         self,

@@ -26,6 +26,7 @@ class RelationInference(GraphTask):
     length_range = (1, 3)
     test_lengths = (1, 2, 3, 4)
     networks: ClassVar = {"family": family_tree}
+    variants: ClassVar = {"family": {"graphs": "family"}}
 
     def __init__(
         self,

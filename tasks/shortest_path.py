@@ -30,6 +30,7 @@ class ShortestPath(GraphTask):
     length_range = (1, 4)
     test_lengths = (4, 5)
     networks: ClassVar = {"map": transport_map}
+    variants: ClassVar = {"map": {"graphs": "map"}}
 
     def __init__(
         self,

@@ -77,14 +77,15 @@ def test_characters_of_training_and_tests_are_others_and_always_the_same():
     task, batch = draw(seed=3)
     assert all(map(torch.equal, batch, draw(seed=3)[1]))
     assert not torch.equal(batch.input, draw(seed=4)[1].input)
-    tests, training = (
+    tests, training, validation = (
         {row.numpy().tobytes() for row in one(300, length=20, generator=seeded()).input[..., :400].flatten(0, 1)}
-        for one in (task.sample, task.training_batch)
+        for one in (task.sample, task.training_batch, task.validation_batch)
     )
     assert len(tests) <= 20 * 20 * 4
     assert len(tests) > 0.9 * 20 * 20 * 4
     assert len(training) > len(tests)
     assert not tests & training
+    assert not validation & (tests | training)
     # Each drawing is there in four directions.
     picture = torch.tensor(np.frombuffer(next(iter(tests)), np.float32).reshape(20, 20).copy())
     turned = {picture.rot90(turns).contiguous().numpy().tobytes() for turns in range(4)}

@@ -98,7 +98,7 @@ READERS = {
 }
 
 
-OWN = {"glyphs", "mini-shrdlu", "nth-farthest"}  # with tests of their own
+OWN = {"babi-stream", "glyphs", "mini-shrdlu", "nth-farthest"}  # with tests of their own
 
 
 def test_all_other_tasks_are_here():

@@ -438,17 +438,17 @@ def test_what_was_trained_on_random_graphs_is_tested_on_a_family(
     tiny = "--model lstm --hidden-size 5 --batch-size 2 --steps 2 --valid-sequences 3 --test-sequences 2 --tracker none"
     lessons = "--lessons True --curriculum growing --growing-start 1"
     assert main(["train", "relation-inference", *tiny.split(), *lessons.split(), "--out", str(run)]) == 3
-    family = ["evaluate", str(run), "--length", "2", "--sequences", "4"]
-    assert main([*family, "--graphs", "family"]) == 0
+    again = ["evaluate", str(run), "--length", "2", "--sequences", "4"]
+    assert main([*again, "--variant", "family"]) == 0
     rows = json.loads((run / "evaluation.json").read_text())
-    assert [(row["at"]["length"], row["at"].get("graphs"), row["as_trained"]) for row in rows] == [
-        (2, "family", False),
-        *((length, None, True) for length in (1, 2, 3)),
-    ]
+    told = {(row["at"]["length"], row["at"].get("variant"), row["as_trained"], row["count"]) for row in rows}
+    assert told == {
+        *((length, None, True, 2) for length in (1, 2, 3)),
+        *((length, "family", False, 4 if length == 2 else 2) for length in (1, 2, 3)),
+    }
     capsys.readouterr()
-    for option, told in (("--graphs", "graphs must be one of family, got 'map'"), ("--repeats", "has no repeats")):
-        assert main([*family, option, "map" if option == "--graphs" else "3"]) == 2
-        assert told in capsys.readouterr().err
+    assert main([*again, "--repeats", "3"]) == 2
+    assert "has no repeats" in capsys.readouterr().err
 
 
 def test_a_length_that_cannot_be_tested_loses_nothing(

@@ -43,6 +43,7 @@ TASKS = {
     "shortest-path": "tasks:ShortestPath",
     "relation-inference": "tasks:RelationInference",
     "mini-shrdlu": "tasks:MiniShrdlu",
+    "babi-stream": "tasks:BabiStream",
     "glyphs": "tasks:Glyphs",
     "adding": "tasks:Adding",
     "copy-memory": "tasks:CopyMemory",

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +74,6 @@ class EvaluateOptions(TestOptions):
     """Of a task that has other tests than training has, as the flip-flop language: which."""
     repeats: int | None = None
     """Of a task that has such, as repeat copy: the number of copies; None draws it from the trained range."""
-    graphs: str | None = None
-    """Of a task on graphs: a network in place of random graphs, map (of stations) or family (of who is whose)."""
     sequences: int = 1000
     """Sequences at each length."""
     batch_size: int | None = None
@@ -116,7 +114,7 @@ def test(folder: RunFolder, options: EvaluateOptions) -> Tested:
         sequences=options.sequences,
         seed=options.seed,
         num_slots=options.num_slots,
-        more={"repeats": options.repeats, "graphs": options.graphs},
+        repeats=options.repeats,
         round_actions=options.round_actions,
         variant=options.variant,
         batch_size=options.batch_size,
@@ -191,7 +189,6 @@ def _tests(
     sequences: int,
     seed: int = 0,
     failures: Failures | None = None,
-    more: Mapping[str, int | str | None] | None = None,
     **options: Any,
 ) -> list[TestRow]:
     """One row of the test table for each length, with a live display; options are those of test_at."""
@@ -203,7 +200,7 @@ def _tests(
                 progress.update({}, done)
 
             low, high = span(length)
-            same = {"sequences": sequences, "seed": seed, "more": more, "tell": tell, **options}
+            same = {"sequences": sequences, "seed": seed, "tell": tell, **options}
             if low < high:
                 rows.append(test_over(model, task, (low, high), **same))
             else:

@@ -2,7 +2,7 @@
 
 import inspect
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -99,8 +99,8 @@ def validation_batches(task: Task, lengths: tuple[int, int], sequences: int, see
     Of more lengths than sequences some, from the shortest to the longest.
     """
     generator = generator_for("valid", seed)
-    chosen = spread(*lengths, sequences)
-    return [task.sample(-(-sequences // len(chosen)), length=length, generator=generator) for length in chosen]
+    chosen, draw = spread(*lengths, sequences), task.validation_batch
+    return [draw(-(-sequences // len(chosen)), length=length, generator=generator) for length in chosen]
 
 
 def test_over(
@@ -146,7 +146,7 @@ def test_at(
     seed: int,
     num_slots: int | None = None,
     round_actions: bool = False,
-    more: Mapping[str, int | str | None] | None = None,
+    repeats: int | None = None,
     variant: str | None = None,
     batch_size: int | None = None,
     tell: Callable[[int], None] | None = None,
@@ -156,36 +156,36 @@ def test_at(
 
     num_slots:  rows of the memory in this test; None for those it was trained with.
     round_actions: round the actions on its memory in this test; else as it was trained.
-    more:       of a task that takes such when it draws: its number of repeats, or graphs; None for its own.
+    repeats:    of a task that has such: the number of copies; None draws it from the task's range.
     variant:    which of the task's other tests, see Task.variants; None for data like those of the training.
     batch_size: None chooses one that keeps the memory in cache.
     tell:       called with the number of sequences done, as they are.
     see:        called with every batch and its logits, see `evaluate`.
     Returns     the scores of `evaluate` and the task's baselines; also optimal_bits_per_sequence, those of the best
                 possible predictor on the same sequences, where the task knows it.
-    UserError   for a length, slots, or more that cannot be.
+    UserError   for a length, slots or repeats that cannot be.
     """
-    asked = {name: value for name, value in (more or {}).items() if value is not None}
-    for name, value in asked.items():
-        if name not in inspect.signature(task.sample).parameters:
-            raise UserError(f"--{name} {value}: {task.name} has no {name}")
+    if repeats is not None and "repeats" not in inspect.signature(task.sample).parameters:
+        raise UserError(f"--repeats {repeats}: {task.name} has no repeats")
     if variant is not None and variant not in task.variants:
         names = f"has {', '.join(task.variants)}" if task.variants else "has no variants"
         raise UserError(f"--variant {variant}: {task.name} {names}")
-    drawn = {**asked, **(task.variants[variant] if variant else {})}
+    drawn = {**({} if repeats is None else {"repeats": repeats}), **(task.variants[variant] if variant else {})}
     network, largest = core(model), max(1, min(_LARGEST_BATCH, _STEPS_AT_ONCE // length))
     chosen_batch = batch_size or _fitting_batch(network, num_slots, largest)
-    generator = generator_for("test", seed, length, *(value for value in asked.values() if isinstance(value, int)))
+    generator = generator_for("test", seed, length, repeats or 0)
     optimal: list[Tensor] = []
 
     def batches() -> Iterable[Batch]:
         # Drawn in blocks of one size, so that the sequences do not depend on the batch size.
         for done in range(0, sequences, largest):
             size = min(largest, sequences - done)
-            block = task.sample(size, length=length, generator=generator, **drawn)
+            block = task.test_batch(done, size, length=length, generator=generator, **drawn)
+            if block is None:
+                return
             if (best := task.best_logits(block)) is not None:
                 optimal.append(task.metrics(best, block)["bits"])
-            for first in range(0, size, chosen_batch):
+            for first in range(0, len(block.lengths), chosen_batch):
                 yield Batch(*(tensor[first : first + chosen_batch] for tensor in block))
                 if tell is not None:
                     tell(done + min(first + chosen_batch, size))
@@ -208,13 +208,12 @@ def test_at(
         "at": {
             **({} if variant is None else {"variant": variant}),
             "num_slots": slots,
-            "repeats": None,
-            **asked,
+            "repeats": repeats,
             "length": length,
             "seed": seed,
             **rounded,
         },
-        "as_trained": slots == trained_slots and not (asked or rounded or variant or seed),
+        "as_trained": slots == trained_slots and not (repeats or rounded or variant or seed),
         "count": count,
         "scores": scores,
         "baselines": {

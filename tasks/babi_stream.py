@@ -1,0 +1,239 @@
+"""bAbI word by word, a story with all its questions in one sequence (Graves et al. 2016, Nature 538:471)."""
+
+import argparse
+import os
+import textwrap
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
+
+from .babi import BabiData, Fact, Story, generate, words_of
+from .babi.command_line import task_numbers
+from .common import Batch, Score, check_count, check_logits, check_range, draw_range, steps_of
+from .drawing import fold
+from .symbols import NATS, SymbolTask
+from .words import answer_of
+
+QUESTIONS = Score("question_error_percent", "wrong questions %", "Wrong questions, %", "% of the questions wrong")
+WORDS = Score("word_error_percent", "wrong words %", "Wrong words of answers, %", "% of the words wrong")
+ANSWER, STOP, ASK = MARKS = ("-", ".", "?")
+NOTHING = -1
+GENERATED = "generated"
+SIZES = {"1k": 1000, "10k": 10_000}
+
+
+class Stream(NamedTuple):
+    """A story word by word, both (time,) int64: what is read, and what is to be answered; NOTHING for neither."""
+
+    words: Tensor
+    answers: Tensor
+
+
+class BabiStream(SymbolTask):
+    """Stories word by word with all their questions, the answer to each where it stands (Graves et al. 2016, bAbI).
+
+    mary went to the office . where is mary ? -     At "-" the answer is due, one a word: an answer of two has two.
+
+    A state is carried through a story and all its questions, whose answers are never told. Scores have their names: a
+    question is wrong if any word of its answer is, and word errors are counted by words, as some papers do. Training
+    mixes all chosen tasks, every story as likely; of each task a tenth of the training stories is kept for validation.
+    The length is the number of the task that is tested, so that tests are told by task; they have its test stories
+    from the first on, as many as are asked for. On generated stories no score is a bAbI score.
+
+    One input channel a word, and one for each mark; as many output channels. Tasks are learned by one model together.
+
+    numbers:        which tasks, as 1 or 1-20 or 1,6,16.
+    babi_data:      folder or archive of the release, or "generated"; None for MEMNET_BABI if set, else generated.
+    size:           training questions of a task.
+    questions:      generated stories: training questions of a task, if not as many as size says.
+    test_questions: generated stories: test questions of a task.
+    data_seed:      generated stories: their seed.
+    think:          blank steps between a question and its answer; Csordas and Schmidhuber 2019 have three.
+    """
+
+    name = "babi-stream"
+    length_unit = "task"
+    scores = (QUESTIONS, WORDS, NATS)
+    panels = (QUESTIONS, WORDS)
+    criterion = QUESTIONS
+    spelled: ClassVar[Mapping[str, str]] = {"numbers": "task"}
+    settled: ClassVar[tuple[str, ...]] = ("babi_data", "numbers")
+    changeable: ClassVar[tuple[str, ...]] = ("babi_data",)
+
+    def __init__(
+        self,
+        numbers: str = "1",
+        babi_data: str | None = None,
+        size: Literal["1k", "10k"] = "10k",
+        questions: int | None = None,
+        test_questions: int = 1000,
+        data_seed: int = 0,
+        think: int = 0,
+    ) -> None:
+        """ValueError for what is no list of tasks, and for stories that are missing."""
+        try:
+            self.tasks = task_numbers(numbers)
+        except argparse.ArgumentTypeError as error:
+            raise ValueError(f"numbers {error}") from None
+        self.numbers, self.think = ",".join(map(str, self.tasks)), check_count("think", think, 0)
+        self.size, self.data_seed = size, check_count("data_seed", data_seed, 0)
+        self.counts = {
+            "train": SIZES[size] if questions is None else check_count("questions", questions),
+            "test": check_count("test_questions", test_questions),
+        }
+        path = babi_data or os.environ.get("MEMNET_BABI") or GENERATED
+        self.babi_data = path if path == GENERATED else str(Path(path).absolute())
+        self._release = None if path == GENERATED else BabiData(path)
+        if self._release is not None:
+            if questions is not None:
+                raise ValueError("questions is for generated stories; the release has as many as size says")
+            if missing := self._release.missing(self.tasks, size=size):
+                raise ValueError(f"{path}: {', '.join(missing)} missing")
+        self.length_range, self.test_lengths = (self.tasks[0], self.tasks[-1]), tuple(self.tasks)
+        self.longest = self.tasks[-1]
+
+    # Read, or made, once they are asked for.
+    @cached_property
+    def _stories(self) -> dict[tuple[int, str], list[Story]]:
+        """By task and split."""
+        return {(task, split): self._told(task, split) for task in self.tasks for split in self.counts}
+
+    def _told(self, task: int, split: str) -> list[Story]:
+        if self._release is not None:
+            return self._release.read(task, size=self.size, split=split)
+        return generate(task, self.counts[split], seed=self.data_seed, split=split)
+
+    @cached_property
+    def input_channels(self) -> tuple[str, ...]:  # type: ignore[override]
+        words = set[str]()
+        for line in (line for some in self._stories.values() for story in some for line in story):
+            words.update(words_of(line.text), () if isinstance(line, Fact) else _answer(line.answer))
+        return (*MARKS, *sorted(words))
+
+    @cached_property
+    def output_channels(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.input_channels
+
+    @cached_property
+    def _streams(self) -> dict[tuple[int, str], list[Stream]]:
+        """The stories as they are read; of the training a tenth is for "valid"."""
+        number = {word: place for place, word in enumerate(self.input_channels)}
+        found = {key: [self._stream(story, number) for story in some] for key, some in self._stories.items()}
+        for task in self.tasks:
+            every = found[task, "train"]
+            found[task, "valid"] = every[9::10]
+            found[task, "train"] = [one for place, one in enumerate(every) if place % 10 != 9]
+        return found
+
+    def _all(self, split: str, low: int = 0, high: int = 99) -> list[Stream]:
+        """The stories of all tasks, or of those from one to another."""
+        return [one for task in self.tasks if low <= task <= high for one in self._streams[task, split]]
+
+    def _stream(self, story: Story, number: Mapping[str, int]) -> Stream:
+        read, answers = list[int](), list[int]()
+        for line in story:
+            told = isinstance(line, Fact)
+            read += [number[word] for word in (*words_of(line.text), STOP if told else ASK)]
+            if not isinstance(line, Fact):
+                read += [NOTHING] * self.think
+                due = [number[word] for word in _answer(line.answer)]
+                answers += [NOTHING] * (len(read) - len(answers)) + due
+                read += [number[ANSWER]] * len(due)
+        return Stream(torch.tensor(read), torch.tensor(answers))
+
+    def sample(self, batch_size: int, *, length: int | tuple[int, int], generator: torch.Generator) -> Batch:
+        """Test stories at random; length: the task's number, or (low, high) for all tasks from one to another."""
+        low, high = check_range("length", length)
+        chosen = self._all("test", low, high)
+        if not chosen:
+            raise ValueError(f"length is the number of a task, one of {self.numbers}, got {length}")
+        return self._chosen(chosen, batch_size, generator)
+
+    def training_batch(self, batch_size: int, *, length: int | tuple[int, int], generator: torch.Generator) -> Batch:
+        """Training stories of all tasks, whatever the length."""
+        return self._chosen(self._all("train"), batch_size, generator)
+
+    def validation_batch(self, batch_size: int, *, length: int | tuple[int, int], generator: torch.Generator) -> Batch:
+        """Stories of all tasks that are kept for validation, whatever the length."""
+        return self._chosen(self._all("valid"), batch_size, generator)
+
+    def test_batch(
+        self, first: int, batch_size: int, *, length: int, generator: torch.Generator, **more: Any
+    ) -> Batch | None:
+        """The test stories of a task from one on; None where there are no more."""
+        chosen = self._streams[length, "test"][first : first + batch_size]
+        return self._batch(chosen).to(generator.device) if chosen else None
+
+    def _chosen(self, streams: list[Stream], batch_size: int, generator: torch.Generator) -> Batch:
+        if not streams:
+            raise ValueError(f"there are too few training stories of {self.numbers} to keep a tenth for validation")
+        places = draw_range("story", (1, len(streams)), batch_size, generator).tolist()
+        return self._batch([streams[place - 1] for place in places]).to(generator.device)
+
+    def _batch(self, streams: Iterable[Stream]) -> Batch:
+        words, answers = (pad_sequence([*some], True, NOTHING) for some in zip(*streams, strict=True))
+        given, target = (F.one_hot(ids + 1, 1 + self.input_size)[..., 1:].float() for ids in (words, answers))
+        return Batch(given, target, answers != NOTHING, torch.tensor([len(one.words) for one in streams]))
+
+    def lengths_to_test(self, longest: int) -> tuple[int, ...]:
+        """Every task."""
+        return self.test_lengths
+
+    def metrics(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """As `SymbolTask.metrics`, of whole answers: wrong, and questions; and wrong_words, of scored_steps."""
+        wrong = self.wrong(logits.detach(), batch).any(-1)
+        question = batch.input[..., MARKS.index(ASK)].cumsum(1).long()
+        questions = question.amax(1)
+        by_question = torch.zeros(len(wrong), int(questions.max()) + 1, device=wrong.device)
+        return super().metrics(logits, batch) | {
+            "wrong": (by_question.scatter_add(1, question, wrong.float()) > 0).sum(1),
+            "questions": questions,
+            "wrong_words": wrong.sum(1),
+        }
+
+    def summarize(self, metrics: dict[str, Tensor]) -> dict[str, float]:
+        """question_error_percent, word_error_percent, nats_per_step of answers' words, exact_share of the stories."""
+        found = super().summarize(metrics)
+        words = 100 * float(metrics["wrong_words"].sum() / metrics["scored_steps"].sum())
+        return {"question_error_percent": found.pop("error_percent"), "word_error_percent": words, **found}
+
+    def baselines(self, length: int) -> dict[str, float]:
+        """None: most words are no answers."""
+        return {}
+
+    def render(self, batch: Batch, index: int = 0, logits: Tensor | None = None, width: int = 80) -> str:
+        """A story, each question with its answer, and with logits also what they predict, folded to `width` columns.
+
+        ValueError for an index outside the batch, logits of the wrong shape or a width below 40.
+        """
+        steps = steps_of(batch, index)
+        fold([("step", "")], width)
+        given, target, mask = (tensor[index, :steps] for tensor in (batch.input, batch.target, batch.mask))
+        title = f"{self.name}: {steps} steps, {int(mask.sum())} scored"
+        if logits is not None:
+            check_logits(logits, batch)
+            title += f", {int(self.wrong(logits, batch)[index].sum())} predicted wrong"
+        lines, line = [title, ""], list[str]()
+        for step in range(steps):
+            word = self.input_channels[int(given[step].argmax())] if given[step].any() else ""
+            if mask[step]:
+                lines[-1] += f" {self.spell(target[step : step + 1])}"
+                if logits is not None:
+                    lines[-1] += f" (predicted {self.spell(logits[index, step : step + 1])})"
+                continue
+            line += [word] if word else []
+            if word in (STOP, ASK):
+                lines.append(" ".join(line))
+                line = []
+        return "\n".join(textwrap.fill(one, width, subsequent_indent="  ") for one in lines)
+
+
+def _answer(answer: str) -> list[str]:
+    """An answer's words, one a step."""
+    return answer_of(answer).split(",")
