@@ -23,6 +23,7 @@ from memnet.models.delta import DeltaCell, DeltaNet
 from memnet.models.dnc import DNC, DNCCell, DNCState
 from memnet.models.encoder_decoder import AttentionEncoderDecoder, DecoderState, EncoderDecoder, TranslationTrace
 from memnet.models.entnet import EntNet, EntNetCell, EntNetState, EntNetTrace
+from memnet.models.fast_weights import FastWeights, FastWeightsCell, FastWeightsState
 from memnet.models.key_value import KeyValueMemory, KeyValueMemoryNetwork, KeyValueRead, KeyValueTrace
 from memnet.models.lrua import LRUA, LRUACell, LRUAState
 from memnet.models.mamba import Mamba, MambaCell
@@ -32,11 +33,14 @@ from memnet.models.mlstm import MLSTM, MLSTMCell
 from memnet.models.neural_stack import NeuralStack, NeuralStackCell, NeuralStackState
 from memnet.models.ntm import NTM, HeadParameters, NTMCell, NTMState, NTMTrace
 from memnet.models.recurrent import GRU, LSTM, RNN, RecurrentTrace
+from memnet.models.relational import RelationalMemory, RelationalMemoryCell, RelationalState
 from memnet.models.rwkv7 import RWKV7, RWKV7Cell
 from memnet.models.sam import SAM, SAMCell, SAMState
+from memnet.models.slstm import SLSTM, SLSTMCell, SLSTMState
 from memnet.models.stack_rnn import StackCell, StackRNN, StackState
 from memnet.models.tape import Tape, TapeCell, TapeState
 from memnet.models.test_time import TTT, Titans, TitansCell, TTTCell
+from memnet.models.transformer import AttentionCell, AttentionState, Transformer
 from memnet.readers import LanguageModel, StoryReader, StoryReaderTrace, TokenReader
 from memnet.sequence import SequenceModule
 from memnet.state import detach_state, state_tensors
@@ -53,8 +57,11 @@ __all__ = [
     "RNN",
     "RWKV7",
     "SAM",
+    "SLSTM",
     "TTT",
+    "AttentionCell",
     "AttentionEncoderDecoder",
+    "AttentionState",
     "Block",
     "CaptionState",
     "CaptionTrace",
@@ -71,6 +78,9 @@ __all__ = [
     "EntNetCell",
     "EntNetState",
     "EntNetTrace",
+    "FastWeights",
+    "FastWeightsCell",
+    "FastWeightsState",
     "FeedForwardCell",
     "GRUCell",
     "GRUGates",
@@ -104,8 +114,13 @@ __all__ = [
     "RNNState",
     "RWKV7Cell",
     "RecurrentTrace",
+    "RelationalMemory",
+    "RelationalMemoryCell",
+    "RelationalState",
     "SAMCell",
     "SAMState",
+    "SLSTMCell",
+    "SLSTMState",
     "SequenceModule",
     "Stack",
     "StackCell",
@@ -123,6 +138,7 @@ __all__ = [
     "TitansCell",
     "TokenReader",
     "Trace",
+    "Transformer",
     "TranslationTrace",
     "beam_search",
     "detach_state",
