@@ -39,8 +39,9 @@ from memnet.models.sam import SAM, SAMCell, SAMState
 from memnet.models.slstm import SLSTM, SLSTMCell, SLSTMState
 from memnet.models.stack_rnn import StackCell, StackRNN, StackState
 from memnet.models.tape import Tape, TapeCell, TapeState
-from memnet.models.test_time import TTT, Titans, TitansCell, TTTCell
+from memnet.models.titans import Titans, TitansCell
 from memnet.models.transformer import AttentionCell, AttentionState, Transformer
+from memnet.models.ttt import TTT, TTTCell
 from memnet.readers import LanguageModel, StoryReader, StoryReaderTrace, TokenReader
 from memnet.sequence import SequenceModule
 from memnet.state import detach_state, state_tensors

@@ -27,6 +27,7 @@ FLOORS: dict[str, Floors] = {
         ["sequence", "encoding", "diagnostics"],
         ["story", "controlled"],
         ["blocks", "mixers", "structures"],
+        ["inner"],
         ["models", "readers", "abilities", "export"],
         ["__init__"],
     ],

@@ -14,8 +14,8 @@ from memnet import Mesa, MesaCell, TitansCell, TTTCell
 from memnet.functional.associations import associate_chunks
 from memnet.functional.inner_learning import Norm, gelu_slope, gradients, network, normalized_slope, outer
 from memnet.functional.least_squares import conjugate_gradients, solved
+from memnet.inner import InnerMemory, InnerSteered
 from memnet.models.mesa import MesaMemory, MesaSteered
-from memnet.models.test_time import InnerMemory, InnerSteered
 from memnet.state import state_tensors
 from tests import slow_mixers as slow
 from tests.slow_equations import Array
