@@ -38,6 +38,7 @@ from memnet.models.rwkv7 import RWKV7, RWKV7Cell
 from memnet.models.sam import SAM, SAMCell, SAMState
 from memnet.models.slstm import SLSTM, SLSTMCell, SLSTMState
 from memnet.models.stack_rnn import StackCell, StackRNN, StackState
+from memnet.models.stores import EpisodicMemory, ProductKeyMemory
 from memnet.models.tape import Tape, TapeCell, TapeState
 from memnet.models.titans import Titans, TitansCell
 from memnet.models.transformer import AttentionCell, AttentionState, Transformer
@@ -79,6 +80,7 @@ __all__ = [
     "EntNetCell",
     "EntNetState",
     "EntNetTrace",
+    "EpisodicMemory",
     "FastWeights",
     "FastWeightsCell",
     "FastWeightsState",
@@ -111,6 +113,7 @@ __all__ = [
     "NeuralStackState",
     "Part",
     "PictureEncoder",
+    "ProductKeyMemory",
     "RNNCell",
     "RNNState",
     "RWKV7Cell",
