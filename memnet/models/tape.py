@@ -27,13 +27,15 @@ class TapeState(NamedTuple):
     controller: the controller's own state.
     reads:      (batch, num_tapes, slot_size), what is under the heads.
     memory:     (batch, num_tapes, num_slots, slot_size), from the slot under the head on.
-    length:     (batch,), of a cell that jumps: how many inputs so far were not all zero; else ().
+    length:     (batch,), of a cell that jumps: how long the input is so far; else ().
+    reading:    (batch,), of a cell that jumps: 1 until the input has ended, then 0; else ().
     """
 
     controller: State
     reads: Tensor
     memory: Tensor
     length: State
+    reading: State
 
 
 class TapeWatched(NamedTuple):
@@ -55,8 +57,8 @@ class TapeCell(StructureCell):
 
     "write-and-move": a value takes the place of what is under the head, which then stays, goes a slot on, or a slot
     back (Deletang et al. 2022, arXiv 2207.02098). With `jump` also as many slots on or back as the input is long: a
-    prior by which some tasks are nearly done. Their code is told the length beforehand; here it is the number of inputs
-    so far that were not all zero, which is the same as soon as the blanks of an answer have begun.
+    prior by which some tasks are nearly done. Their code is told the length beforehand; here the input ends before the
+    first step whose last feature is not zero, as that of a channel which asks for the answer.
     "rotate-and-add": the tape goes a slot on or back, with or without what would come round, or stays; then a value is
     added under the head, a sigmoid (Suzgun et al. 2019, arXiv 1911.03329, the Baby-NTM).
 
@@ -66,7 +68,7 @@ class TapeCell(StructureCell):
     controller:     "feedforward", "rnn-tanh", "rnn-relu", "lstm" or "gru"; or one's own, see NTMCell.
     hidden_size:    units of a layer of the controller. num_layers: its layers.
     rule:           "write-and-move" or "rotate-and-add".
-    jump:           whether there are jumps, of the rule "write-and-move" alone.
+    jump:           whether there are jumps, of the rule "write-and-move" alone; tokens must be one-hot for it.
     num_tapes:      tapes.
     num_slots:      slots of each. Not part of the weights: it may be set to another value at any time.
     slot_size:      features of a slot.
@@ -127,26 +129,28 @@ class TapeCell(StructureCell):
             reads=zeros(self.num_tapes, self.slot_size),
             memory=zeros(self.num_tapes, self.num_slots, self.slot_size),
             length=zeros() if self.jump else (),
+            reading=zeros() + 1 if self.jump else (),
         )
 
     def project(self, input: Tensor) -> tuple[Tensor, ...]:
-        return (_told(input), *super().project(input)) if self.jump else super().project(input)
+        return (_asked(input), *super().project(input)) if self.jump else super().project(input)
 
     def input_weights(self) -> tuple[Tensor, ...]:
         return () if self.jump else super().input_weights()
 
     def forward(self, input: Tensor, state: TapeState) -> tuple[Tensor, TapeState]:
-        return super().forward(input, self._counted(state, _told(input)) if self.jump else state)
+        return super().forward(input, self._counted(state, _asked(input)) if self.jump else state)
 
     def watched_step(self, projected: tuple[Any, ...], state: TapeState) -> tuple[Tensor, TapeState, Any]:
         if self.jump:
-            told, *rest = projected
-            projected, state = tuple(rest), self._counted(state, told)
+            asked, *rest = projected
+            projected, state = tuple(rest), self._counted(state, asked)
         return super().watched_step(projected, state)
 
     @staticmethod
-    def _counted(state: TapeState, told: Tensor) -> TapeState:
-        return state._replace(length=state.length + told.squeeze(-1).to(state.length.dtype))
+    def _counted(state: TapeState, asked: Tensor) -> TapeState:
+        reading = state.reading * (1 - asked.squeeze(-1).to(state.reading.dtype))
+        return state._replace(length=state.length + reading, reading=reading)
 
     def after_controller(
         self, hidden: Tensor, controller: State, state: TapeState
@@ -167,7 +171,8 @@ class TapeCell(StructureCell):
                 memory = write_at_head(memory, memory[:, :, 0] + value)
             reads = memory[:, :, 0]
         output = with_reads(hidden, reads, self.interface.weight)
-        return output, TapeState(controller, reads, memory, state.length), TapeWatched(actions, value)
+        state = state._replace(controller=controller, reads=reads, memory=memory)
+        return output, state, TapeWatched(actions, value)
 
     def parts(self, states: TapeState, watched: TapeWatched) -> list[Part]:
         """The tapes, where they went, what was written and read; the controller's state."""
@@ -184,9 +189,9 @@ def _perceptron(inputs: int, units: int, outputs: int) -> nn.Module | None:
     )
 
 
-def _told(input: Tensor) -> Tensor:
-    """1 where an input (..., feature) says anything, 0 where it is all zero: (..., 1)."""
-    return (input != 0).any(-1, keepdim=True).to(input.dtype)
+def _asked(input: Tensor) -> Tensor:
+    """1 where the last feature of an input (..., feature) is not zero, else 0: (..., 1)."""
+    return (input[..., -1:] != 0).to(input.dtype)
 
 
 class Tape(StructureModule):
