@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from .common import EXACT, Batch, Score, draw_range, drawn_by_length, one_hot
 from .symbols import NATS, SymbolTask
 
-ACCURACY = Score("accuracy", "right", "Answers right, %", "of the answers right", ".2%", best="high")
+RIGHT = Score("right_share", "right", "Answers right, %", "of the answers right", ".2%", best="high")
 # Sequences and steps of which baselines are estimated, at the most.
 _MOST_ROWS, _MOST_STEPS = 1000, 1 << 18
 
@@ -28,8 +28,8 @@ class DrawnTask(SymbolTask):
 
     shortest: int = 1  # the smallest length that there is
     alike: ClassVar[bool] = False  # whether at every length all answers are equally frequent
-    scores: ClassVar[tuple[Score, ...]] = (EXACT, ACCURACY, NATS)
-    panels = (EXACT, ACCURACY, NATS)
+    scores: ClassVar[tuple[Score, ...]] = (EXACT, RIGHT, NATS)
+    panels = (EXACT, RIGHT, NATS)
 
     @abstractmethod
     def draw(self, rows: int, length: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -52,9 +52,9 @@ class DrawnTask(SymbolTask):
         return Batch(given, one_hot(target, self.output_size), target >= 0, steps)
 
     def summarize(self, metrics: dict[str, Tensor]) -> dict[str, float]:
-        """As `SymbolTask.summarize`, and accuracy, the share of all answers that are right."""
+        """As `SymbolTask.summarize`, and right_share, the share of all answers that are right."""
         known = super().summarize(metrics)
-        return known | {"accuracy": 1 - known["error_percent"] / 100}
+        return known | {"right_share": 1 - known["error_percent"] / 100}
 
     def baselines(self, length: int) -> dict[str, float]:
         """Who gives the most frequent answer always, and knows how frequent each is, but nothing of the input.
@@ -66,7 +66,7 @@ class DrawnTask(SymbolTask):
             target = self.sample(most_rows(length), length=length, generator=torch.Generator()).target
             shares = self._counted(target) / self._counted(target).sum()
         nats = float(torch.special.entr(shares).sum())
-        return {"baseline_accuracy": float(shares.max()), "baseline_nats_per_step": nats}
+        return {"baseline_right_share": float(shares.max()), "baseline_nats_per_step": nats}
 
     def _counted(self, target: Tensor) -> Tensor:
         """How often each answer is in a batch's target."""

@@ -417,7 +417,10 @@ def test_summarize_puts_seeds_together(tmp_path: Path, capsys: Capture) -> None:
     wrong = torch.tensor([score["wrong_bits_per_sequence"] for score in scores], dtype=torch.float64)
     assert test["wrong_bits_per_sequence"]["mean"] == pytest.approx(float(wrong.mean()))
     assert test["wrong_bits_per_sequence"]["deviation"] == pytest.approx(float(wrong.std()))
-    assert test["wrong_bits_per_sequence"]["best"] == float(wrong.min())
+    assert [test["wrong_bits_per_sequence"][one] for one in ("best", "worst")] == [
+        float(wrong.min()),
+        float(wrong.max()),
+    ]
     text = (tmp_path / "result.md").read_text()
     assert "3 of 3 seeds" in text
     assert "for seed in 0 1 2" in text

@@ -160,15 +160,15 @@ def test_scores_of_right_wrong_and_constant_answers(name):
     batch = task.sample(200, length=task.shortest + 7, generator=seeded())
     right = task.channels(batch).target * 9
     scores = task.summarize(task.metrics(right, batch))
-    assert (scores["exact_share"], scores["accuracy"], scores["error_percent"]) == (1, 1, 0)
+    assert (scores["exact_share"], scores["right_share"], scores["error_percent"]) == (1, 1, 0)
     shares = task.channels(batch).target[batch.mask].mean(0)
     known = task.baselines(task.shortest + 7)
     scores = task.summarize(task.metrics(shares.log().clamp(min=-50).expand_as(right).contiguous(), batch))
     assert known["baseline_nats_per_step"] == pytest.approx(scores["nats_per_step"], abs=0.15)
-    assert known["baseline_accuracy"] == pytest.approx(float(shares.max()), abs=0.15)
-    assert known["baseline_accuracy"] >= 1 / task.output_size
+    assert known["baseline_right_share"] == pytest.approx(float(shares.max()), abs=0.15)
+    assert known["baseline_right_share"] >= 1 / task.output_size
     worst = task.summarize(task.metrics(-right, batch))
-    assert (worst["exact_share"], worst["accuracy"]) == (0, 0)
+    assert (worst["exact_share"], worst["right_share"]) == (0, 0)
     text = task.render(batch, 1, random_logits(task.channels(batch)))
     assert text.startswith(f"{name}: {int(batch.lengths[1])} steps, ")
     assert max(map(len, text.splitlines())) <= 80

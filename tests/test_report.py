@@ -97,12 +97,13 @@ def test_scores_by_length(tmp_path: Path) -> None:
     for seed, wrong in enumerate([0, 3, 1]):
         copy_run(tmp_path / f"s{seed}", seed, tests=(length_test(20, 0), length_test(40, wrong)))
     rows = table(reported(tmp_path), "copy: bits per sequence, by length")
-    assert [row[""]["text"] for row in rows] == ["median [quartiles]", "mean ± sd", "best seed"]
-    middle, mean, best = (row["40"] for row in rows)
+    assert [row[""]["text"] for row in rows] == ["median [quartiles]", "mean ± sd", "best seed", "worst seed"]
+    middle, mean, best, worst = (row["40"] for row in rows)
     assert (middle["text"], mean["text"], best["text"]) == ("10 [5 to 20]", "13.3 ± 15.3", "0")
+    assert worst["text"] == "30"
     assert all(cell["value"] == [0, 30, 10] and cell["runs"] == ["s0", "s1", "s2"] for cell in (middle, mean, best))
     shares = table(reported(tmp_path), "copy: sequences exactly right, %, by length")
-    assert [row["40"]["text"] for row in shares] == ["0 [0 to 50]", "33.3 ± 57.7", "100"]
+    assert [row["40"]["text"] for row in shares] == ["0 [0 to 50]", "33.3 ± 57.7", "100", "0"]
 
 
 def test_published_numbers_stand_beside_the_papers_setting_alone(tmp_path: Path) -> None:
@@ -294,7 +295,7 @@ def test_scores_that_are_not_finite_are_as_bad_as_can_be(tmp_path: Path) -> None
     for seed, wrong in enumerate([1.0, 3.0, math.nan, math.inf]):
         copy_run(tmp_path / f"s{seed}", seed, tests=(length_test(20, wrong),))
     rows = table(reported(tmp_path), "copy: bits per sequence, by length")
-    assert [row["20"]["text"] for row in rows] == ["inf [25 to inf]", "inf", "10"]
+    assert [row["20"]["text"] for row in rows] == ["inf [25 to inf]", "inf", "10", "inf"]
     assert rows[0]["20"]["value"] == [10, 30, None, None]
 
 

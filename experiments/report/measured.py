@@ -62,13 +62,18 @@ class Margin(TypedDict):
 
 
 class Comparison(TypedDict):
-    """A table. best_of, by: the published numbers are the best of so many by training or validation; else one run."""
+    """A table.
+
+    best_of, by: the published numbers are the best of so many by training or validation; else one run.
+    chosen:      in words what else they are than one run, of which nothing here makes use.
+    """
 
     title: str
     about: str
     suite: NotRequired[str]
     score: NotRequired[str]
     best_of: NotRequired[int]
+    chosen: NotRequired[str]
     by: NotRequired[Literal["train", "valid"]]
     margin: NotRequired[Margin]
     rows: list[Row]
@@ -176,7 +181,7 @@ def measured(row: Row, table: Comparison, results: Mapping[str, Any]) -> Measure
 
 def best_is(score: str) -> Literal["low", "high"]:
     """Whether low or high values of a score are good."""
-    return "high" if is_share(score) or "bleu" in score else "low"
+    return "high" if is_share(score) or "bleu" in score or score == "return" else "low"
 
 
 def is_share(score: str) -> bool:

@@ -180,7 +180,7 @@ def _protocol(table: Comparison) -> list[str]:
         learned = {"train": "training", "valid": "validation"}[table["by"]]
         told = [f"Published: the best of {table['best_of']} restarts by {learned} error."]
     else:
-        told = ["Published: one run."]
+        told = [f"Published: {table.get('chosen', 'one run')}."]
     margin = table.get("margin", {})
     parts = [f"{100 * margin['share']:g} % of the published number"] if "share" in margin else []
     parts += [f"{'at least ' if parts else ''}{margin['least']:g}"] if "least" in margin else []

@@ -92,7 +92,7 @@ def _solving(runs: Sequence[Run], groups: Sequence[tuple[str, dict[str, Any]]], 
 def _by_length(
     runs: Sequence[Run], groups: Sequence[tuple[str, dict[str, Any]]], score: Score, about: About
 ) -> Table | None:
-    """Quartiles, mean and best seed at every length; None where no run was tested."""
+    """Quartiles, mean, best and worst seed at every length; None where no run was tested."""
     by, found = about["tests"]["by"], [(name, _tests(runs, group["runs"], score)) for name, group in groups]
     values = in_order(row["at"].get(by) for _, group in groups for place in group["runs"] for row in runs[place].tests)
     rows: list[list[Cell]] = []
@@ -126,12 +126,13 @@ def _tests(runs: Sequence[Run], members: Sequence[int], score: Score) -> dict[st
 def _score_rows(
     name: str, by_value: dict[Condition, dict[int, float]], values: Sequence[Condition], score: Score
 ) -> list[list[Cell]]:
-    """Three rows: quartiles, mean and deviation, best seed."""
-    best: Callable[[Sequence[float]], float] = max if score["best"] == "high" else min
+    """Four rows: quartiles, mean and deviation, best and worst seed."""
+    best, worst = (max, min) if score["best"] == "high" else (min, max)
     ways: list[tuple[str, Callable[[Sequence[float]], str]]] = [
         ("median [quartiles]", lambda values: _quartiles(values, _digits)),
         ("mean ± sd", lambda values: _spread(values, _digits)),
         ("best seed", lambda values: _digits(best(values))),
+        ("worst seed", lambda values: _digits(worst(values))),
     ]
     seeds = max(len(values) for values in by_value.values())
     rows = []

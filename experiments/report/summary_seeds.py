@@ -12,7 +12,7 @@ from experiments.base.statistics import deviation
 from experiments.base.tables import marked
 from experiments.runs.about import About, Score, recipe_words
 from experiments.runs.folder import RunFolder
-from experiments.runs.tests import TestRow, name_of
+from experiments.runs.tests import TestRow, interval_words, name_of
 
 # Of more scores those alone are in the text by which a task is solved and learned.
 _MOST_SCORES = 5
@@ -69,12 +69,12 @@ def _seed(one: Member) -> dict[str, Any]:
 
 
 def tests_of(members: Sequence[Member]) -> list[dict[str, Any]]:
-    """For every test that all runs took: conditions, each score by seed with mean, deviation and best, baselines."""
+    """For every test that all runs took: conditions, baselines, each score by seed, mean, deviation, best, worst."""
     by_test: dict[str, list[tuple[int, TestRow]]] = {}
     for one in members:
         for row in one.tests:
             by_test.setdefault(repr((row["on"], row["at"], row["count"])), []).append((one.about["seed"], row))
-    best = {score["name"]: max if score["best"] == "high" else min for score in members[0].about["tests"]["scores"]}
+    high = {score["name"] for score in members[0].about["tests"]["scores"] if score["best"] == "high"}
     tests = []
     for rows in by_test.values():
         if len(rows) < len(members):
@@ -82,7 +82,7 @@ def tests_of(members: Sequence[Member]) -> list[dict[str, Any]]:
         _, first = rows[0]
         test: dict[str, Any] = {name: first[name] for name in ("on", "at", "count", "baselines")}
         test["scores"] = {
-            name: _of_seeds({str(seed): row["scores"][name] for seed, row in rows}, best.get(name, min))
+            name: _of_seeds({str(seed): row["scores"][name] for seed, row in rows}, name in high)
             for name in first["scores"]
             if all(name in row["scores"] for _, row in rows)
         }
@@ -90,13 +90,15 @@ def tests_of(members: Sequence[Member]) -> list[dict[str, Any]]:
     return tests
 
 
-def _of_seeds(by_seed: dict[str, float], best: Any) -> dict[str, Any]:
+def _of_seeds(by_seed: dict[str, float], high: bool) -> dict[str, Any]:
     values = list(by_seed.values())
+    best, worst = (max(values), min(values)) if high else (min(values), max(values))
     return {
         "by_seed": by_seed,
         "mean": statistics.fmean(values),
         "deviation": deviation(values),
-        "best": best(values),
+        "best": best,
+        "worst": worst,
     }
 
 
@@ -181,7 +183,10 @@ def solving(seeds: Sequence[Mapping[str, Any]], about: About) -> list[str]:
 
 
 def test_lines(tests: Sequence[Mapping[str, Any]], about: About) -> list[str]:
-    """The table of tests: the first score with its best seed, and others, with their baselines."""
+    """The table of tests: the first score with its best and worst seed, and others, with their baselines.
+
+    Of a share of the sequences an interval is told, Wilson's for all sequences of all seeds.
+    """
     first, *others = about["tests"]["scores"]
     if len(others) >= _MOST_SCORES:
         told = [about["solved"]["metric"].removeprefix("valid/") if about["solved"] else "", about["curve"]["metric"]]
@@ -189,7 +194,8 @@ def test_lines(tests: Sequence[Mapping[str, Any]], about: About) -> list[str]:
     share = first["format"].endswith("%")
     slots = any(test["at"].get("num_slots") for test in tests)
     names = [about["tests"]["by"], *(["slots"] if slots else []), about["tests"]["examples"]]
-    names += [f"{first['heading']}, mean ± sd", "best seed", *(["seeds at 100 %"] if share else [])]
+    names += [f"{first['heading']}, mean ± sd", *(["95 %"] if first.get("counted") else [])]
+    names += ["best seed", "worst seed", *(["seeds at 100 %"] if share else [])]
     for score in others:
         names += [f"{score['heading']}, mean ± sd"]
         names += ["baseline"] if any(score["name"] in test["baselines"] for test in tests) else []
@@ -200,11 +206,15 @@ def test_lines(tests: Sequence[Mapping[str, Any]], about: About) -> list[str]:
 def _test_line(test: Mapping[str, Any], about: About, others: Sequence[Score], slots: bool) -> str:
     first, at, by = about["tests"]["scores"][0], test["at"], about["tests"]["by"]
     share, scores = first["format"].endswith("%"), test["scores"]
-    cells = [name_of(at[by], about["tests"]) + (f" x {at['repeats']}" if at.get("repeats") else "")]
+    texts = [value for name, value in at.items() if isinstance(value, str) and name != by]
+    cells = [
+        ", ".join([name_of(at[by], about["tests"]) + (f" x {at['repeats']}" if at.get("repeats") else ""), *texts])
+    ]
     cells += [str(at.get("num_slots") or "no memory")] if slots else []
     cells += [str(test["count"]), _spread(scores[first["name"]], share)]
-    best, values = scores[first["name"]]["best"], scores[first["name"]]["by_seed"].values()
-    cells += [f"{100 * best:.4g} %" if share else f"{best:.4g}"]
+    own, values = scores[first["name"]], scores[first["name"]]["by_seed"].values()
+    cells += [interval_words(own["mean"], test["count"] * len(values))] if first.get("counted") else []
+    cells += [f"{100 * own[one]:.4g} %" if share else f"{own[one]:.4g}" for one in ("best", "worst")]
     cells += [f"{sum(value == 1 for value in values)} of {len(values)}"] if share else []
     for score in others:
         baseline = test["baselines"].get(score["name"])

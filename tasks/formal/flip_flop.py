@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ..common import Score
-from ..tokens import ACCURACY, DrawnTask
+from ..tokens import RIGHT, DrawnTask
 
 WRITE, READ, IGNORE, BIT = 0, 1, 2, 3  # the channels of the instructions, and of the bit 0
 _WRONG = Score("wrong_reads", "wrong reads", "Wrong reads", "wrong reads", ".0f")
@@ -29,7 +29,7 @@ class FlipFlop(DrawnTask):
     test_lengths = (256,)
     shortest = 2
     alike = True
-    scores = (*DrawnTask.scores[:1], ACCURACY, _WRONG, _READS, *DrawnTask.scores[2:])
+    scores = (*DrawnTask.scores[:1], RIGHT, _WRONG, _READS, *DrawnTask.scores[2:])
     variants = {"sparse": {"ignored": 0.98}, "dense": {"ignored": 0.1}}  # noqa: RUF012
 
     def __init__(self) -> None:

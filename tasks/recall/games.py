@@ -46,7 +46,7 @@ class CardGame(TokenTask):
 
     def baselines(self, length: int) -> dict[str, float]:
         known = super().baselines(length)
-        return {**known, "baseline_return": 2 * known["baseline_accuracy"] - 1}
+        return {**known, "baseline_return": 2 * known["baseline_right_share"] - 1}
 
 
 class SuitGame(CardGame):

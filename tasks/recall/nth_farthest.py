@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..common import Batch, check_count, draw_below, draw_distinct, draw_range, one_hot, steps_of
 from ..symbols import SymbolTask
-from ..tokens import ACCURACY
+from ..tokens import RIGHT
 
 
 class NthFarthest(SymbolTask):
@@ -25,8 +25,8 @@ class NthFarthest(SymbolTask):
 
     name = "nth-farthest"
     length_unit = "vectors"
-    scores = (ACCURACY, *SymbolTask.scores)
-    panels = (ACCURACY, *SymbolTask.panels[2:])
+    scores = (RIGHT, *SymbolTask.scores)
+    panels = (RIGHT, *SymbolTask.panels[2:])
 
     def __init__(self, vectors: int = 8, dimensions: int = 16) -> None:
         """ValueError for less than two vectors or no dimension."""
@@ -55,9 +55,9 @@ class NthFarthest(SymbolTask):
         return Batch(given, target, mask, counts.squeeze(1))
 
     def summarize(self, metrics: dict[str, Tensor]) -> dict[str, float]:
-        """As `SymbolTask.summarize`, and accuracy, the share of all answers that are right."""
+        """As `SymbolTask.summarize`, and right_share, the share of all answers that are right."""
         known = super().summarize(metrics)
-        return known | {"accuracy": 1 - known["error_percent"] / 100}
+        return known | {"right_share": 1 - known["error_percent"] / 100}
 
     def render(self, batch: Batch, index: int = 0, logits: Tensor | None = None, width: int = 80) -> str:
         """Tell one example: the question, and every vector's label and distance from vector m.
