@@ -34,29 +34,31 @@ template <class Number> struct Problem {
     Number *const *operand, *const *units;      // what each projection saw, and gave
     Number* parameters;                         // of the memory, squashed
     Number* const* cell;                        // an LSTM's cells
-    Number* saved;                              // checkpoints, or null
+    Number *saved, *kept;                       // checkpoints, and what is kept of every step; or null
     const Number* d_features;                   // gradients from here on; null for none
     const Number* const* d_last;
     Number* d_input;
     Number* const* d_units;
-    Number* const* d_weight;  // (1 + features, units): of the bias, then of the weights
     Number* const* d_first;
 };
 
 // What the memory of one row does in a step. Where nothing is kept, it changes in place: `after` is `before`.
 template <class Number> struct Step {
     Lanes<Number> *before, *after, *rest;  // its state, and whatever else a backward pass needs
+    Lanes<Number>* kept;                   // of that, what is not computed again
     const Number* emitted;                 // what steers it, and that squashed into its range
     Number* parameters;
 };
 
 // Memory: the class that takes after this one. It tells
 //     emitted:                how many numbers steer it.
-//     state_size, rest_size:  vectors of its state, and of the rest of a step.
+//     state_size, rest_size:  vectors of its state, and of the rest of a step that is computed again.
+//     kept_size:              vectors of a step that are kept for the backward pass.
 //     Room:                   a class of what a step needs and nobody else, made of a Memory.
 //     gather, scatter:        a row of its tensors (or null) to a state, and back.
 //     squash:                 fills a step's parameters.
-//     move:                   a step; writes what is read to an address, or, where that is null, may leave it out.
+//     move:                   a step; writes what is read to an address, or, where that is null, does it again with
+//                             what was kept.
 //     move_backward:          from the gradients of what is read and of the state after it (in place) to those of what
 //                             is emitted and of the state before it.
 template <class Number, class Told, class Memory>
@@ -97,6 +99,9 @@ protected:
     Vec* saved_of(int64_t step, int64_t row) const {
         return (Vec*)P::saved + (step / segment * batch + row) * memory().state_size;
     }
+    Vec* kept_of(int64_t step, int64_t row) const {
+        return (Vec*)P::kept + (step * batch + row) * memory().kept_size;
+    }
     bool active(int64_t row, int64_t step) const { return !lengths || step < lengths[row]; }
 
     template <class Function> static void map(int64_t count, Function function) {
@@ -114,11 +119,12 @@ protected:
         std::vector<Step<Number>> steps;
         Tape(const Memory& of, int64_t count, bool in_place) : steps(count) {
             const int64_t each = in_place ? 0 : of.state_size;
-            vectors.reset(new Vec[of.state_size + count * (each + of.rest_size)]);
+            vectors.reset(new Vec[of.state_size + count * (each + of.rest_size) + of.kept_size]);
             for (int64_t index = 0; index < count; index++) {
                 steps[index].before = vectors.get() + index * each;
                 steps[index].after = steps[index].before + each;
                 steps[index].rest = vectors.get() + of.state_size + count * each + index * of.rest_size;
+                steps[index].kept = vectors.get() + of.state_size + count * (each + of.rest_size);
             }
         }
     };
@@ -255,6 +261,7 @@ protected:
     void aim(int64_t step, int64_t row, Step<Number>& at) const {
         at.emitted = units_of(layers, step, row);
         at.parameters = parameters_of(step, row);
+        if (P::kept) at.kept = kept_of(step, row);
     }
 
     template <class Room>
@@ -277,10 +284,10 @@ protected:
         for (int64_t step = 0; step < time; step++) {
             for (int64_t row = first; row < first + count; row++) {
                 const Number* from = P::input + (row * time + step) * input_size;
-                std::copy_n(from, input_size, operand_of(0, step, row));
                 if (P::saved && step % segment == 0)
                     std::copy_n(tapes[row - first].steps[0].before, memory().state_size, saved_of(step, row));
-                if (!active(row, step)) carry(step, row);
+                if (active(row, step)) std::copy_n(from, input_size, operand_of(0, step, row));
+                else carry(step, row);
             }
             for (int64_t layer = 0; layer <= layers; layer++) {
                 products[layer].apply(count, operand_of(layer, step, first), features(layer),
@@ -389,44 +396,6 @@ protected:
         if (P::d_input) std::copy_n(d_operand, input_size, P::d_input + (row * time + step) * input_size);
     }
 
-    // The gradient of a projection's weights: what it saw times the gradient of what it gave, summed over all steps,
-    // as many rows at a time as stay in the nearest cache.
-    void weights_backward(int64_t layer) const {
-        const int64_t in = features(layer), out = outputs(layer), rows_in_cache = 128;
-        std::fill_n(P::d_weight[layer], (1 + in) * out, Number(0));
-        for (int64_t first = 0; first < time * batch; first += rows_in_cache) {
-            const int64_t end = std::min(first + rows_in_cache, time * batch);
-            for (int64_t at = first; at < end; at++)
-                for (int64_t unit = 0; unit < out; unit++) P::d_weight[layer][unit] += d_units[layer][at * out + unit];
-            auto columns = [&](auto vectors, auto whole, int64_t unit) {
-                in_tiles<rows_at_once>(in, [&](auto rows, int64_t feature) {
-                    weights_tile<rows, vectors, whole>(layer, first, end, feature, unit);
-                });
-            };
-            int64_t unit = 0;
-            for (; unit + 2 * L <= out; unit += 2 * L) columns(Constant<2>(), Constant<true>(), unit);
-            for (; unit + L <= out; unit += L) columns(Constant<1>(), Constant<true>(), unit);
-            if (unit < out) columns(Constant<1>(), Constant<false>(), unit);
-        }
-    }
-
-    template <int rows, int vectors, bool whole>
-    void weights_tile(int64_t layer, int64_t first, int64_t end, int64_t feature, int64_t unit) const {
-        const int64_t in = features(layer), out = outputs(layer), left = whole ? L : out - unit;
-        const Number *seen = operand[layer] + first * in + feature, *given = d_units[layer] + first * out + unit;
-        Number* to = P::d_weight[layer] + (1 + feature) * out + unit;
-        Vec total[rows][vectors];
-        for (int row = 0; row < rows; row++)
-            for (int part = 0; part < vectors; part++) total[row][part] = load(to + row * out + part * L, left);
-        for (int64_t at = first; at < end; at++, seen += in, given += out)
-            for (int part = 0; part < vectors; part++) {
-                const Vec gradient = load(given + part * L, left);
-                for (int row = 0; row < rows; row++) total[row][part] += seen[row] * gradient;
-            }
-        for (int row = 0; row < rows; row++)
-            for (int part = 0; part < vectors; part++) store(to + row * out + part * L, total[row][part], left);
-    }
-
 public:
     explicit Controlled(const Told& problem) : Slots<Number, Told>(problem) {}
 
@@ -437,20 +406,19 @@ public:
             if (backward) backward_rows(first, count, products);
             else forward_rows(first, count, products);
         }
-        for (int64_t layer = 0; backward && layer <= layers; layer++)
-            if (P::d_weight[layer]) weights_backward(layer);
     }
-    int64_t numbers_of_state() const { return memory().state_size * L; }
+    int64_t numbers(bool of_state) const { return (of_state ? memory().state_size : memory().kept_size) * L; }
 };
 
 }  // namespace
 
 // The functions of an operator for one kind of number, NUMBER. The first two give 0, or 1 when there is not enough
-// memory; the last how many numbers a row's state has where it is saved.
+// memory; the last two how many numbers a row's state has where it is saved, and what is kept of each of its steps.
 #define MEMNET_OPERATOR(Memory, Told)                                                                      \
     extern "C" {                                                                                           \
     int forward(const Told<NUMBER>* problem) { return run<Memory<NUMBER>>(*problem, false); }              \
     int backward(const Told<NUMBER>* problem) { return run<Memory<NUMBER>>(*problem, true); }              \
     int size_of_a_number() { return sizeof(NUMBER); }                                                      \
-    int64_t numbers_of_state(const Told<NUMBER>* problem) { return Memory<NUMBER>(*problem).numbers_of_state(); } \
+    int64_t numbers_of_state(const Told<NUMBER>* problem) { return Memory<NUMBER>(*problem).numbers(true); } \
+    int64_t numbers_of_step(const Told<NUMBER>* problem) { return Memory<NUMBER>(*problem).numbers(false); } \
     }

@@ -41,8 +41,8 @@ class Problem(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("slots", "width", "reads", "writes", "depth", "segment")),
         ("norm_floor", ctypes.c_double),
         *((name, ctypes.c_void_p) for name in ("lengths", "input", "weight", "bias", "first", "last", "features")),
-        *((name, ctypes.c_void_p) for name in ("operand", "units", "parameters", "cell", "saved")),
-        *((name, ctypes.c_void_p) for name in ("d_features", "d_last", "d_input", "d_units", "d_weight", "d_first")),
+        *((name, ctypes.c_void_p) for name in ("operand", "units", "parameters", "cell", "saved", "kept")),
+        *((name, ctypes.c_void_p) for name in ("d_features", "d_last", "d_input", "d_units", "d_first")),
     ]
 
 
@@ -186,8 +186,12 @@ def _forward(
     shapes += [(problem.depth - 1, batch, weights[-1].size(0))]
     shapes += [(problem.depth, batch, problem.hidden_size)] * (problem.layers * has_cells)
     if keep:
-        compiled.numbers_of_state.restype = ctypes.c_int64
-        shapes += [(-(-time // problem.segment), batch, compiled.numbers_of_state(ctypes.byref(problem)))]
+        for steps, numbers in (
+            (-(-time // problem.segment), compiled.numbers_of_state),
+            (time, compiled.numbers_of_step),
+        ):
+            numbers.restype = ctypes.c_int64
+            shapes += [(steps, batch, numbers(ctypes.byref(problem)))]
     # Nothing is written past the end of a row, and products of it must be zero.
     kept = _rooms(input.new_empty if lengths is None else input.new_zeros, shapes)
     layers = problem.layers + 1
@@ -205,8 +209,9 @@ def _forward(
         operand=kept[:layers],
         units=kept[layers : 2 * layers],
         parameters=kept[2 * layers],
-        cell=kept[2 * layers + 1 : len(kept) - keep],
-        saved=kept[-1] if keep else None,
+        cell=kept[2 * layers + 1 : len(kept) - 2 * keep],
+        saved=kept[-2] if keep else None,
+        kept=kept[-1] if keep else None,
         **dict(zip(more, own, strict=True)),
     )
     return features, last, [*weights, *own, *kept]
@@ -260,18 +265,13 @@ class _Unroll(torch.autograd.Function):
             d_input, *rest = build.plain_gradients(ctx.plainly, inputs, gradients, [needed, *wanted])
             return *nothing, d_input, *[None] * (2 * count + len(more)), *rest
         weights, own, kept = kept[:count], kept[count : count + len(more)], kept[count + len(more) :]
-        operands, units, (parameters, *cells, saved) = kept[:count], kept[count : 2 * count], kept[2 * count :]
+        operands, units = kept[:count], kept[count : 2 * count]
+        parameters, *cells, saved, of_steps = kept[2 * count :]
         d_features, *d_last = [None if one is None else one.contiguous().resolve_neg() for one in gradients]
         # Nothing is written past the end of a row.
         make = saved.new_empty if lengths is None else saved.new_zeros
         d_input = make(problem.batch, problem.time, problem.input_size) if needed else None
-        # Of bias and weights together, where one of them is asked for.
-        d_weights = [
-            saved.new_empty(1 + weight.size(1), weight.size(0)) if any(pair) else None
-            for weight, pair in zip(
-                weights, zip(wants_projections[::2], wants_projections[1::2], strict=True), strict=True
-            )
-        ]
+        d_units = [torch.empty_like(one) for one in units]
         d_more = [torch.zeros_like(one) if want else None for one, want in zip(own, wants_more, strict=True)]
         d_first = [
             saved.new_empty(shape) if want else None
@@ -288,15 +288,22 @@ class _Unroll(torch.autograd.Function):
             parameters=parameters,
             cell=cells,
             saved=saved,
+            kept=of_steps,
             d_features=d_features,
             d_last=d_last,
             d_input=d_input,
-            d_units=[torch.empty_like(one) for one in units],
-            d_weight=d_weights,
+            d_units=d_units,
             d_first=d_first,
             **dict(zip(more, own, strict=True)),
             **{f"d_{name}": one for name, one in zip(more, d_more, strict=True)},
         )
-        d_projections = [part for one in d_weights for part in ((None, None) if one is None else (one[1:].t(), one[0]))]
+        d_projections: list[Tensor | None] = []
+        wants = zip(wants_projections[::2], wants_projections[1::2], strict=True)
+        for operand, d_unit, (weight, bias) in zip(operands, d_units, wants, strict=True):
+            given = d_unit.flatten(0, 1)
+            d_projections += [
+                given.t() @ operand[: problem.time].flatten(0, 1) if weight else None,
+                given.sum(0) if bias else None,
+            ]
         others = inputs[1 + len(ctx.shapes) :]
         return *nothing, d_input, *d_projections, *d_more, *d_first, *(None for _ in others)

@@ -45,9 +45,9 @@ template <class Number> class DNC : public Controlled<Number, DNCProblem<Number>
     const int64_t precedence_at = usage_at + blocks, links_at = precedence_at + linked * write_size;
     const int64_t state_size = links_at + linked * writes * links_size;
     const int64_t scales = (masked ? reads + writes : 2) * blocks;
-    const int64_t numbers = reads + writes + 2 * masked * (reads + writes) * width;
-    const int64_t rest_size = blocks + 5 * write_size + 2 * read_size + 2 * write_size + scales +
-                              2 * (linked + sharp) * ways + (numbers + L - 1) / L;
+    const int64_t scalars = reads + writes + 2 * masked * (reads + writes) * width;
+    const int64_t rest_size = blocks + 6 * write_size + 2 * read_size + scales + 2 * sharp * ways + (scalars + L - 1) / L;
+    const int64_t kept_size = 2 * linked * ways;  // what following links gives
 
     // What one row did in one step: what it began with, what it left, and between them.
     struct Parts {
@@ -77,7 +77,7 @@ template <class Number> class DNC : public Controlled<Number, DNCProblem<Number>
             *part = take(write_size);
         step.read_similarity = take(read_size), step.read_content = take(read_size);
         step.write_scale = take(masked ? write_size : blocks), step.read_scale = take(masked ? read_size : blocks);
-        step.backward = take(linked * ways), step.forward = take(linked * ways);
+        step.backward = at.kept, step.forward = at.kept + linked * ways;
         step.sharp_backward = sharp ? take(ways) : step.backward;
         step.sharp_forward = sharp ? take(ways) : step.forward;
         step.write_key_scale = (Number*)rest, step.read_key_scale = step.write_key_scale + writes;
@@ -335,27 +335,17 @@ template <class Number> class DNC : public Controlled<Number, DNCProblem<Number>
 
     // ------------------------------------------------------------------------------------------ links
 
-    // 1 in all lanes but one, of which there are two rows: from `all_but + L - lane`.
-    struct AllBut {
-        Number numbers[2 * L];
-        AllBut() {
-            std::fill_n(numbers, 2 * L, Number(1));
-            numbers[L] = 0;
-        }
-        Vec operator()(int64_t lane) const { return load(numbers + L - lane); }
-    };
-
     // L_t of one head.
     void link(const Vec* links, const Vec* weights, const Vec* precedence, Vec* to) const {
-        const AllBut others;
         for (int64_t slot = 0; slot < slots; slot++) {
             const Number later = lanes_of(weights)[slot], stays = 1 - later;
             const Vec* from = links + slot * blocks;
             Vec* into = to + slot * blocks;
             for (int64_t block = 0; block < blocks; block++)
                 into[block] = (stays - weights[block]) * from[block] + later * precedence[block];
-            into[slot / L] *= others(slot % L);
         }
+        // Last, so that no vector is loaded of which a number has just been stored.
+        for (int64_t slot = 0; slot < slots; slot++) lanes_of(to + slot * blocks)[slot] = 0;
     }
 
     // Along the rows and the columns of links, for all read heads:
@@ -397,12 +387,9 @@ template <class Number> class DNC : public Controlled<Number, DNCProblem<Number>
     void link_backward(const Vec* links, const Vec* weights, const Vec* precedence, const Vec* read_weights,
                        const Vec* d_forward, const Vec* d_backward, Vec* d_links, Vec* d_weights, Vec* d_precedence,
                        Vec* lines) const {
-        const AllBut others;
         const int64_t step = writes * blocks;
-        std::fill_n(lines, room_of_slots, Vec{});
         in_tiles<2>(blocks, [&](auto vectors, int64_t block) {
             constexpr int count = vectors;
-            Vec falling[count]{}, d_before[count]{};
             in_tiles<4>(slots, [&](auto together, int64_t slot) {
                 constexpr int some = together;
                 Vec total[some][count];
@@ -410,31 +397,30 @@ template <class Number> class DNC : public Controlled<Number, DNCProblem<Number>
                 for (int one = 0; one < some; one++)
                     for (int at = 0; at < count; at++) total[one][at] = own[one * blocks + at];
                 multiply<some, count, Number>(reads, lanes_of(d_forward) + slot, 1, step * L, read_weights + block,
-                                              blocks, total);
-                multiply<some, count, Number>(reads, lanes_of(read_weights) + slot, 1, blocks * L, d_backward + block,
-                                              step, total);
-                for (int one = 0; one < some; one++) {
-                    const Number later = lanes_of(weights)[slot + one], stays = 1 - later;
-                    const Vec* from = links + (slot + one) * blocks + block;
-                    const int64_t self = (slot + one) / L - block;
-                    Vec line{};
-                    for (int at = 0; at < count; at++) {
-                        Vec gradient = total[one][at];
-                        if (at == self) gradient *= others((slot + one) % L);
-                        const Vec along = gradient * from[at];
-                        line += gradient * precedence[block + at] - along;
-                        falling[at] += along;
-                        d_before[at] += later * gradient;
-                        own[one * blocks + at] = gradient * (stays - weights[block + at]);
-                    }
-                    lines[slot + one] += line;
-                }
+                                                    blocks, total);
+                multiply<some, count, Number>(reads, lanes_of(read_weights) + slot, 1, blocks * L,
+                                                    d_backward + block, step, total);
+                for (int one = 0; one < some; one++)
+                    for (int at = 0; at < count; at++) own[one * blocks + at] = total[one][at];
             });
-            for (int at = 0; at < count; at++) {
-                d_weights[block + at] -= falling[at];
-                d_precedence[block + at] += d_before[at];
-            }
         });
+        for (int64_t slot = 0; slot < slots; slot++) lanes_of(d_links + slot * blocks)[slot] = 0;
+        std::fill_n(lines, room_of_slots, Vec{});
+        for (int64_t block = 0; block < blocks; block++) {
+            const Vec own = weights[block], before = precedence[block];
+            Vec falling{}, d_before{};
+            for (int64_t slot = 0; slot < slots; slot++) {
+                const Number later = lanes_of(weights)[slot];
+                Vec& gradient = d_links[slot * blocks + block];
+                const Vec along = gradient * links[slot * blocks + block];
+                lines[slot] += gradient * before - along;
+                falling += along;
+                d_before += later * gradient;
+                gradient *= 1 - later - own;
+            }
+            d_weights[block] -= falling;
+            d_precedence[block] += d_before;
+        }
         for (int64_t block = 0; block < blocks; block++) d_weights[block] += sums<Number>(lines + block * L);
     }
 
@@ -516,7 +502,7 @@ template <class Number> class DNC : public Controlled<Number, DNCProblem<Number>
         }
         this->write(step.memory, step.next_memory, step.next_writes, told + erase, told + add,
                     deallocate ? step.retained : nullptr, [](auto...) {});
-        if (linked) move_links(step, room);
+        if (linked) move_links(step, room, reads_to);
         this->find(read_search(step));
         mix(step);
         if (!reads_to) return;
@@ -532,15 +518,15 @@ template <class Number> class DNC : public Controlled<Number, DNCProblem<Number>
         for (int64_t place = 0; place < reads * width; place++) reads_to[place] = sum<Number>(total[place]);
     }
 
-    void move_links(const Parts& step, Room& room) const {
-        std::fill_n(step.backward, ways, Vec{});
-        std::fill_n(step.forward, ways, Vec{});
+    void move_links(const Parts& step, Room& room, bool follows) const {
+        if (follows) std::fill_n(step.backward, 2 * ways, Vec{});
         for (int64_t head = 0; head < writes; head++) {
             const Vec *weights = step.next_writes + head * blocks, *precedence = step.precedence + head * blocks;
             Vec* links = step.next_links + head * links_size;
             link(step.links + head * links_size, weights, precedence, links);
-            follow(links, step.read_weights, step.read_weights, blocks, step.forward + head * blocks,
-                   step.backward + head * blocks, writes * blocks, room.lines.data());
+            if (follows)
+                follow(links, step.read_weights, step.read_weights, blocks, step.forward + head * blocks,
+                       step.backward + head * blocks, writes * blocks, room.lines.data());
             Vec whole{};
             for (int64_t block = 0; block < blocks; block++) whole += weights[block];
             const Number stays = 1 - sum<Number>(whole);

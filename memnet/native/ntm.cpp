@@ -37,6 +37,7 @@ template <class Number> class NTM : public Controlled<Number, NTMProblem<Number>
     const int64_t emitted = add_at + writes * width;
     const int64_t key_scales = (heads + L - 1) / L;
     const int64_t state_size = memory_size + weights_size, rest_size = 4 * weights_size + blocks + key_scales;
+    const int64_t kept_size = 0;
 
     // What the heads of one row did in one step.
     struct Parts {

@@ -197,15 +197,18 @@ void multiply(int64_t in, const Number* input, int64_t row_step, int64_t in_step
                 total[row][part] += input[row * row_step + i * in_step] * matrix[part];
 }
 
-// A weight matrix (in, out) in panels of two vectors of outputs, or of one at the end; each begins with its biases.
+// Vectors of a matrix at once: with the rows at once as many sums as there are registers for.
+constexpr int vectors_at_once = 3;
+
+// A weight matrix (in, out) in panels of so many vectors of outputs, or of fewer at the end; each begins with its biases.
 template <class Number> struct Panels {
-    static constexpr int width = 2 * lanes<Number>;
+    static constexpr int width = vectors_at_once * lanes<Number>;
     int64_t in, out;
     std::unique_ptr<Lanes<Number>[]> packed;
 
     // element(i, j) of the matrix is weight[i * step_in + j * step_out].
     Panels(int64_t in, int64_t out, const Number* weight, int64_t step_in, int64_t step_out, const Number* bias)
-        : in(in), out(out), packed(new Lanes<Number>[(out + width - 1) / width * (in + 1) * 2]()) {
+        : in(in), out(out), packed(new Lanes<Number>[(out + width - 1) / width * (in + 1) * vectors_at_once]()) {
         for (int64_t first = 0; first < out; first += width) {
             Number* panel = (Number*)panel_of(first);
             const int64_t room = vectors_of(first) * lanes<Number>;
@@ -217,13 +220,15 @@ template <class Number> struct Panels {
         }
     }
 
-    Lanes<Number>* panel_of(int64_t first) const { return packed.get() + first / width * (in + 1) * 2; }
-    int64_t vectors_of(int64_t first) const { return out - first > lanes<Number> ? 2 : 1; }
+    Lanes<Number>* panel_of(int64_t first) const { return packed.get() + first / width * (in + 1) * vectors_at_once; }
+    int64_t vectors_of(int64_t first) const {
+        return std::min<int64_t>(vectors_at_once, (out - first + lanes<Number> - 1) / lanes<Number>);
+    }
 
     // output = bias + input W, for rows of a batch. Of an output row's `stride` numbers those after `out` may become 0.
     void apply(int64_t rows, const Number* input, int64_t input_stride, Number* output, int64_t stride) const {
         apply(rows, input, input_stride, output, stride, [&](int64_t, int64_t j) {
-            return panel_of(j / 2 * width)[j % 2]; });
+            return panel_of(j / vectors_at_once * width)[j % vectors_at_once]; });
     }
 
     // output = start + input W, where start(row, j) gives the j-th vector of an output row.
@@ -236,7 +241,8 @@ template <class Number> struct Panels {
                     tile<count, vectors>(first, row, input, input_stride, output, stride, start);
                 });
             };
-            if (vectors_of(first) == 2) part(Constant<2>());
+            if (vectors_of(first) == 3) part(Constant<3>());
+            else if (vectors_of(first) == 2) part(Constant<2>());
             else part(Constant<1>());
         }
     }
