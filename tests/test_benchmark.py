@@ -38,7 +38,7 @@ SMALL = ["--batch-size", "2", "--length", "4", "--seconds", "0.01"]
 def small_case(model: Any, **changes: Any) -> Case:
     memory = sizes_of_model(model).num_slots is not None
     sizes = {"batch_size": 3, "length": 5, "num_slots": 6 if memory else None, "seeds": 1}
-    fixed = {"mode": "train", "controller": "gru", "dtype": "float64", "device": "cpu"}
+    fixed = {"mode": "train", "num_reads": None, "controller": "gru", "dtype": "float64", "device": "cpu"}
     return Case(**{"model": model, **sizes, **fixed, **changes})
 
 
@@ -197,6 +197,18 @@ def test_sizes_grow_one_at_a_time_and_are_drawn(capsys: Capture, tmp_path: Path)
     assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 
+def test_read_heads_can_be_chosen(capsys: Capture) -> None:
+    one, two = (measured(capsys, "dnc", "lstm", *SMALL, "--num-reads", heads, "--backend", "eager") for heads in (1, 2))
+    assert [case["case"] for case in two] == [
+        "dnc-lstm train, batch 2, 4 steps, 64 slots, 2 read heads",
+        "lstm train, batch 2, 4 steps",
+    ]
+    assert [after["flop"]["total"] > before["flop"]["total"] for before, after in zip(one, two, strict=True)] == [
+        True,
+        False,
+    ]
+
+
 def test_a_growth_figure_draws_the_given_values() -> None:
     lines = {"native": [(40, 3.0, 2.0, 5.0), (10, 1.0, 0.9, 1.2)], "floor": [(10, 0.1, 0.1, 0.1), (40, 0.4, 0.4, 0.4)]}
     figure = growth_figure([GrowthPanel("ntm train", "steps", lines)] * 4, "median time, ms", "Growth")
@@ -230,6 +242,7 @@ def test_peak_memory_grows_with_the_length(capsys: Capture) -> None:
         ("ntm --num-slots 8 2", "no such model.*shift_range 1.*3.*2"),
         ("lstm gru --num-slots 8", "--num-slots 8.*lstm and gru.*no memory"),
         ("ntm --seeds 0", "--seeds.*at least 1.*0"),
+        ("ntm --num-reads 0", "--num-reads.*at least 1.*0"),
         ("ntm --seconds nan", "--seconds.*nan"),
         ("ntm --seconds 1e30", "--seconds must be at most 3600, not 1e\\+30"),
         ("ntm --threads 0", "--threads.*at least 1.*0"),

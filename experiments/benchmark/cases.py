@@ -54,6 +54,7 @@ class Sizes(NamedTuple):
     unit:        what a length counts.
     by_step:     whether it goes step by step, so that its memory grows with the length.
     controlled:  whether there is a controller to choose.
+    reads:       whether there are read heads to choose.
     """
 
     length: int
@@ -62,6 +63,7 @@ class Sizes(NamedTuple):
     unit: Literal["steps", "sentences"]
     by_step: bool
     controlled: bool
+    reads: bool
 
 
 @cache
@@ -81,7 +83,8 @@ def sizes_of_model(name: str) -> Sizes:
     length = options.get("max_sentences", _STEPS) if reads else _STEPS
     unit: Literal["steps", "sentences"] = "sentences" if reads else "steps"
     # See memnet.abilities.GoesByStep.
-    return Sizes(length, count, slots, unit, hasattr(make, "checkpoint_steps"), "controller" in options)
+    by_step = hasattr(make, "checkpoint_steps")
+    return Sizes(length, count, slots, unit, by_step, "controller" in options, "num_reads" in options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +95,7 @@ class Case:
     length:     steps of a sequence, or sentences of a story.
     num_slots:  of its memory, or sentences that it keeps, None for a model with neither.
     seeds:      models of these sizes that are each given a batch of their own.
+    num_reads:  read heads, None for the constructor's own.
     """
 
     model: str
@@ -100,6 +104,7 @@ class Case:
     length: int
     num_slots: int | None
     seeds: int
+    num_reads: int | None
     controller: str
     dtype: Number
     device: str
@@ -123,6 +128,8 @@ class Case:
         words = {"batch_size": f"batch {self.batch_size}", "length": f"{self.length:,} {self.unit}"}
         if self.num_slots is not None:
             words["num_slots"] = f"{self.num_slots:,} slots"
+        if self.num_reads is not None:
+            words["num_reads"] = f"{self.num_reads} read heads"
         if self.seeds > 1:
             words["seeds"] = f"{self.seeds} seeds"
         return words
@@ -156,6 +163,8 @@ def _make_model(case: Case) -> nn.Module:
     chosen: dict[str, Any] = {own.slots: case.num_slots, "hidden_size": _HIDDEN_SIZE, "controller": case.controller}
     # A story may be longer than those of the training where the constructor has no use for their length.
     chosen |= dict.fromkeys(known.sizes, case.length)
+    if case.num_reads is not None:
+        chosen["num_reads"] = case.num_reads
     options = {name: value for name, value in chosen.items() if name in options_of(make) and name not in known.fixed}
     model: Any = make(**{size: _TOLD[size] for size in sizes_of(make)}, **known.fixed, **options)
     if hasattr(model, "validate"):

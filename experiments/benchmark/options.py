@@ -46,6 +46,8 @@ class BenchmarkOptions:
     the model reads."""
     num_slots: tuple[int, ...] = ()
     """Slots of a memory, or sentences that a model keeps; none for the constructor's own."""
+    num_reads: int | None = None
+    """Read heads of a memory that has some; none for the constructor's own."""
     seeds: tuple[int, ...] = (1,)
     """Models trained with a batch each, one after the other, or stacked into one computation."""
     controller: ControllerName = "lstm"
@@ -79,7 +81,7 @@ class BenchmarkOptions:
         for name in ("batch_size", "seeds"):
             if not getattr(self, name):
                 raise UserError(f"{option(name)} needs at least one value")
-        check_least(self, 1, *SIZES, "threads")
+        check_least(self, 1, *SIZES, "num_reads", "threads")
         check_positive(self, "seconds")
         if self.seconds > MOST_SECONDS:
             raise UserError(f"--seconds must be at most {MOST_SECONDS}, not {self.seconds:g}")
@@ -126,6 +128,7 @@ class BenchmarkOptions:
             length=values["length"][0],
             num_slots=next(iter(values["num_slots"]), None),
             seeds=values["seeds"][0],
+            num_reads=self.num_reads if own.reads else None,
             controller=self.controller,
             dtype=self.dtype,
             device=self.device,
