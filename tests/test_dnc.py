@@ -156,12 +156,31 @@ def test_a_normalized_interface_has_no_mean_and_no_size_of_its_own() -> None:
     assert_equal(model(normal(2, 5, 3))[0], before, 1e-5)
 
 
+@pytest.mark.parametrize("backend", ["eager", "auto"])
+def test_what_bypasses_the_memory_is_dropped_out_in_training_alone(backend: Any) -> None:
+    model, whole, input = drawn(bypass_dropout=0.5), drawn(), normal(2, 40, 3)
+    for one in (model, whole):
+        one.backend = backend
+    assert_equal(model.eval()(input)[0], whole(input)[0])
+    output, last = model.train().unroll(input, model.initial_state(2))
+    expected, state = whole.unroll(input, whole.initial_state(2))
+    assert_equal(last.memory, state.memory)
+    assert_equal(output[..., 5:], expected[..., 5:])
+    kept = output[..., :5] != 0
+    assert 0.4 < kept.double().mean() < 0.6
+    assert_equal(output[..., :5], expected[..., :5] * kept * 2)
+    gradient = torch.autograd.grad(output.sum(), model.cell.controller.weight_ih, create_graph=True)[0]
+    assert gradient.isfinite().all()
+    gradient.square().sum().backward()
+
+
 @pytest.mark.parametrize(
     ("options", "match"),
     [
         ({"num_slots": 0}, "num_slots"),
         ({"num_reads": 0}, "num_reads"),
         ({"mask_floor": 0.1}, "mask_floor 0.1 is for masked"),
+        ({"bypass_dropout": 1.0}, "bypass_dropout must be in"),
         ({"masked": True, "mask_floor": 1.0}, "mask_floor must be in"),
         ({"linked": False, "sharp_links": True}, "sharp_links needs links"),
         ({"norm_floor": float("nan")}, "norm_floor"),

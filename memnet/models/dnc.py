@@ -1,11 +1,13 @@
 """The Differentiable Neural Computer (Graves et al. 2016, Nature 538:471) and its improvements."""
 
 from collections.abc import Callable
+from copy import copy
 from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from memnet.cells import Cell, ControllerName
 from memnet.controlled import (
@@ -124,7 +126,9 @@ class DNCCell(ControlledCell):
     usage_gradient: whether usage passes gradients to the last write weightings, as the paper's equations have it; its
                     authors' published code stops them.
     normalized:     the interface is layer-normalised before it is squashed, as the memory's input is in the code of
-                    Franke et al. 2018; theirs normalises within the LSTM, too, and drops out what bypasses the memory.
+                    Franke et al. 2018; theirs normalises within the LSTM, too.
+    bypass_dropout: of what of the controller goes to the output past the memory, the share that is left out in training
+                    (Franke et al. 2018): the output is [d h, r] with d = 0 with this probability p, else 1 / (1 - p).
     learned_initial_state: train the controller's initial state (else zeros).
     forget_bias:    of an LSTM controller.
     norm_floor:     norms below it count as it, see memnet.functional.addressing.cosine_similarity.
@@ -151,6 +155,7 @@ class DNCCell(ControlledCell):
         linked: bool = True,
         usage_gradient: bool = True,
         normalized: bool = False,
+        bypass_dropout: float = 0.0,
         learned_initial_state: bool = False,
         forget_bias: float = 1.0,
         norm_floor: float = 1e-6,
@@ -159,6 +164,8 @@ class DNCCell(ControlledCell):
             raise ValueError(f"mask_floor must be in [0, 1), not {mask_floor}")
         if mask_floor and not masked:
             raise ValueError(f"mask_floor {mask_floor} is for masked content addressing")
+        if not 0 <= bypass_dropout < 1:
+            raise ValueError(f"bypass_dropout must be in [0, 1), not {bypass_dropout}")
         if sharp_links and not linked:
             raise ValueError("sharp_links needs links to follow: linked is False")
         super().__init__(
@@ -173,7 +180,7 @@ class DNCCell(ControlledCell):
             forget_bias=forget_bias,
             norm_floor=norm_floor,
         )
-        self.num_slots = num_slots
+        self.num_slots, self.bypass_dropout = num_slots, bypass_dropout
         self.masked, self.mask_floor, self.deallocate = masked, mask_floor, deallocate
         self.sharp_links, self.linked, self.usage_gradient = sharp_links, linked, usage_gradient
         self._sizes = self._emitted_sizes()
@@ -222,7 +229,11 @@ class DNCCell(ControlledCell):
         return dnc.refusal(self, input, state, own=own)
 
     def unroll_native(self, input: Tensor, state: DNCState, lengths: Tensor | None) -> tuple[Tensor, State]:
-        return dnc.unroll_dnc(self, input, state, lengths)
+        # The operator, and its definition where that is differentiated again, draw nothing.
+        undropped = copy(self)
+        undropped.bypass_dropout = 0.0
+        output, state = dnc.unroll_dnc(undropped, input, state, lengths)
+        return self._dropped(output), state
 
     def after_controller(
         self, hidden: Tensor, controller: State, state: DNCState
@@ -249,9 +260,16 @@ class DNCCell(ControlledCell):
                 precedence = next_precedence(precedence, write_weights)
             read_weights = self._where_to_read(told, memory, links, state.read_weights)
             reads = read_memory(memory, read_weights)
-        output = with_reads(hidden, reads, self.interface.weight)
+        output = self._dropped(with_reads(hidden, reads, self.interface.weight))
         state = DNCState(controller, reads, memory, read_weights, write_weights, usage, precedence, links)
         return output, state, DNCWatched(told, free_slots)
+
+    def _dropped(self, output: Tensor) -> Tensor:
+        """An output without a share of what bypasses the memory, in training."""
+        if not self.training or not self.bypass_dropout:
+            return output
+        size = self.controller.output_size
+        return torch.cat([functional.dropout(output[..., :size], self.bypass_dropout), output[..., size:]], -1)
 
     def parts_of_interface(self, emitted: Tensor) -> Interface:
         """Squash what the linear layer emitted, (batch, features), into each part's range."""
