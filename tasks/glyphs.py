@@ -17,7 +17,7 @@ DRAWINGS = 20  # of a character
 STROKES, CONTROLS, DOTS = 4, 4, 16  # at most of a character; points that a stroke bends to; points that it is drawn by
 BY_INSTANCE = {
     count: Score(
-        f"accuracy_instance_{count}", nth, f"Right at the {nth} drawing, %", f"right at the {nth}", ".1%", best="high"
+        f"share_instance_{count}", nth, f"Right at the {nth} drawing, %", f"right at the {nth}", ".1%", best="high"
     )
     for count, nth in ((1, "1st"), (2, "2nd"), (3, "3rd"), (5, "5th"), (10, "10th"))
 }
@@ -114,7 +114,7 @@ class Glyphs(SymbolTask):
         return found
 
     def summarize(self, metrics: dict[str, Tensor]) -> dict[str, float]:
-        """As `SymbolTask.summarize`, and accuracy_instance_K for every K that occurs."""
+        """As `SymbolTask.summarize`, and share_instance_K for every K that occurs."""
         shares = {
             score.name: float(metrics[f"right_{count}"].sum() / shown)
             for count, score in BY_INSTANCE.items()

@@ -110,8 +110,8 @@ def test_scores_by_instance_against_loops():
         exact += not failed
     scores = task.summarize(task.metrics(logits, batch))
     for instance in (1, 2, 3, 5):
-        assert scores[f"accuracy_instance_{instance}"] == pytest.approx(right[instance] / shown[instance])
-    assert "accuracy_instance_10" not in scores
+        assert scores[f"share_instance_{instance}"] == pytest.approx(right[instance] / shown[instance])
+    assert "share_instance_10" not in scores
     assert scores["error_percent"] == pytest.approx(100 * wrong / questions)
     assert scores["exact_share"] == pytest.approx(exact / 30)
 
@@ -122,7 +122,7 @@ def test_an_episode_is_exact_whatever_is_told_of_first_drawings():
     first = (batch.target.cumsum(1) * batch.target).sum(-1) == 1
     logits[first] *= -1
     assert task.metrics(logits, batch)["exact"].all()
-    assert task.summarize(task.metrics(logits, batch))["accuracy_instance_1"] == 0
+    assert task.summarize(task.metrics(logits, batch))["share_instance_1"] == 0
     logits[2, int((~first[2]).nonzero()[0])] *= -1
     assert task.metrics(logits, batch)["exact"].tolist() == [True, True, False, True, True, True, True]
 
