@@ -33,6 +33,7 @@ from memnet.models.mlstm import MLSTM, MLSTMCell
 from memnet.models.neural_stack import NeuralStack, NeuralStackCell, NeuralStackState
 from memnet.models.ntm import NTM, HeadParameters, NTMCell, NTMState, NTMTrace
 from memnet.models.recurrent import GRU, LSTM, RNN, RecurrentTrace
+from memnet.models.recurrent_memory import RecurrentMemoryTransformer, SegmentCell, SegmentState
 from memnet.models.relational import RelationalMemory, RelationalMemoryCell, RelationalState
 from memnet.models.rwkv7 import RWKV7, RWKV7Cell
 from memnet.models.sam import SAM, SAMCell, SAMState
@@ -117,6 +118,7 @@ __all__ = [
     "RNNCell",
     "RNNState",
     "RWKV7Cell",
+    "RecurrentMemoryTransformer",
     "RecurrentTrace",
     "RelationalMemory",
     "RelationalMemoryCell",
@@ -125,6 +127,8 @@ __all__ = [
     "SAMState",
     "SLSTMCell",
     "SLSTMState",
+    "SegmentCell",
+    "SegmentState",
     "SequenceModule",
     "Stack",
     "StackCell",

@@ -145,32 +145,46 @@ class Stack(Cell):
     ) -> tuple[Tensor, tuple[State, ...], tuple[Any, ...]]:
         """`step`, with what every block's own gives beside its results."""
         (hidden,), shared = parted(self, projected)
+        hidden, state, watched = self.step_of_blocks(hidden, state, shared)
+        return self.norm(hidden), state, watched
+
+    def step_of_blocks(
+        self, hidden: Tensor, state: tuple[State, ...], shared: tuple[Any, ...]
+    ) -> tuple[Tensor, tuple[State, ...], tuple[Any, ...]]:
+        """A step of the blocks alone, without embedding and norm: (batch, width) to the same."""
         states: list[State] = []
         watched: list[Any] = []
         for block, own, one in zip(self._cells(), shared, state, strict=True):
             hidden, after, steered = block.watched_step(together(block.project(hidden), own), one)
             states.append(after)
             watched.append(steered)
-        return self.norm(hidden), tuple(states), tuple(watched)
+        return hidden, tuple(states), tuple(watched)
+
+    def scan_of_blocks(
+        self, hidden: Tensor, state: tuple[State, ...], lengths: Tensor | None
+    ) -> tuple[Tensor, tuple[State, ...]]:
+        """Many steps of the blocks alone: (batch, time, width) to the same."""
+        return self._through(lambda block, seen, one: unroll_fast(block, seen, one, lengths), hidden, state)
 
     def forward(self, input: Tensor, state: tuple[State, ...]) -> tuple[Tensor, tuple[State, ...]]:
-        return self._through(lambda block, hidden, one: block(hidden, one), input, state)
+        hidden, state = self._through(lambda block, seen, one: block(seen, one), self.embedding(input), state)
+        return self.norm(hidden), state
 
     def scan(self, input: Tensor, state: tuple[State, ...], lengths: Tensor | None) -> tuple[Tensor, tuple[State, ...]]:
-        return self._through(lambda block, hidden, one: unroll_fast(block, hidden, one, lengths), input, state)
+        hidden, state = self.scan_of_blocks(self.embedding(input), state, lengths)
+        return self.norm(hidden), state
 
     def _through(
         self,
         run: Callable[[Cell, Tensor, State], tuple[Tensor, State]],
-        input: Tensor,
+        hidden: Tensor,
         state: tuple[State, ...],
     ) -> tuple[Tensor, tuple[State, ...]]:
-        hidden: Tensor = self.embedding(input)
         states: list[State] = []
         for block, one in zip(self._cells(), state, strict=True):
             hidden, after = run(block, hidden, one)
             states.append(after)
-        return self.norm(hidden), tuple(states)
+        return hidden, tuple(states)
 
     def parts(self, states: tuple[State, ...], watched: tuple[Any, ...]) -> list[Part]:
         """Those of all blocks; of several the names of layer 1 end in ", layer 1"."""

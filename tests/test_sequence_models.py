@@ -123,6 +123,9 @@ MODELS |= {
     "fast-weights": lambda: memnet.FastWeights(INPUT, OUTPUT, hidden_size=5, inner_steps=2),
     "relational-memory": lambda: memnet.RelationalMemory(INPUT, OUTPUT, num_slots=3, num_heads=2, head_size=2),
     "slstm": lambda: memnet.SLSTM(INPUT, OUTPUT, hidden_size=6, num_layers=1, num_heads=2),
+    "rmt": lambda: memnet.RecurrentMemoryTransformer(
+        INPUT, OUTPUT, hidden_size=4, num_layers=1, num_heads=2, segment_length=4, num_memory=2
+    ),
     "transformer": lambda: memnet.Transformer(INPUT, OUTPUT, hidden_size=8, num_heads=2, num_slots=4),
     "transformer-alibi": lambda: memnet.Transformer(
         INPUT, OUTPUT, hidden_size=6, num_layers=1, num_heads=3, num_slots=9, positions="alibi"

@@ -146,6 +146,7 @@ _SEQUENCE_MODELS = {
     "ttt": Model("memnet:TTT"),
     "titans": Model("memnet:Titans"),
     "mesa": Model("memnet:Mesa"),
+    "rmt": Model("memnet:RecurrentMemoryTransformer"),
 }
 
 
