@@ -127,23 +127,17 @@ MODELS |= {
         INPUT, OUTPUT, hidden_size=4, num_layers=1, num_heads=2, segment_length=4, num_memory=2
     ),
     "transformer": lambda: memnet.Transformer(INPUT, OUTPUT, hidden_size=8, num_heads=2, num_slots=4),
-    "transformer-alibi": lambda: memnet.Transformer(
-        INPUT, OUTPUT, hidden_size=6, num_layers=1, num_heads=3, num_slots=9, positions="alibi"
-    ),
 }
 STACKS: dict[str, dict[str, Any]] = {
-    "stack-rnn": {},
-    "stack-rnn-several": {"num_stacks": 2, "num_tops": 2, "pushed_values": "linear", "controller": "lstm"},
+    "stack-rnn": {"num_stacks": 2, "num_tops": 2, "pushed_values": "linear", "controller": "lstm"},
 }
 NEURAL_STACKS: dict[str, dict[str, Any]] = {
-    "neural-stack": {"num_structures": 2},
-    "neural-queue": {"structure": "queue", "controller": "feedforward"},
+    "neural-queue": {"structure": "queue", "num_structures": 2, "controller": "feedforward"},
     "neural-deque": {"structure": "deque", "controller": "gru"},
 }
 TAPES: dict[str, dict[str, Any]] = {
-    "tape-rnn": {"num_tapes": 2, "write_units": 0},
-    "tape-rnn-jump": {"jump": True, "write_units": 4, "controller": "lstm"},
-    "baby-ntm": {"rule": "rotate-and-add", "write_units": 0},
+    "tape-rnn": {"jump": True, "write_units": 4, "controller": "lstm"},
+    "baby-ntm": {"rule": "rotate-and-add", "write_units": 0, "num_tapes": 2},
 }
 MODELS |= {
     name: partial(kind, INPUT, OUTPUT, **({"hidden_size": 5, "num_slots": 6, "slot_size": 4} | options))

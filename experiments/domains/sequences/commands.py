@@ -227,7 +227,8 @@ def _next(trainer: Trainer[SequenceObjective], folder: RunFolder) -> list[str]:
         commands.append(f"{command_line('recipes')}   # other settings, for --recipe")
     if isinstance(network := core(trainer.model), HasSlots):
         # A head walks a slot a step: long sequences want more slots than steps.
-        length, slots = task.within(5 * max(task.test_lengths) // 2), 16 * network.num_slots
+        length = task.within(5 * max(task.test_lengths) // 2)
+        slots = max(16 * network.num_slots, 2 * length)
         more = ["--length", length, "--num-slots", slots, "--sequences", 20]
         more += ["--round-actions"] if isinstance(network, RoundsActions) else []
         commands.append(command_line("evaluate", run, *more))
