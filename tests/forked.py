@@ -45,7 +45,7 @@ class Forked:
     module: what `python -m` runs, or -c, after which the first of `args` is the program.
     stdin, stdout, stderr: a descriptor, or subprocess.PIPE, DEVNULL and STDOUT as they mean there.
     session: whether it leads a session, of which standard input is the terminal if it is one.
-    painted: whether its figures are painted, see `leave_unpainted`.
+    painted: whether its figures are painted, and those of a training drawn, see tests/unpainted.py.
     """
 
     def __init__(
@@ -239,8 +239,9 @@ def _become(request: Request, descriptors: list[int]) -> None:
         os.setsid()
         if os.isatty(0):
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
+    letters = request.environment.get("PYTHONIOENCODING")
+    sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", encoding=letters, closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding=letters, errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
     os.chdir(request.folder)
     os.environ.clear()
     os.environ.update(request.environment)
@@ -252,7 +253,7 @@ def main() -> None:
 
     import pytest
 
-    from tests.unpainted import leave_unpainted
+    from tests.unpainted import leave_undrawn, leave_unpainted
 
     asked = socket.socket(fileno=int(sys.argv[1]))
     _prepare()
@@ -262,6 +263,7 @@ def main() -> None:
         return
     if not request.painted:
         leave_unpainted(pytest.MonkeyPatch())
+        leave_undrawn(pytest.MonkeyPatch())
     sys.argv = request.args
     if sys.argv[0] == "-c":
         exec(sys.argv.pop(1), {"__name__": "__main__"})

@@ -9,6 +9,7 @@ import math
 import os
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from functools import cache
 from itertools import islice, pairwise
 
@@ -24,6 +25,13 @@ SLACK = math.sqrt(10_000 / QUESTIONS)  # how much wider than at full size a tole
 TASKS = tuple(TALES)
 TIGHT = {4, *range(15, 21)}  # no space before the tab
 BLOCKS = {1, 2, 3, *range(5, 15)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_stays() -> Iterator[None]:
+    yield
+    generated.cache_clear()
+    generated_text.cache_clear()
 
 
 @cache

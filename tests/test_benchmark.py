@@ -6,8 +6,10 @@ import json
 import re
 import shutil
 import signal
+import subprocess
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ import pytest
 import torch
 
 from experiments.__main__ import main
-from experiments.benchmark import timing
+from experiments.benchmark import memory, timing
 from experiments.benchmark.cases import (
     Case,
     Stacked,
@@ -29,6 +31,7 @@ from experiments.benchmark.flops import count_flop, count_operations
 from experiments.config.registry import DOMAINS
 from experiments.figures import GrowthPanel, growth_figure
 from tests.figure_parts import panels, words
+from tests.forked import Forked
 from tests.running import start
 
 Capture = pytest.CaptureFixture[str]
@@ -220,7 +223,15 @@ def test_a_growth_figure_draws_the_given_values() -> None:
         assert text in words(figure)
 
 
-def test_peak_memory_grows_with_the_length(capsys: Capture) -> None:
+def test_peak_memory_grows_with_the_length(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(command: list[str], *, cwd: Path, input: str, **_: Any) -> subprocess.CompletedProcess[str]:
+        process = Forked(command[2], *command[3:], stdin=subprocess.PIPE, folder=cwd)
+        assert process.stdin is not None
+        process.stdin.write(input)
+        told, errors = process.communicate(timeout=60)
+        return subprocess.CompletedProcess(command, process.wait(), told, errors)
+
+    monkeypatch.setattr(memory, "subprocess", SimpleNamespace(run=run))
     args = ["--memory", "--batch-size", "4", "--length", "20", "2000", "--backend", "eager"]
     short, long = measured(capsys, "lstm", *args)
     assert short["variants"][0]["peak_mib"] >= 0

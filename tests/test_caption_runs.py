@@ -35,6 +35,7 @@ from tests.figure_parts import beyond
 from tests.test_command_line import refused
 from tests.test_inspector import unpack
 from tests.test_training import assert_same_run, die_at, go_on
+from tests.unpainted import drawn
 
 Capture = pytest.CaptureFixture[str]
 
@@ -75,8 +76,9 @@ def config_of(task: str, *more: object) -> Config[Any]:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A small finished run on each world."""
     folder = tmp_path_factory.mktemp("runs")
-    for task in WORLDS:
-        assert train(folder / task, task) == 0
+    with drawn():
+        for task in WORLDS:
+            assert train(folder / task, task) == 0
     return {task: folder / task for task in WORLDS}
 
 

@@ -22,6 +22,7 @@ from experiments.domains.sequences.models import make_model
 from experiments.domains.sequences.options import SequenceTraining
 from experiments.runs.folder import RunFolder
 from memnet import NTM
+from tests.forked import Forked
 from tests.running import ROOT, TINY, command, start
 
 Capture = pytest.CaptureFixture[str]
@@ -120,16 +121,10 @@ def test_a_mistake_gets_one_line_that_names_it(
 
 def test_a_mistake_is_one_line_without_unicode_too() -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments", "train", "copy", "--steps"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.stderr.startswith("error: train: Missing value for argument '--steps'")
-    assert "----" not in done.stderr
-    assert done.stderr.count("\n") == 1
+    _, errors = Forked("experiments", "train", "copy", "--steps", environment=environment).communicate(timeout=60)
+    assert errors.startswith("error: train: Missing value for argument '--steps'")
+    assert "----" not in errors
+    assert errors.count("\n") == 1
 
 
 def test_mistakes_look_the_same_to_a_person() -> None:
@@ -435,9 +430,7 @@ def test_help_and_recipes(capsys: Capture) -> None:
     assert "train TASK" in capsys.readouterr().out
     assert main(["recipes"]) == 0
     assert "paper/priority-sort-ntm-lstm" in capsys.readouterr().out
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments", "train", "--help"], cwd=ROOT, capture_output=True, text=True
-    )
+    done = command("train", "--help")
     assert done.returncode == 0
     for option in ("--out", "--seed", "--model", "--controller", "--steps", "--batch-size", "--learning-rate"):
         assert option in done.stdout
@@ -447,17 +440,14 @@ def test_training_runs_without_wandb_and_tells_how_with_it(tmp_path: Path) -> No
     blocked = tmp_path / "blocked"
     blocked.mkdir()
     (blocked / "wandb.py").write_text("raise ImportError('not installed')\n")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{blocked}{os.pathsep}{ROOT}"}
     program = (
-        "import sys; from experiments.__main__ import main; "
+        "import sys; from experiments.__main__ import main; sys.path.insert(0, sys.argv.pop(1)); "
         "print(*(main([*sys.argv[1:], '--tracker', name, '--out', name]) for name in ('none', 'wandb')))"
     )
-    args = ["train", "copy", *TINY, "--steps", "4"]
-    done = subprocess.run(
-        [sys.executable, "-c", program, *args], env=environment, cwd=tmp_path, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith("\n0 2\n")
-    assert "Traceback" not in done.stderr
-    assert "--tracker none" in done.stderr
+    process = Forked("-c", program, blocked, "train", "copy", *TINY, "--steps", "4", folder=tmp_path)
+    told, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert told.endswith("\n0 2\n")
+    assert "Traceback" not in errors
+    assert "--tracker none" in errors
     assert not (tmp_path / "wandb").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -201,9 +202,15 @@ def test_tasks_bear_no_names_of_the_standard_library() -> None:
     assert not folders & sys.stdlib_module_names
 
 
-def test_importing_memnet_brings_no_tracker_and_no_plotting() -> None:
-    code = "import sys, memnet; print('\\n'.join({name.partition('.')[0] for name in sys.modules}))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+def test_importing_memnet_brings_no_tracker_and_no_plotting_and_builds_nothing(tmp_path: Path) -> None:
+    code = """
+import sys, memnet
+memnet.NTM(3, 2).backend = "native"
+print(*{name.partition(".")[0] for name in sys.modules})
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MEMNET_CACHE": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert {"memnet", "torch"} <= loaded
     assert not loaded & {"wandb", "matplotlib", "tasks", "experiments"}
+    assert list(tmp_path.iterdir()) == []

@@ -28,6 +28,7 @@ from memnet import LSTM, NTM, RNN
 from tasks import TASKS
 from tests.configurations import configured
 from tests.figure_parts import crosses, panels, words
+from tests.unpainted import drawn
 
 LONG = ("adding", "copy-memory", "temporal-order", "agreement")
 SHORT = {"adding": 6, "copy-memory": 2, "temporal-order": 6, "agreement": 7}
@@ -82,6 +83,7 @@ def test_adding_at_six_steps_is_solved(tmp_path: Path, capsys: Capture) -> None:
 
 
 @pytest.mark.parametrize("task_name", LONG)
+@drawn()
 def test_runs_are_told_in_the_tasks_own_score(task_name: str, tmp_path: Path, capsys: Capture) -> None:
     task = TASKS[task_name]()
     for seed in range(2):

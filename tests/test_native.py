@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import importlib.util
 import os
-import subprocess
-import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +18,7 @@ import memnet
 from memnet import sequence
 from memnet.native import build, ntm
 from tests.compiler import needs_compiler
-from tests.forked import ROOT, Forked
+from tests.forked import Forked
 
 pytestmark = needs_compiler
 
@@ -312,14 +310,6 @@ def test_auto_without_a_library_is_eager_and_says_why(monkeypatch: pytest.Monkey
     model.backend = "eager"
     model(INPUT)
     assert model.backend_refusal is None
-
-
-def test_importing_builds_nothing(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MEMNET_CACHE": str(tmp_path)}
-    subprocess.run(
-        [sys.executable, "-c", "import memnet; memnet.NTM(3, 2).backend = 'native'"], env=environment, check=True
-    )
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_private_name_that_torch_does_not_have_is_answered_with_care(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from tests.running import ROOT
 from tests.story_runs import TINY as STORIES
 from tests.test_command_line import refused
 from tests.test_training import assert_same_run, die_at
+from tests.unpainted import drawn
 
 Capture = pytest.CaptureFixture[str]
 OWN = re.findall(r"```python\n(# my\.py.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[0]
@@ -139,6 +140,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("own")
+@drawn()
 def test_a_model_on_a_task_is_trained_resumed_and_shown_like_ours(capsys: Capture) -> None:
     asked = ["my.py:MyTask", "--model", "my.py:MyModel", "--width", "6", *ARGS]
     assert main(["train", *asked]) == 0

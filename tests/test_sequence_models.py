@@ -244,9 +244,9 @@ def test_a_call_is_steps_of_the_cell_and_the_readout(name: str) -> None:
 
 @every_model
 def test_rows_do_not_see_their_neighbours(name: str) -> None:
-    model, input, lengths = drawn_anew(name), input_of(batch=7), torch.tensor([6, 0, 3, 1, 6, 5, 2])
+    model, input, lengths = drawn_anew(name), input_of(batch=4), torch.tensor([6, 0, 3, 5])
     together, last = model(input, lengths=lengths)
-    for row in range(7):
+    for row in range(4):
         alone, state = model(input[row : row + 1], lengths=lengths[row : row + 1])
         assert_close(alone[0], together[row])
         assert_states_close(state, rows_of(last, [row]))
@@ -382,30 +382,29 @@ def test_gradients_equal_finite_differences(name: str) -> None:
 
 
 @every_model
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
-def test_state_keeps_its_dtype(name: str, dtype: torch.dtype) -> None:
-    model = fresh(name).to(dtype)
-    start = model.initial_state(BATCH)
-    output, state = model(input_of().to(dtype), start, lengths=torch.tensor([6, 5, 0, 1]))
-    assert output.dtype == dtype
-    kept = [tensor.dtype for tensor in state_tensors(start)]
-    assert [tensor.dtype for tensor in state_tensors(state)] == kept
-    # A memory is kept in float32 at least.
-    assert {*kept} <= {dtype, torch.promote_types(dtype, torch.float32)}
-    assert all(tensor.isfinite().all() for tensor in state_tensors(state))
+def test_state_keeps_its_dtype(name: str) -> None:
+    model = fresh(name)
+    for dtype in (torch.float64, torch.float32, torch.bfloat16):
+        model.to(dtype)
+        start = model.initial_state(BATCH)
+        output, state = model(input_of().to(dtype), start, lengths=torch.tensor([6, 5, 0, 1]))
+        assert output.dtype == dtype
+        kept = [tensor.dtype for tensor in state_tensors(start)]
+        assert [tensor.dtype for tensor in state_tensors(state)] == kept
+        # A memory is kept in float32 at least.
+        assert {*kept} <= {dtype, torch.promote_types(dtype, torch.float32)}
+        assert all(tensor.isfinite().all() for tensor in state_tensors(state))
 
 
 @every_model
-@pytest.mark.parametrize("with_lengths", [False, True])
-def test_autocast_leaves_the_state_in_float32(name: str, with_lengths: bool) -> None:
-    model, input = drawn_anew(name).float(), input_of().float()
-    lengths = torch.tensor([6, 5, 0, 1]) if with_lengths else None
+def test_autocast_leaves_the_state_in_float32(name: str) -> None:
+    model, input, lengths = drawn_anew(name).float(), input_of().float(), torch.tensor([6, 5, 0, 1])
     expected, _ = model(input, lengths=lengths)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         output, state = model(input, lengths=lengths)
         assert output.dtype == torch.bfloat16
-        for half_input in (input, input.bfloat16()):
-            _, after = model(half_input, state, lengths=lengths)
+        for half_input, ends in ((input, lengths), (input.bfloat16(), None), (input, None)):
+            _, after = model(half_input, state, lengths=ends)
             assert all(tensor.dtype == torch.float32 for tensor in state_tensors(state) + state_tensors(after))
     assert_close(output.float(), expected, 0.1)
     if name.startswith("ntm"):
@@ -610,7 +609,7 @@ def assert_compiling_changes_nothing(name: str) -> None:
 
 
 @compiling
-@pytest.mark.parametrize("name", ["lstm-stacked", "gru", "ntm-many-heads", "ntm-location"])
+@pytest.mark.parametrize("name", ["lstm-stacked", "ntm-many-heads"])
 def test_a_compiled_model_agrees_with_eager_without_graph_breaks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Torch's tracer, without the code that it would generate."""
     torch.compiler.reset()
@@ -643,7 +642,6 @@ COMPILED: dict[str, Callable[[], RecurrentModule]] = {
         "rnn-tanh",
         "lstm-of-the-paper",
         "gru",
-        "ntm-feedforward",
         "ntm-many-heads",
         "ntm-location",
         "ntm-learned-start",

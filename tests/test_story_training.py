@@ -31,6 +31,7 @@ from tests.babi_release import DATA, needs_release
 from tests.running import ROOT, assert_has_finished, command
 from tests.story_runs import MEMN2N, MODELS, TINY, WORLD, config_of, train, trainer_of
 from tests.test_training import assert_same_run, die_at, go_on, without_clock
+from tests.unpainted import drawn
 
 
 def clip(parameters: list[nn.Parameter], limit: float) -> None:
@@ -238,6 +239,7 @@ def test_a_killed_run_resumed_equals_one_never_stopped(name: str, tmp_path: Path
         assert (whole / file).read_bytes() == (killed / file).read_bytes()
 
 
+@drawn()
 @pytest.mark.parametrize("name", ["memn2n-layerwise", "kv-window", "entnet-restarts", "lstm"])
 def test_a_run_is_loaded_as_it_was_tested(name: str, tmp_path: Path) -> None:
     run = tmp_path / "run"
@@ -309,6 +311,7 @@ def test_a_model_stacked_and_unstacked_is_the_same(tmp_path: Path) -> None:
             assert torch.equal(parameter, model.get_parameter(key))
 
 
+@drawn()
 def test_a_run_leaves_everything_in_one_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run"
     assert train(run, *MODELS["memn2n-restarts"], task="1,16") == 0

@@ -20,6 +20,7 @@ from experiments.runs.metrics import read_metrics
 from tests import story_runs
 from tests.running import TINY, assert_has_finished, start
 from tests.tracked import KEY, clean_environment, run_folders
+from tests.unpainted import drawn
 from tests.wandb_log import RunLog, read_run
 from tests.wandb_server import WandbServer
 
@@ -58,6 +59,7 @@ def keys_of(log: RunLog) -> set[str]:
     return {key for row in log.history for key in row} | log.summary.keys()
 
 
+@drawn()
 def test_a_resumed_run_is_one_curve_with_pictures_and_tables(tmp_path: Path, capsys: Capture) -> None:
     run = tmp_path / "a run"
     train(run, "--cooldown-steps", 0, "--tracker", "wandb", "--steps", 8)
@@ -105,6 +107,7 @@ def test_a_resumed_run_is_one_curve_with_pictures_and_tables(tmp_path: Path, cap
     assert not (tmp_path / "home").exists() or not list((tmp_path / "home").rglob("staging/*"))
 
 
+@drawn()
 def test_stories_have_attention_and_answers(tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert story_runs.train(run, *story_runs.MODELS["memn2n"], "--picture-every", 6, "--epochs", 1) == 0

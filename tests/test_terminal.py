@@ -3,7 +3,6 @@
 import io
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,8 +12,9 @@ from experiments.__main__ import main
 from experiments.base import terminal
 from experiments.base.files import write_whole
 from tasks.__main__ import main as tasks
+from tests.forked import Forked
 from tests.made_up_runs import copy_run, story_run
-from tests.running import ROOT, in_terminal
+from tests.running import in_terminal
 
 PROGRAM = """
 import time
@@ -183,17 +183,12 @@ def test_tasks_escape_letters_that_a_terminal_has_not(tmp_path: Path, monkeypatc
 def test_names_and_terminals_without_letters_are_escaped(tmp_path: Path) -> None:
     write_whole(tmp_path / "text", "f\udcff.txt ü")
     assert (tmp_path / "text").read_text() == "f\\udcff.txt ü"
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments", "evaluate", b"runs/\xff-\xc3\xbc"],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONIOENCODING": "ascii"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 2
-    assert r"\udcff-\xfc" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    name, environment = os.fsdecode(b"runs/\xff-\xc3\xbc"), os.environ | {"PYTHONIOENCODING": "ascii"}
+    process = Forked("experiments", "evaluate", name, environment=environment)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert r"\udcff-\xfc" in errors
+    assert len(errors.splitlines()) == 1
 
 
 def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,7 @@ from experiments.training.together import choose_way
 from tests.test_command_line import refused
 from tests.test_inspector import unpack
 from tests.text_runs import TINY, train
+from tests.unpainted import drawn
 
 Capture = pytest.CaptureFixture[str]
 
@@ -27,7 +28,8 @@ Capture = pytest.CaptureFixture[str]
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small finished run on the invented text."""
     folder = tmp_path_factory.mktemp("runs") / "run"
-    assert train(folder, "--num-layers", "2") == 0
+    with drawn():
+        assert train(folder, "--num-layers", "2") == 0
     return folder
 
 
@@ -151,6 +153,7 @@ def test_evaluate_and_show(run: Path, texts: Path, capsys: Capture) -> None:
     assert (run / "figures" / "units.png").read_bytes() == before
 
 
+@drawn()
 def test_any_signs_can_be_drawn(tmp_path: Path) -> None:
     """Also those that the font does not have, and what matplotlib takes for mathematics."""
     text = tmp_path / "signs.txt"

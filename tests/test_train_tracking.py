@@ -2,7 +2,6 @@
 
 import os
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +9,10 @@ import pytest
 
 from experiments.__main__ import main
 from experiments.runs.metrics import read_metrics
+from tests.forked import Forked
 from tests.running import TINY
 from tests.tracked import clean_environment
+from tests.unpainted import drawn
 from tests.wandb_log import read_run
 
 WITH_WANDB = [*TINY[:-2], "--tracker", "wandb"]
@@ -26,6 +27,7 @@ def runs_in(folder: Path) -> list[Path]:
     return sorted((folder / "wandb").glob("offline-run-*"), key=os.path.getmtime)
 
 
+@drawn()
 def test_a_run_is_recorded_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "copy", *WITH_WANDB, "--steps", "12", "--out", str(tmp_path / "run")]) == 0
     (folder,) = runs_in(tmp_path)
@@ -51,12 +53,10 @@ def test_a_run_is_recorded_whole(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_wandb_is_imported_only_when_asked_for(tmp_path: Path) -> None:
-    import subprocess
-
     program = (
         "import sys; from experiments.__main__ import main; "
         "code = main(sys.argv[1:]); assert 'wandb' not in sys.modules; sys.exit(code)"
     )
-    args = ["train", "copy", *TINY, "--steps", "2", "--out", str(tmp_path / "run")]
-    done = subprocess.run([sys.executable, "-c", program, *args], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    process = Forked("-c", program, "train", "copy", *TINY, "--steps", "2", "--out", tmp_path / "run")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors

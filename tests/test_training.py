@@ -30,6 +30,7 @@ from tasks import TASKS, BitTask
 from tests.configurations import configured
 from tests.forked import Forked
 from tests.running import TINY, assert_has_finished, start, tiny
+from tests.unpainted import drawn
 
 MODELS = {
     "rmsprop-noise-lstm": [
@@ -191,6 +192,7 @@ def test_a_run_that_died_before_its_first_checkpoint_starts_again(tmp_path: Path
     assert_same_run(tmp_path / "whole", tmp_path / "died")
 
 
+@drawn()
 def test_a_run_leaves_everything_in_one_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run"
     assert train(run, "--seed", 7, "--solved-at", 0.01) == NOT_SOLVED
@@ -414,6 +416,7 @@ def test_every_model_learns_a_small_copy(tmp_path: Path, options: list[str]) -> 
 
 
 # Tasks of long dependencies are trained in tests of their own.
+@drawn()
 @pytest.mark.parametrize("task", [name for name, task in TASKS.items() if issubclass(task, BitTask)])
 def test_every_task_trains_and_is_tested_and_drawn(
     task: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -36,6 +36,7 @@ from tasks.translation import Languages, Pair, Translator
 from tests.running import assert_has_finished
 from tests.test_inspector import unpack
 from tests.test_training import assert_same_run, die_at, go_on
+from tests.unpainted import drawn
 
 TINY = [
     *("--sentences", "200", "--valid-sentences", "30", "--test-sentences", "6", "--max-length", "5"),
@@ -68,7 +69,8 @@ def trainer_of(folder: Path, *more: object) -> Trainer[TranslationObjective]:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that holds a run with attention."""
     folder = tmp_path_factory.mktemp("runs") / "attention"
-    assert train(folder, *MODELS["attention"]) == NOT_SOLVED
+    with drawn():
+        assert train(folder, *MODELS["attention"]) == NOT_SOLVED
     return folder
 
 

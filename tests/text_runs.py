@@ -20,7 +20,10 @@ MODELS = {
     "gru": ["--model", "gru", "--embedding", "one-hot"],
     "rnn-tanh": ["--model", "rnn-tanh", "--text", "markov"],
     "rnn-relu": ["--model", "rnn-relu"],
-    "ntm": ["--model", "ntm", "--num-slots", "5", "--slot-size", "4", "--backend", "eager"],
+    "ntm": [
+        *("--model", "ntm", "--num-slots", "5", "--slot-size", "4", "--backend", "eager"),
+        *("--characters", "1000", "--chunk-length", "10"),  # as many steps a pass, and shorter ones
+    ],
 }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from experiments.runs.tracking import Names, Tracker, start_tracker
+from tests.forked import Forked
 from tests.wandb_log import RunLog
 
 ROOT = Path(__file__).parents[1]
@@ -73,5 +74,6 @@ def curve(log: RunLog) -> list[tuple[int, float]]:
 
 def python(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Run a program to its end, for which it has half a minute."""
-    command = [sys.executable, "-c", program, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30)
+    process = Forked("-c", program, *arguments)
+    told, errors = process.communicate(timeout=30)
+    return subprocess.CompletedProcess(process.args, process.wait(), told, errors)

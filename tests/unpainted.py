@@ -1,6 +1,10 @@
-"""Figures that are built but not painted: painting takes most of the time of a tiny training, and few tests look."""
+"""Figures that are built but not painted, or not even built: they take most of the time of a tiny training, and few
+tests look.
+"""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,3 +23,23 @@ def leave_unpainted(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr("matplotlib.figure.Figure.savefig", save)
     patch.setattr("experiments.figures.style.make_legible", lambda figure: None)
+
+
+def leave_undrawn(patch: pytest.MonkeyPatch) -> None:
+    """Have trainings end without their figures, until the patch is undone."""
+    from experiments.training import ending, running
+
+    def keep_all(trainer: Any, step: int, folder: Any, notice: str, found: Any, more: Any) -> str:
+        return ending.keep_all(trainer, step, folder, notice, found._replace(draw=lambda about: None), more)
+
+    patch.setattr(running, "keep_all", keep_all)
+
+
+@contextmanager
+def drawn() -> Iterator[None]:
+    """Have trainings end with their figures nevertheless; for a test or a part of one."""
+    from experiments.training import ending, running
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running, "keep_all", ending.keep_all)
+        yield
