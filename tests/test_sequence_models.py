@@ -153,6 +153,9 @@ MODELS |= {
 }
 
 every_model = pytest.mark.parametrize("name", MODELS)
+# Of every class the last, and one that is native: for what is not the cells' own doing.
+OF_A_CLASS = {type(make()): name for name, make in MODELS.items()}
+one_of_a_class = pytest.mark.parametrize("name", [*OF_A_CLASS.values(), "ntm-as-one-operator"])
 some_models = pytest.mark.parametrize("name", ["rnn-tanh", "gru-stacked", "ntm-lstm-stacked"])
 every_ntm = pytest.mark.parametrize("name", [name for name in MODELS if name.startswith("ntm")])
 
@@ -266,7 +269,7 @@ def test_rows_end_at_their_length(name: str) -> None:
             assert_states_close(rows_of(last, [row]), state)
 
 
-@every_model
+@one_of_a_class
 def test_full_lengths_change_nothing(name: str) -> None:
     model, input = drawn_anew(name), input_of()
     plain, state = model(input)
@@ -275,7 +278,7 @@ def test_full_lengths_change_nothing(name: str) -> None:
     assert_states_equal(last, state)
 
 
-@every_model
+@one_of_a_class
 def test_lengths_zero_leave_the_state_alone(name: str) -> None:
     model = drawn_anew(name)
     _, state = model(input_of())
@@ -329,7 +332,7 @@ def test_columns_of_weights_are_cut_once_a_call(name: str) -> None:
     assert uses(2) == uses(5)
 
 
-@every_model
+@one_of_a_class
 def test_detached_state_cuts_gradients(name: str) -> None:
     model = drawn_anew(name)
     first = input_of().requires_grad_()
@@ -414,7 +417,7 @@ def test_autocast_leaves_the_state_in_float32(name: str) -> None:
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
 
 
-@every_model
+@one_of_a_class
 def test_resetting_puts_the_chosen_rows_back_alone(name: str) -> None:
     model = drawn_anew(name)
     _, state = model(input_of())
@@ -443,7 +446,7 @@ def test_resetting_refuses_wrong_rows(name: str, rows: Tensor) -> None:
         model.reset_state(model.initial_state(BATCH), rows)
 
 
-@every_model
+@one_of_a_class
 def test_two_calls_give_the_same_bits(name: str) -> None:
     model, input = drawn_anew(name).eval(), input_of()
     first, second = model(input), model(input)
@@ -491,7 +494,7 @@ def test_the_given_state_and_input_stay_as_they_are(name: str) -> None:
     assert torch.equal(input, input_before)
 
 
-@every_model
+@one_of_a_class
 def test_interleaved_sequences_do_not_mix(name: str) -> None:
     model = drawn_anew(name)
     inputs = input_of(seed=1), input_of(seed=2)
@@ -505,7 +508,7 @@ def test_interleaved_sequences_do_not_mix(name: str) -> None:
         assert_states_close(states[which], expected[which][1])
 
 
-@every_model
+@one_of_a_class
 def test_a_state_dict_holds_the_whole_model(name: str) -> None:
     model, other, input = drawn_anew(name, seed=0), drawn_anew(name, seed=1), input_of()
     expected, state = model(input)
@@ -529,7 +532,7 @@ def test_nothing_stays_behind_when_a_model_moves(name: str) -> None:
             assert destination in (tensor.dtype, tensor.device)
 
 
-@every_model
+@one_of_a_class
 def test_a_duplicate_computes_the_same_and_shares_nothing(name: str) -> None:
     model, input = drawn_anew(name), input_of()
     expected, state = model(input)
@@ -544,7 +547,7 @@ def test_a_duplicate_computes_the_same_and_shares_nothing(name: str) -> None:
     assert torch.equal(model(input)[0], expected)
 
 
-@every_model
+@one_of_a_class
 def test_checkpointing_changes_no_gradient(name: str) -> None:
     """From a given state, learned ones too, over segments that do not divide the time, past the ends of rows."""
     model, input, lengths = drawn_anew(name), input_of().requires_grad_(), torch.tensor([6, 0, 3, 5])
