@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from memnet import MLSTM, Mamba, MambaCell, MLSTMCell
 from memnet.functional.associations import associate_chunks
+from memnet.models.mamba import MambaMemory, MambaSteered, turned
 from memnet.models.mlstm import MLSTMMemory, MLSTMSteered, stabilizers
 from memnet.models.rwkv7 import RWKV7Steered, transition_factors
 from tests import slow_mixers as slow
@@ -42,10 +43,10 @@ def test_every_step_of_mamba_is_that_of_the_slow_loops() -> None:
     cell, steps = watched("mamba")
     for state, output, after, told in steps:
         reads = torch.zeros_like(told.value)
-        for row, head, (memory, value, write, read, interval) in each(state.memory, *told[:4]):
+        for row, head, (memory, value, write, read, interval) in each(state.memory.memory, *told[:4]):
             rate = math.exp(cell.log_rate[head].item())
             found, expected = slow.state_space(memory.T, value, write, read, interval.item(), rate)
-            assert_equal(after.memory[row, head], expected.T)
+            assert_equal(after.memory.memory[row, head], expected.T)
             reads[row, head] = torch.as_tensor(found)
         seen = (reads + cell.skip * told.value) * nn.functional.silu(told.gate)
         assert_equal(output, cell.output(cell.norm(seen.flatten(1))))
@@ -59,9 +60,12 @@ def test_mamba_forgets_what_was_before_a_long_interval_and_all_heads_of_a_group_
     _, _, told = grouped.watched_step(grouped.project(torch.rand(2, 3)), grouped.initial_state(2))
     assert torch.equal(told.write[:, 0], told.write[:, 1])
     assert not torch.equal(told.write[:, 1], told.write[:, 2])
+    no_angle = torch.zeros(2, 4, 0)
     long = told._replace(log_decay=torch.full_like(told.log_decay, -1e3))
-    first, second = (grouped.remember(torch.full((2, 4, 3, 2), fill), long)[1] for fill in (0.0, 5.0))
-    assert torch.equal(first, second)
+    first, second = (
+        grouped.remember(MambaMemory(torch.full((2, 4, 3, 2), fill), no_angle), long)[1] for fill in (0.0, 5.0)
+    )
+    assert torch.equal(first.memory, second.memory)
     with pytest.raises(ValueError, match="num_groups must divide num_heads 2, not 3"):
         Mamba(3, 2, num_groups=3)
 
@@ -73,6 +77,28 @@ def test_without_decay_and_of_intervals_one_mamba_is_linear_attention() -> None:
     reads, _ = cell.remember_all(cell.initial_state(2).memory, steered, None)
     scores = torch.einsum("bthk,bshk->bhts", steered.read, steered.write).tril()
     assert_equal(reads, torch.einsum("bhts,bshv->bthv", scores, steered.value))
+
+
+def test_rotations_of_half_a_turn_tell_whether_a_number_is_odd() -> None:
+    """Set by hand, at any length: what was written once has the sign of the ones since. Without rotation it has not."""
+    bits, none = torch.randint(2, (3, 1000, 1, 1), generator=torch.Generator().manual_seed(0)).double(), torch.zeros(0)
+    cell: Any = MambaCell(3, 5, num_heads=1, head_size=1, state_size=2, rotation=True).double()
+    vector = torch.tensor([1.0, 0.0]).double().expand(3, 1000, 1, 2)
+    value = torch.zeros(3, 1000, 1, 1).double()
+    value[:, 0] = 1
+    ones = torch.ones_like(value)
+    steered = MambaSteered(value, vector, vector, ones, 0 * ones, math.pi * bits, value)
+    reads, last = cell.remember_all(cell.first_memory(3), steered, None)
+    expected = 1 - 2 * ((bits.cumsum(1) - bits[:, :1]) % 2)
+    assert_equal(reads, expected, 1e-9)
+    assert_equal(
+        turned(vector[:, 0], torch.tensor(math.pi / 2, dtype=torch.float64).view(1, 1, 1)), vector[:, 0].flip(-1)
+    )
+    assert torch.equal(turned(vector, none), vector)
+    assert (last.angle >= 0).all()
+    assert (last.angle <= 2 * math.pi).all()
+    with pytest.raises(ValueError, match="state_size must be even for a rotation, not 3"):
+        Mamba(3, 2, state_size=3, rotation=True)
 
 
 # ------------------------------------------------------------------------------------------------- mLSTM

@@ -37,6 +37,7 @@ MIXERS: dict[str, Callable[[], Mixer]] = {
     "gated delta": lambda: DeltaCell(3, 5, decay="head", strength="twice", **SMALL),
     "kda": lambda: DeltaCell(3, 5, decay="channel", output_gate=False, **SMALL),
     "mamba": lambda: MambaCell(3, 5, num_heads=2, head_size=3, state_size=4),
+    "mamba, turned": lambda: MambaCell(3, 5, num_heads=4, head_size=2, state_size=4, num_groups=2, rotation=True),
     "mlstm": lambda: MLSTMCell(3, 5, convolution=0, **SMALL),
     "mlstm, convolved": lambda: MLSTMCell(3, 5, gate_cap=0.0, **SMALL),
     "rwkv-7": lambda: RWKV7Cell(3, 5, num_heads=2, head_size=3, rank=2),

@@ -108,7 +108,13 @@ MODELS |= {
     for kind, several in (
         (memnet.DeltaNet, {name: SIZED | options for name, options in DELTAS.items()}),
         (memnet.MLSTM, {"mlstm": SIZED}),
-        (memnet.Mamba, {"mamba": {"head_size": 3, "state_size": 4}}),
+        (
+            memnet.Mamba,
+            {
+                name: {"head_size": 3, "state_size": 4, "rotation": name != "mamba"}
+                for name in ("mamba-turned", "mamba")
+            },
+        ),
         (
             memnet.TTT,
             {name: {"head_size": 3, "mini_batch": 4, "memory": name[4:]} for name in ("ttt-linear", "ttt-mlp")},

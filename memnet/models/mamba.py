@@ -1,6 +1,7 @@
 """Mamba-2: a memory that decays by a number of each head and adds (Dao & Gu 2024, arXiv 2405.21060)."""
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,17 @@ from memnet.sequence import SequenceModule
 from memnet.trace import Part
 
 
+class MambaMemory(NamedTuple):
+    """What a Mamba remembers.
+
+    memory: (batch, head, state_size, head_size), S.
+    angle:  (batch, head, state_size / 2), how far keys have been turned, from 0 to 2 pi; empty without rotation.
+    """
+
+    memory: Tensor
+    angle: Tensor
+
+
 class MambaSteered(NamedTuple):
     """What steers a step.
 
@@ -23,6 +35,7 @@ class MambaSteered(NamedTuple):
     read:      (batch, head, state_size), C.
     interval:  (batch, head, 1), dt, above 0.
     log_decay: (batch, head, 1), -exp(A) dt.
+    turn:      (batch, head, state_size / 2), by how much keys are turned further; empty without rotation.
     gate:      (batch, head, head_size), z, of the output before SiLU.
     """
 
@@ -31,7 +44,17 @@ class MambaSteered(NamedTuple):
     read: Tensor
     interval: Tensor
     log_decay: Tensor
+    turn: Tensor
     gate: Tensor
+
+
+def turned(vectors: Tensor, angle: Tensor) -> Tensor:
+    """Channels i and i + n of (..., 2 n) turned by angle i, (..., n); as they are for no angles."""
+    if not angle.size(-1):
+        return vectors
+    first, second = vectors.chunk(2, -1)
+    cosine, sine = torch.cos(angle), torch.sin(angle)
+    return torch.cat([first * cosine - second * sine, first * sine + second * cosine], -1)
 
 
 class MambaCell(ConvolvedMixer):
@@ -41,7 +64,9 @@ class MambaCell(ConvolvedMixer):
 
     with x, B, C convolved and B, C shared by the heads of a group (Dao & Gu 2024, section 7). The output is
     W_o rmsnorm(y silu(z)). The equations are in memnet.functional.associations. A, D and b are best trained without
-    weight decay.
+    weight decay. With rotation B and C are turned, pair by pair of channels, by the sum of pi tanh(.) dt so far: the
+    decay is then a complex number, by which it can count, like that of Mamba-3, of which this is but that
+    part.
 
     Weights of mamba_ssm's Mamba2, by rows where one linear layer holds several:
 
@@ -55,6 +80,7 @@ class MambaCell(ConvolvedMixer):
     num_heads:   memories side by side.
     head_size:   features of a value, of one head. state_size: features of a key, of one head.
     num_groups:  among how many groups of heads B and C are not shared; it divides num_heads.
+    rotation:    whether keys are turned; state_size is even then.
     convolution: steps that x, B and C see, before SiLU; 0 for neither.
     Raises ValueError for sizes that cannot be.
     """
@@ -68,34 +94,41 @@ class MambaCell(ConvolvedMixer):
         head_size: int = 32,
         state_size: int = 32,
         num_groups: int = 1,
+        rotation: bool = False,
         convolution: int = 4,
     ) -> None:
         check_sizes(num_heads=num_heads, head_size=head_size, state_size=state_size, num_groups=num_groups)
         if num_heads % num_groups:
             raise ValueError(f"num_groups must divide num_heads {num_heads}, not {num_groups}")
-        inner = num_heads * head_size
+        if rotation and state_size % 2:
+            raise ValueError(f"state_size must be even for a rotation, not {state_size}")
+        inner, self._angles = num_heads * head_size, state_size // 2 * rotation
         super().__init__(
             input_size,
             hidden_size,
             inner + 2 * num_groups * state_size,
-            inner + num_heads,
+            inner + num_heads + self._angles,
             inner,
             convolution=convolution,
             convolution_bias=True,
         )
         self.num_heads, self.head_size, self.state_size, self.num_groups = num_heads, head_size, state_size, num_groups
+        self.rotation = rotation
         self.log_rate = nn.Parameter(torch.empty(num_heads, 1).uniform_(1, 16).log())
         self.decay_bias = nn.Parameter(first_biases(num_heads, 1))
         self.skip = nn.Parameter(torch.ones(num_heads, 1))
         self.norm = RMSNorm(inner)
 
-    def first_memory(self, batch_size: int) -> Tensor:
-        return self.zeros(batch_size, self.num_heads, self.state_size, self.head_size)
+    def first_memory(self, batch_size: int) -> MambaMemory:
+        return MambaMemory(
+            self.zeros(batch_size, self.num_heads, self.state_size, self.head_size),
+            self.zeros(batch_size, self.num_heads, self._angles),
+        )
 
     def steer(self, convolved: Tensor, others: Tensor) -> MambaSteered:
         inner, keys = self.num_heads * self.head_size, self.num_groups * self.state_size
         value, *shared = convolved.split([inner, keys, keys], -1)
-        gate, emitted = others.split([inner, self.num_heads], -1)
+        gate, emitted, angles = others.split([inner, self.num_heads, self._angles], -1)
         write, read = (
             one.unflatten(-1, (self.num_groups, -1)).repeat_interleave(self.num_heads // self.num_groups, -2)
             for one in shared
@@ -103,18 +136,33 @@ class MambaCell(ConvolvedMixer):
         interval = functional.softplus(emitted.unsqueeze(-1) + self.decay_bias.to(emitted))
         log_decay = -torch.exp(self.log_rate.to(emitted)) * interval
         value, gate = (one.unflatten(-1, (self.num_heads, -1)) for one in (value, gate))
-        return MambaSteered(value, write, read, interval, log_decay, gate)
+        turn = math.pi * torch.tanh(angles).unsqueeze(-2) * interval
+        return MambaSteered(value, write, read, interval, log_decay, turn, gate)
 
-    def remember(self, memory: Tensor, steered: MambaSteered) -> tuple[Tensor, Tensor]:
-        key, value = steered.write.unsqueeze(-2), (steered.interval * steered.value).unsqueeze(-2)
-        return associate(memory, steered.read, key, value, log_decay=steered.log_decay)
+    def _told(self, steered: MambaSteered, angle: Tensor) -> dict[str, Any]:
+        return {
+            "query": turned(steered.read, angle),
+            "key": turned(steered.write, angle).unsqueeze(-2),
+            "value": (steered.interval * steered.value).unsqueeze(-2),
+            "log_decay": steered.log_decay,
+        }
 
-    def remember_all(self, memory: Tensor, steered: MambaSteered, past: Tensor | None) -> tuple[Tensor, Tensor]:
-        key, value = steered.write.unsqueeze(-2), without(past, steered.interval) * steered.value
-        log_decay = without(past, steered.log_decay)
-        return associate_chunks(
-            memory, steered.read, key, value.unsqueeze(-2), log_decay=log_decay, chunk_size=self.chunk_size
+    def remember(self, memory: MambaMemory, steered: MambaSteered) -> tuple[Tensor, MambaMemory]:
+        angle = torch.remainder(memory.angle + steered.turn, 2 * math.pi)
+        read, after = associate(memory.memory, **self._told(steered, angle))
+        return read, MambaMemory(after, angle)
+
+    def remember_all(
+        self, memory: MambaMemory, steered: MambaSteered, past: Tensor | None
+    ) -> tuple[Tensor, MambaMemory]:
+        still = steered._replace(
+            interval=without(past, steered.interval),
+            log_decay=without(past, steered.log_decay),
+            turn=without(past, steered.turn),
         )
+        angle = torch.remainder(memory.angle.unsqueeze(1) + still.turn.cumsum(1), 2 * math.pi)
+        reads, after = associate_chunks(memory.memory, **self._told(still, angle), chunk_size=self.chunk_size)
+        return reads, MambaMemory(after, angle[:, -1])
 
     def emit(self, reads: Tensor, steered: MambaSteered) -> Tensor:
         output = (reads + self.skip.to(reads) * steered.value) * functional.silu(steered.gate)
@@ -124,18 +172,21 @@ class MambaCell(ConvolvedMixer):
     def parts(self, states: MixerState, watched: MambaSteered) -> list[Part]:
         """The memory of every head, and what steered it."""
         head = ("time", "head")
-        return [
-            Part("matrix", "memory", states.memory, (*head, "key", "value")),
+        found = [
+            Part("matrix", "memory", states.memory.memory, (*head, "key", "value")),
             Part("signal", "read key", watched.read, (*head, "key")),
             Part("signal", "write key", watched.write, (*head, "key")),
             Part("signal", "value", watched.value, (*head, "value")),
             Part("signal", "interval", watched.interval.squeeze(-1), head),
             Part("gate", "kept", torch.exp(watched.log_decay).squeeze(-1), head),
         ]
+        if self.rotation:
+            found.append(Part("signal", "angle", states.memory.angle, (*head, "key")))
+        return found
 
 
 class Mamba(SequenceModule):
-    """Layers of the selective state space of Mamba-2.
+    """Layers of the selective state space of Mamba-2, or with the rotation of Mamba-3.
 
     input_size, output_size: features. All options are those of memnet.blocks.stack_of and of MambaCell: layers and
     their size; heads and the sizes of their memories. `forward` is SequenceModule's: state in, state out, lengths.
