@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from experiments.domains.sequences.evaluation import evaluate
 from memnet import LSTM
 from tasks import MiniShrdlu
 from tests.batches import random_logits, rows_of, seeded
@@ -181,6 +182,17 @@ def test_played_boards_follow_the_models_own_moves():
         assert bool(metrics["exact"][row]) == holds(moved(boards[-1], moves[-1]), goals[letter])
         wrong = [move not in some for some, move in zip(right, moves, strict=True)]
         assert int(metrics["wrong"][row]) == sum(wrong)
+
+
+def test_tests_play():
+    task, batch = draw(batch_size=30)
+    model = LSTM(task.input_size, task.output_size, hidden_size=6).eval()
+    with torch.inference_mode():
+        played = task.played(batch, model)
+        scores = task.summarize(task.metrics(model(played.input)[0], played))
+        taught = task.summarize(task.metrics(model(batch.input)[0], batch))
+    assert evaluate(model, task, [batch]) == pytest.approx({"sequences": 30, **scores})
+    assert taught["nats_per_step"] != pytest.approx(scores["nats_per_step"])
 
 
 def test_who_makes_right_moves_reaches_the_goal_and_who_waits_does_not():
