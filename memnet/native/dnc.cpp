@@ -509,13 +509,21 @@ template <class Number> class DNC : public Controlled<Number, DNCProblem<Number>
         Vec* total = room.sums.data();
         std::fill_n(total, reads * width, Vec{});
         each_block([&](auto together, int64_t block) {
+            constexpr int count = together;
             const Vec* memory = step.next_memory + block * width;
-            for (int64_t head = 0; head < reads; head++)
-                for (int64_t column = 0; column < width; column++)
-                    for (int one = 0; one < together; one++)
-                        total[head * width + column] += step.next_reads[head * blocks + block + one] * memory[one * width + column];
+            for (int64_t head = 0; head < reads; head++) {
+                Vec weights[count];
+                for (int one = 0; one < count; one++) weights[one] = step.next_reads[head * blocks + block + one];
+                for (int64_t column = 0; column < width; column++) {
+                    Vec sum = total[head * width + column];
+                    for (int one = 0; one < count; one++) sum += weights[one] * memory[one * width + column];
+                    total[head * width + column] = sum;
+                }
+            }
         });
-        for (int64_t place = 0; place < reads * width; place++) reads_to[place] = sum<Number>(total[place]);
+        int64_t place = 0;
+        for (; place + L <= reads * width; place += L) store(reads_to + place, sums<Number>(total + place));
+        for (; place < reads * width; place++) reads_to[place] = sum<Number>(total[place]);
     }
 
     void move_links(const Parts& step, Room& room, bool follows) const {
