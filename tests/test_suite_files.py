@@ -1,5 +1,6 @@
 """Suite files and sweeps of W&B: which jobs they are, how these are called, and one line for every mistake."""
 
+import dataclasses
 import itertools
 import math
 import re
@@ -221,9 +222,15 @@ def test_a_random_sweep_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", suite_names())
 def test_the_suites_that_come_along(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every line makes a model, as each setting is checked before any runs; of stories here for a few questions."""
+    """Every value makes a model, as each setting is checked before any runs; of stories here for a few questions."""
     monkeypatch.setattr(Babi, "_examples", lambda *_: few_questions())
     plan = read_plan(find_suite(name), None)
+    seen, telling = set[tuple[str, str, str]](), []
+    for one in plan.settings:  # of all combinations those that have a value that none before them had
+        values = {(one.where, option, value) for option, value in {"task": one.task, **one.options}.items()}
+        telling += [one] if values - seen else []
+        seen |= values
+    plan = dataclasses.replace(plan, settings=telling)
     jobs = make_jobs(plan, 2)
     assert (plan.name, plan.about[-1:]) == (name, ".")
     assert len(jobs) == 2 * len(plan.settings) == len({job.name for job in jobs})
