@@ -32,6 +32,7 @@ from tasks import TASKS, Batch
 from tests.configurations import configured
 from tests.forked import Forked
 from tests.running import TINY
+from tests.unpainted import drawn
 
 Capture = pytest.CaptureFixture[str]
 SMALL = ["--steps", "12", "--before", "5", "--seeds", "2"]
@@ -190,6 +191,7 @@ def train(folder: Path, *more: str) -> None:
     assert main(["train", "copy", *TINY, "--steps", "9", "--out", str(folder), *more]) == 0
 
 
+@drawn()
 def test_a_look_changes_nothing_and_is_kept(tmp_path: Path) -> None:
     train(tmp_path / "plain")
     train(tmp_path / "looked", "--gradient-flow-every", "4")
