@@ -1,4 +1,4 @@
-"""The compiled NTM computes what the plain step does: outputs, states and every gradient."""
+"""Compiled operators: when they run, how they are built, and what is told where they cannot."""
 
 from __future__ import annotations
 
