@@ -38,7 +38,7 @@ class RelationalMemoryCell(Cell):
     """One step of a memory whose slots attend to one another and to the input.
 
         M~ = [M; W x]        A = attention of M~ to M~        M' = LN(M~ + A)        M' = LN(M' + MLP(M'))
-        i, f = sigmoid(U W x + V tanh(M) + b)        M <- i tanh(M') + f tanh(M)
+        i, f = sigmoid(U W x + V tanh(M) + b)        M <- i tanh(M') + f M
 
     Attention is by heads, softmax(Q K^T / sqrt(d)) V with Q, K, V = LN(M~ W_qkv), whose outputs side by side are of
     the slots' size; the row of the input is left out at the end. The MLP has two layers of the slots' size, a ReLU
@@ -107,13 +107,12 @@ class RelationalMemoryCell(Cell):
             attended, attention = self._attend(rows)
             rows = self.attended_norm(rows + attended)
             rows = self.norm(rows + self.perceptron(rows))
-        squashed = torch.tanh(memory)
-        gates = gates + self.memory_gates(squashed.to(weight.dtype))
+        gates = gates + self.memory_gates(torch.tanh(memory).to(weight.dtype))
         with full_precision(rows):
             input_gate, forget_gate = gates.to(memory.dtype).chunk(2, -1)
             input_gate = torch.sigmoid(input_gate + self.input_bias)
             forget_gate = torch.sigmoid(forget_gate + self.forget_bias)
-            memory = input_gate * torch.tanh(rows[:, :-1].to(memory.dtype)) + forget_gate * squashed
+            memory = input_gate * torch.tanh(rows[:, :-1].to(memory.dtype)) + forget_gate * memory
         output = memory.flatten(1).to(weight.dtype)
         return output, RelationalState(memory), RelationalWatched(input_gate, forget_gate, attention[:, :, :-1])
 
