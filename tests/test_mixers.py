@@ -104,6 +104,28 @@ def test_each_length_and_no_lengths(name: str) -> None:
             assert_equal(one, other)
 
 
+@pytest.mark.parametrize("decay", [-1e5, -torch.inf])
+@pytest.mark.parametrize("name", ["gated delta", "kda", "delta product", "mamba", "mlstm", "mesa", "titans-linear"])
+def test_a_strong_decay_leaves_the_digits_of_what_follows(name: str, decay: float) -> None:
+    """In float32, within a chunk; also where nothing at all is kept."""
+    mixer: Any = drawn(name).float()
+    input = normal(2, 24, 3).float().requires_grad_()
+    steered, _ = mixer.prepare(*mixer.project(input), mixer.initial_state(2).tail, None)
+    logs = {"log_decay", "log_forget", "log_kept", "log_momentum"}.intersection(steered._fields)
+    token = torch.arange(24).view(1, 24, *[1] * (getattr(steered, min(logs)).dim() - 2)) == 9
+    steered = steered._replace(**{one: getattr(steered, one).masked_fill(token, decay) for one in logs})
+    reads, last = mixer.remember_all(mixer.first_memory(2), steered, None)
+    memory, expected = mixer.first_memory(2), []
+    for one in zip(*(part.unbind(1) for part in steered), strict=True):
+        read, memory = mixer.remember(memory, type(steered)(*one))
+        expected.append(read)
+    assert_equal(reads, torch.stack(expected, 1), 1e-4)
+    for one, other in zip(state_tensors(last), state_tensors(memory), strict=True):
+        assert_equal(one, other, 1e-4)
+    (gradient,) = torch.autograd.grad(reads.square().sum(), input)
+    assert gradient.isfinite().all()
+
+
 def test_a_short_convolution_is_that_of_the_slow_loops_and_of_torch() -> None:
     torch.manual_seed(0)
     convolution, input = ShortConvolution(5, 4).double(), normal(2, 7, 5)

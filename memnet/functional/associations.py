@@ -87,13 +87,14 @@ def associate_chunks(
 ) -> tuple[Tensor, Tensor]:
     """`associate` for one token after the other, chunk by chunk in matrix products (the WY form of Yang et al. 2024).
 
-    Within a chunk that begins with S_0, with G the sum of log decays from its begin, over all factors in their order:
+    Within a chunk that begins with S_0, with G the sum of log decays from its begin, over all factors in their order,
+    and G_i - G_j that of the tokens after j up to i, see sums_between:
 
         A_ij = e_i . (exp(G_i - G_j) k_j)  for j < i        U = (I + A)^-1 [V - (exp(G) E) S_0]
         O = (exp(G) Q) S_0 + P U,  P_ij = q_i . (exp(G_i - G_j) k_j)  for j up to i's token
         S = Diag(exp(G_C)) S_0 + (exp(G_C - G) K)^T U
 
-    No exponent is above 0. A token of zero key, value and erase and of log decay 0 leaves the memory as it is.
+    No exponent is above 0; a log decay may be -inf, after which nothing is left. A token of zero key, value and erase and of log decay 0 leaves the memory as it is.
 
     memory:     (batch, head, key, value).
     query:      (batch, time, head, key).
@@ -106,11 +107,14 @@ def associate_chunks(
     time, size = query.size(1), min(chunk_size, query.size(1))
     left = query.unsqueeze(-2) if erase is None else torch.cat([erase, query.unsqueeze(-2)], -2)
     left, key, value = by_chunks(left, size), by_chunks(key, size), by_chunks(value, size)
-    total = None if log_decay is None else by_chunks(log_decay, size).cumsum(3)
-    scores = _scores(left, key, total).flatten(-2)
-    write = key if total is None else key * torch.exp(total[..., -1:, :] - total).unsqueeze(-2)
+    write, since, decay = key, None, None
+    if log_decay is not None:
+        decays = by_chunks(log_decay, size)
+        since, decay = torch.exp(decays.cumsum(3)), torch.exp(sums_between(decays))
+        write = key * decay[..., -1, :, :].unsqueeze(-2)
+    scores = _scores(left, key, decay).flatten(-2)
     write, values = write.flatten(3, 4).transpose(-1, -2), value.flatten(3, 4)
-    left = left if total is None else left * torch.exp(total).unsqueeze(-2)
+    left = left if since is None else left * since.unsqueeze(-2)
     query, among = left[..., -1, :], scores[..., -1, :]
     within = None
     if erase is not None:
@@ -118,7 +122,7 @@ def associate_chunks(
         known = torch.cat([values, left[..., :-1, :].flatten(3, 4)], -1)
         solved = torch.linalg.solve_triangular(before, known, upper=False, unitriangular=True)
         values, within = solved.split([values.size(-1), query.size(-1)], -1)
-    kept = None if total is None else torch.exp(total[..., -1, :]).unsqueeze(-1)
+    kept = None if since is None else since[..., -1, :].unsqueeze(-1)
     starts, changes = [], []
     for chunk in range(query.size(2)):
         starts.append(memory)
@@ -137,22 +141,31 @@ def by_chunks(tensor: Tensor, size: int) -> Tensor:
     return chunks
 
 
-def _scores(left: Tensor, key: Tensor, total: Tensor | None) -> Tensor:
-    """l_ia . (exp(G_i - G_j) k_jf), zero for tokens j after i.
+def sums_between(terms: Tensor) -> Tensor:
+    """The sum of the terms of the tokens after j up to i; -inf for j after i.
 
-    left: (batch, head, chunk, token, a, key). key: (..., token, factor, key). total: (..., token, key or 1).
+    Each is summed by itself: a difference of sums from the beginning loses the digits of all that follows a large term.
+
+    terms:  (..., token, channel), at most 0; may be -inf.
+    Returns (..., token i, token j, channel).
+    """
+    pairs = torch.ones(terms.size(-2), terms.size(-2), dtype=torch.bool, device=terms.device)
+    summed = terms.unsqueeze(-2).masked_fill(pairs.triu().unsqueeze(-1), 0.0).cumsum(-3)
+    return summed.masked_fill(pairs.triu(1).unsqueeze(-1), -torch.inf)
+
+
+def _scores(left: Tensor, key: Tensor, decay: Tensor | None) -> Tensor:
+    """l_ia . (d_ij k_jf), zero for tokens j after i.
+
+    left: (batch, head, chunk, token, a, key). key: (..., token, factor, key). decay: (..., token, token, key or 1), d.
     Returns (batch, head, chunk, token, a, token, factor).
     """
-    size = left.size(3)
-    earlier = torch.ones(size, size, dtype=torch.bool, device=left.device).tril()
-    if total is not None and total.size(-1) > 1:
-        between = (total.unsqueeze(4) - total.unsqueeze(3)).masked_fill(~earlier.unsqueeze(-1), -torch.inf)
-        seen = (key.unsqueeze(3) * torch.exp(between).unsqueeze(-2)).flatten(4, 5)
+    if decay is not None and decay.size(-1) > 1:
+        seen = (key.unsqueeze(3) * decay.unsqueeze(-2)).flatten(4, 5)
         scores: Tensor = (left @ seen.transpose(-1, -2)).unflatten(-1, key.shape[3:5])
         return scores
     scores = left.flatten(3, 4) @ key.flatten(3, 4).transpose(-1, -2)
     scores = scores.unflatten(-1, key.shape[3:5]).unflatten(3, left.shape[3:5])
-    if total is None:
-        return scores * earlier.to(left.dtype)[:, None, :, None]
-    between = (total - total.transpose(-1, -2)).masked_fill(~earlier, -torch.inf)
-    return scores * torch.exp(between)[..., :, None, :, None]
+    if decay is None:
+        return scores * torch.ones(left.size(3), left.size(3)).to(left).tril()[:, None, :, None]
+    return scores * decay.movedim(-1, -2).unsqueeze(-1)

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from memnet.functional.associations import sums_between
+
 
 class Norm(NamedTuple):
     """Layer normalisation of what a network gives, with a residual connection around both: f(x) = x + norm(net(x)).
@@ -150,14 +152,8 @@ def momentum_course(rates: Tensor, log_momentum: Tensor, log_kept: Tensor, real:
                                    there is no token.
     real: (batch, 1, token), 1 for a token and 0 for none, which leaves W as it is.
     """
-    earlier = torch.ones(rates.size(-1), rates.size(-1), dtype=torch.bool, device=rates.device).tril()
-
-    def along(logs: Tensor) -> Tensor:
-        """exp of the sum of logs after s up to j, (..., j, s)."""
-        total = logs.cumsum(-1)
-        return torch.exp((total.unsqueeze(-1) - total.unsqueeze(-2)).masked_fill(~earlier, -torch.inf))
-
-    momentum, kept = along(log_momentum), along(log_kept) * real.unsqueeze(-2)
+    momentum, kept = (torch.exp(sums_between(one.unsqueeze(-1))).squeeze(-1) for one in (log_momentum, log_kept))
+    kept = kept * real.unsqueeze(-2)
     since = torch.exp(log_momentum.cumsum(-1)).unsqueeze(-1)
     return Course(
         kept=torch.exp(log_kept.cumsum(-1)).unsqueeze(-1),

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from memnet.blocks import Stack, stack_of
 from memnet.checks import check_choice, check_sizes
-from memnet.functional.associations import bound, by_chunks, decayed, recalled
+from memnet.functional.associations import bound, by_chunks, decayed, recalled, sums_between
 from memnet.functional.least_squares import conjugate_gradients, solved
 from memnet.mixers import ConvolvedMixer, MixerState, per_head_norm, unit, without
 from memnet.sequence import SequenceModule
@@ -146,10 +146,8 @@ class MesaCell(ConvolvedMixer):
                 log_decay.unsqueeze(-1),
             )
         )
-        total = decay.cumsum(3)
-        earlier = torch.ones(size, size, dtype=torch.bool, device=key.device).tril()
-        shares = torch.exp((total - total.transpose(-1, -2)).masked_fill(~earlier, -torch.inf))
-        begun, lasting = torch.exp(total), weighed * torch.exp(total[..., -1:, :] - total)
+        begun, shares = torch.exp(decay.cumsum(3)), torch.exp(sums_between(decay)).squeeze(-1)
+        lasting = weighed * shares[..., -1, :].unsqueeze(-1)
         added = lasting.transpose(-1, -2) @ torch.cat([key, value], -1)
         joined, starts = torch.cat(list(memory), -1), []
         for chunk in range(key.size(2)):
