@@ -107,7 +107,7 @@ def test_mamba_is_that_of_mamba_2() -> None:
         "log_rate": layer.A_log.unsqueeze(-1),
         "decay_bias": layer.dt_bias.unsqueeze(-1),
         "skip": layer.D.unsqueeze(-1),
-        "norm.weight": layer.norm.weight,
+        "norm_weight": layer.norm.weight.unsqueeze(0),
         "output.weight": layer.out_proj.weight,
     }
     assert_same(cell, weights, layer)

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet.blocks import RMSNorm, Stack, stack_of
+from memnet.blocks import Stack, stack_of
 from memnet.checks import check_sizes
 from memnet.functional.associations import associate, associate_chunks
-from memnet.mixers import ConvolvedMixer, MixerState, without
+from memnet.mixers import ConvolvedMixer, MixerState, per_head_norm, without
 from memnet.models.delta import first_biases
 from memnet.sequence import SequenceModule
 from memnet.trace import Part
@@ -63,10 +63,10 @@ class MambaCell(ConvolvedMixer):
         S <- exp(-exp(A) dt) S + B (dt x)^T        y = S^T C + D x        dt = softplus(. + b)
 
     with x, B, C convolved and B, C shared by the heads of a group (Dao & Gu 2024, section 7). The output is
-    W_o rmsnorm(y silu(z)). The equations are in memnet.functional.associations. A, D and b are best trained without
-    weight decay. With rotation B and C are turned, pair by pair of channels, by the sum of pi tanh(.) dt so far: the
-    decay is then a complex number, by which it can count, like that of Mamba-3, of which this is but that
-    part.
+    W_o rmsnorm(y silu(z)), each group's features normalised by themselves. The equations are in
+    memnet.functional.associations. A, D and b are best trained without weight decay. With rotation B and C are turned,
+    pair by pair of channels, by the sum of pi tanh(.) dt so far: the decay is then a complex number, by which it can
+    count, like that of Mamba-3, of which this is but that part.
 
     Weights of mamba_ssm's Mamba2, by rows where one linear layer holds several:
 
@@ -74,12 +74,12 @@ class MambaCell(ConvolvedMixer):
         convolution.*           conv1d.*
         log_rate, decay_bias    A_log, dt_bias, (head,) there, (head, 1) here
         skip                    D, alike
-        norm.weight, output     norm.weight, out_proj
+        norm_weight, output     norm.weight, by group, out_proj
 
     input_size:  features of the input. hidden_size: features of the output.
     num_heads:   memories side by side.
     head_size:   features of a value, of one head. state_size: features of a key, of one head.
-    num_groups:  among how many groups of heads B and C are not shared; it divides num_heads.
+    num_groups:  groups of heads that share B and C; it divides num_heads.
     rotation:    whether keys are turned; state_size is even then.
     convolution: steps that x, B and C see, before SiLU; 0 for neither.
     Raises ValueError for sizes that cannot be.
@@ -117,7 +117,7 @@ class MambaCell(ConvolvedMixer):
         self.log_rate = nn.Parameter(torch.empty(num_heads, 1).uniform_(1, 16).log())
         self.decay_bias = nn.Parameter(first_biases(num_heads, 1))
         self.skip = nn.Parameter(torch.ones(num_heads, 1))
-        self.norm = RMSNorm(inner)
+        self.norm_weight = nn.Parameter(torch.ones(num_groups, inner // num_groups))
 
     def first_memory(self, batch_size: int) -> MambaMemory:
         return MambaMemory(
@@ -166,8 +166,8 @@ class MambaCell(ConvolvedMixer):
 
     def emit(self, reads: Tensor, steered: MambaSteered) -> Tensor:
         output = (reads + self.skip.to(reads) * steered.value) * functional.silu(steered.gate)
-        normalized: Tensor = self.norm(output.flatten(-2))
-        return normalized
+        grouped = output.flatten(-2).unflatten(-1, (self.num_groups, -1))
+        return per_head_norm(grouped, self.norm_weight).flatten(-2)
 
     def parts(self, states: MixerState, watched: MambaSteered) -> list[Part]:
         """The memory of every head, and what steered it."""
