@@ -57,9 +57,9 @@ def used(usage: Array, writes: Array, psi: Array) -> Array:
 
 
 def free_list(usage: Array) -> Array:
-    """a: slots in the order of their usage, to half of its 52 digits, each taking what all before it left."""
+    """a: slots in the order of their usage, each taking what all before it left."""
     allocation, left = np.zeros(len(usage)), 1.0
-    for i in sorted(range(len(usage)), key=lambda i: round(usage[i] * 2**26)):
+    for i in sorted(range(len(usage)), key=lambda i: usage[i]):
         allocation[i] = (1 - usage[i]) * left
         left *= usage[i]
     return allocation

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.autograd import gradcheck
 
 from memnet.functional.addressing import cosine_similarity, masked_cosine_similarity
-from memnet.functional.allocation import allocation, allocations, next_usage, retention, sorted_allocation
+from memnet.functional.allocation import allocation, allocations, in_steps, next_usage, retention, sorted_allocation
 from memnet.functional.links import follow_links, next_links, next_precedence, read_by_modes, sharpen_links
 from memnet.models.dnc import DNC, DNCState
 from tests import slow_dnc as slow
@@ -61,9 +61,10 @@ def assert_equal(actual: Tensor, expected: Any, tolerance: float = 1e-12) -> Non
 
 @every_option
 def test_every_step_is_that_of_the_slow_loops(options: dict[str, Any]) -> None:
+    """From slots that are not alike, whose order rounding does not decide."""
     model = drawn(**options)
-    cell = model.cell
-    state, batch = model.initial_state(2), 2
+    cell, batch, slots = model.cell, 2, model.num_slots
+    state = model.initial_state(batch)._replace(memory=normal(batch, slots, 4), usage=uniform(batch, slots))
     how = {"deallocate": cell.deallocate, "sharp": cell.sharp_links, "linked": cell.linked}
     fields = ("memory", "usage", "precedence", "links")
     for input in normal(batch, 7, 3).unbind(1):
@@ -221,6 +222,15 @@ def test_rounding_does_not_decide_which_slot_is_next() -> None:
         assert_equal(one(noisy), one(usage), 1e-14)
 
 
+def test_small_differences_of_usage_decide_in_float32() -> None:
+    usage = torch.tensor([[1e-4, 0.0, 5e-5]])
+    assert allocations(usage, torch.ones(1, 1, 1))[0, 0].tolist() == pytest.approx([0, 1, 0], abs=1e-4)
+    assert_equal(allocation(usage + 1e-5), sorted_allocation(usage + 1e-5), 1e-6)
+    first, second = torch.full((1, 1000), 0.3), torch.full((1, 1000), 0.3) + 6e-8 * torch.arange(1000).remainder(3)
+    assert not torch.equal(first, second)
+    assert torch.equal(in_steps(first), in_steps(second))
+
+
 def test_allocation_moves_with_the_slots() -> None:
     usage, order = uniform(1, 7), torch.tensor([3, 0, 6, 2, 5, 1, 4])
     assert_equal(allocation(usage[:, order]), allocation(usage)[:, order])
@@ -279,6 +289,16 @@ def test_sharpness_1_leaves_a_distribution_and_a_large_one_its_peak() -> None:
     assert_equal(sharpen_links(weights, torch.full((1,), 1e4, dtype=torch.float64)), peak, 1e-5)
     nothing = sharpen_links(torch.zeros(2, 5, dtype=torch.float64), torch.full((1,), 3.0, dtype=torch.float64))
     assert torch.equal(nothing, torch.zeros_like(nothing))
+
+
+def test_a_link_that_rounding_left_below_zero_is_sharpened_as_none() -> None:
+    weights, reads = torch.tensor([[[1.0, 1e-9]]]), torch.tensor([[[0.0, 1.0]]])
+    links = next_links(torch.tensor([[[[0.0, 0.5], [0.0, 0.0]]]]), weights, torch.zeros(1, 1, 2))
+    assert links.min() < 0
+    forward, sharpness = follow_links(links.requires_grad_(), reads)[0], torch.tensor([1.5], requires_grad=True)
+    sharp = sharpen_links(forward, sharpness)
+    assert (sharp == 0).all()
+    assert all(one.isfinite().all() for one in torch.autograd.grad(sharp.sum(), [links, sharpness]))
 
 
 def test_modes_choose_where_to_read() -> None:

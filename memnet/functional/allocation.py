@@ -4,8 +4,6 @@ Graves et al. 2016 (Nature 538:471), Methods, "Dynamic memory allocation"; the p
 (batch, head, slot), what is said of slots (batch, slot).
 """
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -35,32 +33,32 @@ def next_usage(usage: Tensor, write_weights: Tensor, retained: Tensor) -> Tensor
     retained:      (batch, slot), psi, see retention.
     Returns        (batch, slot), in [0, 1].
     """
-    # Not as 1 - (1 - u) (1 - w), which loses the small numbers that tell free slots apart.
+    # Not as 1 - (1 - u) (1 - w), which loses the digits of slots that are nearly free.
     for weights in write_weights.unbind(1):
         usage = usage + weights - usage * weights
     return usage * retained
 
 
 def in_steps(usage: Tensor) -> Tensor:
-    """By what slots are ordered: usage in steps of half the digits of its dtype (2.4e-4 in float32), whole numbers.
+    """By what slots are ordered: usage in steps of 64 times the rounding of its dtype (7.6e-6 in float32).
 
-    What is written to all slots alike leaves them the same usage but for rounding, which may be another in another
-    batch, and would else decide which slot is written next.
+    The paper orders by usage itself. But what is written to all slots alike leaves them the same usage but for
+    rounding, which may be another in another batch, and would else decide which slot is written next. It still does
+    where the usage is just between two steps.
 
     usage:  (batch, slot), in [0, 1].
-    Returns (batch, slot), without gradients.
+    Returns (batch, slot), whole numbers without gradients.
     """
-    digits = math.ceil(-math.log2(torch.finfo(usage.dtype).eps) / 2)
-    return (usage.detach() * 2.0**digits).round()
+    return (usage.detach() / (64 * torch.finfo(usage.dtype).eps)).round()
 
 
 def sorted_allocation(usage: Tensor) -> Tensor:
-    """Where to write next, as the paper defines it: by slots in the order of their usage.
+    """Where to write next, as the paper defines it but for equal usage: by slots in the order of their usage.
 
         a(phi_j) = [1 - u(phi_j)] prod_{i<j} u(phi_i)        phi: slots from the least used to the most
 
-    Of slots with the same usage, see in_steps, the first comes first. The gradient goes through the values, not through
-    the order.
+    Of slots whose usage is of the same step, see in_steps, the first comes first. The gradient goes through the values,
+    not through the order.
 
     usage:  (batch, slot), in [0, 1].
     Returns (batch, slot), of sum 1 - prod_i u(i).
@@ -74,7 +72,7 @@ def sorted_allocation(usage: Tensor) -> Tensor:
 def allocation(usage: Tensor) -> Tensor:
     """`sorted_allocation` without a sort, by pairs of slots.
 
-        a(i) = [1 - u(i)] prod_{j before i} u(j)        j before i: u(j) < u(i), or equal and j < i
+        a(i) = [1 - u(i)] prod_{j before i} u(j)        j before i: s(j) < s(i), or equal and j < i; s of in_steps
 
     The products are sums of logarithms: usage must be above zero, see `somewhat_used`.
 

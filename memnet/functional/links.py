@@ -65,7 +65,8 @@ def sharpen_links(weights: Tensor, sharpness: Tensor, epsilon: float = SHARP_FLO
     epsilon:   added to both divisors, so that nothing is divided by zero.
     Returns    (..., slot), of sums up to one.
     """
-    powers = (weights / (weights.amax(-1, keepdim=True) + epsilon)) ** sharpness
+    # Rounding may leave a link below zero, of which there is no power.
+    powers = (weights.clamp(min=0) / (weights.amax(-1, keepdim=True) + epsilon)) ** sharpness
     return powers / (powers.sum(-1, keepdim=True) + epsilon)
 
 

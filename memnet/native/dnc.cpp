@@ -243,7 +243,7 @@ template <class Number> class DNC : public Controlled<Number, DNCProblem<Number>
     static Vec in_steps(Vec usage) {
         constexpr int digits = std::numeric_limits<Number>::digits - 1;
         const Number whole = 3 * std::exp2(Number(digits - 1));  // to which nothing but whole numbers can be added
-        return usage * std::exp2(Number((digits + 1) / 2)) + whole - whole;
+        return usage * std::exp2(Number(digits - 6)) + whole - whole;
     }
 
     // For every slot, the sum of what the slots have that are before it, or after it, in their order.
