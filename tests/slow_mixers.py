@@ -1,16 +1,47 @@
 """Memories that bind keys to values as slow loops over single numbers, written from the papers.
 
-They share nothing with memnet. One sequence and one head; a memory S is as in the papers, (value, key).
+They share nothing with memnet. One sequence; a memory S is as in the papers, (value, key), and of one head. Layers run
+from an empty memory over inputs (time, feature), with weights as arrays by the names of a state_dict.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from tests.slow_equations import Array
+
+Weights = Mapping[str, Array]
+
+
+def parts(vector: Array, *shapes: tuple[int, ...]) -> list[Array]:
+    """A vector's numbers, one shape after the other."""
+    ends = np.cumsum([math.prod(shape) for shape in shapes])
+    assert ends[-1] == len(vector)
+    return [one.reshape(shape) for one, shape in zip(np.split(vector, ends[:-1]), shapes, strict=True)]
+
+
+def sigmoid(x: Array) -> Array:
+    return np.array(1 / (1 + np.exp(-x)))
+
+
+def silu(x: Array) -> Array:
+    return x * sigmoid(x)
+
+
+def softplus(x: Array) -> Array:
+    return np.array(np.log(1 + np.exp(x)))
+
+
+def of_length_one(x: Array) -> Array:
+    return np.array(x / np.sqrt(sum(x**2) + 1e-6))
+
+
+def normed(x: Array, eps: float = 1e-5, *, centered: bool = False) -> Array:
+    x = x - np.mean(x) * centered
+    return np.array(x / np.sqrt(np.mean(x**2) + eps))
 
 
 def delta(
@@ -30,13 +61,14 @@ def delta(
     return np.array([sum(memory[i, j] * query[j] for j in range(columns)) for i in range(rows)]), memory
 
 
-def convolved(inputs: Array, weights: Array) -> Array:
+def convolved(inputs: Array, weights: Array, bias: Array | None = None) -> Array:
     """silu of a causal convolution of every channel: inputs (time, channel), weights (channel, size)."""
     size = weights.shape[1]
     found = np.zeros_like(inputs)
     for t in range(len(inputs)):
         for c in range(inputs.shape[1]):
             total = sum(weights[c, j] * inputs[t - size + 1 + j, c] for j in range(size) if t - size + 1 + j >= 0)
+            total += 0.0 if bias is None else bias[c]
             found[t, c] = total / (1 + math.exp(-total))
     return found
 
@@ -91,3 +123,146 @@ def rwkv7(
         for j in range(columns):
             after[i, j] = memory[i, j] * decay[j] - found * rate[j] * removal[j] + value[i] * key[j]
     return np.array([sum(after[i, j] * receptance[j] for j in range(columns)) for i in range(rows)]), after
+
+
+# ------------------------------------------------------------------------------------------------- whole layers
+
+
+def delta_layer(
+    w: Weights,
+    inputs: Array,
+    *,
+    num_heads: int,
+    key_size: int,
+    value_size: int,
+    num_factors: int,
+    rule: str,
+    decay: str,
+    strength: str,
+    features: str,
+    output_gate: bool,
+) -> Array:
+    """Linear attention, DeltaNet, Gated DeltaNet, Kimi Delta Attention, DeltaProduct."""
+    emitted = inputs @ w["projection.weight"].T
+    channels = num_heads * (key_size + num_factors * (key_size + value_size))
+    rates = {"none": 0, "head": 1, "channel": key_size}[decay]
+    erases, elu = rule == "delta", features == "elu"
+    memories = [np.zeros((value_size + elu, key_size)) for _ in range(num_heads)]
+    outputs = []
+    seen = convolved(emitted[:, :channels], w["convolution.weight"][:, 0])
+    for vectors, numbers in zip(seen, emitted[:, channels:], strict=True):
+        queries, keys, values = parts(
+            vectors, (num_heads, key_size), (num_factors, num_heads, key_size), (num_factors, num_heads, value_size)
+        )
+        betas, steps, gates = parts(
+            numbers, (num_factors * erases, num_heads), (num_heads, rates), (num_heads * output_gate, value_size)
+        )
+        found = []
+        for h in range(num_heads):
+            query, key, value, kept = queries[h], keys[:, h], values[:, h], np.ones(key_size)
+            if elu:
+                query, key = (np.where(one > 0, 1 + one, np.exp(one)) for one in (query, key))
+                value = np.concatenate([value, np.ones((num_factors, 1))], 1)
+            else:
+                query = of_length_one(query) / math.sqrt(key_size)
+                key = np.array([of_length_one(one) for one in key])
+            beta = sigmoid(betas[:, h]) if erases else np.ones(num_factors)
+            if strength == "twice":
+                beta = 2 * beta
+            elif strength == "closed":
+                beta = 2 * np.minimum(np.maximum(1.1 * beta - 0.05, 0), 1)
+            if rates:
+                kept = kept * np.exp(-np.exp(w["log_rate"][h]) * softplus(steps[h] + w["decay_bias"][h]))
+            read, memories[h] = delta(memories[h], query, key, value, beta, kept, erases=erases)
+            read = normed(read[:-1] / (read[-1] + 1e-6) if elu else read) * w["norm_weight"]
+            if output_gate:
+                read = read * (sigmoid(gates[h]) if decay == "channel" else silu(gates[h]))
+            found.append(read)
+        outputs.append(w["output.weight"] @ np.concatenate(found))
+    return np.array(outputs)
+
+
+def mamba_layer(
+    w: Weights, inputs: Array, *, num_heads: int, head_size: int, state_size: int, num_groups: int, rotation: bool
+) -> Array:
+    """Mamba-2: heads that follow one another are of one group. With rotation keys are complex numbers, turned."""
+    emitted = inputs @ w["projection.weight"].T
+    channels = num_heads * head_size + 2 * num_groups * state_size
+    states = [np.zeros((head_size, state_size)) for _ in range(num_heads)]
+    half = state_size // 2 * rotation
+    angles, outputs = np.zeros((num_heads, half)), []
+    seen = convolved(emitted[:, :channels], w["convolution.weight"][:, 0], w["convolution.bias"])
+    for vectors, numbers in zip(seen, emitted[:, channels:], strict=True):
+        values, writes, reads = parts(
+            vectors, (num_heads, head_size), (num_groups, state_size), (num_groups, state_size)
+        )
+        gates, steps, turns = parts(numbers, (num_heads, head_size), (num_heads,), (half,))
+        found = []
+        for h in range(num_heads):
+            group, rate = h * num_groups // num_heads, math.exp(w["log_rate"][h, 0])
+            interval = float(softplus(steps[h] + w["decay_bias"][h, 0]))
+            angles[h] += math.pi * np.tanh(turns) * interval
+            keys = [writes[group], reads[group]]
+            if rotation:
+                complexes = [(key[:half] + 1j * key[half:]) * np.exp(1j * angles[h]) for key in keys]
+                keys = [np.concatenate([key.real, key.imag]) for key in complexes]
+            read, states[h] = state_space(states[h], values[h], keys[0], keys[1], interval, rate)
+            found.append((read + w["skip"][h, 0] * values[h]) * silu(gates[h]))
+        groups = np.concatenate(found).reshape(num_groups, -1)
+        outputs.append(w["output.weight"] @ np.concatenate([normed(one) for one in groups] * w["norm_weight"]))
+    return np.array(outputs)
+
+
+def mlstm_layer(w: Weights, inputs: Array, *, num_heads: int, key_size: int, value_size: int, gate_cap: float) -> Array:
+    """The mLSTM of xLSTM 7B, without its stabiliser; with a convolution where there are weights of one."""
+    emitted = inputs @ w["projection.weight"].T
+    channels = num_heads * (2 * key_size + value_size)
+    seen = emitted[:, :channels]
+    if "convolution.weight" in w:
+        seen = convolved(seen, w["convolution.weight"][:, 0])
+    cells = [np.zeros((value_size, key_size)) for _ in range(num_heads)]
+    normalizers = [np.zeros(key_size) for _ in range(num_heads)]
+    outputs = []
+    for vectors, numbers in zip(seen, emitted[:, channels:], strict=True):
+        queries, keys, values = parts(vectors, (num_heads, key_size), (num_heads, key_size), (num_heads, value_size))
+        gates, shown = parts(numbers, (2, num_heads), (num_heads, value_size))
+        gates = gates + w["gate_bias"]
+        if gate_cap:
+            gates = gate_cap * np.tanh(gates / gate_cap)
+        found = []
+        for h in range(num_heads):
+            both = (math.exp(gates[0, h]), float(sigmoid(gates[1, h])))
+            key = keys[h] / math.sqrt(key_size)
+            read, cells[h], normalizers[h] = mlstm(cells[h], normalizers[h], queries[h], key, values[h], both)
+            found.append(sigmoid(shown[h]) * normed(read, 1e-6, centered=True) * w["norm_weight"][h])
+        outputs.append(w["output.weight"] @ np.concatenate(found))
+    return np.array(outputs)
+
+
+def rwkv7_layer(w: Weights, inputs: Array, *, num_heads: int, head_size: int) -> Array:
+    """The first layer's time mixing of RWKV-7."""
+
+    def low_rank(name: str, x: Array, function: Callable[[Array], Array]) -> Array:
+        through = w[f"{name}.up.weight"] @ function(w[f"{name}.down.weight"] @ x) + w.get(f"{name}.up.bias", 0)
+        return through.reshape(num_heads, head_size)
+
+    def linear(name: str, x: Array) -> Array:
+        return (w[f"{name}.weight"] @ x).reshape(num_heads, head_size)
+
+    memories, last, outputs = [np.zeros((head_size, head_size))] * num_heads, np.zeros_like(inputs[0]), []
+    for x in inputs:
+        r, d, k, v, a, g = (x + mu * (last - x) for mu in w["shift"])
+        last = x
+        receptances, keys, values = linear("receptance", r), linear("key", k), linear("value", v)
+        decays = np.exp(-math.exp(-0.5) * sigmoid(low_rank("decay", d, np.tanh)))
+        rates, gates = sigmoid(low_rank("rate", a, np.array)), low_rank("gate", g, sigmoid)
+        found = []
+        for h in range(num_heads):
+            removal = of_length_one(keys[h] * w["removal_scale"][h])
+            key = keys[h] * (1 + (rates[h] - 1) * w["key_scale"][h])
+            read, memories[h] = rwkv7(memories[h], receptances[h], decays[h], removal, rates[h], key, values[h])
+            read = normed(read, head_size * 1e-5, centered=True) * w["norm_weight"][h] + w["norm_bias"][h]
+            read = read + sum(receptances[h] * w["bonus"][h] * key) * values[h]
+            found.append(read * gates[h])
+        outputs.append(w["output.weight"] @ np.concatenate(found))
+    return np.array(outputs)

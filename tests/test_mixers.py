@@ -71,6 +71,16 @@ def assert_equal(actual: Any, expected: Any, tolerance: float = 1e-12) -> None:
     )
 
 
+def assert_is(name: str, layer: Callable[..., Any], *options: str) -> None:
+    """Step by step a mixer gives what slow loops over whole layers, told its options, make of its weights."""
+    mixer, input = drawn(name), normal(2, 6, 3)
+    weights = {one: value.numpy() for one, value in mixer.state_dict().items()}
+    output, _ = unroll(mixer, input, mixer.initial_state(2))
+    for row in range(2):
+        expected = layer(weights, input[row].numpy(), **{one: getattr(mixer, one) for one in options})
+        assert_equal(output[row], expected)
+
+
 @every_mixer
 def test_many_steps_at_once_are_the_steps_one_by_one(name: str) -> None:
     """In chunks of any size, from a state, past the ends of rows; outputs, states, and gradients of all of it."""

@@ -189,7 +189,8 @@ def _joined(memory: MLSTMMemory) -> Tensor:
 
 def _normalized(found: Tensor, stabilizer: Tensor) -> Tensor:
     """C^T q / max(|n . q|, exp(-m)) of what C and n together gave, (..., value + 1)."""
-    floor = torch.maximum(found[..., -1:].abs(), torch.exp(-stabilizer).unsqueeze(-1))
+    # What is so small is nothing; an infinite floor would have gradients that are no numbers.
+    floor = torch.maximum(found[..., -1:].abs(), torch.exp(-stabilizer.clamp(min=-80)).unsqueeze(-1))
     return found[..., :-1] / floor
 
 
