@@ -64,7 +64,7 @@ class Block(Cell):
         super().__init__()
         check_sizes(0, expansion=expansion)
         size = self.input_size = self.output_size = mixer.input_size
-        self.expansion, self.has_scan = expansion, mixer.has_scan
+        self.expansion, self.has_scan = expansion, is_fast(mixer)
         self.mixer_norm, self.mixer = RMSNorm(size), mixer
         self.merge = None if mixer.output_size == size else nn.Linear(mixer.output_size, size, bias=False)
         self.feed_forward_norm = RMSNorm(size) if expansion else None
@@ -111,9 +111,9 @@ class Stack(Cell):
 
     input_size: features of the input.
     blocks:     cells of one size, mixed at will: a Block around a memory of any kind, or any cell whose output is of
-                its input's size. A block as it is given stands once; the next layer must be another.
+                its input's size. Each has weights of its own.
     Its state is the tuple of theirs.
-    Raises ValueError for no blocks, or for such as do not fit.
+    Raises ValueError for no blocks, for such as do not fit, or for such as share weights.
     """
 
     def __init__(self, input_size: int, blocks: Sequence[Cell]) -> None:
@@ -121,11 +121,14 @@ class Stack(Cell):
         sizes = [size for block in blocks for size in (block.input_size, block.output_size)]
         if not blocks or len({*sizes}) > 1:
             raise ValueError(f"blocks must be at least one, all of one size, not {sizes}")
+        weights = [id(one) for block in blocks for one in block.parameters()]
+        if len({*weights}) < len(weights):
+            raise ValueError("every block must have weights of its own: make a new one for each layer")
         self.input_size, self.output_size = input_size, sizes[0]
         self.embedding = nn.Linear(input_size, sizes[0])
         self.blocks = nn.ModuleList(blocks)
         self.norm = RMSNorm(sizes[0])
-        self.has_scan = any(block.has_scan for block in blocks)
+        self.has_scan = any(is_fast(block) for block in blocks)
 
     def initial_state(self, batch_size: int) -> tuple[State, ...]:
         return tuple(block.initial_state(batch_size) for block in self._cells())
@@ -198,6 +201,11 @@ class Stack(Cell):
 
     def _cells(self) -> list[Cell]:
         return list(self.blocks)  # type: ignore[arg-type]
+
+
+def is_fast(cell: Cell) -> bool:
+    """Whether `unroll_fast` may run it otherwise than step by step."""
+    return cell.has_scan or cell.has_native
 
 
 def stack_of(mixer: Callable[..., Cell]) -> Callable[..., Stack]:

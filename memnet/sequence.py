@@ -114,7 +114,7 @@ class RecurrentModule(BackendModule):
                    at every length). torch keeps eight variants of a model's step (by batch size, slots, training or
                    not); further ones run eagerly, with a line of torch on stderr that names the reason.
         "chunked": many steps at once, of models whose recurrence has such a form, on any device and with derivatives of
-                   any order; the same as "eager" to rounding. The layers of a Stack that have none run as in "auto".
+                   any order; the same as "eager" to rounding. Of a Stack each layer runs as it would in "auto".
     Attribute checkpoint_steps: for long sequences, after how many steps the state is kept for the backward pass, which
     computes the steps between again, so many at a time; None keeps everything. The gradient is the same to rounding,
     the time that of one more forward pass. Kept of T steps are T / checkpoint_steps states, and of checkpoint_steps

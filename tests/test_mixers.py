@@ -189,10 +189,30 @@ def test_layers_that_do_not_fit_are_refused() -> None:
         Stack(3, [Block(DeltaCell(6, 6, **SMALL)), Block(DeltaCell(5, 5, **SMALL))])
     with pytest.raises(ValueError, match="at least one"):
         Stack(3, [])
+    block, lstm = Block(DeltaCell(6, 6, **SMALL)), memnet.LSTMCell(6, 6)
+    for blocks in ([block, block], [Block(lstm), Block(DeltaCell(6, 6, **SMALL)), Block(lstm)]):
+        with pytest.raises(ValueError, match="every block must have weights of its own"):
+            Stack(3, blocks)
     with pytest.raises(ValueError, match='"chunked" has no form for LSTM'):
         memnet.LSTM(3, 2).backend = "chunked"
     with pytest.raises(ValueError, match='"chunked" is for steps'):
         memnet.MemN2N(9, max_words=3).backend = "chunked"
+
+
+def test_layers_with_an_operator_run_by_it_also_where_none_has_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    ntm = NTMCell(6, controller="feedforward", hidden_size=4, num_slots=5, slot_size=3)
+    model, ran = SequenceModule(Stack(3, [Block(ntm), memnet.LSTMCell(6, 6)]), 2), []
+
+    def operator(input: Tensor, state: Any, lengths: Tensor | None) -> Any:
+        ran.append(input.shape)
+        return unroll(ntm, input, state, lengths=lengths)
+
+    monkeypatch.setattr(ntm, "native_refusal", lambda *_: None)
+    monkeypatch.setattr(ntm, "unroll_native", operator)
+    model(torch.rand(2, 4, 3))
+    assert ran == [(2, 4, 6)]
+    assert model.backend_used == "chunked"
+    assert not Stack(3, [Block(memnet.LSTMCell(6, 6))]).has_scan
 
 
 def test_a_controller_may_be_a_mixer() -> None:
