@@ -87,18 +87,29 @@ class Mixer(Cell):
     input_size: features of the input. output_size: features of the output.
     width:      features that the output's linear layer sees.
     tail:       how many of the last steps it keeps to mix with the next ones, and of how many features.
-    Attribute chunk_size: steps that `scan` takes at once. It is no part of the weights and changes rounding alone.
+    Attribute chunk_size: steps that `scan` takes at once; memories that learn in mini-batches take these instead.
+    It may be set at any time, is no part of the weights and changes rounding, time and memory alone.
     A class brings first_memory, prepare, remember, remember_all and emit.
     """
 
     has_scan = True
-    chunk_size = 32
+    _chunk_size = 32
 
     def __init__(self, input_size: int, output_size: int, width: int, tail: tuple[int, int]) -> None:
         super().__init__()
         check_sizes(input_size=input_size, hidden_size=output_size)
         self.input_size, self.output_size, self._tail = input_size, output_size, tail
         self.output = nn.Linear(width, output_size, bias=False)
+
+    @property
+    def chunk_size(self) -> int:
+        """Steps that `scan` takes at once; ValueError where it is set to what is no number of steps."""
+        return self._chunk_size
+
+    @chunk_size.setter
+    def chunk_size(self, value: int) -> None:
+        check_sizes(chunk_size=value)
+        self._chunk_size = value
 
     def first_memory(self, batch_size: int) -> State:
         """The memory before the first step."""

@@ -157,3 +157,6 @@ def test_options_that_cannot_be_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=told):
             DeltaNet(3, 2, **options)
+    cell = DeltaCell(3, 5)
+    with pytest.raises(ValueError, match="chunk_size must be at least 1, not 0"):
+        cell.chunk_size = 0

@@ -85,11 +85,12 @@ class DeltaCell(ConvolvedMixer):
     num_factors: how often a token writes, each time with key, value and strength of its own.
     strength:    "sigmoid", beta from 0 to 1; "twice", up to 2, so that eigenvalues reach down to -1; or "closed", which
                  reaches 0 and 2. It is 1 where rule is "sum".
-    features:    "unit", of keys and queries of length one after SiLU; or "elu", 1 + elu(x), with which what is read is
+    features:    "unit", of keys and queries of length one; or "elu", 1 + elu(x), with which what is read is
                  divided by what the query finds in a sum of all keys (Katharopoulos et al. 2020, eqs. 7 and 20); that
                  needs rule "sum".
     output_gate: whether what is read is gated by the input, by SiLU, or by a sigmoid where decay is "channel".
-    convolution: steps that queries, keys and values see, before SiLU; 0 for neither.
+    convolution: steps that queries, keys and values see, before SiLU; 0 for neither. What flash-linear-attention makes
+                 without its convolutions, which leaves the SiLU, is 1 with weights of one.
     Raises ValueError for sizes that cannot be.
     """
 
@@ -140,6 +141,8 @@ class DeltaCell(ConvolvedMixer):
         self.num_heads, self.key_size, self.value_size, self.num_factors = num_heads, key_size, value_size, num_factors
         self.rule, self.decay, self.strength, self.features = rule, decay, strength, features
         self.output_gate = output_gate
+        if decay == "channel":
+            self.chunk_size = 16  # see associate_chunks
         if decay != "none":
             self.log_rate = nn.Parameter(torch.empty(num_heads, 1).uniform_(1, 16).log())
             self.decay_bias = nn.Parameter(first_biases(num_heads, of_decay[decay]))
@@ -184,8 +187,7 @@ class DeltaCell(ConvolvedMixer):
 
     def remember_all(self, memory: Tensor, steered: DeltaSteered, past: Tensor | None) -> tuple[Tensor, Tensor]:
         still = steered._replace(strength=without(past, steered.strength), log_decay=without(past, steered.log_decay))
-        size = min(self.chunk_size, 16) if self.decay == "channel" else self.chunk_size
-        return associate_chunks(memory, **self._told(still), chunk_size=size)
+        return associate_chunks(memory, **self._told(still), chunk_size=self.chunk_size)
 
     def emit(self, reads: Tensor, steered: DeltaSteered) -> Tensor:
         if self.features == "elu":

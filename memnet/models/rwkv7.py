@@ -96,6 +96,8 @@ class RWKV7Cell(Mixer):
     Raises ValueError for sizes that cannot be.
     """
 
+    _chunk_size = 16  # for decays of channels, see associate_chunks
+
     def __init__(
         self, input_size: int, hidden_size: int, *, num_heads: int = 2, head_size: int = 32, rank: int = 16
     ) -> None:
@@ -165,7 +167,7 @@ class RWKV7Cell(Mixer):
             removal=without(past, steered.removal),
             value=without(past, steered.value),
         )
-        return associate_chunks(memory, **transition_factors(still), chunk_size=min(self.chunk_size, 16))
+        return associate_chunks(memory, **transition_factors(still), chunk_size=self.chunk_size)
 
     def emit(self, reads: Tensor, steered: RWKV7Steered) -> Tensor:
         reads = per_head_norm(reads, self.norm_weight, self.head_size * 1e-5, centered=True)
