@@ -134,7 +134,8 @@ _SEQUENCE_MODELS = {
     "lstm": Model("memnet:LSTM"),
     "gru": Model("memnet:GRU"),
     "linear-attention": Model(
-        "memnet:DeltaNet", fixed={"rule": "sum", "decay": "none", "num_factors": 1, "strength": "sigmoid"}
+        "memnet:DeltaNet",
+        fixed={"rule": "sum", "features": "elu", "decay": "none", "num_factors": 1, "strength": "sigmoid"},
     ),
     "deltanet": Model("memnet:DeltaNet", fixed={**_DELTA, "decay": "none"}),
     "gated-deltanet": Model("memnet:DeltaNet", fixed={**_DELTA, "decay": "head"}),
