@@ -84,7 +84,7 @@ class StructureCell(MemoryCell):
         return [
             memory,
             *(Part("gate", name, values, head) for name, values in gates.items()),
-            Part("signal", "write add", value, (*head, "width")),
+            Part("signal", "written value", value, (*head, "width")),
             Part("signal", "read vector", states.reads, (*head, "width")),
             *self.parts_of_controller(states),
         ]

@@ -94,8 +94,8 @@ def associate_chunks(
         O = (exp(G) Q) S_0 + P U,  P_ij = q_i . (exp(G_i - G_j) k_j)  for j up to i's token
         S = Diag(exp(G_C)) S_0 + (exp(G_C - G) K)^T U
 
-    No exponent is above 0; a log decay of -inf leaves nothing of the memory. A token of zero key, value and erase and of
-    log decay 0 leaves it as it is.
+    No exponent is above 0; a log decay of -inf leaves nothing of the memory. A token of zero key, value and erase and
+    of log decay 0 leaves it as it is.
 
     memory:     (batch, head, key, value).
     query:      (batch, time, head, key).

@@ -20,7 +20,8 @@ class MLSTMMemory(NamedTuple):
 
     memory:     (batch, head, key, value), C.
     normalizer: (batch, head, key), n.
-    stabilizer: (batch, head), m, the logarithm of the largest gate so far.
+    stabilizer: (batch, head), m, the logarithm of the largest weight of a past token: its input gate times the forget
+                gates since.
     """
 
     memory: Tensor
@@ -69,9 +70,9 @@ class MLSTMCell(ConvolvedMixer):
         C <- f C + i k v^T        n <- f n + i k        h = sigmoid(o) norm(C^T q / max(|n . q|, 1))
         i = exp(i~)        f = sigmoid(f~)
 
-    which are the paper's equations 19 to 27, computed times exp(-m) by its equation 15, so that no exponential is above
-    1: what comes out does not depend on where m begins. Gates may be capped, x -> c tanh(x / c), as in xLSTM 7B (Beck
-    et al. 2025, arXiv 2503.13427), whose layer this is; the norm is that of each head.
+    which but for the norm of each head are the paper's equations 19 to 27, computed times exp(-m) by its equation 15,
+    so that no exponential is above 1: what comes out does not depend on where m begins. Gates may be capped,
+    x -> c tanh(x / c), as in xLSTM 7B (Beck et al. 2025, arXiv 2503.13427), whose layer this is.
 
     Weights of mlstm_layer of NX-AI's xlstm_large, by rows where one linear layer holds several:
 

@@ -20,7 +20,7 @@ class SLSTMState(NamedTuple):
     hidden:     h, before the norm of its heads.
     cell:       c, times exp(-stabilizer).
     normalizer: n, times exp(-stabilizer); 0 before the first step alone.
-    stabilizer: m, the logarithm of the largest gate so far.
+    stabilizer: m, the logarithm of the largest weight of a past step: its input gate times the forget gates since.
     """
 
     hidden: Tensor
