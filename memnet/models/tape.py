@@ -56,9 +56,10 @@ class TapeCell(StructureCell):
     output is the controller's, followed by what is under the heads then. By rule:
 
     "write-and-move": a value takes the place of what is under the head, which then stays, goes a slot on, or a slot
-    back (Deletang et al. 2022, arXiv 2207.02098). With `jump` also as many slots on or back as the input is long: a
-    prior by which some tasks are nearly done. Their code is told the length beforehand; here the input ends before the
-    first step whose last feature is not zero, as that of a channel which asks for the answer.
+    back (Deletang et al. 2022, arXiv 2207.02098, whose output is the controller's alone). With `jump` also as many
+    slots on or back as the input is long: a prior by which some tasks are nearly done. Their code is told the length
+    beforehand; here the input ends before the first step whose last feature is not zero, as that of a channel which
+    asks for the answer.
     "rotate-and-add": the tape goes a slot on or back, with or without what would come round, or stays; then a value is
     added under the head, a sigmoid (Suzgun et al. 2019, arXiv 1911.03329, the Baby-NTM).
 
