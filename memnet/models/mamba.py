@@ -188,8 +188,9 @@ class MambaCell(ConvolvedMixer):
 class Mamba(SequenceModule):
     """Layers of the selective state space of Mamba-2, or with the rotation of Mamba-3.
 
-    input_size, output_size: features. All options are those of memnet.blocks.stack_of and of MambaCell: layers and
-    their size; heads and the sizes of their memories. `forward` is SequenceModule's: state in, state out, lengths.
+    input_size, output_size: features. All options are those of memnet.blocks.stack_of and of MambaCell: num_layers,
+    hidden_size and expansion of the layers; heads and the sizes of their memories. `forward` is SequenceModule's:
+    state in, state out, lengths.
     """
 
     cell: Stack

@@ -127,8 +127,9 @@ class SLSTMCell(Cell):
 class SLSTM(SequenceModule):
     """Layers of sLSTM, the scalar memory with exponential gates of xLSTM, which tracks states.
 
-    input_size, output_size: features. All options are those of memnet.blocks.stack_of and of SLSTMCell: layers and
-    their size, and heads. `forward` is SequenceModule's: state in, state out, lengths.
+    input_size, output_size: features. All options are those of memnet.blocks.stack_of and of SLSTMCell: num_layers,
+    hidden_size and expansion of the layers, and heads. `forward` is SequenceModule's: state in, state out,
+    lengths.
     """
 
     cell: Stack

@@ -113,8 +113,9 @@ class TTTCell(InnerCell):
 class TTT(SequenceModule):
     """Layers whose memory is a network trained at test time, TTT-Linear or TTT-MLP.
 
-    input_size, output_size: features. All options are those of memnet.blocks.stack_of and of TTTCell: layers and their
-    size; heads, the network and how it learns. `forward` is SequenceModule's: state in, state out, lengths.
+    input_size, output_size: features. All options are those of memnet.blocks.stack_of and of TTTCell: num_layers,
+    hidden_size and expansion of the layers; heads, the network and how it learns. `forward` is SequenceModule's:
+    state in, state out, lengths.
     """
 
     cell: Stack
