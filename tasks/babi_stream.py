@@ -3,7 +3,7 @@
 import argparse
 import os
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -26,6 +26,7 @@ ANSWER, STOP, ASK = MARKS = ("-", ".", "?")
 NOTHING = -1
 GENERATED = "generated"
 SIZES = {"1k": 1000, "10k": 10_000}
+TEST_QUESTIONS = 1000
 
 
 class Stream(NamedTuple):
@@ -72,16 +73,18 @@ class BabiStream(SymbolTask):
         babi_data: str | None = None,
         size: Literal["1k", "10k"] = "10k",
         questions: int | None = None,
-        test_questions: int = 1000,
+        test_questions: int = TEST_QUESTIONS,
         data_seed: int = 0,
         think: int = 0,
     ) -> None:
-        """ValueError for what is no list of tasks, and for stories that are missing."""
+        """ValueError for what is no list of tasks or no size, for missing stories, and for what these ignore."""
         try:
             self.tasks = task_numbers(numbers)
         except argparse.ArgumentTypeError as error:
             raise ValueError(f"numbers {error}") from None
         self.numbers, self.think = ",".join(map(str, self.tasks)), check_count("think", think, 0)
+        if size not in SIZES:
+            raise ValueError(f"size must be one of {', '.join(SIZES)}, got {size!r}")
         self.size, self.data_seed = size, check_count("data_seed", data_seed, 0)
         self.counts = {
             "train": SIZES[size] if questions is None else check_count("questions", questions),
@@ -91,8 +94,13 @@ class BabiStream(SymbolTask):
         self.babi_data = path if path == GENERATED else str(Path(path).absolute())
         self._release = None if path == GENERATED else BabiData(path)
         if self._release is not None:
-            if questions is not None:
-                raise ValueError("questions is for generated stories; the release has as many as size says")
+            generated = {
+                "questions": questions,
+                "test_questions": test_questions != TEST_QUESTIONS,
+                "data_seed": data_seed,
+            }
+            if given := [name for name, value in generated.items() if value]:
+                raise ValueError(f"{given[0]} is for generated stories; the release has its own, as many as size says")
             if missing := self._release.missing(self.tasks, size=size):
                 raise ValueError(f"{path}: {', '.join(missing)} missing")
         self.length_range, self.test_lengths = (self.tasks[0], self.tasks[-1]), tuple(self.tasks)
@@ -131,9 +139,8 @@ class BabiStream(SymbolTask):
             found[task, "train"] = [one for place, one in enumerate(every) if place % 10 != 9]
         return found
 
-    def _all(self, split: str, low: int = 0, high: int = 99) -> list[Stream]:
-        """The stories of all tasks, or of those from one to another."""
-        return [one for task in self.tasks if low <= task <= high for one in self._streams[task, split]]
+    def _all(self, split: str, tasks: Iterable[int]) -> list[Stream]:
+        return [one for task in tasks for one in self._streams[task, split]]
 
     def _stream(self, story: Story, number: Mapping[str, int]) -> Stream:
         read, answers = list[int](), list[int]()
@@ -149,25 +156,22 @@ class BabiStream(SymbolTask):
 
     def sample(self, batch_size: int, *, length: int | tuple[int, int], generator: torch.Generator) -> Batch:
         """Test stories at random; length: the task's number, or (low, high) for all tasks from one to another."""
-        low, high = check_range("length", length)
-        chosen = self._all("test", low, high)
-        if not chosen:
-            raise ValueError(f"length is the number of a task, one of {self.numbers}, got {length}")
-        return self._chosen(chosen, batch_size, generator)
+        chosen = self.lengths_between(*check_range("length", length))
+        return self._chosen(self._all("test", chosen), batch_size, generator)
 
     def training_batch(self, batch_size: int, *, length: int | tuple[int, int], generator: torch.Generator) -> Batch:
         """Training stories of all tasks, whatever the length."""
-        return self._chosen(self._all("train"), batch_size, generator)
+        return self._chosen(self._all("train", self.tasks), batch_size, generator)
 
     def validation_batch(self, batch_size: int, *, length: int | tuple[int, int], generator: torch.Generator) -> Batch:
         """Stories of all tasks that are kept for validation, whatever the length."""
-        return self._chosen(self._all("valid"), batch_size, generator)
+        return self._chosen(self._all("valid", self.tasks), batch_size, generator)
 
     def test_batch(
         self, first: int, batch_size: int, *, length: int, generator: torch.Generator, **more: Any
     ) -> Batch | None:
-        """The test stories of a task from one on; None where there are no more."""
-        chosen = self._streams[length, "test"][first : first + batch_size]
+        """The test stories of a task from one on; None where there are no more, ValueError where there is no task."""
+        chosen = self._all("test", self.lengths_between(length, length))[first : first + batch_size]
         return self._batch(chosen).to(generator.device) if chosen else None
 
     def _chosen(self, streams: list[Stream], batch_size: int, generator: torch.Generator) -> Batch:
@@ -184,6 +188,13 @@ class BabiStream(SymbolTask):
     def lengths_to_test(self, longest: int) -> tuple[int, ...]:
         """Every task."""
         return self.test_lengths
+
+    def lengths_between(self, low: int, high: int) -> Sequence[int]:
+        """The tasks from one number to another; ValueError where there are none."""
+        if found := [task for task in self.tasks if low <= task <= high]:
+            return found
+        told = low if low == high else f"{low}-{high}"
+        raise ValueError(f"length is the number of a task, one of {self.numbers}, got {told}")
 
     def metrics(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """As `SymbolTask.metrics`, of whole answers: wrong, and questions; and wrong_words, of scored_steps."""

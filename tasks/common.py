@@ -1,7 +1,7 @@
 """What every task shares: the batch, the names of its scores, and the random draws behind `sample`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 import torch
@@ -40,6 +40,7 @@ class Score(NamedTuple):
     chance:  what guessing has at every length; None where that is not one number
     best:    whether low or high values are good
     counted: whether it is a share of the sequences, so that an interval can be told
+    summed:  whether it counts something in all sequences together, so that of several tests it is the sum
     """
 
     name: str
@@ -50,6 +51,7 @@ class Score(NamedTuple):
     chance: float | None = None
     best: Literal["low", "high"] = "low"
     counted: bool = False
+    summed: bool = False
 
 
 Answer: TypeAlias = Literal["bits", "symbols", "numbers"]
@@ -214,6 +216,10 @@ class Task(ABC):
     def lengths_to_test(self, longest: int) -> tuple[int, ...]:
         """Where a model that was trained up to `longest` is tested by default, of lengths that there are."""
         return tuple(sorted({self.within(length) for length in (longest, *self.test_lengths)}))
+
+    def lengths_between(self, low: int, high: int) -> Sequence[int]:
+        """Those that there are from one length to another, in order; ValueError where there are none."""
+        return range(low, high + 1)
 
     def baselines(self, length: int) -> dict[str, float]:
         """What can be reached without learning the task, at a length: "baseline_" and a score's name."""

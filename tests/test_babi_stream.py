@@ -1,10 +1,14 @@
 """Stories word by word against the stories themselves, read in plain Python."""
 
 import re
+from functools import partial
 
 import pytest
 import torch
 
+from experiments.base.files import UserError
+from experiments.domains.sequences.evaluation import test_over as over
+from memnet import GRU
 from tasks import BabiStream
 from tasks.babi import Question, generate
 from tests.batches import random_logits, rows_of, seeded
@@ -58,6 +62,16 @@ def test_tests_are_all_stories_in_order(lists_and_paths):
             rows += [told(task, *row) for row in rows_of(batch)]
             first += 3
         assert rows == texts_of(number, "test", 20)
+
+
+def test_ranges_are_of_the_tasks_that_there_are(lists_and_paths):
+    assert lists_and_paths.lengths_between(8, 19) == [8, 19]
+    model = GRU(lists_and_paths.input_size, lists_and_paths.output_size, hidden_size=2)
+    row = over(model, lists_and_paths, (1, 20), sequences=4, seed=0)
+    assert (row["at"]["length"], row["count"]) == ("1-20", 4)
+    for lengths in ((9, 9), (9, 12)):
+        with pytest.raises(UserError, match="length is the number of a task, one of 8,19, got 9"):
+            over(model, lists_and_paths, lengths, sequences=4, seed=0)
 
 
 def test_there_are_steps_to_think_before_an_answer(lists_and_paths):
@@ -139,6 +153,9 @@ def test_files_of_the_release_are_read(tmp_path, monkeypatch):
         BabiStream("1,2", size="1k")
     with pytest.raises(ValueError, match="questions is for generated stories"):
         BabiStream(size="1k", questions=5)
+    for name in ("test_questions", "data_seed"):
+        with pytest.raises(ValueError, match=f"{name} is for generated stories"):
+            BabiStream(size="1k", **{name: 5})
 
 
 def test_what_cannot_be(lists_and_paths):
@@ -147,11 +164,13 @@ def test_what_cannot_be(lists_and_paths):
         ({"think": -1}, "think must be a whole number of at least 0, got -1"),
         ({"test_questions": 0}, "test_questions must be a whole number of at least 1, got 0"),
         ({"babi_data": "nowhere"}, "nowhere: no such file or folder"),
+        ({"size": "2k"}, "size must be one of 1k, 10k, got '2k'"),
         ({"questions": 0}, "questions must be a whole number of at least 1, got 0"),
     ):
         with pytest.raises(ValueError, match=message):
             BabiStream(**{"babi_data": "generated"} | FEW | options)
     with pytest.raises(ValueError, match="too few training stories of 1 to keep a tenth for validation"):
         BabiStream(babi_data="generated", questions=4).validation_batch(1, length=1, generator=seeded())
-    with pytest.raises(ValueError, match="length is the number of a task, one of 8,19, got 9"):
-        lists_and_paths.sample(1, length=9, generator=seeded())
+    for draw in (partial(lists_and_paths.sample, 1), partial(lists_and_paths.test_batch, 0, 1)):
+        with pytest.raises(ValueError, match="length is the number of a task, one of 8,19, got 9"):
+            draw(length=9, generator=seeded())

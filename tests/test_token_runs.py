@@ -89,6 +89,10 @@ def test_a_range_is_the_mean_of_the_tests_at_its_lengths():
         assert value == pytest.approx(sum(one["scores"][name] for one in each) / 4)
     assert row["baselines"]["right_share"] == 0.5
     assert over(model, task, (1, 300), sequences=2, seed=0)["count"] == 2
+    task, model = FlipFlop(), GRU(5, 2, hidden_size=3)
+    row = over(model, task, (8, 9), sequences=6, seed=0)
+    each = [at(model, task, length, sequences=3, seed=0) for length in (8, 9)]
+    assert row["scores"]["reads"] == sum(one["scores"]["reads"] for one in each)
 
 
 def test_other_tests_of_a_task():

@@ -7,8 +7,8 @@ from ..common import Score
 from ..tokens import RIGHT, DrawnTask
 
 WRITE, READ, IGNORE, BIT = 0, 1, 2, 3  # the channels of the instructions, and of the bit 0
-_WRONG = Score("wrong_reads", "wrong reads", "Wrong reads", "wrong reads", ".0f")
-_READS = Score("reads", "reads", "Reads", "reads", ".0f")
+_WRONG = Score("wrong_reads", "wrong reads", "Wrong reads", "wrong reads", ".0f", summed=True)
+_READS = Score("reads", "reads", "Reads", "reads", ".0f", summed=True)
 
 
 class FlipFlop(DrawnTask):

@@ -1,6 +1,7 @@
 """Testing a trained model at any length and any number of slots."""
 
 import inspect
+import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -87,10 +88,10 @@ def chunks_of(batch: Batch, steps: int | None) -> Iterator[Batch]:
         yield Batch(input, target, mask, (batch.lengths - first).clamp(0, end - first))
 
 
-def spread(low: int, high: int, most: int) -> list[int]:
-    """The lengths of a range, or of more than `most` so many, from the shortest to the longest."""
-    count = min(high - low + 1, most)
-    return [low + (high - low) * place // max(count - 1, 1) for place in range(count)]
+def spread(lengths: Sequence[int], most: int) -> list[int]:
+    """The lengths, or of more than `most` so many, from the first to the last."""
+    count = min(len(lengths), most)
+    return [lengths[(len(lengths) - 1) * place // max(count - 1, 1)] for place in range(count)]
 
 
 def validation_batches(task: Task, lengths: tuple[int, int], sequences: int, seed: int) -> list[Batch]:
@@ -99,7 +100,7 @@ def validation_batches(task: Task, lengths: tuple[int, int], sequences: int, see
     Of more lengths than sequences some, from the shortest to the longest.
     """
     generator = generator_for("valid", seed)
-    chosen, draw = spread(*lengths, sequences), task.validation_batch
+    chosen, draw = spread(range(lengths[0], lengths[1] + 1), sequences), task.validation_batch
     return [draw(-(-sequences // len(chosen)), length=length, generator=generator) for length in chosen]
 
 
@@ -114,10 +115,15 @@ def test_over(
 ) -> TestRow:
     """One row of the test table for a whole range of lengths: the mean of the tests at each, of as many sequences each.
 
-    lengths: the shortest and the longest; of more lengths than sequences some, evenly. Else as for test_at.
+    lengths: the shortest and the longest; of more lengths than sequences some, evenly. Else as for test_at. Scores that
+    count in all sequences together are summed.
     """
+    try:
+        chosen = spread(task.lengths_between(*lengths), sequences)
+    except ValueError as error:
+        raise UserError(str(error)) from None
     rows: list[TestRow] = []
-    for length in (chosen := spread(*lengths, sequences)):
+    for length in chosen:
         rows.append(test_at(model, task, length, sequences=-(-sequences // len(chosen)), **options))
         if tell is not None:
             tell(sum(row["count"] for row in rows))
@@ -126,15 +132,16 @@ def test_over(
         **first,
         "at": {**first["at"], "length": "{}-{}".format(*lengths)},
         "count": sum(row["count"] for row in rows),
-        "scores": _means([row["scores"] for row in rows]),
-        "baselines": _means([row["baselines"] for row in rows]),
+        "scores": _together([row["scores"] for row in rows], task),
+        "baselines": _together([row["baselines"] for row in rows], task),
     }
 
 
-def _means(every: Sequence[Scores]) -> Scores:
-    """The means of the scores that all have."""
+def _together(every: Sequence[Scores], task: Task) -> Scores:
+    """The means of the scores that all have, or their sums."""
     shared = [name for name in every[0] if all(name in one for one in every)]
-    return {name: statistics.fmean(one[name] for one in every) for name in shared}
+    summed = {score.name for score in task.scores if score.summed}
+    return {name: (math.fsum if name in summed else statistics.fmean)(one[name] for one in every) for name in shared}
 
 
 def test_at(
