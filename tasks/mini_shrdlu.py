@@ -199,6 +199,12 @@ class MiniShrdlu(SymbolTask):
         end = every.after[every.numbers(_cells(batch.input[rows, last])), logits[rows, last].argmax(-1)]
         return super().metrics(logits, batch) | {"exact": distances.gather(1, end.unsqueeze(1)).squeeze(1) == 0}
 
+    def spell(self, answers: Tensor) -> str:
+        """The best moves, a stroke between those of a step that are equally good."""
+        best = answers == answers.amax(-1, keepdim=True)
+        moves = ([self.output_channels[place] for place in step.nonzero().flatten().tolist()] for step in best)
+        return " ".join("/".join(step) for step in moves)
+
     def render(self, batch: Batch, index: int = 0, logits: Tensor | None = None, width: int = 80) -> str:
         """One example as text: goals, what to do, and each board, columns from below, with the moves that are right.
 

@@ -2,12 +2,15 @@
 
 import math
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from tasks import Glyphs
+from experiments.domains.sequences.failures import Failures
+from experiments.domains.sequences.showing import ShownSequences
+from tasks import Batch, Glyphs
 from tests.batches import random_logits, rows_of, seeded
 
 FEW = {"characters": 30, "test_characters": 20}
@@ -125,6 +128,12 @@ def test_an_episode_is_exact_whatever_is_told_of_first_drawings():
     assert task.summarize(task.metrics(logits, batch))["share_instance_1"] == 0
     logits[2, int((~first[2]).nonzero()[0])] *= -1
     assert task.metrics(logits, batch)["exact"].tolist() == [True, True, False, True, True, True, True]
+    failures = Failures(task)
+    failures.at(3)(batch, logits)
+    assert [row["sequence"] for row in failures.rows] == [2]
+    for row, right in ((1, True), (2, False)):
+        run = SimpleNamespace(task=task, model=lambda _, row=row: (logits[row : row + 1], None))
+        assert ShownSequences.right(run, [Batch(*(tensor[row : row + 1] for tensor in batch))]) == [right]
 
 
 @pytest.mark.parametrize("width", [40, 80])

@@ -215,6 +215,7 @@ def test_who_makes_right_moves_reaches_the_goal_and_who_waits_does_not():
     logits = torch.cat([player(step.unsqueeze(1), None)[0] for step in played.input.unbind(1)], 1)
     scores = task.summarize(task.metrics(logits, played))
     assert (scores["exact_share"], scores["error_percent"]) == (1, 0)
+    assert task.spell(played.target[played.mask]).count("/") == (played.target.sum(-1) - 1).clamp(min=0).sum()
     waiting = torch.zeros_like(batch.target)
     waiting[..., 6] = 9
     still = task.played(batch, lambda given, state: (waiting[:, : given.size(1)], state))

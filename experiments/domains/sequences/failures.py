@@ -12,12 +12,12 @@ MOST = 20
 
 
 class Failures:
-    """Gathers sequences with wrong answers from tests as they run, at each length the first MOST.
+    """Gathers sequences that are not exact, as the task says, from tests as they run, at each length the first MOST.
 
     Attribute rows, one a sequence:
         length, sequence:  of the test, and which of its sequences, counted from 0.
-        wrong_bits, scored_bits, first_wrong_step: how many, and the first step with a wrong one; of other answers
-                           than bits wrong_symbols and so on.
+        wrong_bits, scored_bits, first_wrong_step: how many, and the first step with a wrong one, None if all are
+                           right; of other answers than bits wrong_symbols and so on.
         target, output:    the answers at the scored steps, as `Task.spell` has them.
     """
 
@@ -32,7 +32,7 @@ class Failures:
         def see(batch: Batch, logits: Tensor) -> None:
             nonlocal seen, found
             wrong = self._task.wrong(logits, batch)
-            failed = wrong.sum((1, 2)).nonzero().flatten().tolist()[: MOST - found]
+            failed = (~self._task.metrics(logits, batch)["exact"]).nonzero().flatten().tolist()[: MOST - found]
             # Logits may be those of the scored steps alone.
             scored = logits[batch.mask] if logits.dim() > 2 else logits
             output, rows = self._task.predict(scored), batch.mask.nonzero()[:, 0]
@@ -48,7 +48,7 @@ class Failures:
             "sequence": sequence,
             f"wrong_{kind}": int(mistakes.sum()),
             f"scored_{kind}": int(scored.sum()) * mistakes.size(1),
-            "first_wrong_step": int(mistakes.any(1).nonzero()[0]),
+            "first_wrong_step": next(iter(mistakes.any(1).nonzero().flatten().tolist()), None),
             "target": self._task.spell(batch.target[row][scored]),
             "output": self._task.spell(output),
         }

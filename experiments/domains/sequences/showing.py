@@ -42,7 +42,7 @@ class ShownSequences(Shown):
     def right(self, examples: Sequence[Batch]) -> list[bool]:
         with torch.inference_mode():
             played = [self.task.played(one, self.model) for one in examples]
-            return [not self.task.wrong(self.model(one.input)[0], one).any() for one in played]
+            return [bool(self.task.metrics(self.model(one.input)[0], one)["exact"]) for one in played]
 
     def view(self, example: Batch) -> View:
         return sequence_view(self.model, self.task, example)
