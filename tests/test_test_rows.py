@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from experiments.base.files import UserError
+from experiments.report.summary_seeds import test_lines as lines_of
+from experiments.runs.about import read_about
 from experiments.runs.folder import RunFolder
-from experiments.runs.tests import conditions, headline, merged, name_of, table
+from experiments.runs.tests import conditions, headline, interval_words, merged, name_of, table
 from tests.made_up_runs import copy_run, length_test, made_up_about, restart_test
 
 Row = dict[str, Any]
@@ -51,6 +53,18 @@ def test_what_is_no_table_of_tests_is_one_line(content: Any, told: str, tmp_path
     (run / "evaluation.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match=told):
         RunFolder(run).read_tests()
+
+
+def test_shares_of_sequences_have_an_interval_of_those_that_were_drawn(tmp_path: Path) -> None:
+    """Wilson's, z^2 = 3.8415: 1 / (1 + z^2 / n) for all of n, and for half of them .5 +- z / 2 / sqrt(n + z^2)."""
+    assert (interval_words(1.0, 100), interval_words(0.0, 100)) == ("96.3-100", "0-3.699")
+    about = read_about(copy_run(tmp_path / "run"))
+    test = length_test(20, 0)
+    assert " 96.3-100 " in table([test], about["tests"])
+    spread = {"by_seed": {"0": 1.0, "1": 0.0}, "mean": 0.5, "deviation": None, "best": 1.0, "worst": 0.0}
+    head, _, line = lines_of([test | {"scores": dict.fromkeys(test["scores"], spread)}], about)
+    at = head.split("|").index(" 95 % ")
+    assert line.split("|")[at] == " 40.38-59.62 "  # both seeds were tested on the same 100
 
 
 def test_the_table_of_tests_by_length_has_what_some_test_has() -> None:

@@ -185,7 +185,7 @@ def solving(seeds: Sequence[Mapping[str, Any]], about: About) -> list[str]:
 def test_lines(tests: Sequence[Mapping[str, Any]], about: About) -> list[str]:
     """The table of tests: the first score with its best and worst seed, and others, with their baselines.
 
-    Of a share of the sequences an interval is told, Wilson's for all sequences of all seeds.
+    Of a share of the sequences an interval is told, Wilson's for those of one seed: all are tested on the same ones.
     """
     first, *others = about["tests"]["scores"]
     if len(others) >= _MOST_SCORES:
@@ -213,7 +213,7 @@ def _test_line(test: Mapping[str, Any], about: About, others: Sequence[Score], s
     cells += [str(at.get("num_slots") or "no memory")] if slots else []
     cells += [str(test["count"]), _spread(scores[first["name"]], share)]
     own, values = scores[first["name"]], scores[first["name"]]["by_seed"].values()
-    cells += [interval_words(own["mean"], test["count"] * len(values))] if first.get("counted") else []
+    cells += [interval_words(own["mean"], test["count"])] if first.get("counted") else []
     cells += [f"{100 * own[one]:.4g} %" if share else f"{own[one]:.4g}" for one in ("best", "worst")]
     cells += [f"{sum(value == 1 for value in values)} of {len(values)}"] if share else []
     for score in others:
