@@ -120,7 +120,7 @@ def test_the_page_is_up_to_date() -> None:
 
 ROW = {"what": "a row", "result": "one", "score": "mse", "at": {"length": 5}, "published": 1.0}
 TEST = {"at": {"length": 5, "num_slots": None}, "scores": {"mse": {"by_seed": {"0": 0.5, "1": None}}}}
-
+OTHER = {"at": {"length": 5, "num_slots": None, "actions": "rounded"}, "scores": {"mse": {"by_seed": {"0": 3.0}}}}
 
 ENDED = {"curves": {"a": [[1, 0.5]]}, "seeds": [{"sequences": 1000}]}
 AFTER = {"what": "a row", "result": "one", "score": "mse", "after": 2, "published": 1.0}
@@ -150,6 +150,8 @@ def lines_of(folder: Path) -> list[str]:
         (None, ROW, "not run"),
         ({}, ROW, "not measured"),
         ({"tests": [TEST, TEST]}, ROW, "not measured"),  # which of them is meant?
+        ({"tests": [OTHER, TEST]}, ROW, "not a number.*2.*not reached"),  # not that under one more condition
+        ({"tests": [OTHER, TEST]}, ROW | {"at": OTHER["at"]}, "3 .*not reached"),
         ({"tests": [TEST]}, ROW, "not a number.*2.*not reached"),
         ({"tests": [{"length": 5, "mse": {"by_seed": {"0": 0.5}}}]}, ROW, "0.5 .*1.*reproduced"),
         ({"tests": {"mse": {"by_seed": {"0": 2}}}}, ROW, "2 .*not reached"),

@@ -241,7 +241,10 @@ def _chosen_by(result: Mapping[str, Any]) -> str | None:
 
 
 def _test(result: Mapping[str, Any], score: str, at: Mapping[str, Any]) -> list[float]:
-    """A score of a test by seed; nothing where no test, or more than one, is what is asked for."""
+    """A score of a test by seed, of those that fit the one with the fewest other conditions.
+
+    Nothing where no test, or more than one, is what is asked for.
+    """
     if score == "sequences_to_solve":
         after = [one.get(score) for one in result.get("seeds", [])]
         return [math.inf if one is None else one / 1000 for one in after]
@@ -250,8 +253,11 @@ def _test(result: Mapping[str, Any], score: str, at: Mapping[str, Any]) -> list[
         found = [tests[score]] if score in tests else []
     else:
         # Conditions and scores of a test were once side by side.
-        fitting = [one for one in tests if _fits(one.get("at", one), at)]
-        found = [scores[score] for one in fitting if score in (scores := one.get("scores", one))]
+        fitting = [one for one in tests if _fits(one.get("at", one), at) and score in one.get("scores", one)]
+        under = [sum(map(bool, one.get("at", one).values())) for one in fitting]
+        found = [
+            one.get("scores", one)[score] for one, count in zip(fitting, under, strict=True) if count == min(under)
+        ]
     if len(found) != 1:
         return []
     expect(found[0], _Scores, f"{score} of a test")
