@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -71,6 +72,19 @@ def convolved(inputs: Array, weights: Array, bias: Array | None = None) -> Array
             total += 0.0 if bias is None else bias[c]
             found[t, c] = total / (1 + math.exp(-total))
     return found
+
+
+def gelu(x: Array) -> Array:
+    return np.array(0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))))
+
+
+def network(layers: list[Array], norm: tuple[Array, Array] | None, vector: Array) -> Array:
+    """What a network that learns makes of one vector; layers have a last row where they have biases."""
+    hidden = vector
+    for place, layer in enumerate(layers):
+        hidden = gelu(hidden) if place else hidden
+        hidden = (hidden if len(layer) == len(hidden) else np.append(hidden, 1.0)) @ layer
+    return hidden if norm is None else vector + norm[0] * normed(hidden, 1e-6, centered=True) + norm[1]
 
 
 def finite_difference(function: Callable[[Array], float], at: Array, step: float = 1e-6) -> Array:
@@ -264,5 +278,88 @@ def rwkv7_layer(w: Weights, inputs: Array, *, num_heads: int, head_size: int) ->
             read = normed(read, head_size * 1e-5, centered=True) * w["norm_weight"][h] + w["norm_bias"][h]
             read = read + sum(receptances[h] * w["bonus"][h] * key) * values[h]
             found.append(read * gates[h])
+        outputs.append(w["output.weight"] @ np.concatenate(found))
+    return np.array(outputs)
+
+
+def inner_layer(
+    w: Weights, inputs: Array, *, num_heads: int, head_size: int, mini_batch: int, learning_rate: float
+) -> Array:
+    """TTT, or Titans, which has three numbers a head; along gradients that are found by differences."""
+    titans, width = "number_bias" in w, num_heads * head_size
+    emitted = inputs @ w["projection.weight"].T
+    seen = emitted[:, : 3 * width]
+    if "convolution.weight" in w:
+        seen = convolved(seen, w["convolution.weight"][:, 0])
+    names = sorted(name for name in w if name.startswith("layers."))
+    starts = [[w[name][h] for name in names] for h in range(num_heads)]
+    currents, carrieds, outputs = list(starts), [[0 * one for one in start] for start in starts], []
+    for time, (vectors, numbers) in enumerate(zip(seen, emitted[:, 3 * width :], strict=True)):
+        queries, keys, values = parts(vectors, *[(num_heads, head_size)] * 3)
+        told, gates = parts(numbers, (3 if titans else 1, num_heads), (num_heads, head_size))
+        told = sigmoid(told + w["number_bias" if titans else "rate_bias"])
+        place, found = time % mini_batch, []
+        for h in range(num_heads):
+            query, key, value, start, norm = queries[h], keys[h], values[h], starts[h], None
+            rate, momentum = learning_rate * told[0, h], 1.0
+            if titans:
+                query, key, momentum = of_length_one(query), of_length_one(key), told[1, h]
+            else:
+                rate, norm = rate / head_size, (w["inner_weight"][h, 0], w["inner_bias"][h, 0])
+            for at, layer in enumerate(start):
+
+                def loss(one: Array, at: int = at, start: list[Array] = start, told: Any = (key, value, norm)) -> float:
+                    made = network([*start[:at], one, *start[at + 1 :]], told[2], told[0])
+                    return float(sum((made - told[1]) ** 2) / 2)
+
+                carrieds[h][at] = momentum * carrieds[h][at] - rate * finite_difference(loss, layer)
+            if titans:
+                currents[h] = [(1 - told[2, h]) * one + two for one, two in zip(currents[h], carrieds[h], strict=True)]
+            else:
+                factor = max(1 / (place + 1) + w["token_factors"][place], 0)
+                currents[h] = [one + factor * two for one, two in zip(start, carrieds[h], strict=True)]
+            read = network(currents[h], norm, query)
+            found.append(normed(read) * w["norm_weight"] * silu(gates[h]) if titans else read)
+            if place == mini_batch - 1:
+                starts[h] = currents[h]
+                carrieds[h] = carrieds[h] if titans else [0 * one for one in start]
+        shown = np.concatenate(found)
+        if not titans:
+            shown = normed(shown, 1e-6, centered=True) * w["norm_weight"] + w["norm_bias"]
+            shown = shown * gelu(gates.flatten())
+        outputs.append(w["output.weight"] @ shown)
+    return np.array(outputs)
+
+
+def mesa_layer(
+    w: Weights,
+    inputs: Array,
+    *,
+    num_heads: int,
+    key_size: int,
+    value_size: int,
+    least_ridge: float,
+    output_gate: bool,
+) -> Array:
+    """MesaNet, each step's system solved by elimination."""
+    emitted, channels = inputs @ w["projection.weight"].T, 2 * num_heads * key_size
+    covariances = [np.zeros((key_size, key_size)) for _ in range(num_heads)]
+    products = [np.zeros((value_size, key_size)) for _ in range(num_heads)]
+    outputs = []
+    seen = convolved(emitted[:, :channels], w["convolution.weight"][:, 0])
+    for vectors, others in zip(seen, emitted[:, channels:], strict=True):
+        queries, keys = parts(vectors, (num_heads, key_size), (num_heads, key_size))
+        values, numbers, gates = parts(
+            others, (num_heads, value_size), (2, num_heads), (num_heads * output_gate, value_size)
+        )
+        kept, strengths = sigmoid(numbers + w["gate_bias"])
+        found = []
+        for h in range(num_heads):
+            query, key = of_length_one(queries[h]), of_length_one(keys[h])
+            covariances[h] = kept[h] * covariances[h] + strengths[h] * np.outer(key, key)
+            products[h] = kept[h] * products[h] + strengths[h] * np.outer(values[h], key)
+            ridge = np.diag(softplus(w["ridge"][h]) + least_ridge)
+            read = normed(products[h] @ np.linalg.solve(covariances[h] + ridge, query)) * w["norm_weight"]
+            found.append(read * silu(gates[h]) if output_gate else read)
         outputs.append(w["output.weight"] @ np.concatenate(found))
     return np.array(outputs)

@@ -71,14 +71,14 @@ def assert_equal(actual: Any, expected: Any, tolerance: float = 1e-12) -> None:
     )
 
 
-def assert_is(name: str, layer: Callable[..., Any], *options: str) -> None:
+def assert_is(name: str, layer: Callable[..., Any], *options: str, tolerance: float = 1e-12) -> None:
     """Step by step a mixer gives what slow loops over whole layers, told its options, make of its weights."""
     mixer, input = drawn(name), normal(2, 6, 3)
     weights = {one: value.numpy() for one, value in mixer.state_dict().items()}
     output, _ = unroll(mixer, input, mixer.initial_state(2))
     for row in range(2):
         expected = layer(weights, input[row].numpy(), **{one: getattr(mixer, one) for one in options})
-        assert_equal(output[row], expected)
+        assert_equal(output[row], expected, tolerance)
 
 
 @every_mixer

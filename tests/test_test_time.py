@@ -18,67 +18,22 @@ from memnet.inner import InnerMemory, InnerSteered
 from memnet.models.mesa import MesaMemory, MesaSteered
 from memnet.state import state_tensors
 from tests import slow_mixers as slow
-from tests.slow_equations import Array
-from tests.test_mixers import assert_equal, drawn, normal
+from tests.test_mixers import assert_equal, assert_is, drawn, normal
 
 # ------------------------------------------------------------------------------------------------- one step
 
 
-def made_of(layers: list[Array], norm: tuple[Array, Array] | None, vector: Array) -> Array:
-    """What a network makes of one vector, as the papers have it."""
-    hidden = vector
-    for place, layer in enumerate(layers):
-        if place:
-            hidden = 0.5 * hidden * (1 + np.tanh(np.sqrt(2 / np.pi) * (hidden + 0.044715 * hidden**3)))
-        seen = hidden if len(layer) == len(hidden) else np.append(hidden, 1.0)
-        hidden = np.array([sum(seen[i] * layer[i, j] for i in range(len(seen))) for j in range(layer.shape[1])])
-    if norm is None:
-        return hidden
-    unit = (hidden - hidden.mean()) / np.sqrt(hidden.var() + 1e-6)
-    return vector + norm[0] * unit + norm[1]
-
-
 @pytest.mark.parametrize("name", ["ttt-linear", "ttt-mlp", "titans-linear", "titans-mlp"])
-def test_every_step_goes_along_the_gradient_of_the_loss(name: str) -> None:
-    """Which is found by differences; over the end of mini-batches."""
-    cell: Any = drawn(name)
-    ttt, state = isinstance(cell, TTTCell), cell.initial_state(1)
-    rows = [one[0].detach().numpy() for one in cell.layers]
-    first = [np.array(one) for one in rows]
-    start, current, carried = first, first, [0 * one for one in first]
-    norm = (cell.inner_weight[0, 0].detach().numpy(), cell.inner_bias[0, 0].detach().numpy()) if ttt else None
-    for time, input in enumerate(normal(1, 7, 3).unbind(1)):
-        output, after, told = cell.watched_step(cell.project(input), state)
-        query, key, value = (one[0, 0].detach().numpy() for one in told[:3])
-        rate, momentum, kept = (one[0, 0].exp().item() if one.numel() else 1.0 for one in (told.rate.log(), *told[4:6]))
+def test_a_layer_goes_along_the_gradient_of_the_loss(name: str) -> None:
+    """As slow loops do, over the end of mini-batches."""
+    options = ("num_heads", "head_size", "mini_batch", "learning_rate")
+    assert_is(name, slow.inner_layer, *options, tolerance=1e-7)
 
-        def loss(layers: list[Array], key: Array = key, value: Array = value) -> float:
-            return float(((made_of(layers, norm, key) - value) ** 2).sum() / 2)
 
-        for place in range(len(start)):
-            others = list(start)
-            slope = slow.finite_difference(
-                lambda one, place=place, others=others: loss([*others[:place], one, *others[place + 1 :]]), start[place]
-            )
-            carried[place] = momentum * carried[place] - rate * slope
-        within = time % cell.mini_batch
-        if ttt:
-            factor = max(1 / (within + 1) + cell.token_factors[within].item(), 0)
-            current = [one + factor * change for one, change in zip(start, carried, strict=True)]
-        else:
-            current = [kept * one + change for one, change in zip(current, carried, strict=True)]
-        reads = torch.stack([torch.as_tensor(made_of(current, norm, query)), torch.zeros(3).double()])
-        if within == cell.mini_batch - 1:
-            start = current
-            carried = [0 * one for one in carried] if ttt else carried
-        for kind, expected in (("start", start), ("carried", carried)):
-            for one, other in zip(getattr(after.memory, kind), expected, strict=True):
-                assert_equal(one[0, 0], other, 1e-7)
-        read, _ = cell.remember(state.memory, told)
-        assert_equal(read[0, 0], reads[0], 1e-7)
-        assert after.memory.position.item() == (time + 1) % cell.mini_batch
-        assert_equal(output, cell.output(cell.emit(read, told)))
-        state = after
+@pytest.mark.parametrize("name", ["mesa", "mesa, exact"])
+def test_a_layer_of_mesa_is_that_of_the_slow_loops(name: str) -> None:
+    sizes = ("num_heads", "key_size", "value_size")
+    assert_is(name, slow.mesa_layer, *sizes, "least_ridge", "output_gate", tolerance=1e-9)
 
 
 def test_gradients_are_those_of_autograd() -> None:
