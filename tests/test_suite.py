@@ -75,29 +75,29 @@ def wait_for(path: Path, rows: int, process: Forked) -> None:
 
 
 @pytest.mark.slow
-def test_a_hundred_jobs_survive_kills_of_workers_and_of_the_driver(tmp_path: Path) -> None:
+def test_forty_jobs_survive_kills_of_workers_and_of_the_driver(tmp_path: Path) -> None:
     generator = random.Random(0)
     out = tmp_path / "out"
-    args = (0.2, suite_file(tmp_path), "--seeds", 100, "--out", out, "--jobs", 6, "--retries", 100)
+    args = (0.2, suite_file(tmp_path), "--seeds", 40, "--out", out, "--jobs", 6, "--retries", 100)
     killed = drivers = 0
     process = light(*args)
     while process.poll() is None:
         time.sleep(generator.uniform(0.02, 0.15))
-        if children(process) and drivers < 3 and len(results(out)) > 25 * (drivers + 1):
+        if children(process) and drivers < 3 and len(results(out)) > 10 * (drivers + 1):
             process.kill()
             process.communicate()
             drivers += 1
             process = light(*args)
-        elif workers := children(process):
+        elif killed < 100 and (workers := children(process)):
             with contextlib.suppress(ProcessLookupError):  # it has ended
                 os.kill(generator.choice(workers), signal.SIGKILL)
                 killed += 1
     said = process.communicate()[0]
     assert process.returncode == 0, said
     assert (drivers, killed > 10) == (3, True)
-    assert results(out) == sorted(f"copy-gru-s{seed}" for seed in range(100))
+    assert results(out) == sorted(f"copy-gru-s{seed}" for seed in range(40))
     assert list(out.glob("*/trouble")) == []
-    assert "100 of 100" in said
+    assert "40 of 40" in said
     starts = [list(map(int, path.read_text().split())) for path in out.glob("*/starts")]
     assert any(len(one) > 1 and one[-1] > 0 for one in starts)  # from a checkpoint
 
