@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from memnet import MLSTM, Mamba, MambaCell, MLSTMCell
 from memnet.functional.associations import associate_chunks
-from memnet.models.mamba import MambaMemory, MambaSteered, turned
+from memnet.models.mamba import MambaMemory, MambaSteered, angles, turned
 from memnet.models.mlstm import MLSTMMemory, MLSTMSteered, stabilizers
 from memnet.models.rwkv7 import RWKV7Steered, transition_factors
 from memnet.unroll import unroll
@@ -56,18 +56,24 @@ def test_rotations_of_half_a_turn_tell_whether_a_number_is_odd() -> None:
     value = torch.zeros(3, 1000, 1, 1).double()
     value[:, 0] = 1
     ones = torch.ones_like(value)
-    steered = MambaSteered(value, vector, vector, ones, 0 * ones, math.pi * bits, value)
+    steered = MambaSteered(value, vector, vector, ones, 0 * ones, bits / 2, value)
     reads, last = cell.remember_all(cell.first_memory(3), steered, None)
     expected = 1 - 2 * ((bits.cumsum(1) - bits[:, :1]) % 2)
     assert_equal(reads, expected, 1e-9)
-    assert_equal(
-        turned(vector[:, 0], torch.tensor(math.pi / 2, dtype=torch.float64).view(1, 1, 1)), vector[:, 0].flip(-1)
-    )
+    assert_equal(turned(vector[:, 0], torch.tensor(0.25, dtype=torch.float64).view(1, 1, 1)), vector[:, 0].flip(-1))
     assert torch.equal(turned(vector, none), vector)
-    assert (last.angle >= 0).all()
-    assert (last.angle <= 2 * math.pi).all()
+    assert torch.equal(last.angle.flatten(), bits.sum((1, 2, 3)) / 2 % 1)
     with pytest.raises(ValueError, match="state_size must be even for a rotation, not 3"):
         Mamba(3, 2, state_size=3, rotation=True)
+
+
+def test_angles_keep_their_digits_over_long_sequences() -> None:
+    first, turn = torch.tensor([[0.7]]), (1.3 + normal(1, 20001, 1)).float()
+    found = angles(first, turn)
+    wrong = found.double() - (first.double() + turn.double().cumsum(1))
+    assert (math.pi * wrong).sin().abs().max() < 2e-4
+    assert (found >= 0).all()
+    assert (found <= 1).all()
 
 
 # ------------------------------------------------------------------------------------------------- mLSTM

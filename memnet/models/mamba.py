@@ -20,7 +20,8 @@ class MambaMemory(NamedTuple):
     """What a Mamba remembers.
 
     memory: (batch, head, state_size, head_size), S.
-    angle:  (batch, head, state_size / 2), how far keys have been turned, from 0 to 2 pi; empty without rotation.
+    angle:  (batch, head, state_size / 2), how far keys have been turned, from 0 to 1 whole turns; empty without
+            rotation.
     """
 
     memory: Tensor
@@ -35,7 +36,8 @@ class MambaSteered(NamedTuple):
     read:      (batch, head, state_size), C.
     interval:  (batch, head, 1), dt, above 0.
     log_decay: (batch, head, 1), -exp(A) dt.
-    turn:      (batch, head, state_size / 2), by how much keys are turned further; empty without rotation.
+    turn:      (batch, head, state_size / 2), by how much keys are turned further, 1 a whole turn; empty
+                without rotation.
     gate:      (batch, head, head_size), z, of the output before SiLU.
     """
 
@@ -49,12 +51,27 @@ class MambaSteered(NamedTuple):
 
 
 def turned(vectors: Tensor, angle: Tensor) -> Tensor:
-    """Channels i and i + n of (..., 2 n) turned by angle i, (..., n); as they are for no angles."""
+    """Channels i and i + n of (..., 2 n) turned by angle i, (..., n), 1 a whole turn; as they are for no angles."""
     if not angle.size(-1):
         return vectors
     first, second = vectors.chunk(2, -1)
-    cosine, sine = torch.cos(angle), torch.sin(angle)
+    cosine, sine = torch.cos(2 * math.pi * angle), torch.sin(2 * math.pi * angle)
     return torch.cat([first * cosine - second * sine, first * sine + second * cosine], -1)
+
+
+def angles(first: Tensor, turn: Tensor) -> Tensor:
+    """How far keys have been turned after each of many steps, from 0 to 1 whole turns.
+
+    Summed pair by pair and without whole turns: a sum from the beginning loses the digits of long sequences.
+
+    first: (batch, ...), before the first step. turn: (batch, time, ...).
+    """
+    found = torch.cat([first.unsqueeze(1) + turn[:, :1], turn[:, 1:]], 1)
+    reach = 1
+    while reach < turn.size(1):
+        found = torch.cat([found[:, :reach], torch.remainder(found[:, reach:] + found[:, :-reach], 1)], 1)
+        reach *= 2
+    return torch.remainder(found, 1)
 
 
 class MambaCell(ConvolvedMixer):
@@ -128,7 +145,7 @@ class MambaCell(ConvolvedMixer):
     def steer(self, convolved: Tensor, others: Tensor) -> MambaSteered:
         inner, keys = self.num_heads * self.head_size, self.num_groups * self.state_size
         value, *shared = convolved.split([inner, keys, keys], -1)
-        gate, emitted, angles = others.split([inner, self.num_heads, self._angles], -1)
+        gate, emitted, speed = others.split([inner, self.num_heads, self._angles], -1)
         write, read = (
             one.unflatten(-1, (self.num_groups, -1)).repeat_interleave(self.num_heads // self.num_groups, -2)
             for one in shared
@@ -136,7 +153,7 @@ class MambaCell(ConvolvedMixer):
         interval = functional.softplus(emitted.unsqueeze(-1) + self.decay_bias.to(emitted))
         log_decay = -torch.exp(self.log_rate.to(emitted)) * interval
         value, gate = (one.unflatten(-1, (self.num_heads, -1)) for one in (value, gate))
-        turn = math.pi * torch.tanh(angles).unsqueeze(-2) * interval
+        turn = torch.tanh(speed).unsqueeze(-2) * interval / 2
         return MambaSteered(value, write, read, interval, log_decay, turn, gate)
 
     def _told(self, steered: MambaSteered, angle: Tensor) -> dict[str, Any]:
@@ -148,7 +165,7 @@ class MambaCell(ConvolvedMixer):
         }
 
     def remember(self, memory: MambaMemory, steered: MambaSteered) -> tuple[Tensor, MambaMemory]:
-        angle = torch.remainder(memory.angle + steered.turn, 2 * math.pi)
+        angle = torch.remainder(memory.angle + steered.turn, 1)
         read, after = associate(memory.memory, **self._told(steered, angle))
         return read, MambaMemory(after, angle)
 
@@ -160,7 +177,7 @@ class MambaCell(ConvolvedMixer):
             log_decay=without(past, steered.log_decay),
             turn=without(past, steered.turn),
         )
-        angle = torch.remainder(memory.angle.unsqueeze(1) + still.turn.cumsum(1), 2 * math.pi)
+        angle = angles(memory.angle, still.turn)
         reads, after = associate_chunks(memory.memory, **self._told(still, angle), chunk_size=self.chunk_size)
         return reads, MambaMemory(after, angle[:, -1])
 
