@@ -23,7 +23,6 @@ class RelationInference(GraphTask):
 
     name = "relation-inference"
     length_unit = "edges"
-    length_range = (1, 3)
     test_lengths = (1, 2, 3, 4)
     networks: ClassVar = {"family": family_tree}
     variants: ClassVar = {"family": {"graphs": "family"}}
@@ -44,6 +43,7 @@ class RelationInference(GraphTask):
         while self.firsts[-1] + KINDS ** (len(self.firsts) - 1) <= self.labels:
             self.firsts.append(self.firsts[-1] + KINDS ** (len(self.firsts) - 1))
         self.longest = len(self.firsts) - 2
+        self.length_range = (1, min(3, self.longest))
         self.names = torch.randperm(self.labels, generator=torch.Generator().manual_seed(0))
 
     def sample(

@@ -75,9 +75,9 @@ class ShortestPath(GraphTask):
         graphs, ends, lengths = self._drawn(counts, name, generator)
         tries = 1
         while (lack := (ends < 0).any(1)).any():
-            if tries == TRIES:
-                told = f"{int(counts[lack][0])} edges in {TRIES} draws"
-                raise ValueError(f"no graph with a single shortest path of {told}")
+            if tries == TRIES or name is not None:  # which is always the same
+                told = f"{TRIES} draws" if name is None else f"the {name}"
+                raise ValueError(f"no single shortest path of {int(counts[lack][0])} edges in {told}")
             more, more_ends, more_lengths = self._drawn(counts[lack], name, generator)
             for old, new in zip((*graphs, ends, lengths), (*more, more_ends, more_lengths), strict=True):
                 old[lack] = new

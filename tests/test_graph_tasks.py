@@ -284,9 +284,13 @@ def test_every_draw_of_a_graph_is_looked_at(monkeypatch):
     task.sample(4, length=5, generator=seeded())
     drawn.clear()
     monkeypatch.setattr(shortest_path, "TRIES", count - 1)
-    with pytest.raises(ValueError, match=f"no graph with a single shortest path of 5 edges in {count - 1} draws"):
+    with pytest.raises(ValueError, match=f"no single shortest path of 5 edges in {count - 1} draws"):
         task.sample(4, length=5, generator=seeded())
     assert len(drawn) == count - 1
+    drawn.clear()
+    with pytest.raises(ValueError, match="no single shortest path of 6 edges in the map"):
+        task.sample(4, length=6, generator=seeded(), graphs="map")
+    assert len(drawn) == 1  # which is always the same
 
 
 def test_what_cannot_be():
@@ -295,6 +299,7 @@ def test_what_cannot_be():
     with pytest.raises(ValueError, match="length must be at most 3, of which 100 labels can tell all relations, got 4"):
         RelationInference().sample(1, length=4, generator=seeded())
     assert RelationInference(nodes=(30, 40), digits=3).longest == 4
+    assert RelationInference(nodes=(5, 9), digits=1).length_range == (1, 1)
     with pytest.raises(ValueError, match="a family has at least 3 people, got 2"):
         RelationInference(nodes=2, degrees=1).sample(1, length=1, generator=seeded(), graphs="family")
     for told, options in (
