@@ -1,5 +1,6 @@
 """Tasks whose rows are drawn as whole numbers: as channels for small alphabets, or as tokens, for a reader to embed."""
 
+import math
 from abc import abstractmethod
 from typing import Any, ClassVar
 
@@ -7,36 +8,32 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .common import EXACT, Batch, Score, draw_range, drawn_by_length, one_hot
+from .common import EXACT, Batch, Score, Task, draw_range, drawn_by_length, one_hot
 from .symbols import NATS, SymbolTask
 
 RIGHT = Score("right_share", "right", "Answers right, %", "of the answers right", ".2%", best="high")
-# Sequences and steps of which baselines are estimated, at the most.
-_MOST_ROWS, _MOST_STEPS = 1000, 1 << 18
+# Of how many sequences and steps baselines are estimated, of how many answers at least, and then of how many steps.
+_ROWS, _STEPS, _ANSWERS, _MOST_STEPS = 1000, 1 << 18, 10_000, 1 << 22
 
 
-def most_rows(length: int) -> int:
-    """Of how many sequences of a length a baseline is estimated."""
-    return max(1, min(_MOST_ROWS, _MOST_STEPS // length))
+class Drawn(Task):
+    """A task of which all rows of one length are drawn together, as whole numbers.
 
-
-class DrawnTask(SymbolTask):
-    """A task of symbols of which all rows of one length are drawn together, as numbers of channels.
-
-    To bring are `draw`, and what `Task` asks for.
+    To bring are `draw` and `laid_out`, and what `Task` asks for.
     """
 
     shortest: int = 1  # the smallest length that there is
-    alike: ClassVar[bool] = False  # whether at every length all answers are equally frequent
-    scores: ClassVar[tuple[Score, ...]] = (EXACT, RIGHT, NATS)
-    panels = (EXACT, RIGHT, NATS)
 
     @abstractmethod
     def draw(self, rows: int, length: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Input and target of rows of one length, each (row, time) int64, numbers of channels.
+        """Input and target of rows of one length, each (row, time) int64.
 
         Input is -1 after the end of a row, target where nothing is scored.
         """
+
+    @abstractmethod
+    def laid_out(self, input: Tensor, target: Tensor, steps: Tensor) -> Batch:
+        """The batch of what was drawn, with so many steps a row; after them input is 0, and target -1."""
 
     def sample(
         self, batch_size: int, *, length: int | tuple[int, int], generator: torch.Generator, **options: Any
@@ -44,9 +41,30 @@ class DrawnTask(SymbolTask):
         """As `Task.sample`; rows of one length are drawn together. options: of `draw`, where it has more."""
         counts = draw_range("length", length, batch_size, generator, self.shortest)
         self.longest_of(counts, "where this task ends")
-        return self._laid_out(*drawn_by_length(lambda rows, one: self.draw(rows, one, generator, **options), counts))
+        return self.laid_out(*drawn_by_length(lambda rows, one: self.draw(rows, one, generator, **options), counts))
 
-    def _laid_out(self, input: Tensor, target: Tensor, steps: Tensor) -> Batch:
+    def drawn_answers(self, length: int) -> Tensor:
+        """Answers of a fixed seed to estimate a baseline from, (row, time), -1 where there is none: 10,000 at least.
+
+        Where a row has so few that this would be too many steps, they are of a shorter length.
+        """
+        generator, rows, found = torch.Generator(), max(1, min(_ROWS, _STEPS // length)), 0
+        while found < _ANSWERS:
+            target = self.draw(rows, length, generator)[1]
+            found = int((target >= 0).sum())
+            rows = math.ceil(rows * _ANSWERS / found)
+            length = max(self.shortest, min(length, _MOST_STEPS // rows))
+        return target
+
+
+class DrawnTask(Drawn, SymbolTask):
+    """A task of symbols whose rows are drawn as numbers of channels, see `Drawn`."""
+
+    alike: ClassVar[bool] = False  # whether at every length all answers are equally frequent
+    scores: ClassVar[tuple[Score, ...]] = (EXACT, RIGHT, NATS)
+    panels = (EXACT, RIGHT, NATS)
+
+    def laid_out(self, input: Tensor, target: Tensor, steps: Tensor) -> Batch:
         real = torch.arange(input.size(1), device=input.device) < steps.unsqueeze(1)
         given = one_hot(input.masked_fill(~real, -1), self.input_size)
         return Batch(given, one_hot(target, self.output_size), target >= 0, steps)
@@ -59,18 +77,19 @@ class DrawnTask(SymbolTask):
     def baselines(self, length: int) -> dict[str, float]:
         """Who gives the most frequent answer always, and knows how frequent each is, but nothing of the input.
 
-        Exact where all answers are alike; else estimated from sequences of a fixed seed.
+        Exact where `shares` is.
         """
-        shares = torch.full((self.output_size,), 1 / self.output_size)
-        if not self.alike:
-            target = self.sample(most_rows(length), length=length, generator=torch.Generator()).target
-            shares = self._counted(target) / self._counted(target).sum()
+        shares = self.shares(length)
         nats = float(torch.special.entr(shares).sum())
         return {"baseline_right_share": float(shares.max()), "baseline_nats_per_step": nats}
 
-    def _counted(self, target: Tensor) -> Tensor:
-        """How often each answer is in a batch's target."""
-        return target.flatten(0, 1).sum(0)
+    def shares(self, length: int) -> Tensor:
+        """How frequent each answer is, (output_size,); estimated where neither all are alike nor the task knows it."""
+        if self.alike:
+            return torch.full((self.output_size,), 1 / self.output_size)
+        answers = self.drawn_answers(length)
+        given = answers[answers >= 0]
+        return given.bincount(minlength=self.output_size) / len(given)
 
 
 class TokenTask(DrawnTask):
@@ -92,13 +111,16 @@ class TokenTask(DrawnTask):
 
     def channels(self, batch: Batch) -> Batch:
         """The batch with one channel a token and a class; ValueError for those that there are not."""
-        for what, numbers, size in (
-            ("input", batch.input, self.input_size),
-            ("target", batch.target, self.output_size),
-        ):
-            if numbers.dtype != torch.int64 or int(numbers.max()) >= size or int(numbers.min()) < -1:
-                raise ValueError(f"{what} must be int64 below {size}, got {numbers.dtype} up to {numbers.max()}")
         real = torch.arange(batch.input.size(1), device=batch.input.device) < batch.lengths.unsqueeze(1)
+        for what, numbers, least, most in (
+            ("input", batch.input[real], 0, self.input_size - 1),
+            ("target", batch.target, -1, self.output_size - 1),
+        ):
+            if numbers.dtype != torch.int64:
+                raise ValueError(f"{what} must be int64, got {numbers.dtype}")
+            low, high = int(numbers.min()), int(numbers.max())
+            if low < least or high > most:
+                raise ValueError(f"{what} must be from {least} to {most}, got {low if low < least else high}")
         given = one_hot(batch.input.masked_fill(~real, -1), self.input_size)
         return batch._replace(input=given, target=one_hot(batch.target, self.output_size))
 
@@ -124,10 +146,7 @@ class TokenTask(DrawnTask):
         """Classes (step,), or the likeliest ones of (step, class), by their names."""
         return super().spell(answers if answers.is_floating_point() else one_hot(answers, self.output_size))
 
-    def _counted(self, target: Tensor) -> Tensor:
-        return target[target >= 0].bincount(minlength=self.output_size).float()
-
-    def _laid_out(self, input: Tensor, target: Tensor, steps: Tensor) -> Batch:
+    def laid_out(self, input: Tensor, target: Tensor, steps: Tensor) -> Batch:
         return Batch(input, target, target >= 0, steps)
 
     def _whole(self, logits: Tensor, batch: Batch) -> bool:

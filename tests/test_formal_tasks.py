@@ -2,12 +2,14 @@
 
 import math
 from collections import Counter
+from itertools import product
 
 import pytest
 import torch
 
-from tasks import TASKS, DrawnTask
+from tasks import TASKS, CycleNavigation, DrawnTask
 from tasks.__main__ import main
+from tasks.formal.expressions import value_shares
 from tasks.formal.strings import StringTask
 from tests.batches import random_logits, seeded
 
@@ -156,22 +158,59 @@ def test_a_seed_is_a_batch_and_difficulties_are_checked(name):
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_scores_of_right_wrong_and_constant_answers(name):
-    task = TASKS[name]()
-    batch = task.sample(200, length=task.shortest + 7, generator=seeded())
+    task, rows = TASKS[name](), 1500
+    batch = task.sample(rows, length=task.shortest + 7, generator=seeded())
     right = task.channels(batch).target * 9
     scores = task.summarize(task.metrics(right, batch))
     assert (scores["exact_share"], scores["right_share"], scores["error_percent"]) == (1, 1, 0)
     shares = task.channels(batch).target[batch.mask].mean(0)
     known = task.baselines(task.shortest + 7)
     scores = task.summarize(task.metrics(shares.log().clamp(min=-50).expand_as(right).contiguous(), batch))
-    assert known["baseline_nats_per_step"] == pytest.approx(scores["nats_per_step"], abs=0.15)
-    assert known["baseline_right_share"] == pytest.approx(float(shares.max()), abs=0.15)
+    guess = known["baseline_right_share"]
+    assert guess == pytest.approx(float(shares.max()), abs=5 * math.sqrt(guess * (1 - guess) / rows))
+    assert known["baseline_nats_per_step"] == pytest.approx(scores["nats_per_step"], abs=0.03)
     assert known["baseline_right_share"] >= 1 / task.output_size
     worst = task.summarize(task.metrics(-right, batch))
     assert (worst["exact_share"], worst["right_share"]) == (0, 0)
     text = task.render(batch, 1, random_logits(task.channels(batch)))
     assert text.startswith(f"{name}: {int(batch.lengths[1])} steps, ")
     assert max(map(len, text.splitlines())) <= 80
+
+
+FORMS = {
+    "even-pairs": {1: ["b"], 2: ["bb"], 5: ["bbbbb"]},
+    "cycle-navigation": {1: ["s"], 4: ["ssss"]},
+    "modular-arithmetic": {1: ["d"], 4: ["dod"], 5: ["dodod"]},
+    # Of the five ways to split nine symbols two leave five of them for a further operator.
+    "modular-arithmetic-brackets": {2: ["-d"], 5: ["(dod)"], 9: ["((dod)od)", "(do(dod))", *3 * ["(dod)"]]},
+}
+CHOICES = {"b": "01", "s": "-0+", "d": "01234", "o": "+-*"}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_baselines_that_are_known_are_those_of_all_strings(name):
+    task = TASKS[name]()
+    for length, forms in FORMS[name].items():
+        shares = Counter()
+        for form in forms:
+            strings = ["".join(one) for one in product(*(CHOICES.get(symbol, symbol) for symbol in form))]
+            for string in strings:
+                shares[ORACLES[name](string)] += 1 / len(strings) / len(forms)
+        expected = [shares[symbol] for symbol in task.output_channels]
+        assert task.shares(length).tolist() == pytest.approx(expected)
+        assert task.baselines(length)["baseline_right_share"] == pytest.approx(max(expected))
+
+
+def test_baselines_of_long_strings_are_no_better_than_those_of_short_ones():
+    for name, share in (("even-pairs", 0.5), ("cycle-navigation", 0.2), ("modular-arithmetic", 0.2)):
+        for length in (41, 500, 10_000):
+            assert TASKS[name]().baselines(length)["baseline_right_share"] == pytest.approx(share, abs=1e-4)
+    assert value_shares(4000)[0] == pytest.approx(float(value_shares(2000)[0]), abs=0.003)
+    short, long = (TASKS["listops"]().baselines(length)["baseline_right_share"] for length in (150, 600))
+    assert long == pytest.approx(short, abs=0.03)
+    # One answer a row: of as many rows, which are shorter.
+    answers = CycleNavigation().drawn_answers(100_000)
+    assert (answers >= 0).sum() == 10_000
 
 
 def test_tasks_are_shown(capsys):

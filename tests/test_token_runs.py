@@ -56,8 +56,17 @@ def test_losses_and_metrics_are_the_same_of_all_logits_and_of_the_scored_ones():
     for wrong in (logits[:, :-1], logits[..., :-1], logits[batch.mask][1:]):
         with pytest.raises(ValueError, match="logits must have shape"):
             task.losses(wrong, batch)
-    with pytest.raises(ValueError, match=r"input must be int64 below 16, got torch\.int64 up to 99"):
-        task.channels(batch._replace(input=batch.input + 99 - batch.input.max()))
+    for changed, message in (
+        ({"input": batch.input + 99 - batch.input.max()}, "input must be from 0 to 15, got 99"),
+        (
+            {"input": batch.input.masked_fill(batch.input == batch.input.max(), -1)},
+            "input must be from 0 to 15, got -1",
+        ),
+        ({"target": batch.target - 1}, "target must be from -1 to 13, got -2"),
+        ({"input": batch.input.float()}, r"input must be int64, got torch\.float32"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            task.channels(batch._replace(**changed))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Cycle navigation (Deletang et al. 2022)."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -21,3 +23,9 @@ class CycleNavigation(StringTask):
     def answered(self, rows: int, length: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         string = self.uniform(rows, length, generator)
         return string, (string - 1).sum(1, keepdim=True) % len(self.answers)
+
+    def shares(self, length: int) -> Tensor:
+        """Of a random walk on a circle: the transform of a step's to the power of the length."""
+        angles = 2 * math.pi * torch.arange(len(self.answers)).double() / len(self.answers)
+        found: Tensor = torch.fft.fft(((1 + 2 * angles.cos()) / 3) ** length).real / len(self.answers)
+        return found

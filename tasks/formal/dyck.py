@@ -50,7 +50,7 @@ class Dyck(LanguageTask):
             opens = (depth == 0) | (wish & (opened < length) & (depth < most))
             last = open_ones.gather(1, (depth - 1).clamp(min=0))
             word.append(torch.where(opens, kind, self.kinds + last))
-            open_ones = open_ones.scatter(1, depth, torch.where(opens, kind, open_ones.gather(1, depth)))
+            open_ones.scatter_(1, depth, torch.where(opens, kind, open_ones.gather(1, depth)))
             opened, depth = opened + opens.long(), torch.where(opens, depth + 1, depth - 1)
             closing = 1 << self.kinds + open_ones.gather(1, (depth - 1).clamp(min=0))
             closing = torch.where(depth > 0, closing, 1 << 2 * self.kinds)

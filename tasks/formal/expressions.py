@@ -1,5 +1,7 @@
 """Expressions in brackets modulo 5, as the tasks of Deletang et al. 2022 draw them."""
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -7,6 +9,7 @@ from ..common import draw_below
 
 SYMBOLS = "01234+-*()"
 MODULUS = 5
+_MOST = 1 << 13  # beyond, values are distributed nearly alike
 _SHORTEST = 5  # of an expression with an operator: (1+2)
 _PLUS, _MINUS, _TIMES, _OPEN, _CLOSE = range(MODULUS, len(SYMBOLS))
 
@@ -51,3 +54,22 @@ def draw_expressions(rows: int, length: int, operators: str, generator: torch.Ge
         joined = torch.where(operator == _TIMES, one * other, torch.where(operator == _MINUS, one - other, one + other))
         below = value.masked_scatter(inner, joined) % MODULUS
     return string, below
+
+
+def value_shares(length: int) -> Tensor:
+    """How frequent each value of `draw_expressions` is with +, - and *: (MODULUS,) float64."""
+    most = min(1 << length.bit_length(), _MOST)
+    return _shares_by_length(most)[min(length, most)]
+
+
+@cache
+def _shares_by_length(most: int) -> Tensor:
+    """By the recursion of `draw_expressions`: (length, value), all values alike where there is no operator."""
+    one, other = torch.cartesian_prod(torch.arange(MODULUS), torch.arange(MODULUS)).unbind(1)
+    results = torch.stack([one + other, one - other, one * other]) % MODULUS
+    known = torch.full((most + 1, MODULUS), 1 / MODULUS, dtype=torch.float64)
+    for length in range(_SHORTEST, most + 1):
+        parts = known[1 : length - 3]
+        pairs = (parts.T @ parts.flip(0)).flatten() / (3 * len(parts))
+        known[length] = pairs.new_zeros(MODULUS).index_add(0, results.flatten(), pairs.repeat(3))
+    return known

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .expressions import SYMBOLS, draw_expressions
+from .expressions import SYMBOLS, draw_expressions, value_shares
 from .strings import StringTask
 
 
@@ -23,3 +23,6 @@ class ModularArithmeticBrackets(StringTask):
     def answered(self, rows: int, length: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         string, value = draw_expressions(rows, length, "+-*", generator)
         return string, value.unsqueeze(1)
+
+    def shares(self, length: int) -> Tensor:
+        return value_shares(length)

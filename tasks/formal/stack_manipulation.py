@@ -31,7 +31,7 @@ class StackManipulation(StringTask):
         pops, pushed = string == POP, torch.where(string < POP, string, string - PUSH)
         stack, depth = string.new_zeros(rows, length + 1), string.new_zeros(rows, 1)
         for bit, pop in zip(pushed.split(1, 1), pops.split(1, 1), strict=True):
-            stack = stack.scatter(1, depth, torch.where(pop, stack.gather(1, depth), bit))
+            stack.scatter_(1, depth, torch.where(pop, stack.gather(1, depth), bit))
             depth = torch.where(pop, depth - 1, depth + 1).clamp(min=0)
         place = depth - 1 - torch.arange(length + 1, device=device)
         return string, ended(stack.gather(1, place.clamp(min=0)), depth, self.answers.index("."))

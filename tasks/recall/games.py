@@ -5,7 +5,7 @@ from typing import ClassVar, Literal, TypeAlias, get_args
 import torch
 from torch import Tensor
 
-from ..common import EXACT, Score, check_count
+from ..common import EXACT, Score
 from ..symbols import NATS
 from ..tokens import TokenTask
 
@@ -31,12 +31,12 @@ class CardGame(TokenTask):
         """ValueError for a level that is not there."""
         if level not in get_args(Level):
             raise ValueError(f"level must be one of {', '.join(get_args(Level))}, got {level!r}")
-        self.longest = DECK * self.decks[level]
-        self.length_range, self.test_lengths = (self.longest, self.longest), (self.longest,)
+        self.cards = self.longest = DECK * self.decks[level]
+        self.length_range, self.test_lengths = (self.cards, self.cards), (self.cards,)
 
     def dealt(self, rows: int, length: int, generator: torch.Generator) -> Tensor:
         """Cards of the shuffled decks, (row, card): numbers from 0 to 51, 13 ranks of each suit."""
-        shuffled = torch.rand(rows, check_count("longest", self.longest), generator=generator, device=generator.device)
+        shuffled = torch.rand(rows, self.cards, generator=generator, device=generator.device)
         return shuffled.argsort(1)[:, :length] % DECK
 
     def summarize(self, metrics: dict[str, Tensor]) -> dict[str, float]:
