@@ -1,5 +1,6 @@
 """Groups, languages, recall, programs, games against slow readings of their input, sharing nothing with `tasks`."""
 
+import math
 import re
 from collections import Counter
 
@@ -223,6 +224,42 @@ def test_answers_follow_from_the_input(name):
     assert said == set(task.output_channels) or name in ("code-execution", "count-recall")
 
 
+def check_uniform(counts, kinds):
+    """All of so many kinds are equally frequent, within five standard deviations."""
+    expected = counts.total() / kinds
+    assert len(counts) == kinds
+    assert max(abs(count - expected) for count in counts.values()) < 5 * math.sqrt(expected)
+
+
+# What is asked for, and where it stands, by the names of the input: one of so many, all alike.
+ALIKE = {
+    "marks": ("induction-heads", 8, lambda names: [names.index("|")], 6),
+    "what follows marks": ("induction-heads", 8, lambda names: [names[names.index("|") + 1]], 15),
+    "places of tokens": (
+        "selective-copying",
+        20,
+        lambda names: [step for step, name in enumerate(names[:20]) if name != "."],
+        20,
+    ),
+    "tokens": ("selective-copying", 20, lambda names: [name for name in names if name not in ".?"], 14),
+    "letters": ("associative-retrieval", 5, lambda names: names[:10:2], 26),
+    "digits": ("associative-retrieval", 5, lambda names: names[1:10:2], 10),
+    "letters asked for": ("associative-retrieval", 5, lambda names: [names.index(names[-1])], 5),
+    "elements": ("group-product", 5, lambda names: names, 6),
+    "signs": ("binary-addition", 9, lambda names: [names.index("+")], 7),
+    "symbols told": ("stack-manipulation", 9, lambda names: [sum(name in "01" for name in names)], 8),
+    "actions": ("stack-manipulation", 9, lambda names: [name for name in names if name in "vab"], 3),
+    "hidden symbols": ("missing-duplicate", 8, lambda names: [names.index("x")], 8),
+}
+
+
+@pytest.mark.parametrize("what", ALIKE)
+def test_what_is_drawn_is_uniform(what):
+    name, length, read, kinds = ALIKE[what]
+    rows = told(TASKS[name](), TASKS[name]().sample(2000, length=length, generator=seeded(3)))
+    check_uniform(Counter(found for names, _ in rows for found in read(names)), kinds)
+
+
 @pytest.mark.parametrize(("name", "level", "suit"), [("repeat-first", "medium", 104), ("autoencode", "hard", 39)])
 def test_a_whole_game_has_all_cards_of_its_decks(name, level, suit):
     task = TASKS[name](level)
@@ -247,8 +284,8 @@ def test_games_are_scored_by_their_return():
 
 
 def test_the_farthest_vectors():
-    task, ranks = NthFarthest(6, 3), Counter()
-    batch = task.sample(300, length=(2, 6), generator=seeded())
+    task, ranks, asked = NthFarthest(6, 3), Counter(), Counter()
+    batch = task.sample(3000, length=(2, 6), generator=seeded())
     for given, target, mask in rows_of(batch):
         points, told = given[:, :3], given[:, 3:].reshape(len(given), 3, 6)
         assert (told.sum(2) == 1).all()
@@ -260,7 +297,14 @@ def test_the_farthest_vectors():
         assert mask.tolist() == [False] * (len(given) - 1) + [True]
         assert target[-1].tolist() == [float(labels[order[places[0]]] == label) for label in range(6)]
         ranks[places[0]] += 1
+        asked[labels.index(centres[0]), places[0]] += len(given) == 6
     assert set(ranks) == set(range(6))
+    check_uniform(asked, 36)
+    assert task.baselines(4) == {
+        "baseline_exact_share": 0.25,
+        "baseline_error_percent": 75,
+        "baseline_nats_per_step": pytest.approx(math.log(4)),
+    }
     assert "number" in task.render(batch, 3, batch.target)
 
 

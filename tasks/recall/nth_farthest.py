@@ -1,13 +1,13 @@
 """Nth farthest (Santoro et al. 2018, Relational Recurrent Neural Networks)."""
 
+import math
 import textwrap
 
 import torch
 from torch import Tensor
 
-from ..common import Batch, check_count, draw_below, draw_distinct, draw_range, one_hot, steps_of
-from ..symbols import SymbolTask
-from ..tokens import RIGHT
+from ..common import EXACT, Batch, check_count, draw_below, draw_distinct, draw_range, one_hot, steps_of
+from ..symbols import NATS, SymbolTask
 
 
 class NthFarthest(SymbolTask):
@@ -18,15 +18,14 @@ class NthFarthest(SymbolTask):
     from vector m, is due at the last step. n is counted from 0; the last is vector m itself. Input channels: the
     vector, then label, m and n, each one channel a number. A length is the number of vectors.
 
-    Guessing has one of as many right as there are vectors. The paper trains and tests with 8.
+    Guessing among the labels that are there has one of as many right. The paper trains and tests with 8.
 
     vectors: the largest number of them, and so of labels. dimensions: of a vector.
     """
 
     name = "nth-farthest"
     length_unit = "vectors"
-    scores = (RIGHT, *SymbolTask.scores)
-    panels = (RIGHT, *SymbolTask.panels[2:])
+    scores = panels = (EXACT, NATS)
 
     def __init__(self, vectors: int = 8, dimensions: int = 16) -> None:
         """ValueError for less than two vectors or no dimension."""
@@ -54,10 +53,13 @@ class NthFarthest(SymbolTask):
         target = one_hot(labels.gather(1, chosen), most) * mask.unsqueeze(-1)
         return Batch(given, target, mask, counts.squeeze(1))
 
-    def summarize(self, metrics: dict[str, Tensor]) -> dict[str, float]:
-        """As `SymbolTask.summarize`, and right_share, the share of all answers that are right."""
-        known = super().summarize(metrics)
-        return known | {"right_share": 1 - known["error_percent"] / 100}
+    def baselines(self, length: int) -> dict[str, float]:
+        """Guessing among the labels that are there, all alike."""
+        return {
+            "baseline_exact_share": 1 / length,
+            "baseline_error_percent": 100 * (1 - 1 / length),
+            "baseline_nats_per_step": math.log(length),
+        }
 
     def render(self, batch: Batch, index: int = 0, logits: Tensor | None = None, width: int = 80) -> str:
         """Tell one example: the question, and every vector's label and distance from vector m.
