@@ -14,6 +14,7 @@ from experiments.__main__ import main
 from experiments.base.statistics import student_quantile
 from experiments.report.results import PAGE, RESULTS, TABLES, page
 from experiments.report.verdict import Ours, Published, of_restarts, of_runs, verdict
+from experiments.suite.reading import find_suite
 from tests.test_command_line import refused
 
 Capture = pytest.CaptureFixture[str]
@@ -116,6 +117,23 @@ def test_tasks_of_one_model_are_chosen_together() -> None:
 
 def test_the_page_is_up_to_date() -> None:
     assert page(RESULTS)[0] == (RESULTS / PAGE).read_text(), "python -m experiments results writes it anew"
+
+
+def test_what_which_memory_computes_has_a_row_of_every_setting_of_its_suite() -> None:
+    def told(value: Any) -> list[str]:
+        return value if isinstance(value, list) else [value]
+
+    parts = yaml.safe_load(find_suite("published/formal").read_text())["parts"]
+    expected = {
+        "-".join(filter(None, (task, harder.lower(), model)))
+        for part in parts
+        for task in told(part["task"])
+        for harder in told(part.get("level", part.get("group", "")))
+        for model in told(part["model"])
+    }
+    tables = yaml.safe_load((RESULTS / TABLES).read_text())["tables"]
+    shown = {row["result"] for one in tables if one.get("suite") == "published/formal" for row in one["rows"]}
+    assert shown == expected
 
 
 ROW = {"what": "a row", "result": "one", "score": "mse", "at": {"length": 5}, "published": 1.0}
