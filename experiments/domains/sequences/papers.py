@@ -33,7 +33,7 @@ def paper_curves(task: str) -> dict[str, Curve]:
 
     Keys are "ntm-feedforward", "ntm-lstm" and "lstm"; pairs are (thousand sequences, bits per
     sequence). The numbers were read off the printed figures: see "about" in published/ntm_curves.json
-    for how finely. None for a task that the paper does not have.
+    for how finely. Empty for a task that the paper does not have.
     """
     curves = read_json(PUBLISHED)["curves"].get(task, {})
     return {model: [(x, y) for x, y in pairs] for model, pairs in curves.items()}
