@@ -1,14 +1,11 @@
-"""Weights that change within a sequence (Ba et al. 2016, arXiv 1610.06258): a matrix, or attention to the past.
-
-The numbers of the equations are given from memory, not compared with the paper's text.
-"""
+"""Weights that change within a sequence (Ba et al. 2016, arXiv 1610.06258): a matrix, or attention to the past."""
 
 import torch
 from torch import Tensor
 
 
 def bind(fast_weights: Tensor, hidden: Tensor, decay: float, rate: float) -> Tensor:
-    """The outer product of a hidden state with itself joins the fast weights (eq. 1).
+    """The outer product of a hidden state with itself joins the fast weights.
 
         A' = lambda A + eta h h^T
 
@@ -18,7 +15,7 @@ def bind(fast_weights: Tensor, hidden: Tensor, decay: float, rate: float) -> Ten
 
 
 def attend_to_past(past: Tensor, query: Tensor, decay: float, rate: float) -> Tensor:
-    """What the fast weights make of a vector, without them: attention to all hidden states so far (eq. 4).
+    """What the fast weights make of a vector, without them: attention to all hidden states so far.
 
         A h = eta sum_s lambda^(t - s) h_s (h_s . h)
 

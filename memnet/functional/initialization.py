@@ -9,7 +9,7 @@ def spectral_radius_(matrix: Tensor, radius: float) -> Tensor:
 
         W = radius G / max |eigenvalue of G|        G_ij ~ N(0, 1), drawn from torch's global generator
 
-    For recurrent weights: Pascanu et al. 2013, section 2.1; the identity of Le et al. 2015 is torch.nn.init.eye_.
+    For recurrent weights: Pascanu et al. 2013; the identity of Le et al. 2015 is torch.nn.init.eye_.
 
     matrix:  (size, size), changed in place and returned.
     Raises   ValueError for a matrix that is not square, or a radius that is negative or not finite.

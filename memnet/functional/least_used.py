@@ -1,8 +1,7 @@
 """Which slots to write where the least used ones make room: least recently used access.
 
-Santoro et al. 2016 (arXiv 1605.06065), section 3.2. The numbers of the equations are given from memory, not compared
-with the paper's text; that the slot is emptied which was the least used one before the step is as public
-implementations quote it. Weightings are (batch, head, slot), what is said of slots (batch, slot).
+Santoro et al. 2016 (arXiv 1605.06065). The slot that is emptied before a write is the least used one of the step
+before. Weightings are (batch, head, slot), what is said of slots (batch, slot).
 """
 
 import math
@@ -12,7 +11,7 @@ from torch import Tensor
 
 
 def decayed_usage(usage: Tensor, read_weights: Tensor, write_weights: Tensor, decay: float) -> Tensor:
-    """How much, and how lately, every slot was read and written (eq. 5), by all heads; without gradients.
+    """How much, and how lately, every slot was read and written, by all heads; without gradients.
 
         u_t = gamma u_{t-1} + sum_h [w_h^r + w_h^w]
 
@@ -25,7 +24,7 @@ def decayed_usage(usage: Tensor, read_weights: Tensor, write_weights: Tensor, de
 
 
 def least_used(usage: Tensor, count: int) -> Tensor:
-    """The least used slots, one for each head (eq. 6): a weighting of one slot each, without gradients.
+    """The least used slots, one for each head: a weighting of one slot each, without gradients.
 
         w_h^lu(i) = 1 where slot i is the h-th in the order of usage, else 0
 
@@ -44,7 +43,7 @@ def least_used(usage: Tensor, count: int) -> Tensor:
 
 
 def write_by_use(read_weights: Tensor, least: Tensor, gate: Tensor) -> Tensor:
-    """Where to write: where the head has just read, or where nobody has for long (eq. 7).
+    """Where to write: where the head has just read, or where nobody has for long.
 
         w_h^w = g_h w_h^r + (1 - g_h) w_h^lu        g = sigmoid(alpha)
 

@@ -30,8 +30,8 @@ class FastWeightsCell(RNNCell):
 
         h_0 = f(LN[W h + C x])        h_{s+1} = f(LN[W h + C x + A h_s]), s < S        A' = lambda A + eta h_S h_S^T
 
-    the paper's equations 2 and 5, and 1, where f is ReLU. LN is layer normalisation with a gain and a bias, without
-    which such networks do not learn; here that of h_0 is the same as the others'. W begins as 0.05 I.
+    where f is ReLU. LN is layer normalisation with a gain and a bias, by which lambda and eta matter less; here that of
+    h_0 is the same as the others'. W begins as 0.05 I.
 
     input_size, hidden_size: features of input and output.
     decay:       lambda, in [0, 1]. rate: eta, at least 0; with 0 it is a recurrent network with layer normalisation.

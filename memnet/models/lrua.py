@@ -68,9 +68,9 @@ class LRUACell(ControlledCell):
         K(k, M(i)) = k . M(i) / (|k| |M(i)|)        w^r = softmax over slots of strength K        r = sum_i w^r(i) M(i)
         M_t(i) = [1 - sum_h w_h^lu(i)] M_{t-1}(i) + sum_h w_h^w(i) k_h
 
-    which are the paper's equations 2, 3, 4 and 8; 5 to 7 are in memnet.functional.least_used. The paper says of one
-    location that it is emptied before the write; with several heads here every head has a slot of its own, and all of
-    those are emptied. It does not say what bounds a key: here tanh.
+    with w^w and w^lu of memnet.functional.least_used. The paper says of one location that it is emptied before the
+    write; with several heads here every head has a slot of its own, and all of those are emptied. It does not say what
+    bounds a key: here tanh.
 
     input_size:     features of the input.
     controller:     "feedforward", "rnn-tanh", "rnn-relu", "lstm" or "gru"; or one's own, see NTMCell.

@@ -33,8 +33,8 @@ class SegmentCell(Cell):
 
         segment: [memory_t, x_1 ... x_L, memory_t] through the layers        memory_{t+1} = their outputs at its end
 
-    (Bulatov et al. 2022, section 3.) The first memory is learned. The memory's tokens are read and written at a
-    segment's end, so that each step has but one token of its own.
+    The first memory is learned. The memory's tokens are read and written at a segment's end, so that each step has but
+    one token of its own.
 
     stack:          the layers, of any cells, with their embedding and norm.
     segment_length: L, steps of a segment.
