@@ -26,7 +26,7 @@ def cosine_similarity(memory: Tensor, key: Tensor, epsilon: float = 1e-6) -> Ten
 
 
 def masked_cosine_similarity(memory: Tensor, key: Tensor, mask: Tensor, epsilon: float = 1e-6) -> Tensor:
-    """Cosine where a head looks at some columns alone (Csordas & Schmidhuber 2019, arXiv 1904.10278).
+    """Cosine where a head looks at some columns alone (Csordas & Schmidhuber 2019, arXiv 1904.10278, section 3.1).
 
         D[u, v; m] = K[u m, v m]
 

@@ -54,7 +54,7 @@ def follow_links(links: Tensor, read_weights: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def sharpen_links(weights: Tensor, sharpness: Tensor, epsilon: float = SHARP_FLOOR) -> Tensor:
-    """Undo the blur of following links (Csordas & Schmidhuber 2019, arXiv 1904.10278, "link distribution sharpness").
+    """Undo the blur of following links (Csordas & Schmidhuber 2019, arXiv 1904.10278, eq. 2).
 
         s(i) = [w(i) / max_j w(j)]^beta / sum_k [w(k) / max_j w(j)]^beta
 

@@ -1,9 +1,8 @@
 """Reading and writing a few slots of many: sparse access memory (Rae et al. 2016, arXiv 1610.09027).
 
-The equations are given from memory, not compared with the paper's text, and so bear no numbers. K slots are read by
-every head, so that a write reaches K + 1: those that the head has read last, and one that nobody has used for long.
-Scores are (batch, head, slot), rows (batch, row, width) with their slots (batch, row), int64; a slot may stand among
-them several times.
+K slots are read by every head, so that a write reaches K + 1: those that the head has read last, and one that nobody
+has used for long (sections 3.1 and 3.2). Scores are (batch, head, slot), rows (batch, row, width) with their slots
+(batch, row), int64; a slot may stand among them several times.
 """
 
 import math
@@ -71,7 +70,7 @@ def add_rows_(memory: Tensor, slots: Tensor, rows: Tensor) -> Tensor:
 def write_sparsely(
     read_slots: Tensor, read_weights: Tensor, unused: Tensor, gate: Tensor, again: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Where every head writes: what it has just read, or a slot that nobody has used for long.
+    """Where every head writes: what it has just read, or a slot that nobody has used for long (eq. 5).
 
         w^W = alpha [gamma w^R_{t-1} + (1 - gamma) I^U]
 
@@ -106,7 +105,7 @@ def written_rows(rows: Tensor, slots: Tensor, weights: Tensor, add: Tensor, empt
 
 
 def next_age(age: Tensor, slots: Tensor, weights: Tensor, threshold: float) -> Tensor:
-    """For how many steps every slot has not been read or written, the usage U of sparse access; without gradients.
+    """For how many steps every slot has not been read or written, the usage U^(2) of section 3.2; without gradients.
 
         U_T(i) = T - max {t: w_t^R(i) + w_t^W(i) > delta}        weights of all heads together
 

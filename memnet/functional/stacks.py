@@ -1,6 +1,6 @@
 """What an action does to a stack: a mixture of what would be there after each action alone (Joulin & Mikolov 2015).
 
-arXiv 1503.01007, section 3.2; the numbers of the equations are given from memory, not compared with the paper's text.
+arXiv 1503.01007, "Pushdown network".
 """
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def push_or_pop(stack: Tensor, actions: Tensor, value: Tensor, empty: float) -> Tensor:
-    """A stack after a push, a pop and no action, each as far as it is taken (eqs. 4 and 5, with the no-op).
+    """A stack after a push, a pop and no action, each as far as it is taken (eqs. 4 and 5, and the no-op).
 
         s'[0] = a_push v + a_pop s[1] + a_no s[0]        s'[i] = a_push s[i-1] + a_pop s[i+1] + a_no s[i]
 

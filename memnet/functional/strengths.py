@@ -1,8 +1,7 @@
 """Stacks, queues and DeQues whose elements are there to some degree (Grefenstette et al. 2015, arXiv 1506.02516).
 
 Strengths are (..., slot), in an order from top to bottom. A stack is used at its top alone; into a queue is pushed at
-the top, from its bottom is popped and read; a DeQue is used at both ends. The numbers of the equations are given from
-memory, not compared with the paper's text.
+the top, from its bottom is popped and read; a DeQue is used at both ends.
 """
 
 from typing import Literal, TypeAlias
