@@ -137,6 +137,8 @@ def read_along(
 def averaged_course(rates: Tensor, factors: Tensor) -> Course:
     """W_j = W + factor_j (S - sum_{s <= j} rate_s g_s), gradient descent in mini-batches (Sun et al. 2024, eq. 6).
 
+    The factors are those of their code.
+
     rates: (batch, head, token), 0 where there is no token. factors: (token,).
     """
     factors = factors.view(1, 1, -1, 1)

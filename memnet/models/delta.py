@@ -217,7 +217,7 @@ class DeltaCell(ConvolvedMixer):
 
 
 def first_biases(heads: int, channels: int) -> Tensor:
-    """Biases b by which softplus(b) is log-uniform from 0.001 to 0.1: (heads, channels) (Gu & Dao 2023)."""
+    """Biases b by which softplus(b) is log-uniform from 0.001 to 0.1, as Gated DeltaNet has it: (heads, channels)."""
     steps = torch.exp(torch.empty(heads, channels).uniform_(math.log(0.001), math.log(0.1)))
     return steps + torch.log(-torch.expm1(-steps))
 

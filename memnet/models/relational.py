@@ -43,8 +43,8 @@ class RelationalMemoryCell(Cell):
     Attention is by heads, softmax(Q K^T / sqrt(d)) V with Q, K, V = LN(M~ W_qkv), whose outputs side by side are of
     the slots' size; the row of the input is left out at the end. The MLP has two layers of the slots' size, a ReLU
     between. Memory begins as the rows of an identity matrix, which tell the slots apart, cut or filled with zeros. What
-    the equations of the paper leave open is as the authors' code, relational_memory.py of Sonnet 1, has it; that was
-    not compared line by line. The output is all of the memory.
+    the equations of the paper leave open is as the authors' code, relational_memory.py of Sonnet 1, has it, but for
+    several rounds: there only the MLP is the same in all of them. The output is all of the memory.
 
     input_size:  features of the input.
     num_slots:   slots, which the output's size depends on. num_heads: heads. head_size: features of a head; a slot has

@@ -77,7 +77,7 @@ class RWKV7Cell(Mixer):
     with S the transpose of the paper's. r, d, k, v, a and the gate are each made of x_t + mu (x_{t-1} - x_t) with a mu
     of their own; d, a = sigmoid(.) and the gate through low ranks. The value residual of the paper, which mixes in the
     first layer's values, is left out: a layer here sees none but its own input. The output layer, and the low ranks,
-    begin at small random weights where the authors' begin at zero.
+    begin at small random weights where flash-linear-attention's begin at zero.
 
     Weights of flash-linear-attention's RWKV7Attention of the first layer:
 
@@ -118,7 +118,7 @@ class RWKV7Cell(Mixer):
 
     @torch.no_grad()
     def _first_weights(self) -> None:
-        """Those of the authors for a first layer: slow and fast channels side by side."""
+        """Those of flash-linear-attention for a first layer: slow and fast channels side by side."""
         width = self.num_heads * self.head_size
         rising = torch.arange(width) / max(width - 1, 1)
         zigzag = (torch.arange(width) % self.head_size) / max(self.head_size - 1, 1) * 2 - 1

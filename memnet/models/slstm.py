@@ -66,8 +66,9 @@ class SLSTMCell(Cell):
 
     The equations are in `scalar_memory`; what is emitted is W x + R h + b, where R mixes the units of each head alone.
     The output is h with the units of each head normalised (a group norm with a weight), which the recurrence does not
-    see, as in the authors' code; so are its biases of forget gates, from 5 down to -7 over the units of a head, that
-    they forget at many rates, and its R of zeros at first. The state has no parallel form, and is what can track one.
+    see, as in the authors' code; so is its R of zeros at first. Its biases of forget gates are from 5 down to -7 over
+    the units of a head, that they forget at many rates, as in the first block there. The state has no parallel form,
+    and is what can track one.
 
     input_size, hidden_size: features of input and output.
     num_heads: heads, of hidden_size / num_heads units each; at least two, so that they can be normalised.

@@ -18,8 +18,9 @@ class TTTCell(InnerCell):
         W_t = W_0 - c_j sum_{s <= t} eta_s grad l(W_0; s)        o_t = f_{W_t}(q_t)
 
     where W_0 are the weights when the mini-batch began, t its j-th token, eta = learning_rate sigmoid(.) / head_size,
-    and c_j = max(1 / j + learned_j, 0) (Sun et al. 2024, eqs. 4 to 6 and section 2.7). W of the first mini-batch is
-    learned. The authors' rotary embedding of positions in a mini-batch is left out.
+    and c_j = max(1 / j + learned_j, 0) (Sun et al. 2024, eqs. 4 to 6 and section 2.7; c_j and the division by
+    head_size are of the authors' code). W of the first mini-batch is learned. The authors' rotary embedding of
+    positions in a mini-batch is left out.
 
     Weights of TTTLinear and TTTMLP of the authors' ttt-lm-pytorch, by rows where one linear layer holds several:
 
@@ -37,7 +38,8 @@ class TTTCell(InnerCell):
     memory:        the network: "linear", or "mlp", with a hidden layer of four times as many units.
     mini_batch:    tokens that learn from the same weights.
     learning_rate: what rates stay below, times head_size; the authors have 1 for "linear", 0.1 for "mlp".
-    convolution:   steps that queries, keys and values see, before SiLU; 0 for neither, as the authors have it.
+    convolution:   steps that queries, keys and values see, before SiLU; 0 for neither,
+                   as the authors' code by default.
     Raises ValueError for sizes that cannot be.
     """
 
