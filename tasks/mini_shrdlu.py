@@ -44,7 +44,7 @@ class MiniShrdlu(SymbolTask):
     channels: six moves and to wait. "Left of" is in a column further to the left, whatever the height.
 
     blocks:      the fewest and the most on a board, from 3 to 6.
-    goals:       the fewest and the most that are told. constraints: of each; the paper has up to 6.
+    goals:       the fewest and the most that are told. constraints: of each. The paper has up to 10 goals of 6.
     """
 
     name = "mini-shrdlu"

@@ -17,8 +17,10 @@ class RelationInference(GraphTask):
     Edges have four labels, which are the same in every graph. A relation of n edges, as the father's first child, has a
     label of its own, the same in every graph, too, and nothing tells which: what each stands for is to be learned. The
     question is a source and a relation, the answer both and the target, one triple. Relations are of up to three edges
-    where labels have two digits, of four where they have three, as in the paper. A sequence has E + 3 steps, of
-    which the last is scored. Graphs, how they are told, and all options are those of `GraphTask`.
+    where labels have two digits, of four where they have three. A sequence has E + 3 steps, of which the last is
+    scored. (The paper has ten labels of edges, and relations of two to five edges, 100 of each length; labels have
+    three digits, and ten blank steps come before the answer.) Graphs, how they are told, and all options are those of
+    `GraphTask`.
     """
 
     name = "relation-inference"

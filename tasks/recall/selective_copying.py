@@ -13,8 +13,8 @@ class SelectiveCopying(TokenTask):
         . . c . a . . . b . ? ? ?   ->   c a b
 
     Tokens, uniform among all letters, stand at places drawn uniformly, noise everywhere else. Then as many steps ask. A
-    length of n is n steps before these; the paper's is 4096, with 16 tokens of 14 letters. Guessing has one of as
-    many right as there are letters.
+    length of n is n steps before these; the paper's is 4096, with 16 tokens and a vocabulary of 16, the noise in it,
+    which here are 14 letters and the two signs. Guessing has one of as many right as there are letters.
 
     tokens:  to be copied.
     letters: that there are.
