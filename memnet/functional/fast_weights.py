@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def bind(fast_weights: Tensor, hidden: Tensor, decay: float, rate: float) -> Tensor:
-    """The outer product of a hidden state with itself joins the fast weights.
+    """The outer product of a hidden state with itself joins the fast weights (eq. 1).
 
         A' = lambda A + eta h h^T
 

@@ -50,7 +50,7 @@ class NeuralStackCell(StructureCell):
     """One step of a recurrent network with continuous stacks, queues or DeQues.
 
     The controller sees the input and what was last read, and tells each structure how much to pop, what to push and
-    how firmly; the output is the controller's, followed by what is read afterwards.
+    how firmly; the output is the controller's, followed by what is read afterwards, which the paper's lacks.
 
         u, d = sigmoid of linear layers        v = tanh of one        r = sum_i w[i] V[i]
 

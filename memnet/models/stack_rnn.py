@@ -45,7 +45,7 @@ class StackCell(StructureCell):
     """One step of a recurrent network with stacks.
 
     The controller sees the input and the tops of the stacks, and tells each stack how far to push, to pop, or to stay
-    as it is; the output is the controller's, followed by the new tops.
+    as it is; the output is the controller's, followed by the new tops, which the papers' outputs lack.
 
         a = softmax(A h)        v = sigmoid(D h)        s' = a_push push(s, v) + a_pop pop(s) + a_no s
 
