@@ -15,8 +15,8 @@ class AssociativeRetrieval(TokenTask):
         c 9 k 8 j 3 f 1 ? ? c   ->   9
 
     Letters of a sequence all differ, digits are uniform, and each letter is asked for alike; the answer is due where it
-    is asked for. A length of n is n pairs of letter and digit, 2n + 3 steps; the paper's are 8, in 100,000 sequences of
-    which it draws no more. Guessing has one of ten right.
+    is asked for. A length of n is n pairs of letter and digit, 2n + 3 steps. The paper has 100,000
+    sequences and draws no more. Guessing has one of ten right.
     """
 
     name = "associative-retrieval"
