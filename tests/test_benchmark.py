@@ -244,7 +244,7 @@ def test_peak_memory_grows_with_the_length(capsys: Capture, monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("args", "told"),
     [
-        ("nmt", "'nmt'.*'ntm'"),
+        ("ntmm", "'ntmm'.*'ntm'"),
         ("ntm --batch 3", "--batch.*'--batch-size'"),
         ("ntm --batch-size 0", "--batch-size.*at least 1.*0"),
         ("ntm --batch-size", "--batch-size.*at least one value"),

@@ -65,6 +65,9 @@ OTHERS: dict[str, Callable[[], Pretrained]] = {
     "encoder-decoder": lambda: memnet.EncoderDecoder(7, 8, embedding_size=3, hidden_size=4, reverse=True),
     "attention": lambda: memnet.AttentionEncoderDecoder(7, 8, embedding_size=3, hidden_size=4, scores="dot"),
     "picture-encoder": lambda: memnet.PictureEncoder(8, (2, 3)),
+    "token-reader": lambda: memnet.TokenReader(memnet.GRU(5, 4), 7),
+    "product-keys": lambda: memnet.ProductKeyMemory(5, 4, num_keys=3, key_size=4, num_heads=2, num_read=2),
+    "episodic-memory": lambda: memnet.EpisodicMemory(4, 5, num_steps=2),
     "tied": lambda: Tied([3, 2], (5, 6), more=(7,), most=None),
     "captioner": lambda: memnet.Captioner(7, image_size=8, filters=2, feature_size=3, hidden_size=4, film=True),
 }

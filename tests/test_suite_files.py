@@ -19,8 +19,9 @@ from experiments.domains.stories.tasks import Babi
 from experiments.suite.commands import read_plan
 from experiments.suite.jobs import SuiteJob, make_jobs
 from experiments.suite.reading import Plan, find_suite, suite_names
-from tasks.babi import Example, examples_of, generate
-from tests.test_command_line import refused
+from tasks import BabiStream
+from tasks.babi import Example, examples_of
+from tests.test_command_line import few_stories, refused
 
 Capture = pytest.CaptureFixture[str]
 SWEEP = {"method": "random", "run_cap": 40}
@@ -224,6 +225,7 @@ def test_a_random_sweep_goes_on_where_it_stopped(tmp_path: Path) -> None:
 def test_the_suites_that_come_along(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every value makes a model, as each setting is checked before any runs; of stories here for a few questions."""
     monkeypatch.setattr(Babi, "_examples", lambda *_: few_questions())
+    monkeypatch.setattr(BabiStream, "_told", lambda *_: few_stories())
     plan = read_plan(find_suite(name), None)
     seen, telling = set[tuple[str, str, str]](), []
     for one in plan.settings:  # of all combinations those that have a value that none before them had
@@ -238,7 +240,7 @@ def test_the_suites_that_come_along(name: str, monkeypatch: pytest.MonkeyPatch) 
 
 @cache
 def few_questions() -> list[Example]:
-    return examples_of(generate(1, 40, seed=0, split="train"))
+    return examples_of(few_stories())
 
 
 def test_suites_are_listed(capsys: Capture) -> None:

@@ -64,7 +64,7 @@ def texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("train text --valid-share 0.6 --test-share 0.5", "0.6 and --test-share 0.5 leave nothing"),
         ("train text --text markov --markov-order 9", "no such Markov text: .*contexts"),
         ("train text --text markov --markov-symbols 1", "--markov-symbols.*at least 2"),
-        ("train text --model transformer", "'transformer'.*lstm"),
+        ("train text --model memn2n", "'memn2n'.*lstm"),
         ("train text --hidden-size 0", "hidden_size.*0"),
         ("train text --backend native", "native.*no operator for LSTM"),
         ("train text --chunk-length 0", "--chunk-length.*at least 1"),

@@ -30,7 +30,7 @@ def slow_score(query: Array, key: Array, back: int, head: int, positions: str) -
     if positions != "rotary":
         product = float(sum(a * b for a, b in zip(query, key, strict=True)))
     else:
-        product = 0.0
+        product = float(sum(query[2 * half :] * key[2 * half :]))
         for j in range(half):
             turned = complex(key[j], key[j + half]) * cmath.exp(-1j * back * 10000 ** (-j / half))
             product += (complex(query[j], query[j + half]) * turned.conjugate()).real
@@ -39,31 +39,33 @@ def slow_score(query: Array, key: Array, back: int, head: int, positions: str) -
 
 
 @every_position
-@pytest.mark.parametrize("window", [3, 9])
-def test_every_step_attends_as_the_slow_loops_do(positions: Positions, window: int) -> None:
-    """Step by step and all at once, of more steps than the window holds and of fewer."""
+@pytest.mark.parametrize(("window", "width"), [(3, 4), (9, 4), (3, 5)])
+def test_every_step_attends_as_the_slow_loops_do(positions: Positions, window: int, width: int) -> None:
+    """Step by step and all at once, of more steps than the window holds and of fewer, heads of even and odd width."""
+    size = 2 * width
     torch.manual_seed(0)
-    cell = AttentionCell(3, 8, num_heads=2, num_slots=window, positions=positions).double()
+    cell = AttentionCell(3, size, num_heads=2, num_slots=window, positions=positions).double()
     input = normal(1, 8, 3)
-    query, key, value = (one[0].detach().numpy() for one in cell.projection(input).split(8, -1))
-    expected = np.zeros((8, 8))
+    query, key, value = (one[0].detach().numpy() for one in cell.projection(input).split(size, -1))
+    expected = np.zeros((8, size))
     for t in range(8):
         for head in range(2):
-            own = slice(4 * head, 4 * head + 4)
+            own = slice(width * head, width * (head + 1))
             seen = range(max(0, t - window + 1), t + 1)
             scores = [math.exp(slow_score(query[t, own], key[s, own], t - s, head, positions)) for s in seen]
             for s, score in zip(seen, scores, strict=True):
                 expected[t, own] += score / sum(scores) * value[s, own]
-    model = SequenceModule(cell, 8).double()
-    model.readout.weight.data = torch.eye(8).double()
+    model = SequenceModule(cell, size).double()
+    model.readout.weight.data = torch.eye(size).double()
     model.readout.bias.data.zero_()
-    cell.output.weight.data = torch.eye(8).double()
+    cell.output.weight.data = torch.eye(size).double()
     for model.backend in ("chunked", "eager"):
         torch.testing.assert_close(model(input)[0][0], torch.from_numpy(expected))
 
 
-def test_turning_keeps_lengths_and_tells_differences_alone() -> None:
-    vectors, other = normal(5, 6), normal(5, 6, seed=1)
+@pytest.mark.parametrize("width", [6, 7, 1])
+def test_turning_keeps_lengths_and_tells_differences_alone(width: int) -> None:
+    vectors, other = normal(5, width), normal(5, width, seed=1)
     turned = rotate(vectors, torch.arange(5))
     torch.testing.assert_close(turned.norm(dim=-1), vectors.norm(dim=-1))
     torch.testing.assert_close(turned[0], vectors[0])
@@ -113,7 +115,6 @@ def test_a_trace_tells_what_was_attended_to() -> None:
 def test_sizes_that_cannot_be_are_refused() -> None:
     for options, told in (
         ({"num_heads": 3}, "num_heads 3 must divide hidden_size, not 8"),
-        ({"num_heads": 8}, 'positions "rotary" needs an even width of heads, not 1'),
         ({"num_slots": 0}, "num_slots must be at least 1, not 0"),
         ({"positions": "sine"}, "positions must be one of rotary, alibi, none"),
     ):

@@ -13,15 +13,15 @@ def rotate(vectors: Tensor, positions: Tensor, base: float = 10000.0) -> Tensor:
 
     so that the product of two of them depends on the difference of their positions alone.
 
-    vectors:   (..., time, width), of even width.
+    vectors:   (..., time, width); of an odd width the last feature stays as it is.
     positions: (time,).
     """
     half = vectors.size(-1) // 2
     steps = torch.arange(half, device=vectors.device, dtype=vectors.dtype)
     angles = positions.to(vectors.dtype).unsqueeze(-1) * base ** (-steps / half)
-    first, second = vectors.split(half, -1)
+    first, second, odd = vectors.split([half, half, vectors.size(-1) - 2 * half], -1)
     cosine, sine = angles.cos(), angles.sin()
-    return torch.cat([first * cosine - second * sine, first * sine + second * cosine], -1)
+    return torch.cat([first * cosine - second * sine, first * sine + second * cosine, odd], -1)
 
 
 def alibi_slopes(num_heads: int) -> list[float]:

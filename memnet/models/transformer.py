@@ -67,8 +67,6 @@ class AttentionCell(Cell):
         check_choice("positions", positions, Positions)
         if hidden_size % num_heads:
             raise ValueError(f"num_heads {num_heads} must divide hidden_size, not {hidden_size}")
-        if positions == "rotary" and hidden_size // num_heads % 2:
-            raise ValueError(f'positions "rotary" needs an even width of heads, not {hidden_size // num_heads}')
         self.input_size, self.output_size, self.hidden_size = input_size, hidden_size, hidden_size
         self.num_heads, self.positions, self.num_slots = num_heads, positions, num_slots
         self.projection = nn.Linear(input_size, 3 * hidden_size, bias=False)
