@@ -193,6 +193,13 @@ def test_a_row_tells_what_its_result_has(result: object, row: dict[str, Any], ce
     assert any("all of it" in line for line in lines) == ("differs" in row)
 
 
+def test_a_table_says_once_what_is_other_with_all_its_rows(tmp_path: Path) -> None:
+    result = {"tests": {"mse": {"by_seed": {"0": 0.5}}}}
+    folder = folder_of(tmp_path, result, ROW, ROW, settings="smaller than theirs")
+    assert ["as good, with other settings" in line for line in lines_of(folder)] == [True, True]
+    assert page(folder)[0].count("Ours: smaller than theirs.") == 1
+
+
 def test_results_of_no_row_are_told_and_the_page_is_written(tmp_path: Path, capsys: Capture) -> None:
     folder_of(tmp_path, {"tests": [TEST]}, ROW | {"result": "other"})
     (tmp_path / "one.md").write_text("x")

@@ -66,6 +66,7 @@ class Comparison(TypedDict):
 
     best_of, by: the published numbers are the best of so many by training or validation; else one run.
     chosen:      in words what else they are than one run, of which nothing here makes use.
+    settings:    as a row's, of all of them.
     """
 
     title: str
@@ -73,6 +74,7 @@ class Comparison(TypedDict):
     suite: NotRequired[str]
     score: NotRequired[str]
     best_of: NotRequired[int]
+    settings: NotRequired[str]
     chosen: NotRequired[str]
     by: NotRequired[Literal["train", "valid"]]
     margin: NotRequired[Margin]
@@ -175,7 +177,8 @@ def measured(row: Row, table: Comparison, results: Mapping[str, Any]) -> Measure
         if not values:
             return Measured(None, found, "not measured", where)
         ours = of_runs(values)
-    said = verdict(ours, found, best=best_is(score), same=same, as_there="settings" not in row)
+    as_there = "settings" not in row and "settings" not in table
+    said = verdict(ours, found, best=best_is(score), same=same, as_there=as_there)
     return Measured(ours, found, said, where, len(tests), _failed(result, row) if tests else "")
 
 

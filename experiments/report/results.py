@@ -181,6 +181,7 @@ def _protocol(table: Comparison) -> list[str]:
         told = [f"Published: the best of {table['best_of']} restarts by {learned} error."]
     else:
         told = [f"Published: {table.get('chosen', 'one run')}."]
+    told += [f"Ours: {table['settings']}."] if "settings" in table else []
     margin = table.get("margin", {})
     parts = [f"{100 * margin['share']:g} % of the published number"] if "share" in margin else []
     parts += [f"{'at least ' if parts else ''}{margin['least']:g}"] if "least" in margin else []
