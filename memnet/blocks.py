@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet.cells import Cell, parted, together
+from memnet.cells import Cell, WatchedCell, parted, together
 from memnet.checks import check_sizes
 from memnet.state import State
 from memnet.trace import Part
@@ -50,7 +50,7 @@ class FeedForward(nn.Module):
         return output
 
 
-class Block(Cell):
+class Block(WatchedCell):
     """A cell as a layer with a residual connection, and after it a feed-forward layer with one of its own.
 
         y = x + mixer(norm(x))        z = y + feed_forward(norm(y))
@@ -75,10 +75,6 @@ class Block(Cell):
 
     def shared(self) -> Any:
         return self.mixer.shared()
-
-    def step(self, projected: tuple[Any, ...], state: State) -> tuple[Tensor, State]:
-        output, state, _ = self.watched_step(projected, state)
-        return output, state
 
     def watched_step(self, projected: tuple[Any, ...], state: State) -> tuple[Tensor, State, Any]:
         (input,), shared = parted(self, projected)
@@ -106,7 +102,7 @@ class Block(Cell):
         return self.mixer.parts(states, watched)
 
 
-class Stack(Cell):
+class Stack(WatchedCell):
     """A linear embedding, blocks one upon the other, and a norm.
 
     input_size: features of the input.
@@ -138,10 +134,6 @@ class Stack(Cell):
 
     def shared(self) -> tuple[Any, ...]:
         return tuple(block.shared() for block in self._cells())
-
-    def step(self, projected: tuple[Any, ...], state: tuple[State, ...]) -> tuple[Tensor, tuple[State, ...]]:
-        output, state, _ = self.watched_step(projected, state)
-        return output, state
 
     def watched_step(
         self, projected: tuple[Any, ...], state: tuple[State, ...]

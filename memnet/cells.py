@@ -153,6 +153,14 @@ def added(projected: tuple[Tensor, ...], input: Tensor, weights: Sequence[Tensor
     return tuple(one + functional.linear(input, weight) for one, weight in zip(projected, weights, strict=True))
 
 
+class WatchedCell(Cell):
+    """A cell that brings `watched_step`, of which `step` is all but what steered it."""
+
+    def step(self, projected: tuple[Any, ...], state: State) -> tuple[Tensor, State]:
+        output, state, _ = self.watched_step(projected, state)
+        return output, state
+
+
 class _LayerCell(Cell):
     """A layer with torch.nn's parameter names: weight_ih, weight_hh, bias_ih, bias_hh.
 
@@ -303,7 +311,7 @@ class RNNCell(_LayerCell):
         return hidden, RNNState(hidden)
 
 
-class LSTMCell(_LayerCell):
+class LSTMCell(WatchedCell, _LayerCell):
     """Long short-term memory with forget gate, equal to torch.nn.LSTMCell on the same weights.
 
         i, f, g, o = sigmoid, sigmoid, tanh, sigmoid of W x + b + U h + c
@@ -343,10 +351,6 @@ class LSTMCell(_LayerCell):
     def initial_state(self, batch_size: int) -> LSTMState:
         return LSTMState(*self.initial_tensors(batch_size))
 
-    def step(self, projected: tuple[Any, ...], state: LSTMState) -> tuple[Tensor, LSTMState]:
-        output, state, _ = self.watched_step(projected, state)
-        return output, state
-
     def watched_step(self, projected: tuple[Any, ...], state: LSTMState) -> tuple[Tensor, LSTMState, LSTMGates]:
         total = (projected[0] + self.recurrent(state.hidden)).to(state.cell.dtype)
         input_gate, forget_gate, candidate, output_gate = total.chunk(4, -1)
@@ -356,7 +360,7 @@ class LSTMCell(_LayerCell):
         return hidden, LSTMState(hidden, cell), gates
 
 
-class GRUCell(_LayerCell):
+class GRUCell(WatchedCell, _LayerCell):
     """Gated recurrent unit, equal to torch.nn.GRUCell on the same weights.
 
     r, z = sigmoid of their W x + b + U h + c        n = tanh(W x + b + r (U h + c))
@@ -386,10 +390,6 @@ class GRUCell(_LayerCell):
     def initial_state(self, batch_size: int) -> RNNState:
         return RNNState(*self.initial_tensors(batch_size))
 
-    def step(self, projected: tuple[Any, ...], state: RNNState) -> tuple[Tensor, RNNState]:
-        output, state, _ = self.watched_step(projected, state)
-        return output, state
-
     def watched_step(self, projected: tuple[Any, ...], state: RNNState) -> tuple[Tensor, RNNState, GRUGates]:
         dtype, size = state.hidden.dtype, self.hidden_size
         from_input = projected[0].to(dtype)
@@ -401,7 +401,7 @@ class GRUCell(_LayerCell):
         return hidden, RNNState(hidden), GRUGates(reset, update)
 
 
-class StackedCell(Cell):
+class StackedCell(WatchedCell):
     """Layers of cells, each feeding the next.
 
     layers: the cells from input to output.
@@ -438,10 +438,6 @@ class StackedCell(Cell):
             (tuple(one[:, self.input_size :] for one in layer.input_weights()) if apart else (), layer.shared())
             for layer in self._cells()
         )
-
-    def step(self, projected: tuple[Any, ...], state: tuple[State, ...]) -> tuple[Tensor, tuple[State, ...]]:
-        output, state, _ = self.watched_step(projected, state)
-        return output, state
 
     def watched_step(
         self, projected: tuple[Any, ...], state: tuple[State, ...]

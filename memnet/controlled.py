@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet.cells import Cell, ControllerName, added, make_controller, parted, together
+from memnet.cells import Cell, ControllerName, WatchedCell, added, make_controller, parted, together
 from memnet.checks import check_sizes
 from memnet.sequence import SequenceModule
 from memnet.state import State, under_autocast
 from memnet.trace import Part
 
 
-class MemoryCell(Cell):
+class MemoryCell(WatchedCell):
     """A step of a controller and, after it, of a memory of slots.
 
     The controller sees the input followed by the last read vectors. Where its layers are linear in what they see, the
@@ -87,10 +87,6 @@ class MemoryCell(Cell):
         """The controller's weights of the reads, where its input may come in parts, and what its own steps share."""
         weights = tuple(weight[:, self.input_size :] for weight in self.controller.input_weights())
         return weights, self.controller.shared()
-
-    def step(self, projected: tuple[Any, ...], state: State) -> tuple[Tensor, State]:
-        output, state, _ = self.watched_step(projected, state)
-        return output, state
 
     def forward(self, input: Tensor, state: State) -> tuple[Tensor, State]:
         seen = torch.cat([input, state.reads.flatten(1).to(input.dtype)], -1)

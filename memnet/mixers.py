@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet.cells import Cell
+from memnet.cells import WatchedCell
 from memnet.checks import check_sizes
 from memnet.controlled import full_precision, zeros_like_state
 from memnet.state import State
@@ -81,7 +81,7 @@ def per_head_norm(reads: Tensor, weight: Tensor, eps: float = 1e-5, *, centered:
     return reads * torch.rsqrt(reads.square().mean(-1, keepdim=True) + eps) * weight.to(reads)
 
 
-class Mixer(Cell):
+class Mixer(WatchedCell):
     """A cell around a memory that many steps can be written to at once.
 
     input_size: features of the input. output_size: features of the output.
@@ -143,10 +143,6 @@ class Mixer(Cell):
 
     def initial_state(self, batch_size: int) -> MixerState:
         return MixerState(self.first_memory(batch_size), self.zeros(batch_size, *self._tail))
-
-    def step(self, projected: tuple[Any, ...], state: MixerState) -> tuple[Tensor, MixerState]:
-        output, state, _ = self.watched_step(projected, state)
-        return output, state
 
     def watched_step(self, projected: tuple[Any, ...], state: MixerState) -> tuple[Tensor, MixerState, Any]:
         """`step`, with what steered the memory beside its results."""

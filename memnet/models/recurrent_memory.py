@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from memnet.blocks import Block, Stack
-from memnet.cells import Cell, parted
+from memnet.cells import WatchedCell, parted
 from memnet.checks import check_sizes
 from memnet.inner import taken
 from memnet.models.transformer import AttentionCell, Positions
@@ -28,7 +28,7 @@ class SegmentState(NamedTuple):
     position: Tensor
 
 
-class SegmentCell(Cell):
+class SegmentCell(WatchedCell):
     """Layers that forget all at the end of each segment, but for a few tokens that they write for the next.
 
         segment: [memory_t, x_1 ... x_L, memory_t] through the layers        memory_{t+1} = their outputs at its end
@@ -64,10 +64,6 @@ class SegmentCell(Cell):
 
     def shared(self) -> Any:
         return self.stack.shared()
-
-    def step(self, projected: tuple[Any, ...], state: SegmentState) -> tuple[Tensor, SegmentState]:
-        output, state, _ = self.watched_step(projected, state)
-        return output, state
 
     def watched_step(
         self, projected: tuple[Any, ...], state: SegmentState

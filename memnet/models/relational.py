@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet.cells import Cell
+from memnet.cells import WatchedCell
 from memnet.checks import check_choice, check_sizes
 from memnet.controlled import full_precision, zeros_like_state
 from memnet.sequence import SequenceModule
@@ -34,7 +34,7 @@ class RelationalWatched(NamedTuple):
     attention: Tensor
 
 
-class RelationalMemoryCell(Cell):
+class RelationalMemoryCell(WatchedCell):
     """One step of a memory whose slots attend to one another and to the input.
 
         M~ = [M; W x]        A = attention of M~ to M~        M' = LN(M~ + A)        M' = LN(M' + MLP(M'))
@@ -92,10 +92,6 @@ class RelationalMemoryCell(Cell):
     def project(self, input: Tensor) -> tuple[Tensor, ...]:
         embedded = self.embedding(input)
         return embedded, self.input_gates(embedded)
-
-    def step(self, projected: tuple[Any, ...], state: RelationalState) -> tuple[Tensor, RelationalState]:
-        output, state, _ = self.watched_step(projected, state)
-        return output, state
 
     def watched_step(
         self, projected: tuple[Any, ...], state: RelationalState

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from memnet.blocks import Stack, stack_of
-from memnet.cells import Cell
+from memnet.cells import WatchedCell
 from memnet.checks import check_sizes
 from memnet.controlled import full_precision, zeros_like_state
 from memnet.sequence import SequenceModule
@@ -61,7 +61,7 @@ def scalar_memory(state: SLSTMState, emitted: Tensor) -> tuple[SLSTMState, SLSTM
     return SLSTMState(gates.output * cell / normalizer, cell, normalizer, stabilizer), gates
 
 
-class SLSTMCell(Cell):
+class SLSTMCell(WatchedCell):
     """One step of an LSTM with exponential input gates, whose cells are mixed within heads.
 
     The equations are in `scalar_memory`; what is emitted is W x + R h + b, where R mixes the units of each head alone.
@@ -100,10 +100,6 @@ class SLSTMCell(Cell):
 
     def input_weights(self) -> tuple[Tensor, ...]:
         return (self.weight_ih,)
-
-    def step(self, projected: tuple[Any, ...], state: SLSTMState) -> tuple[Tensor, SLSTMState]:
-        output, state, _ = self.watched_step(projected, state)
-        return output, state
 
     def watched_step(self, projected: tuple[Any, ...], state: SLSTMState) -> tuple[Tensor, SLSTMState, SLSTMGates]:
         with full_precision(projected[0]):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from memnet.blocks import Stack, stack_of
-from memnet.cells import Cell
+from memnet.cells import WatchedCell
 from memnet.checks import check_choice, check_sizes
 from memnet.controlled import full_precision, zeros_like_state
 from memnet.functional.self_attention import alibi_slopes, rotate, window_weights
@@ -35,7 +35,7 @@ class AttentionWatched(NamedTuple):
     weights: Tensor
 
 
-class AttentionCell(Cell):
+class AttentionCell(WatchedCell):
     """One step of causal self-attention.
 
         w = softmax over s of q_t . k_s / sqrt(d)        o = W sum_s w(s) v_s
@@ -90,10 +90,6 @@ class AttentionCell(Cell):
 
     def project(self, input: Tensor) -> tuple[Tensor, ...]:
         return (self.projection(input),)
-
-    def step(self, projected: tuple[Any, ...], state: AttentionState) -> tuple[Tensor, AttentionState]:
-        output, state, _ = self.watched_step(projected, state)
-        return output, state
 
     def watched_step(
         self, projected: tuple[Any, ...], state: AttentionState
