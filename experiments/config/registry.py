@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -107,23 +108,23 @@ class Model:
 
 
 _GATES = {"forget_bias": ("controller", "lstm")}
+_controlled = partial(Model, only=_GATES, named_by=("controller",))
 _DELTA = {"rule": "delta", "features": "unit"}
 _SEQUENCE_MODELS = {
-    "ntm": Model("memnet:NTM", only=_GATES, named_by=("controller",)),
-    "dnc": Model("memnet:DNC", only=_GATES, named_by=("controller",)),
-    "lrua": Model("memnet:LRUA", only=_GATES, named_by=("controller",)),
-    "sam": Model("memnet:SAM", only=_GATES, named_by=("controller",)),
-    "stack-rnn": Model("memnet:StackRNN", only=_GATES, named_by=("controller",)),
+    "ntm": _controlled("memnet:NTM"),
+    "dnc": _controlled("memnet:DNC"),
+    "lrua": _controlled("memnet:LRUA"),
+    "sam": _controlled("memnet:SAM"),
+    "stack-rnn": _controlled("memnet:StackRNN"),
     **{
-        f"neural-{one}": Model("memnet:NeuralStack", fixed={"structure": one}, only=_GATES, named_by=("controller",))
+        f"neural-{one}": _controlled("memnet:NeuralStack", fixed={"structure": one})
         for one in ("stack", "queue", "deque")
     },
-    "tape-rnn": Model("memnet:Tape", fixed={"rule": "write-and-move"}, only=_GATES, named_by=("controller",)),
-    "baby-ntm": Model(
+    "tape-rnn": _controlled("memnet:Tape", fixed={"rule": "write-and-move"}),
+    "baby-ntm": _controlled(
         "memnet:Tape",
         fixed={"rule": "rotate-and-add", "write_units": 0},
         only={**_GATES, "jump": ("rule", "write-and-move")},
-        named_by=("controller",),
     ),
     "fast-weights": Model("memnet:FastWeights"),
     "relational-memory": Model("memnet:RelationalMemory"),
