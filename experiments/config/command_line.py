@@ -169,10 +169,16 @@ def owners(config: Config[Any], flag: str, given: Mapping[str, Any] | None = Non
         return f" with {option(other)} {now}: it is one of {option(other)} {value}"
     models = [one for one in DOMAINS[config.domain].models if flag in form_of(config.task.name, one).flags()]
     if models:
-        return f": it is one of {', '.join(f'--model {one}' for one in models)}"
+        return f": it is one of {_few([f'--model {one}' for one in models])}"
     tasks = [task for task in TASKS if task != config.task.name and flag in _flags_of(task)]
     near = [task for task in tasks if find_task(task, TASKS).domain == config.domain]
-    return f": it is one of {', '.join(near or tasks)}" if tasks else None
+    return f": it is one of {_few(near or tasks)}" if tasks else None
+
+
+def _few(names: Sequence[str]) -> str:
+    """Names in a row, no more of them than a line of a terminal holds."""
+    more = len(names) - 4
+    return ", ".join(names) if more <= 1 else f"{', '.join(names[:4])} and {more} others"
 
 
 def _flags_of(task: str) -> set[str]:
