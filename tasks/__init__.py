@@ -36,9 +36,15 @@ from .priority_sort import PrioritySort
 from .recall.associative_retrieval import AssociativeRetrieval
 from .recall.autoencode import Autoencode
 from .recall.code_execution import CodeExecution
+from .recall.compression import Compression
 from .recall.count_recall import CountRecall
+from .recall.fuzzy_recall import FuzzyRecall
+from .recall.in_context_recall import InContextRecall, NoisyRecall
 from .recall.induction_heads import InductionHeads
 from .recall.listops import ListOps
+from .recall.memorization import Memorization
+from .recall.mqar import MQAR
+from .recall.needles import Needles
 from .recall.nth_farthest import NthFarthest
 from .recall.repeat_first import RepeatFirst
 from .recall.repeat_previous import RepeatPrevious
@@ -54,6 +60,7 @@ from .tokens import DrawnTask, TokenTask
 from .two_way_recall import TwoWayRecall
 
 __all__ = [
+    "MQAR",
     "TASKS",
     "Adding",
     "Agreement",
@@ -90,6 +97,7 @@ __all__ = [
     "MissingDuplicate",
     "ModularArithmetic",
     "ModularArithmeticBrackets",
+    "NoisyRecall",
     "NthFarthest",
     "OddsFirst",
     "Parity",
@@ -153,6 +161,13 @@ TASKS: dict[str, type[Task]] = {
     "induction-heads": InductionHeads,
     "selective-copying": SelectiveCopying,
     "associative-retrieval": AssociativeRetrieval,
+    "mqar": MQAR,
+    "in-context-recall": InContextRecall,
+    "noisy-recall": NoisyRecall,
+    "fuzzy-recall": FuzzyRecall,
+    "compression": Compression,
+    "memorization": Memorization,
+    "needles": Needles,
     "nth-farthest": NthFarthest,
     "code-execution": CodeExecution,
     "listops": ListOps,

@@ -86,7 +86,7 @@ class DrawnTask(Drawn, SymbolTask):
     def shares(self, length: int) -> Tensor:
         """How frequent each answer is, (output_size,); estimated where neither all are alike nor the task knows it."""
         if self.alike:
-            return torch.full((self.output_size,), 1 / self.output_size)
+            return torch.full((self.output_size,), 1 / self.output_size, dtype=torch.float64)
         answers = self.drawn_answers(length)
         given = answers[answers >= 0]
         return given.bincount(minlength=self.output_size) / len(given)
