@@ -128,6 +128,10 @@ class Cell(Described):
         """Why the operator does not cover a sequence (batch, time, input_size), None where it does."""
         return "there is no operator for it"
 
+    def native_loss(self, input: Tensor, state: State) -> str | None:
+        """Why "auto" runs a sequence that the operator covers step by step, None where the operator is faster."""
+        return None
+
     def unroll_native(self, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
         """What memnet.unroll.unroll returns, from the operator."""
         raise NotImplementedError

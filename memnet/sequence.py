@@ -50,7 +50,8 @@ class BackendModule(Described):
     """A module that runs as one torch operation after the other, or some faster way.
 
     Attribute backend: how it runs, "auto" at first. It is no part of the weights and may be set at any time.
-        "auto":    "native" where it covers the call, else "chunked" where there is such a form, else "eager".
+        "auto":    "native" where it covers the call and is faster, else "chunked" where there is such a form,
+                   else "eager".
         "eager":   one torch operation after the other, the definition, the same to the last bit wherever it runs.
         "native":  through one operator, see memnet.native, with derivatives of any order; what it does not cover
                    (torch.func, forward mode, autocast, tracing, other cells) runs eagerly, with a warning that says
@@ -131,6 +132,10 @@ class RecurrentModule(BackendModule):
         self.checkpoint_steps = None
         self._compiled: Step | None = None
 
+    def _native_refusal(self, input: Tensor, state: State) -> str | None:
+        reason = self.cell.native_refusal(input, state)
+        return self.cell.native_loss(input, state) if reason is None and self.backend == "auto" else reason
+
     def _missing(self, backend: Backend) -> str | None:
         if backend == "native" and not self.cell.has_native:
             return f'backend "native" has no operator for {type(self).__name__}; take "auto", "eager" or "compile"'
@@ -157,7 +162,7 @@ class RecurrentModule(BackendModule):
     ) -> tuple[Tensor, State]:
         """`unroll` of the cell by the chosen backend; a given step is run as it is."""
         if step is None:
-            backend = self._choose_backend(lambda: self.cell.native_refusal(input, state))
+            backend = self._choose_backend(partial(self._native_refusal, input, state))
         else:
             backend = self.backend_used = "eager"
         if backend in ("compile", "chunked") and hooked(*self.cell.modules()):

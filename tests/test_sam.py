@@ -26,6 +26,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "feed-forward": {"num_reads": 3, "slots_per_read": 4, "controller": "feedforward"},
     "own layers": {"num_reads": 2, "slots_per_read": 3, "controller": "gru", "num_layers": 2},
 }
+MANY = {"num_reads": 2, "slots_per_read": 2, "num_slots": 1100}
 every_option = pytest.mark.parametrize("options", OPTIONS.values(), ids=list(OPTIONS))
 
 
@@ -78,7 +79,14 @@ def test_of_equal_scores_the_first_are_taken() -> None:
     assert top_slots(torch.zeros(1, 9), 2).tolist() == [[0, 1]]
     scores = torch.randn(5, 40)
     assert torch.equal(top_slots(scores, 7), scores.topk(7).indices.sort(-1).values)
-    assert top_slots(torch.full((1, 5), torch.nan), 2).max() < 5  # that what has gone wrong is seen, and breaks nothing
+    assert top_slots(torch.zeros(1, 999), 2).tolist() == [[0, 1]]
+    for size in (1024, 1500):  # in blocks, the last of them short
+        scores = torch.randn(3, size).round()
+        assert torch.equal(top_slots(scores, 4), scores.sort(stable=True, descending=True).indices[:, :4].sort().values)
+    for size in (5, 1025):
+        assert (
+            top_slots(torch.full((1, size), torch.nan), 2).max() < size
+        )  # that what has gone wrong is seen, and breaks nothing
 
 
 def test_the_nearest_slots_are_those_of_the_largest_cosine() -> None:
@@ -134,7 +142,7 @@ def test_age_counts_from_the_last_use_that_is_above_the_threshold() -> None:
 # ------------------------------------------------------------------------------------------------- one operator
 
 
-@every_option
+@pytest.mark.parametrize("options", [*OPTIONS.values(), MANY], ids=[*OPTIONS, "few of many"])
 @pytest.mark.parametrize("lengths", [None, [7, 0, 3, 5]])
 def test_as_one_operator_nothing_changes(options: dict[str, Any], lengths: list[int] | None) -> None:
     """Outputs and states to the bit, and every gradient, also through a state that is carried on."""
@@ -142,7 +150,9 @@ def test_as_one_operator_nothing_changes(options: dict[str, Any], lengths: list[
     results = []
     for backend in ("eager", "native"):
         model, input = drawn(backend, **options), normal(4, 7, 3).requires_grad_()
-        start = model.initial_state(4)._replace(memory=normal(4, 6, 4, seed=1).requires_grad_())
+        memory = normal(4, model.num_slots, 4, seed=1)
+        memory[:, 6:] = 0  # of many slots those that are never reached
+        start = model.initial_state(4)._replace(memory=memory.requires_grad_())
         chunk, state = model(input[:, :3], start)
         output, last = model(input, state, lengths=ends)
         assert model.backend_used == backend
@@ -160,7 +170,7 @@ def test_the_memory_is_rolled_back_to_the_bit() -> None:
     model, kept = drawn(num_reads=2, slots_per_read=2, num_slots=12).float(), []
     state = model.initial_state(3)._replace(memory=normal(3, 12, 4).float())
     with torch.no_grad():
-        results, _ = sam.run(model.cell, normal(3, 30, 3).float(), state, torch.tensor([30, 4, 0]), kept)
+        results, *_ = sam.run(model.cell, normal(3, 30, 3).float(), state, torch.tensor([30, 4, 0]), kept)
     memory = results[-3].clone()
     assert not torch.equal(memory[:2], state.memory[:2])
     assert len([*sam.rolled_back(memory, kept)]) == 30
@@ -211,7 +221,7 @@ def test_lengths_are_looked_at_once_and_may_change_after_the_call() -> None:
     assert_equal(gradients[1], gradients[0], 1e-10)
     with torch.no_grad(), Waits() as waits:
         sam.run(model.cell, normal(2, 6, 3), model.initial_state(2), torch.tensor([6, 2]), None)
-    assert waits.count == 1
+    assert waits.count == 2  # the shortest length, and where the memory ends
 
 
 def test_higher_derivatives_are_those_of_the_steps() -> None:
@@ -232,6 +242,19 @@ def test_what_it_does_not_cover_runs_step_by_step(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("MEMNET_NATIVE", "0")
     model(normal(1, 3, 3))
     assert (model.backend_used, model.backend_refusal) == ("eager", "MEMNET_NATIVE is 0")
+
+
+def test_it_is_chosen_where_it_is_faster() -> None:
+    model, input = drawn("auto", num_reads=1, slots_per_read=2), normal(1, 3, 3)
+    model(input)
+    told = "so small a memory is trained faster step by step"
+    assert (model.backend_used, model.backend_refusal) == ("eager", told)
+    with torch.no_grad():
+        model(input)
+    assert model.backend_used == "native"
+    model.num_slots = 1 << 15
+    model(input)
+    assert model.backend_used == "native"
 
 
 @pytest.mark.parametrize("controller", [DroppingCell, DroppingStack, CountingCell])
@@ -284,5 +307,4 @@ def test_a_small_batch_is_learned_by_heart() -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert model.backend_used == "native"
     assert loss.item() < 0.05

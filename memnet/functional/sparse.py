@@ -11,16 +11,35 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+# Scores of which the largest is found together, see top_slots.
+_BLOCK = 128
+
 
 def top_slots(scores: Tensor, count: int) -> Tensor:
     """The slots of the largest scores, in the order of the slots; of equal scores the first.
 
-    Exact, by a scan of all scores; topk twice, since torch does not say which of equal numbers it takes.
+    Exact, by one pass over all scores: the largest of every block of slots, and of the `count` best blocks the scores.
 
     scores: (..., slot), at least `count` of them.
     Returns (..., count) int64, without gradients.
     """
     scores, size = scores.detach(), scores.size(-1)
+    if size < 2 * count * _BLOCK:
+        return _largest(scores, count)
+    whole = size - size % _BLOCK
+    best = scores[..., :whole].unflatten(-1, (-1, _BLOCK)).amax(-1)
+    if whole < size:
+        best = torch.cat([best, scores[..., whole:].amax(-1, keepdim=True)], -1)
+    blocks = _largest(best, count).unsqueeze(-1) * _BLOCK
+    slots = (blocks + torch.arange(_BLOCK, device=scores.device)).flatten(-2)
+    inside = slots.clamp_max(size - 1)
+    within = scores.gather(-1, inside).masked_fill(slots >= size, -torch.inf)
+    return inside.gather(-1, _largest(within, count))
+
+
+def _largest(scores: Tensor, count: int) -> Tensor:
+    """`top_slots` of few; topk twice, since torch does not say which of equal numbers it takes."""
+    size = scores.size(-1)
     least = scores.topk(count, -1).values[..., -1:]
     slots = torch.arange(size, dtype=torch.int32, device=scores.device)
     # Those above come before those that are equal, and these before the rest, whatever it holds.
@@ -28,7 +47,23 @@ def top_slots(scores: Tensor, count: int) -> Tensor:
     return order.topk(count, -1, largest=False).indices.sort(-1).values
 
 
-def nearest_slots(memory: Tensor, key: Tensor, count: int, epsilon: float = 1e-6) -> Tensor:
+def slot_scales(memory: Tensor, epsilon: float) -> Tensor:
+    """By what products with slots (batch, slot, width) are cosines in whole steps, see nearest_slots: (batch, slot)."""
+    memory, number = memory.detach(), torch.finfo(memory.dtype)
+    floor = _floor(epsilon, memory.dtype)
+    norms = torch.linalg.vector_norm(memory, dim=-1).clamp_min(floor)
+    scales: Tensor = (norms * math.sqrt(number.eps)).reciprocal()
+    return scales
+
+
+def _floor(epsilon: float, dtype: torch.dtype) -> float:
+    """So that no floor makes a scale of more than numbers can be."""
+    return max(epsilon, torch.finfo(dtype).tiny / torch.finfo(dtype).eps)
+
+
+def nearest_slots(
+    memory: Tensor, key: Tensor, count: int, epsilon: float = 1e-6, scales: Tensor | None = None
+) -> Tensor:
     """The slots with the largest cosine to every key, by a scan of all slots.
 
     What one vector has written to several slots has the same cosine everywhere, but for rounding, which may be another
@@ -37,14 +72,14 @@ def nearest_slots(memory: Tensor, key: Tensor, count: int, epsilon: float = 1e-6
 
     memory:  (batch, slot, width). key: (batch, head, width).
     epsilon: norms below it count as it, see memnet.functional.addressing.cosine_similarity.
+    scales:  slot_scales of the memory, where they are known.
     Returns  (batch, head, count) int64, see top_slots.
     """
-    memory, key, number = memory.detach(), key.detach(), torch.finfo(memory.dtype)
-    # So that no floor makes a scale of more than numbers can be.
-    floor = max(epsilon, number.tiny / number.eps)
-    slot_norms, key_norms = (torch.linalg.vector_norm(one, dim=-1).clamp_min(floor) for one in (memory, key))
-    steps = (slot_norms * math.sqrt(number.eps)).reciprocal().unsqueeze(-2)
-    return top_slots(((key / key_norms.unsqueeze(-1)) @ memory.transpose(-1, -2) * steps).round(), count)
+    memory, key = memory.detach(), key.detach()
+    if scales is None:
+        scales = slot_scales(memory, epsilon)
+    norms = torch.linalg.vector_norm(key, dim=-1, keepdim=True).clamp_min(_floor(epsilon, key.dtype))
+    return top_slots(((key / norms) @ memory.transpose(-1, -2)).mul_(scales.unsqueeze(-2)).round_(), count)
 
 
 def take_rows(memory: Tensor, slots: Tensor) -> Tensor:
@@ -114,10 +149,15 @@ def next_age(age: Tensor, slots: Tensor, weights: Tensor, threshold: float) -> T
     threshold:      delta.
     Returns         (batch, slot).
     """
-    weights, older = weights.detach(), age.detach() + 1
-    same = slots.unsqueeze(-1) == slots.unsqueeze(-2)
-    used = (same * weights.unsqueeze(-2)).sum(-1) > threshold
+    older = age.detach() + 1
+    used = is_used(slots, weights, threshold)
     return older.scatter(-1, slots, older.gather(-1, slots).masked_fill(used, 0.0))
+
+
+def is_used(slots: Tensor, weights: Tensor, threshold: float) -> Tensor:
+    """Whether the weights of a slot's places sum up to more than the threshold; see next_age. (batch, row) bool."""
+    same = slots.unsqueeze(-1) == slots.unsqueeze(-2)
+    return (same * weights.detach().unsqueeze(-2)).sum(-1) > threshold
 
 
 class Read(NamedTuple):

@@ -81,8 +81,10 @@ class SAMCell(ControlledCell):
     The other equations are in memnet.functional.sparse. That heads have a strength of their own, as those of the NTM,
     is this library's choice. Gradients reach the chosen slots alone. The nearest are found by a scan of all slots, the
     only part of a step whose time grows with their number; of cosines that are the same to half the digits (3.5e-4 in
-    float32) the first slot's is taken. Trained as a whole sequence (backend "auto") the memory is changed in place, and
-    rolled back in the backward pass: of T steps and N slots N + T K rows are kept, not N T. That is for controllers of
+    float32) the first slot's is taken. As a whole sequence (backend "native", and "auto" where that is faster: without
+    gradients, or with 131,072 numbers of memory in a batch) the memory is changed in place, and rolled back in the
+    backward pass: of T steps and N slots N + T K rows are kept, not N T. A step then looks at no slot but those that
+    hold something and a few more, and takes the same time however many are still empty. That is for controllers of
     memnet's own, which compute the same when they are asked again; others run step by step.
 
     input_size:     features of the input.
@@ -139,18 +141,21 @@ class SAMCell(ControlledCell):
         self.interface = interface_of(self.controller, self._sizes)
 
     def initial_state(self, batch_size: int) -> SAMState:
-        """All zero but for the controller's state, where that is trained."""
+        """All zero but for the controller's state, where that is trained; the memory is one row that stands for all."""
         zeros = partial(zeros_like_state, self.interface.weight, batch_size)
         return SAMState(
             controller=self.controller.initial_state(batch_size),
             reads=zeros(self.num_reads, self.slot_size),
-            memory=zeros(self.num_slots, self.slot_size),
+            memory=zeros(1, self.slot_size).expand(-1, self.num_slots, -1),
             read_weights=zeros(self.num_reads, self.num_slots),
             age=zeros(self.num_slots),
         )
 
     def native_refusal(self, input: Tensor, state: State) -> str | None:
         return sam.refusal(self, input, state, own=type(self) is SAMCell)
+
+    def native_loss(self, input: Tensor, state: SAMState) -> str | None:
+        return sam.loss(state.memory)
 
     def unroll_native(self, input: Tensor, state: SAMState, lengths: Tensor | None) -> tuple[Tensor, State]:
         return sam.unroll_sam(self, input, state, lengths)

@@ -4,8 +4,13 @@ Of every step the backward pass keeps what stood in the slots that were written,
 memory. From the last memory it goes back step by step: it puts the old rows back, computes the step again from its rows
 alone, and passes gradients to the rows that were read and written. No slot is looked for again. A step that is computed
 again must be the same, so a controller of one's own, which may draw or count, is refused.
+
+Only the slots are touched that a sequence may reach: those from the first to the last that holds something or was used,
+and of the others, which are all alike, the first few more at every step. So no step and no copy grows with the memory.
 """
 
+import math
+import mmap
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
@@ -17,13 +22,35 @@ from torch.func import functional_call
 from torch.nn import Linear, Module
 
 from memnet.cells import Cell, together
-from memnet.functional.sparse import Read, Slots, add_rows_, next_age, put_rows_, take_rows, top_slots
+from memnet.functional.sparse import (
+    Read,
+    Slots,
+    add_rows_,
+    is_used,
+    nearest_slots,
+    put_rows_,
+    slot_scales,
+    take_rows,
+    top_slots,
+)
 from memnet.native import build
 from memnet.state import State, map_state, select_rows, state_tensors, with_leaves
 
+# Numbers of a batch's memory that are copied in about the time in which the backward pass computes a step again.
+_WORTH = 1 << 17
+# Bytes from which zeros are asked of the system itself.
+_MANY_BYTES = 1 << 22
+
 
 class _Changed(Slots):
-    """A memory that is changed in place, but for rows of the batch that have ended, and notes what that would undo."""
+    """A memory that is changed in place, but for rows of the batch that have ended, and notes what that would undo.
+
+    rows, age: as of a state; copied as far as `reach` of them, what a sequence may touch.
+    end:       slots, from the first on, outside of which nothing was there or was used; grows from step to step.
+
+    What is known of slots is kept up to date, not computed anew: since, minus the step in which each was last used,
+    which orders them as their age does, and the scales by which cosines are found.
+    """
 
     active: Tensor | None = None
     emptied: Tensor
@@ -31,20 +58,64 @@ class _Changed(Slots):
     old: Tensor
     found: Tensor
 
+    def __init__(self, rows: Tensor, age: Tensor, end: int, reach: int, epsilon: float) -> None:
+        super().__init__(rows[:, :reach].clone(memory_format=torch.contiguous_format), age)
+        self.end, self.reach, self.epsilon = end, reach, epsilon
+        self.since, self.time = age[:, :reach].clone(), 0
+        self.scales = slot_scales(self.rows, epsilon)
+
     def unused(self, count: int) -> Tensor:
-        self.emptied = super().unused(count)
+        self.end = min(self.end + count, self.reach)
+        self.emptied = top_slots(self.since[:, : self.end], count)
         return self.emptied
 
     def put(self, slots: Tensor, rows: Tensor) -> None:
         self.slots, self.old = slots, self.take(slots)
-        put_rows_(self.rows, slots, _where(self.active, rows, self.old))
+        rows = _where(self.active, rows, self.old)
+        put_rows_(self.rows, slots, rows)
+        self.scales.scatter_(1, slots, slot_scales(rows, self.epsilon))
 
     def nearest(self, key: Tensor, count: int, epsilon: float) -> Tensor:
-        self.found = super().nearest(key, count, epsilon)
+        # Of slots that hold nothing the first `count` are as near as any.
+        self.end = end = min(self.end + count, self.reach)
+        self.found = nearest_slots(self.rows[:, :end], key, count, epsilon, self.scales[:, :end])
         return self.found
 
     def touch(self, slots: Tensor, weights: Tensor, threshold: float) -> None:
-        self.age = _where(self.active, next_age(self.age, slots, weights, threshold), self.age)
+        self.time += 1
+        before = self.since.gather(1, slots)
+        used = is_used(slots, weights, threshold)
+        after = torch.where(used if self.active is None else used & self.active.unsqueeze(1), -self.time, before)
+        self.since.scatter_(1, slots, after)
+
+    def last(self, state: Any, lengths: Tensor | None, steps: int) -> tuple[Tensor, Tensor]:
+        """Memory and age of the last state, from those of the first."""
+        went = steps if lengths is None else lengths.clamp_max(steps).unsqueeze(1)
+        age = state.age + went
+        age[:, : self.reach] = self.since + went
+        if self.reach == state.memory.size(1):
+            return self.rows, age
+        memory = _zeros(state.memory)
+        memory[:, : self.reach] = self.rows
+        return memory, age
+
+
+def _first_untouched(state: Any, slots: Tensor) -> int:
+    """From which slot on all hold nothing, have been used by nobody, and are none of those that were read last."""
+    memory, age = state.memory, state.age
+    if memory.stride(1) == 0:
+        memory = memory[:, :1]  # of a first state, one row for all
+    touched = (torch.linalg.vector_norm(memory, math.inf, -1) != 0) | (age < age.amax(-1, keepdim=True))
+    touched = touched.scatter(1, slots.flatten(1), True).any(0)
+    return int((touched * torch.arange(1, len(touched) + 1, device=age.device)).amax())
+
+
+def _zeros(like: Tensor) -> Tensor:
+    """A tensor of zeros; on the CPU many of them take no memory, and no time, until they are written."""
+    size = like.numel() * like.element_size()
+    if not like.is_cpu or size < _MANY_BYTES:
+        return torch.zeros(like.shape, dtype=like.dtype, device=like.device)
+    return torch.frombuffer(mmap.mmap(-1, size), dtype=like.dtype).view(like.shape)
 
 
 class _Step(NamedTuple):
@@ -104,6 +175,12 @@ def refusal(cell: Cell, input: Tensor, state: State, *, own: bool) -> str | None
     return build.refusal(None, cell, input, state, own=own, as_built=_as_built)
 
 
+def loss(memory: Tensor) -> str | None:
+    """Why the steps one by one are faster than the operator, None where they are not."""
+    few = torch.is_grad_enabled() and memory.numel() < _WORTH
+    return "so small a memory is trained faster step by step" if few else None
+
+
 def _as_built(cell: Steps) -> bool:
     """Whether the cell's parts are memnet's own, which compute the same whenever they are asked."""
     return type(cell.interface) is Linear and {*map(type, build.layers_of(cell.controller))} <= build.LAYERS
@@ -122,15 +199,20 @@ def unroll_sam(cell: Cell, input: Tensor, state: State, lengths: Tensor | None) 
 
 def run(
     cell: Any, input: Tensor, state: State, lengths: Tensor | None, kept: list[_Step] | None
-) -> tuple[list[Tensor], Tensor]:
-    """The cell over time, without gradients: outputs and the tensors of the last state, and the slots it read last.
+) -> tuple[list[Tensor], Tensor, int]:
+    """The cell over time, without gradients: outputs and the tensors of the last state, the slots it read last, and
+    how many slots it could reach.
 
     kept: to which every step is added, for `rolled_back`; None to keep nothing.
     """
-    slots = top_slots(state.read_weights, cell.slots_per_read)
+    slots, steps = top_slots(state.read_weights, cell.slots_per_read), input.size(1)
     controller, last = state.controller, Read(slots, state.read_weights.gather(-1, slots), state.reads)
-    memory, shared, outputs = _Changed(state.memory.clone(), state.age), cell.shared(), []
-    for projected, active in zip(_by_step(cell.project(input)), _active(lengths, input.size(1)), strict=True):
+    shared, outputs = cell.shared(), []
+    end = _first_untouched(state, slots)
+    # A step empties a slot for each head, and reads beyond them.
+    reach = min(end + steps * (cell.num_reads + cell.slots_per_read), state.memory.size(1))
+    memory = _Changed(state.memory, state.age, end, reach, cell.norm_floor)
+    for projected, active in zip(_by_step(cell.project(input)), _active(lengths, steps), strict=True):
         memory.active = active
         hidden, after = cell.controlled(together(projected, shared), controller, last.vectors)
         output, read, _ = cell.access(hidden, last, memory)
@@ -138,9 +220,10 @@ def run(
             kept.append(_Step(controller, last, memory.emptied, memory.slots, memory.old, memory.found))
         controller, last = _where(active, (after, read), (controller, last))
         outputs.append(output)
-    weights = torch.zeros_like(state.read_weights).scatter(-1, last.slots, last.weights)
-    leaves = [*state_tensors(controller), last.vectors, memory.rows, weights, memory.age]
-    return [torch.stack(outputs, 1), *leaves], last.slots
+    weights = _zeros(state.read_weights).scatter_(-1, last.slots, last.weights)
+    rows, age = memory.last(state, lengths, steps)
+    leaves = [*state_tensors(controller), last.vectors, rows, weights, age]
+    return [torch.stack(outputs, 1), *leaves], last.slots, reach
 
 
 def rolled_back(memory: Tensor, kept: Sequence[_Step]) -> Iterator[tuple[_Step, Tensor]]:
@@ -161,7 +244,7 @@ class _Sequence(torch.autograd.Function):
         input, *rest = tensors
         leaves = rest[: len(rest) - len(names)]
         kept: list[_Step] = []
-        results, slots = run(cell, input, with_leaves(layout, leaves), lengths, kept if keep else None)
+        results, slots, ctx.reach = run(cell, input, with_leaves(layout, leaves), lengths, kept if keep else None)
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(results[-1])
         ctx.cell, ctx.names = cell, names
@@ -183,12 +266,24 @@ class _Sequence(torch.autograd.Function):
             apart = [one.detach().requires_grad_(need) for one, need in zip(tensors, needed, strict=True)]
             count = len(apart) - len(ctx.names)
             named = {f"cell.{name}": one for name, one in zip(ctx.names, apart[count:], strict=True)}
-            *others, d_weights, d_age = gradients
+            d_output, *d_controller, d_reads, d_last, d_weights, _ = gradients
+            reached = memory[:, : ctx.reach].clone(memory_format=torch.contiguous_format)
+            d_memory = torch.zeros_like(reached) if d_last is None else d_last[:, : ctx.reach].clone()
             d_weights = None if d_weights is None else d_weights.gather(-1, slots)
             active = _active(lengths, len(kept))
-            given = (kept, active, memory.clone(), apart[0], apart[count:], [*others, d_weights, d_age])
+            given = (kept, active, reached, apart[0], apart[count:])
             with torch.enable_grad():
-                found = functional_call(_Back(ctx.cell), named, given)
+                d_last_state = [*d_controller, d_reads, d_memory, d_weights]
+                found = functional_call(_Back(ctx.cell), named, (*given, d_output, d_last_state))
+            first = count - 3  # of memory, weights and age
+            whole: list[Tensor | None] = [None, None]
+            if needed[first]:
+                whole[0] = d_whole = _zeros(memory) if d_last is None else d_last.clone()
+                d_whole[:, : ctx.reach] = d_memory
+            if needed[first + 1] and (d_first := found[first + 1]) is not None:
+                dense = d_first.new_zeros(*d_first.shape[:2], memory.size(1))
+                whole[1] = dense.scatter_(-1, kept[0].last.slots, d_first)
+            found = [*found[:first], *whole, *found[first + 2 :]]
         return None, None, None, None, None, *found
 
 
@@ -206,17 +301,19 @@ class _Back(Module):
         memory: Tensor,
         input: Tensor,
         parameters: Sequence[Tensor],
-        gradients: Sequence[Tensor | None],
-    ) -> list[Tensor | None]:
+        d_output: Tensor | None,
+        d_last: Sequence[Tensor | None],
+    ) -> list[Any]:
         """Gradients of the input, the first state's tensors, and the parameters.
 
-        active:    of every step which rows of the batch went on, None for all.
-        memory:    the last one, which is rolled back.
-        gradients: of what `run` returns, those of the read weights at the slots that were read last alone.
+        active: of every step which rows of the batch went on, None for all.
+        memory: the last one, as far as it was reached, which is rolled back.
+        d_last: of the last state's tensors but the age, those of the memory as far as it was reached, in which those of
+                the first will stand, and those of the read weights at the slots that were read last alone.
         """
         cell: Any = self.cell
-        d_output, *d_controller, d_reads, d_memory, d_weights, _ = gradients
-        d_memory = torch.zeros_like(memory) if d_memory is None else d_memory.clone()
+        *d_controller, d_reads, d_memory, d_weights = d_last
+        assert d_memory is not None
         # What comes of input and parameters alone is differentiated once, at the end.
         parts, shared = cell.project(input), cell.shared()
         once = [*parts, *_flat(shared)]
@@ -252,9 +349,6 @@ class _Back(Module):
         of_steps = len(once) - len(parts)
         d_input, *d_once = _gradients(once, [*d_parts, *d_many[:of_steps]], [input, *parameters])
         d_parameters = [_sum(*one) for one in zip(d_many[of_steps:], d_once, strict=True)]
-        if d_weights is not None:
-            slots = kept[0].last.slots
-            d_weights = d_weights.new_zeros(*slots.shape[:2], memory.size(1)).scatter(-1, slots, d_weights)
         return [d_input, *d_controller, d_reads, d_memory, d_weights, None, *d_parameters]
 
 
