@@ -46,6 +46,15 @@ class TellsBackend(HasBackend, Protocol):
 
 
 @runtime_checkable
+class HoldsState(Protocol):
+    """Carries a state of one size from step to step, however long the sequence is."""
+
+    @property
+    def state_floats(self) -> int:
+        """Numbers that the state of one sequence holds."""
+
+
+@runtime_checkable
 class GoesByStep(Protocol):
     """Goes on step by step, and may keep its state every so many steps alone, see memnet.sequence.RecurrentModule."""
 

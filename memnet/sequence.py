@@ -16,6 +16,7 @@ from memnet.recompute import recomputed
 from memnet.settings import Described
 from memnet.state import (
     State,
+    count_numbers,
     describe_state,
     map_state,
     packed,
@@ -282,6 +283,11 @@ class SequenceModule(RecurrentModule, Pretrained):
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         return self.cell.initial_state(batch_size)
+
+    @property
+    def state_floats(self) -> int:
+        """Numbers that the state of one sequence holds, by which memories of different kinds are compared."""
+        return count_numbers(self.initial_state(1))
 
     def reset_state(self, state: State, rows: Tensor) -> State:
         """The state with the rows where `rows` (batch,) bool is true put back to the initial state."""

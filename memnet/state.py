@@ -26,6 +26,11 @@ def state_tensors(state: State) -> list[Tensor]:
     return [tensor for part in state for tensor in state_tensors(part)]
 
 
+def count_numbers(state: State) -> int:
+    """How many numbers a state holds."""
+    return sum(tensor.numel() for tensor in state_tensors(state))
+
+
 def with_leaves(state: State, leaves: Iterable[Tensor]) -> State:
     """A state of the same structure that holds other tensors, in order."""
     rest = iter(leaves)

@@ -20,6 +20,7 @@ from torch.autograd import gradcheck
 from torch.func import functional_call, grad, stack_module_state
 
 import memnet
+from memnet.abilities import HoldsState
 from memnet.models.entnet import EntNetCell
 from memnet.sequence import RecurrentModule, SequenceModule
 from memnet.state import State, detach_state, map_state, state_tensors
@@ -316,6 +317,22 @@ def test_output_does_not_depend_on_later_input(name: str) -> None:
         changed, _ = model(torch.cat([input[:, :time], 10 * input_of(seed=1)[:, time:]], 1))
         assert torch.equal(changed[:, :time], output[:, :time])
         assert not torch.isclose(changed[:, time], output[:, time]).any()
+
+
+def test_the_state_of_a_sequence_is_counted() -> None:
+    assert memnet.LSTM(3, 2, hidden_size=5, num_layers=2).state_floats == 2 * 2 * 5
+    attention = memnet.Transformer(3, 2, hidden_size=8, num_layers=2, num_heads=2, num_slots=7)
+    assert attention.state_floats == 2 * (7 * 2 * 8 + 1)
+    attention.num_slots = 9
+    assert attention.state_floats == 2 * (9 * 2 * 8 + 1)
+    delta = memnet.DeltaNet(3, 2, num_layers=3, num_heads=2, key_size=4, value_size=5, convolution=4)
+    assert delta.state_floats == 3 * (2 * 4 * 5 + 3 * 2 * (4 + 4 + 5))
+    ntm = small_ntm(controller="lstm", num_layers=1, num_reads=1, num_writes=1)
+    # The controller's two states, what was read, the memory, and where both heads were.
+    assert ntm.state_floats == 2 * 5 + 4 + 6 * 4 + 2 * 6
+    assert memnet.EntNet(9, max_words=3, embedding_size=4, num_slots=6).state_floats == 6 * 4
+    assert isinstance(ntm, HoldsState)
+    assert not isinstance(memnet.MemN2N(9, max_words=3, max_sentences=4), HoldsState)
 
 
 @pytest.mark.parametrize("name", ["rnn-relu-skip", "lstm-of-the-paper", "ntm-feedforward", "ntm-lstm", "ntm-gru"])

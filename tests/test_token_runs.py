@@ -1,6 +1,7 @@
 """Runs on tokens: what they read, and how long sequences are tested, in chunks and over ranges of lengths."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -130,6 +131,20 @@ def test_a_run_on_tokens(tmp_path, capsys):
     rows = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     assert {"5-8", 9} <= {row["at"]["length"] for row in rows}
     assert main(["show", run, "--length", "4"]) == 0
+    # The size of its state stands wherever models are compared.
+    result = str(tmp_path / "results" / "gru")
+    (tmp_path / "results").mkdir()
+    assert main(["summarize", run, "--out", result]) == 0
+    assert main(["report", run, "--out", str(tmp_path / "report")]) == 0
+    tables = [{"title": "groups", "about": "", "score": "exact_share", "rows": [{"what": "Z2", "result": "gru"}]}]
+    tables[0]["rows"][0]["at"] = {"length": 9}
+    (tmp_path / "results" / "tables.yaml").write_text(json.dumps({"about": [], "tables": tables}))
+    assert main(["results", str(tmp_path / "results")]) == 0
+    assert "holds 4 numbers" in (tmp_path / "results" / "gru.md").read_text()
+    assert "| model | state, numbers |" in (tmp_path / "report.md").read_text()
+    assert re.search(
+        r"measured \| state, numbers \|.*\n.*\n.*\| 4 \|", (tmp_path / "results" / "README.md").read_text()
+    )
     capsys.readouterr()
     for length, told in (("5-", "a whole number or a range, as 41-500, not '5-'"), ("8-5", "go up, not 8-5")):
         assert main(["evaluate", run, "--length", length]) == 2

@@ -124,6 +124,7 @@ class _Run(TypedDict):
 class Result(TypedDict):
     """Of what `summarize` writes, now or formerly, what is read here."""
 
+    state_floats: NotRequired[int]
     tests: NotRequired[list[_Test] | dict[str, _Scores]]
     tables: NotRequired[list[_Tested]]
     runs: NotRequired[list[_Run]]
@@ -138,6 +139,7 @@ class Measured(NamedTuple):
     ours:   None where there is no number. where: what it is.
     tests:  how many tasks or lengths it is of, 0 for one.
     failed: tasks that our chosen restarts fail, and the published ones; empty where nothing says so.
+    state:  numbers of one sequence's state; None where nothing says how many.
     """
 
     ours: Ours | None
@@ -146,6 +148,7 @@ class Measured(NamedTuple):
     where: str
     tests: int = 0
     failed: str = ""
+    state: int | None = None
 
 
 def measured(row: Row, table: Comparison, results: Mapping[str, Any]) -> Measured:
@@ -179,7 +182,8 @@ def measured(row: Row, table: Comparison, results: Mapping[str, Any]) -> Measure
         ours = of_runs(values)
     as_there = "settings" not in row and "settings" not in table
     said = verdict(ours, found, best=best_is(score), same=same, as_there=as_there)
-    return Measured(ours, found, said, where, len(tests), _failed(result, row) if tests else "")
+    failed, state = _failed(result, row) if tests else "", result.get("state_floats")
+    return Measured(ours, found, said, where, len(tests), failed, state)
 
 
 def best_is(score: str) -> Literal["low", "high"]:

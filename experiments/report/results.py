@@ -38,7 +38,7 @@ from experiments.report.verdict import RULE, Verdict, mean
 
 RESULTS = Path(__file__).parents[1] / "results"
 TABLES, PAGE = "tables.yaml", "README.md"
-_HEAD = ["what", "measured", "published", "ours", "95 %", "mean ± sd of all", "best", "worst", "runs"]
+_HEAD = ["what", "measured", "state, numbers", "published", "ours", "95 %", "mean ± sd of all", "best", "worst", "runs"]
 _HEAD += ["failed (published)", "without memory", "verdict"]
 _MADE_BY = "python -m experiments results"
 # Verdicts that may be of some tasks alone.
@@ -206,6 +206,7 @@ def _cells(
     cells = dict.fromkeys(_HEAD, "-") | {
         "what": _links(folder, row["result"], marked(row["what"])),
         "measured": marked(found.where) or "-",
+        "state, numbers": "-" if found.state is None else f"{found.state:,}",
         "failed (published)": found.failed or "-",
         "verdict": f"**{found.verdict}**" + (part if found.verdict in _PARTLY else ""),
     }

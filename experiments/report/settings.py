@@ -95,16 +95,19 @@ def _by_length(
     """Quartiles, mean, best and worst seed at every length; None where no run was tested."""
     by, found = about["tests"]["by"], [(name, _tests(runs, group["runs"], score)) for name, group in groups]
     values = in_order(row["at"].get(by) for _, group in groups for place in group["runs"] for row in runs[place].tests)
+    known = any("state_floats" in about_of(runs[group["runs"][0]]) for _, group in groups)
     rows: list[list[Cell]] = []
     for (name, tests), (_, group) in zip(found, groups, strict=True):
+        own, first = list[list[Cell]](), about_of(runs[group["runs"][0]])
         for words, by_value in tests.items():
             which = name + (f", {words}" if words and len(tests) > 1 else "")
-            rows += _score_rows(which, by_value, values, score)
-        rows += _published(name, about_of(runs[group["runs"][0]]), values, score)
+            own += _score_rows(which, by_value, values, score)
+        state = Cell(f"{held:,}", held) if (held := first.get("state_floats")) else Cell("-")
+        rows += [[model, *[state] * known, *more] for model, *more in own + _published(name, first, values, score)]
     if not values or not rows:
         return None
     words = f"{about['subject']}: {score['words']}, by {by}"
-    return Table(words, ["model", "", *map(str, values)], rows)
+    return Table(words, ["model", *["state, numbers"] * known, "", *map(str, values)], rows)
 
 
 def _tests(runs: Sequence[Run], members: Sequence[int], score: Score) -> dict[str, dict[Condition, dict[int, float]]]:

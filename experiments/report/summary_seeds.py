@@ -43,6 +43,7 @@ def seed_result(members: Sequence[Member]) -> dict[str, Any]:
     papers = [one for one in about["references"] if one["kind"] == "published"]
     return {
         "trained_on": about["data"],
+        **({"state_floats": about["state_floats"]} if "state_floats" in about else {}),
         "seeds": [_seed(one) for one in members],
         "tests": tests_of(members),
         "curve": _against_published(curves, [(x, y) for one in papers for x, y in one["curve"]]),
@@ -131,6 +132,8 @@ def seed_text(result: Mapping[str, Any], about: About) -> str:
         f"torch {result['versions']['torch']}, Python {result['versions']['python']}, commits {', '.join(commits)}; "
         f"trained on {marked(result['trained_on'])}."
     ]
+    if "state_floats" in result:
+        lines += ["", f"The state of a sequence holds {result['state_floats']:,} numbers."]
     lines += ["", *solving(seeds, about), ""]
     if result["tests"]:
         lines += [*test_lines(result["tests"], about), ""]

@@ -105,6 +105,7 @@ class About(TypedDict):
     setting:       whatever seeds of one setting have in common, and nobody else.
     examples:      what an example is called. data: what those are called that it learns from.
     parameters:    numbers that are trained, in all restarts.
+    state_floats:  numbers of one sequence's state, of a model that carries one of one size from step to step.
     solved:        None where nothing says it.
     last_step:     of training, the latest where it may end early.
     published:     a sentence on what is known of the task; empty where nothing is.
@@ -126,6 +127,7 @@ class About(TypedDict):
     examples: str
     data: str
     parameters: int
+    state_floats: NotRequired[int]
     curve: Curve
     solved: Solved | None
     last_step: int

@@ -24,6 +24,7 @@ from experiments.training.objective import Objective, Row, mean
 from experiments.training.ranks import ranks
 from experiments.training.updates import go_on_from
 from memnet import gradient_norms
+from memnet.abilities import HoldsState
 
 Work = TypeVar("Work", bound=Objective[Any, Any])
 
@@ -111,7 +112,11 @@ class Trainer(Generic[Work]):
     @property
     def about(self) -> About:
         """What is to be told of the run."""
-        return self.objective.about(parameters=self.parameters, last_step=self.last_step)
+        about = self.objective.about(parameters=self.parameters, last_step=self.last_step)
+        # Stacked restarts are no models that could begin.
+        parts = self.model.modules() if self.objective.copies == 1 else ()
+        held = [part.state_floats for part in parts if isinstance(part, HoldsState)]
+        return {**about, "state_floats": sum(held)} if held else about
 
     # ---------------------------------------------------------------------------------------------- checkpoints
 

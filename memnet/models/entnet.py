@@ -12,7 +12,7 @@ from memnet.checks import check_choice, check_sizes
 from memnet.encoding import WordTable, keep_newest, spread_sentences
 from memnet.native import bag, entnet
 from memnet.sequence import Backend, RecurrentModule
-from memnet.state import State
+from memnet.state import State, count_numbers
 from memnet.story import StoryModel
 from memnet.trace import Part
 
@@ -206,6 +206,11 @@ class EntNet(StoryModel):
         """The vectors of all words (vocab_size, embedding_size); those of tied keys are the cell's keys themselves."""
         table: Tensor = self.words()
         return table if self.word_rows is None else torch.cat([table, self.cell.keys])[self.word_rows]
+
+    @property
+    def state_floats(self) -> int:
+        """Numbers that the entities of one story hold."""
+        return count_numbers(self.cell.initial_state(1))
 
     def forward(self, story: Tensor, question: Tensor, *, story_lengths: Tensor | None = None) -> Tensor:
         """Logits (batch, vocab_size) for the answer; arguments as for StoryModel."""
