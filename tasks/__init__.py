@@ -40,6 +40,7 @@ from .recall.compression import Compression
 from .recall.count_recall import CountRecall
 from .recall.fuzzy_recall import FuzzyRecall
 from .recall.in_context_recall import InContextRecall, NoisyRecall
+from .recall.in_context_regression import InContextRegression
 from .recall.induction_heads import InductionHeads
 from .recall.listops import ListOps
 from .recall.memorization import Memorization
@@ -168,6 +169,7 @@ TASKS: dict[str, type[Task]] = {
     "compression": Compression,
     "memorization": Memorization,
     "needles": Needles,
+    "in-context-regression": InContextRegression,
     "nth-farthest": NthFarthest,
     "code-execution": CodeExecution,
     "listops": ListOps,

@@ -5,15 +5,15 @@ import textwrap
 import torch
 from torch import Tensor
 
-from .common import Batch, Score, Task, check_logits, draw_below, draw_range, steps_of
+from .common import Batch, Score, check_logits, draw_below, draw_range, steps_of
 from .drawing import characters, fold, ruler
+from .reals import MSE, NumberTask
 
 CORRECT = 0.04  # the largest error of a right answer, as in the 1997 paper
-MSE = Score("mse", "mse", "mean squared error", "mse")
 WITHIN = Score("exact_share", f"within {CORRECT}", f"Sequences within {CORRECT}, %", "of the sequences right", ".1%")
 
 
-class Adding(Task):
+class Adding(NumberTask):
     """Add the two marked numbers of a sequence (Hochreiter and Schmidhuber 1997; Le et al. 2015, arXiv 1504.00941).
 
         step      0 ... n-1
@@ -35,12 +35,9 @@ class Adding(Task):
     length_unit = "steps"
     length_range = (400, 400)
     test_lengths = (400,)
-    answer = "numbers"
     exact = WITHIN
     scores = (WITHIN, MSE)
     panels = (WITHIN, MSE)
-    curve = MSE
-    criterion = MSE
 
     def __init__(self) -> None:
         self.input_channels, self.output_channels = ("value", "marker"), ("sum",)
@@ -58,13 +55,6 @@ class Adding(Task):
         target = (values * marker).sum(dim=1, keepdim=True) * mask
         return Batch(torch.stack([values, marker], dim=-1), target.unsqueeze(-1), mask, steps.squeeze(1))
 
-    def losses(self, logits: Tensor, batch: Batch) -> Tensor:
-        """The squared error of every sequence: (batch,)."""
-        check_logits(logits, batch)
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        error = (logits - batch.target).squeeze(-1).masked_fill(~batch.mask, 0)
-        return error.square().sum(dim=1)
-
     def metrics(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Numbers of every sequence, each a tensor of shape (batch,), without gradients.
 
@@ -81,22 +71,10 @@ class Adding(Task):
             "exact_share": float(metrics["exact"].double().mean()),
         }
 
-    def predict(self, logits: Tensor) -> Tensor:
-        """The logits: they are the numbers."""
-        return logits
-
     def wrong(self, logits: Tensor, batch: Batch) -> Tensor:
         """Where the error of a scored step is 0.04 or more, or NaN: bool (batch, time, 1). Arguments as there."""
         check_logits(logits, batch)
         return ~((logits - batch.target).square() < CORRECT**2) & batch.mask.unsqueeze(-1)
-
-    def spell(self, answers: Tensor) -> str:
-        """The numbers, to three places."""
-        return " ".join(f"{number:.3f}" for number in answers.flatten().tolist())
-
-    def training_score(self, loss: float, scored: float) -> float:
-        """The mean squared error."""
-        return loss
 
     def baselines(self, length: int) -> dict[str, float]:
         """Always answering 1: the variance of the sum of two uniform numbers."""

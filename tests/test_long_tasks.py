@@ -98,7 +98,8 @@ READERS = {
 }
 
 
-OWN = {"babi-stream", "glyphs", "mini-shrdlu", "nth-farthest"}  # with tests of their own
+# With tests of their own.
+OWN = {"babi-stream", "compression", "glyphs", "in-context-regression", "mini-shrdlu", "nth-farthest"}
 
 
 def test_all_other_tasks_are_here():

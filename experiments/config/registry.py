@@ -79,6 +79,7 @@ TASKS = {
     "compression": "tasks:Compression",
     "memorization": "tasks:Memorization",
     "needles": "tasks:Needles",
+    "in-context-regression": "tasks:InContextRegression",
     "nth-farthest": "tasks:NthFarthest",
     "code-execution": "tasks:CodeExecution",
     "listops": "tasks:ListOps",
