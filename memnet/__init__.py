@@ -37,6 +37,7 @@ from memnet.models.recurrent_memory import RecurrentMemoryTransformer, SegmentCe
 from memnet.models.relational import RelationalMemory, RelationalMemoryCell, RelationalState
 from memnet.models.rwkv7 import RWKV7, RWKV7Cell
 from memnet.models.sam import SAM, SAMCell, SAMState
+from memnet.models.sdnc import SDNC, SDNCCell, SDNCState
 from memnet.models.slstm import SLSTM, SLSTMCell, SLSTMState
 from memnet.models.stack_rnn import StackCell, StackRNN, StackState
 from memnet.models.stores import EpisodicMemory, ProductKeyMemory
@@ -60,6 +61,7 @@ __all__ = [
     "RNN",
     "RWKV7",
     "SAM",
+    "SDNC",
     "SLSTM",
     "TTT",
     "AttentionCell",
@@ -125,6 +127,8 @@ __all__ = [
     "RelationalState",
     "SAMCell",
     "SAMState",
+    "SDNCCell",
+    "SDNCState",
     "SLSTMCell",
     "SLSTMState",
     "SegmentCell",

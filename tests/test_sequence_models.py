@@ -93,6 +93,10 @@ SAMS: dict[str, dict[str, Any]] = {
     "sam-dense": {"num_reads": 1, "slots_per_read": 6, "controller": "gru", "num_layers": 2},
     "sam-feedforward": {"num_reads": 2, "slots_per_read": 5, "controller": "feedforward"},
 }
+SDNCS: dict[str, dict[str, Any]] = {
+    "sdnc-dense": {"num_reads": 1, "slots_per_read": 6, "links_per_slot": 6, "controller": "feedforward"},
+    "sdnc": {"num_reads": 2, "slots_per_read": 2, "links_per_slot": 3},
+}
 # Of one layer each but the last.
 DELTAS: dict[str, dict[str, Any]] = {
     "linear-attention": {"rule": "sum", "features": "elu"},
@@ -152,6 +156,7 @@ MODELS |= {
         (memnet.DNC, DNCS),
         (memnet.LRUA, LRUAS),
         (memnet.SAM, SAMS),
+        (memnet.SDNC, SDNCS),
         (memnet.StackRNN, STACKS),
         (memnet.NeuralStack, NEURAL_STACKS),
         (memnet.Tape, TAPES),

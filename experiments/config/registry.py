@@ -123,6 +123,7 @@ _SEQUENCE_MODELS = {
     "dnc": _controlled("memnet:DNC"),
     "lrua": _controlled("memnet:LRUA"),
     "sam": _controlled("memnet:SAM"),
+    "sdnc": _controlled("memnet:SDNC"),
     "stack-rnn": _controlled("memnet:StackRNN"),
     **{
         f"neural-{one}": _controlled("memnet:NeuralStack", fixed={"structure": one})
