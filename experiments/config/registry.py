@@ -30,71 +30,90 @@ COMMANDS = {
     "inspect": "experiments.inspector.command:inspect",
     "recipes": "experiments.commands.recipes:recipes",
 }
-# Where a task is. It says itself of which domain it is.
-TASKS = {
-    "copy": "tasks:Copy",
-    "repeat-copy": "tasks:RepeatCopy",
-    "associative-recall": "tasks:AssociativeRecall",
-    "dynamic-ngrams": "tasks:DynamicNGrams",
-    "priority-sort": "tasks:PrioritySort",
-    "successive-copy": "tasks:SuccessiveCopy",
-    "key-value-recall": "tasks:KeyValueRecall",
-    "two-way-recall": "tasks:TwoWayRecall",
-    "graph-traversal": "tasks:GraphTraversal",
-    "shortest-path": "tasks:ShortestPath",
-    "relation-inference": "tasks:RelationInference",
-    "mini-shrdlu": "tasks:MiniShrdlu",
-    "babi-stream": "tasks:BabiStream",
-    "glyphs": "tasks:Glyphs",
-    "adding": "tasks:Adding",
-    "copy-memory": "tasks:CopyMemory",
-    "temporal-order": "tasks:TemporalOrder",
-    "agreement": "tasks:Agreement",
-    "even-pairs": "tasks:EvenPairs",
-    "modular-arithmetic": "tasks:ModularArithmetic",
-    "parity": "tasks:Parity",
-    "cycle-navigation": "tasks:CycleNavigation",
-    "stack-manipulation": "tasks:StackManipulation",
-    "reverse-string": "tasks:ReverseString",
-    "modular-arithmetic-brackets": "tasks:ModularArithmeticBrackets",
-    "solve-equation": "tasks:SolveEquation",
-    "duplicate-string": "tasks:DuplicateString",
-    "missing-duplicate": "tasks:MissingDuplicate",
-    "odds-first": "tasks:OddsFirst",
-    "binary-addition": "tasks:BinaryAddition",
-    "binary-multiplication": "tasks:BinaryMultiplication",
-    "compute-sqrt": "tasks:ComputeSqrt",
-    "bucket-sort": "tasks:BucketSort",
-    "group-product": "tasks:GroupProduct",
-    "flip-flop": "tasks:FlipFlop",
-    "counter-language": "tasks:CounterLanguage",
-    "dyck": "tasks:Dyck",
-    "induction-heads": "tasks:InductionHeads",
-    "selective-copying": "tasks:SelectiveCopying",
-    "associative-retrieval": "tasks:AssociativeRetrieval",
-    "mqar": "tasks:MQAR",
-    "in-context-recall": "tasks:InContextRecall",
-    "noisy-recall": "tasks:NoisyRecall",
-    "fuzzy-recall": "tasks:FuzzyRecall",
-    "compression": "tasks:Compression",
-    "memorization": "tasks:Memorization",
-    "needles": "tasks:Needles",
-    "in-context-regression": "tasks:InContextRegression",
-    "nth-farthest": "tasks:NthFarthest",
-    "code-execution": "tasks:CodeExecution",
-    "listops": "tasks:ListOps",
-    "repeat-previous": "tasks:RepeatPrevious",
-    "repeat-first": "tasks:RepeatFirst",
-    "autoencode": "tasks:Autoencode",
-    "count-recall": "tasks:CountRecall",
-    "babi": "experiments.domains.stories.tasks:Babi",
-    "world-model": "experiments.domains.stories.tasks:World",
-    "text": "experiments.domains.text.tasks:Text",
-    "translate": "experiments.domains.translation.tasks:Translate",
-    "captions": "tasks.captions:Captions",
-    "moving-captions": "tasks.captions:MovingCaptions",
-    "caption-story": "tasks.captions:CaptionStory",
+# Where a task is, by families. It says itself of which domain it is.
+TASK_FAMILIES = {
+    "Algorithms": {
+        "copy": "tasks:Copy",
+        "repeat-copy": "tasks:RepeatCopy",
+        "associative-recall": "tasks:AssociativeRecall",
+        "dynamic-ngrams": "tasks:DynamicNGrams",
+        "priority-sort": "tasks:PrioritySort",
+        "successive-copy": "tasks:SuccessiveCopy",
+        "key-value-recall": "tasks:KeyValueRecall",
+        "two-way-recall": "tasks:TwoWayRecall",
+    },
+    "Graphs, blocks, stories word by word": {
+        "graph-traversal": "tasks:GraphTraversal",
+        "shortest-path": "tasks:ShortestPath",
+        "relation-inference": "tasks:RelationInference",
+        "mini-shrdlu": "tasks:MiniShrdlu",
+        "babi-stream": "tasks:BabiStream",
+    },
+    "Long delays, and what was seen once": {
+        "glyphs": "tasks:Glyphs",
+        "adding": "tasks:Adding",
+        "copy-memory": "tasks:CopyMemory",
+        "temporal-order": "tasks:TemporalOrder",
+        "agreement": "tasks:Agreement",
+    },
+    "Formal languages and states": {
+        "even-pairs": "tasks:EvenPairs",
+        "modular-arithmetic": "tasks:ModularArithmetic",
+        "parity": "tasks:Parity",
+        "cycle-navigation": "tasks:CycleNavigation",
+        "stack-manipulation": "tasks:StackManipulation",
+        "reverse-string": "tasks:ReverseString",
+        "modular-arithmetic-brackets": "tasks:ModularArithmeticBrackets",
+        "solve-equation": "tasks:SolveEquation",
+        "duplicate-string": "tasks:DuplicateString",
+        "missing-duplicate": "tasks:MissingDuplicate",
+        "odds-first": "tasks:OddsFirst",
+        "binary-addition": "tasks:BinaryAddition",
+        "binary-multiplication": "tasks:BinaryMultiplication",
+        "compute-sqrt": "tasks:ComputeSqrt",
+        "bucket-sort": "tasks:BucketSort",
+        "group-product": "tasks:GroupProduct",
+        "flip-flop": "tasks:FlipFlop",
+        "counter-language": "tasks:CounterLanguage",
+        "dyck": "tasks:Dyck",
+    },
+    "Recall": {
+        "induction-heads": "tasks:InductionHeads",
+        "selective-copying": "tasks:SelectiveCopying",
+        "associative-retrieval": "tasks:AssociativeRetrieval",
+        "mqar": "tasks:MQAR",
+        "in-context-recall": "tasks:InContextRecall",
+        "noisy-recall": "tasks:NoisyRecall",
+        "fuzzy-recall": "tasks:FuzzyRecall",
+        "compression": "tasks:Compression",
+        "memorization": "tasks:Memorization",
+        "needles": "tasks:Needles",
+        "in-context-regression": "tasks:InContextRegression",
+    },
+    "Relations, programs, games of cards": {
+        "nth-farthest": "tasks:NthFarthest",
+        "code-execution": "tasks:CodeExecution",
+        "listops": "tasks:ListOps",
+        "repeat-previous": "tasks:RepeatPrevious",
+        "repeat-first": "tasks:RepeatFirst",
+        "autoencode": "tasks:Autoencode",
+        "count-recall": "tasks:CountRecall",
+    },
+    "Stories": {
+        "babi": "experiments.domains.stories.tasks:Babi",
+        "world-model": "experiments.domains.stories.tasks:World",
+    },
+    "Text and translation": {
+        "text": "experiments.domains.text.tasks:Text",
+        "translate": "experiments.domains.translation.tasks:Translate",
+    },
+    "Pictures and films": {
+        "captions": "tasks.captions:Captions",
+        "moving-captions": "tasks.captions:MovingCaptions",
+        "caption-story": "tasks.captions:CaptionStory",
+    },
 }
+TASKS = {name: place for family in TASK_FAMILIES.values() for name, place in family.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,46 +137,83 @@ class Model:
 _GATES = {"forget_bias": ("controller", "lstm")}
 _controlled = partial(Model, only=_GATES, named_by=("controller",))
 _DELTA = {"rule": "delta", "features": "unit"}
-_SEQUENCE_MODELS = {
-    "ntm": _controlled("memnet:NTM"),
-    "dnc": _controlled("memnet:DNC"),
-    "lrua": _controlled("memnet:LRUA"),
-    "sam": _controlled("memnet:SAM"),
-    "sdnc": _controlled("memnet:SDNC"),
-    "stack-rnn": _controlled("memnet:StackRNN"),
-    **{
-        f"neural-{one}": _controlled("memnet:NeuralStack", fixed={"structure": one})
-        for one in ("stack", "queue", "deque")
+# By families, as the tasks.
+_SEQUENCE_FAMILIES = {
+    "Slots under a controller": {
+        "ntm": _controlled("memnet:NTM"),
+        "dnc": _controlled("memnet:DNC"),
+        "lrua": _controlled("memnet:LRUA"),
+        "sam": _controlled("memnet:SAM"),
+        "sdnc": _controlled("memnet:SDNC"),
     },
-    "tape-rnn": _controlled("memnet:Tape", fixed={"rule": "write-and-move"}),
-    "baby-ntm": _controlled(
-        "memnet:Tape",
-        fixed={"rule": "rotate-and-add", "write_units": 0},
-        only={**_GATES, "jump": ("rule", "write-and-move")},
-    ),
-    "fast-weights": Model("memnet:FastWeights"),
-    "relational-memory": Model("memnet:RelationalMemory"),
-    "slstm": Model("memnet:SLSTM"),
-    "transformer": Model("memnet:Transformer"),
-    "rnn-tanh": Model("memnet:RNN", fixed={"nonlinearity": "tanh"}),
-    "rnn-relu": Model("memnet:RNN", fixed={"nonlinearity": "relu"}),
-    "lstm": Model("memnet:LSTM"),
-    "gru": Model("memnet:GRU"),
-    "linear-attention": Model(
-        "memnet:DeltaNet",
-        fixed={"rule": "sum", "features": "elu", "decay": "none", "num_factors": 1, "strength": "sigmoid"},
-    ),
-    "deltanet": Model("memnet:DeltaNet", fixed={**_DELTA, "decay": "none"}),
-    "gated-deltanet": Model("memnet:DeltaNet", fixed={**_DELTA, "decay": "head"}),
-    "kda": Model("memnet:DeltaNet", fixed={**_DELTA, "decay": "channel"}),
-    "delta-product": Model("memnet:DeltaNet", fixed={**_DELTA, "decay": "head", "num_factors": 2}),
-    "mamba": Model("memnet:Mamba"),
-    "mlstm": Model("memnet:MLSTM"),
-    "rwkv-7": Model("memnet:RWKV7"),
-    "ttt": Model("memnet:TTT"),
-    "titans": Model("memnet:Titans"),
-    "mesa": Model("memnet:Mesa"),
-    "rmt": Model("memnet:RecurrentMemoryTransformer"),
+    "Stacks, queues, tapes": {
+        "stack-rnn": _controlled("memnet:StackRNN"),
+        **{
+            f"neural-{one}": _controlled("memnet:NeuralStack", fixed={"structure": one})
+            for one in ("stack", "queue", "deque")
+        },
+        "tape-rnn": _controlled("memnet:Tape", fixed={"rule": "write-and-move"}),
+        "baby-ntm": _controlled(
+            "memnet:Tape",
+            fixed={"rule": "rotate-and-add", "write_units": 0},
+            only={**_GATES, "jump": ("rule", "write-and-move")},
+        ),
+    },
+    "Recurrent networks": {
+        "rnn-tanh": Model("memnet:RNN", fixed={"nonlinearity": "tanh"}),
+        "rnn-relu": Model("memnet:RNN", fixed={"nonlinearity": "relu"}),
+        "lstm": Model("memnet:LSTM"),
+        "gru": Model("memnet:GRU"),
+        "slstm": Model("memnet:SLSTM"),
+        "fast-weights": Model("memnet:FastWeights"),
+        "relational-memory": Model("memnet:RelationalMemory"),
+    },
+    "Attention": {
+        "transformer": Model("memnet:Transformer"),
+        "rmt": Model("memnet:RecurrentMemoryTransformer"),
+    },
+    "Linear attention, delta rules, state spaces": {
+        "linear-attention": Model(
+            "memnet:DeltaNet",
+            fixed={"rule": "sum", "features": "elu", "decay": "none", "num_factors": 1, "strength": "sigmoid"},
+        ),
+        "deltanet": Model("memnet:DeltaNet", fixed={**_DELTA, "decay": "none"}),
+        "gated-deltanet": Model("memnet:DeltaNet", fixed={**_DELTA, "decay": "head"}),
+        "kda": Model("memnet:DeltaNet", fixed={**_DELTA, "decay": "channel"}),
+        "delta-product": Model("memnet:DeltaNet", fixed={**_DELTA, "decay": "head", "num_factors": 2}),
+        "mamba": Model("memnet:Mamba"),
+        "mlstm": Model("memnet:MLSTM"),
+        "rwkv-7": Model("memnet:RWKV7"),
+    },
+    "Memory trained or solved for at test time": {
+        "ttt": Model("memnet:TTT"),
+        "titans": Model("memnet:Titans"),
+        "mesa": Model("memnet:Mesa"),
+    },
+}
+_SEQUENCE_MODELS = {name: model for family in _SEQUENCE_FAMILIES.values() for name, model in family.items()}
+_STORY_MODELS = {
+    "memn2n": Model("memnet:MemN2N"),
+    "kv": Model("memnet:KeyValueMemoryNetwork"),
+    # No weight belongs to an age: a test story may be longer than every training story.
+    "entnet": Model("memnet:EntNet", sizes={"max_sentences": "longest_story"}),
+}
+_TRANSLATORS = {
+    "encoder-decoder": Model("memnet:EncoderDecoder", only=_GATES),
+    "attention": Model("memnet:AttentionEncoderDecoder", only=_GATES),
+}
+_CAPTIONERS = {
+    **{
+        cell: Model("memnet:Captioner", fixed={"controller": cell, "attention": False}, only=_GATES)
+        for cell in ("lstm", "gru", "rnn-tanh", "rnn-relu")
+    },
+    "attention": Model("memnet:Captioner", fixed={"attention": True}, only=_GATES),
+}
+MODEL_FAMILIES: Mapping[str, Mapping[str, Model]] = {
+    **_SEQUENCE_FAMILIES,
+    "Memory of a story": _STORY_MODELS,
+    "Translators": _TRANSLATORS,
+    "Captioners": _CAPTIONERS,
 }
 
 
@@ -202,13 +258,7 @@ DOMAINS = {
         "experiments.domains.stories.commands",
         "experiments.domains.stories.showing:ShownStories",
         "experiments.domains.stories.options:StoryTraining",
-        {
-            "memn2n": Model("memnet:MemN2N"),
-            "kv": Model("memnet:KeyValueMemoryNetwork"),
-            # No weight belongs to an age: a test story may be longer than every training story.
-            "entnet": Model("memnet:EntNet", sizes={"max_sentences": "longest_story"}),
-            **_SEQUENCE_MODELS,
-        },
+        {**_STORY_MODELS, **_SEQUENCE_MODELS},
         ("vocab_size", "max_words", "max_sentences", "longest_story"),
         "experiments.domains.stories.models:read_words",
     ),
@@ -224,23 +274,14 @@ DOMAINS = {
         "experiments.domains.translation.commands",
         "experiments.domains.translation.showing:ShownTranslation",
         "experiments.domains.translation.options:TranslationTraining",
-        {
-            "encoder-decoder": Model("memnet:EncoderDecoder", only=_GATES),
-            "attention": Model("memnet:AttentionEncoderDecoder", only=_GATES),
-        },
+        _TRANSLATORS,
         ("source_size", "target_size"),
     ),
     "captions": Domain(
         "experiments.domains.captions.commands",
         "experiments.domains.captions.showing:ShownCaptions",
         "experiments.domains.captions.options:CaptionTraining",
-        {
-            **{
-                cell: Model("memnet:Captioner", fixed={"controller": cell, "attention": False}, only=_GATES)
-                for cell in ("lstm", "gru", "rnn-tanh", "rnn-relu")
-            },
-            "attention": Model("memnet:Captioner", fixed={"attention": True}, only=_GATES),
-        },
+        _CAPTIONERS,
         ("vocab_size", "image_size", "film"),
     ),
 }
