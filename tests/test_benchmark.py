@@ -223,7 +223,9 @@ def test_a_growth_figure_draws_the_given_values() -> None:
         assert text in words(figure)
 
 
-def test_peak_memory_grows_with_the_length(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_peak_memory_grows_with_the_length_and_what_a_step_keeps_stays(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def run(command: list[str], *, cwd: Path, input: str, **_: Any) -> subprocess.CompletedProcess[str]:
         process = Forked(command[2], *command[3:], stdin=subprocess.PIPE, folder=cwd)
         assert process.stdin is not None
@@ -239,6 +241,11 @@ def test_peak_memory_grows_with_the_length(capsys: Capture, monkeypatch: pytest.
     assert [plain["gradient"], checkpointed["gradient"]] == ["plain", "checkpointed"]
     assert plain["peak_mib"] > 4 * short["variants"][0]["peak_mib"]
     assert plain["peak_mib"] > 2 * max(checkpointed["peak_mib"], truncated["peak_mib"])
+    kept = [one["variants"][0]["kept_mib_a_step"] for one in (short, long)]
+    # Of every one of four rows at least the hidden state, the cell and four gates of a hundred units each.
+    assert 4 * 600 * 4 < kept[0] * 2**20 < 10 * 4 * 600 * 4
+    assert kept[1] == pytest.approx(kept[0], rel=0.1)
+    assert checkpointed["kept_mib_a_step"] is None
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from experiments.base.provenance import command, without_places
 from experiments.base.terminal import wrapped
 from experiments.benchmark.cases import Case, make_model
 from experiments.benchmark.flops import count_flop
-from experiments.benchmark.memory import GRADIENTS, PLAIN, peak_memory
+from experiments.benchmark.memory import GRADIENTS, PLAIN, taken_memory
 from experiments.benchmark.options import NO_MEMORY, BenchmarkOptions
 from experiments.benchmark.report import MIB, Row, growth_panels, machine, memory_text, time_text
 from experiments.benchmark.timing import time_side_by_side
@@ -55,7 +55,7 @@ def benchmark(args: Sequence[str]) -> int:
         text = memory_text if options.memory else time_text
         print(wrapped(text(rows, f"{name}, torch {torch.__version__}, threads: {options.threads}")))
     if options.plot is not None:
-        value = "peak memory, MiB" if options.memory else "median time, ms"
+        value = "memory, MiB" if options.memory else "median time, ms"
         figure = growth_figure(growth_panels(found), value, f"{value.split(',')[0].capitalize()}, {name}")
         save_figure(figure, options.plot)
         print(f"plot: {options.plot}", file=sys.stderr)
@@ -107,19 +107,21 @@ def _time(cases: Sequence[Case], options: BenchmarkOptions) -> Iterator[Row]:
 
 
 def _measure_memory(cases: Sequence[Case], options: BenchmarkOptions) -> Iterator[Row]:
-    """The peak memory of every case, by every way to run it and to take its gradient."""
+    """The memory that every case takes, by every way to run it and to take its gradient."""
 
     def measure(case: Case, found: list[Row], way: Way) -> None:
         if way in NO_MEMORY:
             raise Refused(f"the memory of {way} steps is not measured")
         for gradient in GRADIENTS:
             try:
-                taken = peak_memory(case, way, gradient, options.threads)
+                taken = taken_memory(case, way, gradient, options.threads)
             except Refused:
                 if gradient == PLAIN:
                     raise
             else:
-                found.append({"name": way, "gradient": gradient, "peak_mib": taken / MIB})
+                kept = None if taken.kept_a_step is None else taken.kept_a_step / MIB
+                row = {"name": way, "gradient": gradient, "peak_mib": taken.peak / MIB, "kept_mib_a_step": kept}
+                found.append(row)
 
     for case in cases:
         found: list[Row] = []

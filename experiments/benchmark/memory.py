@@ -1,4 +1,4 @@
-"""Peak memory of one training step: `python -m experiments.benchmark.memory` measures one, told on stdin, and ends."""
+"""Memory of one training step: `python -m experiments.benchmark.memory` measures one, told on stdin, and ends."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional
 
 from experiments.base.files import UserError
@@ -59,10 +61,22 @@ _ROOT = Path(__file__).resolve().parents[2]
 _SHORT = 10
 
 
-def peak_memory(case: Case, way: Way, gradient: str, threads: int) -> int:
-    """Bytes that one training step takes at its peak, above those of the model after a short step, in a new process.
+class Taken(NamedTuple):
+    """Bytes of one training step.
 
-    On the CPU this is the process's resident memory, on a CUDA device what torch has allocated there. Refused where
+    peak:        above those of the model after a short step.
+    kept_a_step: what each further step of the sequence has the backward pass keep, the memory's first contents apart;
+                 None where there is none further than the short one, or the gradient is not plain.
+    """
+
+    peak: int
+    kept_a_step: float | None
+
+
+def taken_memory(case: Case, way: Way, gradient: str, threads: int) -> Taken:
+    """What one training step takes, in a new process.
+
+    On the CPU the peak is the process's resident memory, on a CUDA device what torch has allocated there. Refused where
     the case cannot be run this way; UserError where the process ends before it knows.
     """
     told = json.dumps({"case": dataclasses.asdict(case), "way": way, "gradient": gradient, "threads": threads})
@@ -75,10 +89,10 @@ def peak_memory(case: Case, way: Way, gradient: str, threads: int) -> int:
     answer = json.loads(done.stdout)
     if "refused" in answer:
         raise Refused(answer["refused"])
-    return int(answer["bytes"])
+    return Taken(**answer)
 
 
-def _measure(case: Case, way: Way, gradient: str) -> int:
+def _measure(case: Case, way: Way, gradient: str) -> Taken:
     step = GRADIENTS[gradient]
     short, example = make_example(dataclasses.replace(case, length=_SHORT)), make_example(case)
     model = running(make_model(case, 0), way, short)
@@ -86,7 +100,24 @@ def _measure(case: Case, way: Way, gradient: str) -> int:
     model.zero_grad()
     before = _restart_peak(case.device)
     step(model, example)
-    return _peak(case.device) - before
+    peak, more = _peak(case.device) - before, case.length - _SHORT
+    plain = gradient == PLAIN and more > 0
+    return Taken(peak, (_kept(model, example) - _kept(model, short)) / more if plain else None)
+
+
+def _kept(model: nn.Module, example: Example) -> int:
+    """Bytes that a call keeps for its backward pass, of no tensor twice."""
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage
+        return tensor
+
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        results = model(*example.inputs)
+    del results
+    return sum(storage.nbytes() for storage in kept.values())
 
 
 def _restart_peak(device: str) -> int:
@@ -112,12 +143,12 @@ def _peak(device: str) -> int:
 
 
 def main() -> None:
-    """Read what to measure from stdin and write the bytes, or why it cannot be run, to stdout."""
+    """Read what to measure from stdin and write what was taken, or why it cannot be run, to stdout."""
     told = json.load(sys.stdin)
     case = Case(**told["case"])
     prepare(case.device, told["threads"])
     try:
-        answer: dict[str, object] = {"bytes": _measure(case, told["way"], told["gradient"])}
+        answer: dict[str, object] = _measure(case, told["way"], told["gradient"])._asdict()
     except (Refused, RuntimeError) as refusal:
         answer = {"refused": str(refusal).strip().splitlines()[0]}
     print(json.dumps(answer))

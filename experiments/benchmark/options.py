@@ -58,7 +58,8 @@ class BenchmarkOptions:
     seconds: float = 5.0
     """How long to time each case; at most an hour."""
     memory: bool = False
-    """Measure the peak memory of a training step instead, each in a process of its own."""
+    """Measure the memory of a training step instead, its peak and what each step of the sequence has the backward pass
+    keep, each in a process of its own."""
     json: bool = False
     """Print JSON instead of a table."""
     plot: str | None = None

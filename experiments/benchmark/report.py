@@ -59,14 +59,16 @@ def _time_table(row: Row) -> str:
 
 def memory_text(rows: Sequence[Row], where: str) -> str:
     """A table of all cases, each with its ratio to the first case of the same model."""
-    lines = [["", "backend", "gradient", "peak MiB", "to the first"]]
+    lines = [["", "backend", "gradient", "peak MiB", "to the first", "kept KiB a step"]]
     first: dict[tuple[str, ...], float] = {}
     for row in rows:
         for found in row["variants"]:
             key = (row["model"], found["name"], found["gradient"])
             start = first.setdefault(key, found["peak_mib"])
             ratio = _number(found["peak_mib"] / start) if start else "-"
-            lines.append([row["case"], *key[1:], _number(found["peak_mib"]), ratio])
+            kept = found["kept_mib_a_step"]
+            per_step = "-" if kept is None else _number(1024 * kept)
+            lines.append([row["case"], *key[1:], _number(found["peak_mib"]), ratio, per_step])
     notes = dict.fromkeys(note for row in rows for note in _left_out(row))
     return "\n".join([where, "", columns(lines), *notes])
 
@@ -91,9 +93,12 @@ def _lines(rows: Sequence[Row], size: str) -> dict[str, list[tuple[float, float,
     lines: dict[str, list[tuple[float, float, float, float]]] = {}
     for row in rows:
         for found in row["variants"]:
-            value = found.get("median_ms", found.get("peak_mib"))
-            low, high = found.get("quartiles_ms", (value, value))
-            lines.setdefault(found["name"], []).append((row[size], value, low, high))
+            if "median_ms" in found:
+                lines.setdefault(found["name"], []).append((row[size], found["median_ms"], *found["quartiles_ms"]))
+                continue
+            for what, value in ((found["gradient"], found["peak_mib"]), ("kept a step", found["kept_mib_a_step"])):
+                if value:
+                    lines.setdefault(f"{found['name']}, {what}", []).append((row[size], *[value] * 3))
         if "floor_ms" in row:
             lines.setdefault("floor", []).append((row[size], *[row["floor_ms"]] * 3))
     return lines

@@ -38,6 +38,8 @@ _LINES = {
     "graph": (GREEN, "P"),
 }
 _FLOOR = "floor"
+# Lines of what memory it is, behind the way; none of times.
+_OF_MEMORY = {"": "-", "plain": "-", "kept a step": "--", "checkpointed": "-."}
 
 
 class GrowthPanel(NamedTuple):
@@ -77,8 +79,10 @@ def growth_figure(panels: Sequence[GrowthPanel], value: str, title: str) -> Figu
 def _look(name: str) -> dict[str, Any]:
     if name == _FLOOR:
         return {"color": GREY, "linestyle": "--", "linewidth": 1.4}
-    colour, mark = _LINES.get(name, (INK, "x"))
-    return {"color": colour, "marker": mark, "markersize": 4.5, "linewidth": 1.4}
+    way, _, what = name.partition(", ")
+    colour, mark = _LINES.get(way, (INK, "x"))
+    line = _OF_MEMORY.get(what, ":")
+    return {"color": colour, "marker": mark, "markersize": 4.5, "linewidth": 1.4, "linestyle": line}
 
 
 def _draw_panel(axes: Axes, panel: GrowthPanel, value: str) -> None:
