@@ -175,7 +175,7 @@ def _prepare() -> None:
         at(place)
     for domain in DOMAINS.values():
         importlib.import_module(domain.commands)
-    for later in ("torch._dynamo", "matplotlib.figure", "matplotlib.backends.backend_agg"):
+    for later in ("matplotlib.figure", "matplotlib.backends.backend_agg"):
         importlib.import_module(later)
     assert "wandb" not in sys.modules
     assert len(os.listdir("/proc/self/task")) == 1

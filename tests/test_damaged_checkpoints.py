@@ -58,7 +58,7 @@ def trainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer[Any]]:
 
 
 def everything(trainer: Trainer[Any]) -> Any:
-    parts = trainer.model.state_dict(), trainer.optimizer.state_dict(), trainer.generator.get_state()
+    parts = trainer.model.state_dict(), trainer.optimizer.state(), trainer.generator.get_state()
     return copy.deepcopy((parts, trainer.objective.state(), trainer.step, trainer.seconds, trainer.run_id))
 
 

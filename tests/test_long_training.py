@@ -21,6 +21,7 @@ from experiments.figures import Episode, Measure, learning_curve_figure, length_
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import MetricsFile, read_metrics
 from experiments.runs.tracking import Tracker
+from experiments.training.optimizers import SGD, RMSProp
 from experiments.training.running import NOT_SOLVED, make_trainer, take_up
 from experiments.training.stacking import Stack
 from experiments.training.trainer import Trainer
@@ -228,16 +229,15 @@ def test_recipes_of_the_papers_hold_their_settings() -> None:
     assert isinstance(make_model(started("copy-memory")), NTM)
 
 
-@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.RMSprop])
-def test_plain_optimizers_are_torchs_and_resume(kind: type[torch.optim.Optimizer], tmp_path: Path) -> None:
-    name = {"SGD": "sgd", "RMSprop": "plain-rmsprop"}[kind.__name__]
+@pytest.mark.parametrize(("name", "kind"), [("sgd", SGD), ("plain-rmsprop", RMSProp)])
+def test_optimizers_are_those_asked_for_and_resume(name: str, kind: type[SGD | RMSProp], tmp_path: Path) -> None:
     trainer, config = trained(tmp_path, "--optimizer", name, "--momentum", 0.5)
     assert isinstance(trainer.optimizer, kind)
-    assert trainer.optimizer.param_groups[0]["momentum"] == 0.5
+    assert trainer.optimizer.momentum == 0.5
     other = make_trainer(config, trainer.folder, "id")
     other.restore()
-    for one, two in zip(trainer.optimizer.state.values(), other.optimizer.state.values(), strict=True):
-        assert torch.equal(one["momentum_buffer"], two["momentum_buffer"])
+    pairs = zip(trainer.optimizer.state().values(), other.optimizer.state().values(), strict=True)
+    assert all(torch.equal(one["momentum_buffer"], two["momentum_buffer"]) for one, two in pairs)
 
 
 def test_the_identity_is_for_plain_recurrent_networks(tmp_path: Path, capsys: Capture) -> None:

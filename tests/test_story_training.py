@@ -23,6 +23,7 @@ from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import read_metrics
 from experiments.runs.outcomes import choose
 from experiments.training.loading import load_run
+from experiments.training.optimizers import SGD
 from experiments.training.running import take_up
 from experiments.training.updates import UpdatesByCopy
 from memnet import MemN2N
@@ -116,7 +117,7 @@ def test_gradients_are_clipped_for_each_restart(scope: Any, restarts: int) -> No
         if restarts > 1:
             parameter.grad *= torch.tensor([0.01, 1.0, 100.0]).view(3, *[1] * (parameter.dim() - 1))
     before = [parameter.grad.clone() for parameter in parameters if parameter.grad is not None]
-    norms = UpdatesByCopy(0.1, 1.5, copies=restarts, scope=scope).clip(parameters)
+    norms = UpdatesByCopy(0.1, 1.5, copies=restarts, scope=scope).clip(SGD(parameters, 0.1, 0.0).gather())
     for restart in range(restarts):
         mine = [one[restart] if restarts > 1 else one for one in before]
         single = [nn.Parameter(torch.zeros_like(one)) for one in mine]
@@ -133,7 +134,7 @@ def test_gradients_are_clipped_for_each_restart(scope: Any, restarts: int) -> No
 def test_no_limit_leaves_gradients() -> None:
     parameter = nn.Parameter(torch.zeros(3))
     parameter.grad = torch.full((3,), 1e6)
-    UpdatesByCopy(0.1, None).clip([parameter])
+    UpdatesByCopy(0.1, None).clip(SGD([parameter], 0.1, 0.0).gather())
     assert parameter.grad.eq(1e6).all()
 
 

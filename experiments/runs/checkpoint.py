@@ -6,7 +6,6 @@ with 64 zeros in its place; files of weights and checkpoints of version 1 may ha
 and nothing is put back before everything is checked.
 """
 
-import copy
 import dataclasses
 import hashlib
 import json
@@ -14,7 +13,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired, Protocol, TypedDict
 
 import torch
 from safetensors import SafetensorError
@@ -32,6 +31,20 @@ _UNSEALED = 64 * "0"
 _METADATA = {"memnet", "format", "class", "config"}
 
 Numbers = dict[str, dict[str, float | bool | None]]
+State = dict[int, dict[str, Tensor]]
+
+
+class Optimizer(Protocol):
+    """What moves weights, as far as it is kept."""
+
+    def state(self) -> State:
+        """What is kept of every weight that was moved, by its place and by name."""
+
+    def restore(self, state: State) -> None:
+        """The inverse of `state`."""
+
+    def forms(self) -> State:
+        """Tensors like those of `state` when every weight was moved."""
 
 
 class Kept(TypedDict):
@@ -68,9 +81,7 @@ class Checkpoint:
     generator: Tensor
     progress: dict[str, Any]
 
-    def check(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, carried: Sequence[Tensor], restarts: int = 1
-    ) -> None:
+    def check(self, model: nn.Module, optimizer: Optimizer, carried: Sequence[Tensor], restarts: int = 1) -> None:
         """UserError for what cannot be put back into these.
 
         carried:  tensors like those that must be carried.
@@ -82,9 +93,9 @@ class Checkpoint:
         except (RuntimeError, TypeError) as error:
             raise UserError(f"{self.path}: its generator is no state of one ({str(error).splitlines()[0]})") from None
         _check_forms(self.path, _numbered("carried", carried), _numbered("carried", self.carried))
-        expected = _state_after_a_step(optimizer)
+        expected = optimizer.forms()
         # A parameter that never had a gradient has none.
-        if self.progress["step"] > 0 and expected and not self.optimizer:
+        if self.progress["step"] > 0 and any(expected.values()) and not self.optimizer:
             raise UserError(f"{self.path} is of another training: it lacks the optimizer's state")
         for index, own in self.optimizer.items():
             forms = expected.get(index, {})
@@ -98,19 +109,17 @@ class Checkpoint:
             if lost := [name for name, tensor in named.items() if tensor.isnan().any()]:
                 raise UserError(f"{self.path}: its {lost[0]} holds NaN")
 
-    def put_back(self, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator) -> None:
+    def put_back(self, model: nn.Module, optimizer: Optimizer, generator: torch.Generator) -> None:
         """Make these what they were, after `check`."""
         model.load_state_dict(dict(self.weights))
-        groups = optimizer.state_dict()["param_groups"]
-        state = {index: dict(own) for index, own in sorted(self.optimizer.items())}
-        optimizer.load_state_dict({"state": state, "param_groups": groups})
+        optimizer.restore({index: dict(own) for index, own in self.optimizer.items()})
         generator.set_state(self.generator)
 
 
 def save_checkpoint(
     path: Path,
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     generator: torch.Generator,
     progress: Mapping[str, Any],
     carried: Sequence[Tensor] = (),
@@ -120,12 +129,9 @@ def save_checkpoint(
     tensors["generator"] = generator.get_state()
     # Clones, since a file cannot hold tensors that share their memory.
     tensors |= {f"carried.{index}": tensor.clone() for index, tensor in enumerate(carried)}
-    numbers: Numbers = {}
-    for index, values in optimizer.state_dict()["state"].items():
-        tensors |= _tensors(f"optimizer.{index}", values)
-        if own := {name: value for name, value in values.items() if not isinstance(value, Tensor)}:
-            numbers[str(index)] = own
-    _write(path, tensors, {"format": _FORMAT, "progress": dict(progress), "optimizer": numbers})
+    for index, own in optimizer.state().items():
+        tensors |= _tensors(f"optimizer.{index}", own)
+    _write(path, tensors, {"format": _FORMAT, "progress": dict(progress), "optimizer": {}})
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -245,17 +251,6 @@ def _optimizer_values(tensors: Mapping[str, Tensor], numbers: Numbers) -> Iterab
     yield from tensors.items()
     for index, own in numbers.items():
         yield from ((f"{index}.{name}", value) for name, value in own.items())
-
-
-def _state_after_a_step(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Any]]:
-    """What an optimizer keeps of each of its parameters, found on a copy."""
-    stepped = copy.deepcopy(optimizer)
-    for group in stepped.param_groups:
-        for parameter in group["params"]:
-            parameter.grad = torch.zeros_like(parameter)
-    stepped.step()
-    state: dict[int, dict[str, Any]] = stepped.state_dict()["state"]
-    return state
 
 
 def _tensors(prefix: str, values: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -1,51 +1,243 @@
-"""The optimiser of Graves 2013, which the NTM paper calls RMSProp."""
+"""Optimizers: those of torch, to the same bits, and that of Graves 2013, for weights end to end in a few vectors.
 
-from collections.abc import Callable, Iterable
-from typing import Any
+Torch's own go from weight to weight, and import its compiler, which takes longer than many a training.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+# What is kept of a weight, by name.
+State = dict[str, Tensor]
 
-class GravesRMSProp(torch.optim.Optimizer):
-    """RMSProp in the form of Graves 2013 (arXiv 1308.0850, eqs. 38-41).
 
-        n <- decay n + (1 - decay) e^2        g <- decay g + (1 - decay) e
-        step <- momentum step - lr e / sqrt(n - g^2 + floor)        w <- w + step
+class Gradients(NamedTuple):
+    """vectors: gradients end to end. each: views of them, the gradients of all weights that have one."""
 
-    torch.optim.RMSprop(centered=True) differs: there the floor stands outside the root.
+    vectors: list[Tensor]
+    each: list[Tensor]
 
-    params: parameters to train; e is their gradient.
-    lr, momentum, decay: as above. floor: added under the root (1e-4 in the paper).
+
+class Together:
+    """Weights that are updated as one vector: of one dtype and device, and updated equally often so far.
+
+    gradient: of all, end to end. gradients: views of it, one a weight.
+    kept:     what is kept of all, end to end, by name.
+    steps:    updates so far.
     """
 
-    def __init__(
-        self,
-        params: Iterable[Tensor],
-        lr: float = 1e-4,
-        momentum: float = 0.9,
-        decay: float = 0.95,
-        floor: float = 1e-4,
-    ) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "decay": decay, "floor": floor})
+    def __init__(self, weights: list[Tensor], states: Sequence[State], steps: int) -> None:
+        """states: of the weights; from now on they hold views of what is kept here."""
+        self.weights, self.steps = weights, steps
+        self.gradient = torch.cat([weight.detach().flatten() for weight in weights])
+        self.gradients = self.parts(self.gradient)
+        self.kept = {name: torch.cat([state[name].flatten() for state in states]) for name in states[0]}
+        for name, vector in self.kept.items():
+            for state, part in zip(states, self.parts(vector), strict=True):
+                state[name] = part
+
+    def parts(self, vector: Tensor) -> list[Tensor]:
+        """Views of a vector, of the weights' shapes."""
+        parts = vector.split([weight.numel() for weight in self.weights])
+        return [part.view(weight.shape) for part, weight in zip(parts, self.weights, strict=True)]
+
+    def gather(self) -> None:
+        """Put the gradients end to end; from now on those of the weights are views."""
+        given = [weight.grad for weight in self.weights]
+        if all(one is gradient for one, gradient in zip(given, self.gradients, strict=True)):
+            return
+        torch.cat([gradient.flatten() for gradient in given if gradient is not None], out=self.gradient)
+        for weight, gradient in zip(self.weights, self.gradients, strict=True):
+            weight.grad = gradient
+
+
+class Optimizer(ABC):
+    """Moves every number by its own gradient, whatever the others are.
+
+    A weight without a gradient stays as it is, and so does what is kept of it.
+
+    weights: what is trained.
+    lr:      the learning rate, which may be set at any time.
+    Attribute kept: names of what is kept of a weight, of its shape; counts: whether its updates are kept, as "step".
+    """
+
+    kept: tuple[str, ...]
+    counts = True
+
+    def __init__(self, weights: Iterable[Tensor], lr: float) -> None:
+        self.weights, self.lr = list(weights), lr
+        self._states: dict[int, State] = {}
+        self._steps: dict[int, int] = {}
+        self._places: list[int] = []
+        self._together: dict[tuple[int, ...], Together] = {}
+
+    @abstractmethod
+    def update(self, own: Together) -> None:
+        """Move weights by their gradient; `own.steps` counts this update, too."""
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for weight in self.weights:
+            weight.grad = None
+
+    def gather(self) -> Gradients:
+        """The gradients of all weights that have one, end to end."""
+        places = [place for place, weight in enumerate(self.weights) if weight.grad is not None]
+        if places != self._places:
+            self._arrange(places)
+        together = list(self._together.values())
+        for own in together:
+            own.gather()
+        return Gradients([own.gradient for own in together], [one for own in together for one in own.gradients])
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """One update from the gradients as they stand."""
-        assert closure is None
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                state = self.state[parameter]
-                if not state:
-                    for name in ("square_mean", "mean", "momentum_step"):
-                        state[name] = torch.zeros_like(parameter)
-                gradient, decay = parameter.grad, group["decay"]
-                state["square_mean"].mul_(decay).addcmul_(gradient, gradient, value=1 - decay)
-                state["mean"].lerp_(gradient, 1 - decay)
-                variance = torch.addcmul(state["square_mean"], state["mean"], state["mean"], value=-1)
-                # Rounding can leave it below zero.
-                scale = variance.clamp_min_(0).add_(group["floor"]).sqrt_()
-                state["momentum_step"].mul_(group["momentum"]).addcdiv_(gradient, scale, value=-group["lr"])
-                parameter.add_(state["momentum_step"])
+    def step(self) -> None:
+        """Move the weights by the gradients that were gathered."""
+        for own in self._together.values():
+            own.steps += 1
+            self.update(own)
+
+    def state(self) -> dict[int, State]:
+        """What is kept of every weight that was updated, by its place; names are torch's."""
+        self._note_steps()
+        steps = {place: torch.tensor(float(count)) for place, count in self._steps.items()}
+        return {
+            place: self._whole(steps[place], {name: one.clone() for name, one in own.items()})
+            for place, own in sorted(self._states.items())
+            if self.counts or own
+        }
+
+    def restore(self, state: Mapping[int, State]) -> None:
+        """The inverse of `state`."""
+        self._places, self._together = [], {}
+        self._steps = {place: int(own.get("step", 0)) for place, own in state.items()}
+        self._states = {
+            place: {name: own[name].to(self.weights[place], copy=True) for name in self.kept}
+            for place, own in state.items()
+        }
+
+    def forms(self) -> dict[int, State]:
+        """Tensors like those of `state` when every weight was updated."""
+        step = torch.zeros(())
+        every = enumerate(self.weights)
+        return {place: self._whole(step, dict.fromkeys(self.kept, weight.detach())) for place, weight in every}
+
+    def forget(self) -> None:
+        """Set all that is kept to zero."""
+        state = self.state().items()
+        self.restore({place: {name: torch.zeros_like(one) for name, one in own.items()} for place, own in state})
+
+    def _whole(self, step: Tensor, own: State) -> State:
+        return {"step": step, **own} if self.counts else own
+
+    def _note_steps(self) -> None:
+        self._steps |= {place: own.steps for places, own in self._together.items() for place in places}
+
+    def _arrange(self, places: list[int]) -> None:
+        """Put the weights of these places end to end, each with those that it is like."""
+        self._note_steps()
+        like: dict[tuple[torch.dtype, torch.device, int], list[int]] = {}
+        for place in places:
+            weight = self.weights[place]
+            self._states.setdefault(place, {name: torch.zeros_like(weight.detach()) for name in self.kept})
+            steps = self._steps.setdefault(place, 0)
+            like.setdefault((weight.dtype, weight.device, steps), []).append(place)
+        self._places, self._together = places, {}
+        for (_, _, steps), own in like.items():
+            weights, states = [self.weights[place] for place in own], [self._states[place] for place in own]
+            self._together[tuple(own)] = Together(weights, states, steps)
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba 2015, arXiv 1412.6980, algorithm 1).
+
+        m <- beta_1 m + (1 - beta_1) e        v <- beta_2 v + (1 - beta_2) e^2        after t updates
+        w <- w - lr / (1 - beta_1^t) m / (sqrt(v / (1 - beta_2^t)) + 1e-8)
+
+    betas: of the gradient's mean and of its square's.
+    """
+
+    kept = ("exp_avg", "exp_avg_sq")
+
+    def __init__(self, weights: Iterable[Tensor], lr: float, betas: tuple[float, float] = (0.9, 0.999)) -> None:
+        super().__init__(weights, lr)
+        self.betas = betas
+
+    def update(self, own: Together) -> None:
+        (of_mean, of_square), mean, square = self.betas, own.kept["exp_avg"], own.kept["exp_avg_sq"]
+        mean.lerp_(own.gradient, 1 - of_mean)
+        square.mul_(of_square).addcmul_(own.gradient, own.gradient, value=1 - of_square)
+        scale = square.sqrt().div_((1 - of_square**own.steps) ** 0.5).add_(1e-8)
+        rate = self.lr / (1 - of_mean**own.steps)
+        torch._foreach_addcdiv_(own.weights, own.parts(mean), own.parts(scale), -rate)
+
+
+class RMSProp(Optimizer):
+    """RMSProp as torch has it (Tieleman and Hinton 2012).
+
+    n <- 0.9 n + 0.1 e^2        step <- momentum step + e / (sqrt(n) + 1e-8)        w <- w - lr step
+    """
+
+    def __init__(self, weights: Iterable[Tensor], lr: float, momentum: float) -> None:
+        super().__init__(weights, lr)
+        self.momentum = momentum
+        self.kept = ("square_avg", "momentum_buffer") if momentum else ("square_avg",)
+
+    def update(self, own: Together) -> None:
+        square = own.kept["square_avg"].mul_(0.9).addcmul_(own.gradient, own.gradient, value=1 - 0.9)
+        scale = square.sqrt().add_(1e-8)
+        if not self.momentum:
+            torch._foreach_addcdiv_(own.weights, own.gradients, own.parts(scale), -self.lr)
+            return
+        step = own.kept["momentum_buffer"].mul_(self.momentum).addcdiv_(own.gradient, scale)
+        torch._foreach_add_(own.weights, own.parts(step), alpha=-self.lr)
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent.
+
+    step <- momentum step + e        w <- w - lr step
+    """
+
+    counts = False
+
+    def __init__(self, weights: Iterable[Tensor], lr: float, momentum: float) -> None:
+        super().__init__(weights, lr)
+        self.momentum = momentum
+        self.kept = ("momentum_buffer",) if momentum else ()
+
+    def update(self, own: Together) -> None:
+        step = own.gradients
+        if self.momentum:
+            step = own.parts(own.kept["momentum_buffer"].mul_(self.momentum).add_(own.gradient))
+        torch._foreach_add_(own.weights, step, alpha=-self.lr)
+
+
+class GravesRMSProp(Optimizer):
+    """RMSProp in the form of Graves 2013 (arXiv 1308.0850, eqs. 38-41).
+
+        n <- 0.95 n + 0.05 e^2        g <- 0.95 g + 0.05 e
+        step <- momentum step - lr e / sqrt(n - g^2 + 1e-4)        w <- w + step
+
+    torch.optim.RMSprop(centered=True) differs: there the floor stands outside the root.
+    """
+
+    kept = ("square_mean", "mean", "momentum_step")
+    counts = False
+
+    def __init__(self, weights: Iterable[Tensor], lr: float, momentum: float = 0.9) -> None:
+        super().__init__(weights, lr)
+        self.momentum = momentum
+
+    def update(self, own: Together) -> None:
+        square, mean, step = (own.kept[name] for name in self.kept)
+        square.mul_(0.95).addcmul_(own.gradient, own.gradient, value=1 - 0.95)
+        mean.lerp_(own.gradient, 1 - 0.95)
+        variance = torch.addcmul(square, mean, mean, value=-1)
+        # Rounding can leave it below zero.
+        scale = variance.clamp_min_(0).add_(1e-4).sqrt_()
+        step.mul_(self.momentum).addcdiv_(own.gradient, scale, value=-self.lr)
+        torch._foreach_add_(own.weights, own.parts(step))

@@ -21,6 +21,7 @@ from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import MetricsFile, read_metrics
 from experiments.runs.tracking import TRAINING_PICTURES, Tracker
 from experiments.training.objective import Objective, Row, mean
+from experiments.training.optimizers import Gradients
 from experiments.training.ranks import ranks
 from experiments.training.updates import go_on_from
 from memnet import gradient_norms
@@ -187,9 +188,8 @@ class Trainer(Generic[Work]):
         batch = self.objective.draw(self.model, self.step, self.generator)
         if self.ranks.count > 1:
             batch = self.objective.share(batch, self._rows)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.lr = self.learning_rate
+        self.optimizer.zero_grad()
         return batch
 
     def noisy(self) -> AbstractContextManager[None]:
@@ -201,9 +201,10 @@ class Trainer(Generic[Work]):
 
         counts: see Piece. NotFinite where no copy has a finite loss and gradient.
         """
-        counts = self._together(counts)
+        gradients = self.optimizer.gather()
+        counts = self._together(gradients, counts)
         self._note_gradients()
-        norm = self.objective.updates.clip(self._weights)
+        norm = self.objective.updates.clip(gradients)
         losses, norms = (values.reshape(-1).tolist() for values in (counts["loss"], norm))
         self._note_lost(losses, progress)
         if not any(math.isfinite(loss) and math.isfinite(own) for loss, own in zip(losses, norms, strict=True)):
@@ -212,15 +213,14 @@ class Trainer(Generic[Work]):
         self.optimizer.step()
         self.step += 1
 
-    def _together(self, counts: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """What all processes counted; gives every weight the gradient of the whole batch, too."""
+    def _together(self, gradients: Gradients, counts: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """What all processes counted; makes the gradients those of the whole batch, too."""
         if self.ranks.count == 1:
             return counts
-        gradients = [weight.grad for weight in self._weights if weight.grad is not None]
-        self.ranks.add_up([*gradients, *counts.values()])
+        self.ranks.add_up([*gradients.vectors, *counts.values()])
         if self.objective.mean_of_rows:
-            for gradient in gradients:
-                gradient.div_(self.ranks.count)
+            for vector in gradients.vectors:
+                vector.div_(self.ranks.count)
             return {**counts, "loss": counts["loss"] / self.ranks.count}
         return counts
 
@@ -341,7 +341,7 @@ class Trainer(Generic[Work]):
         """Means since the last ones, and what drove the last step."""
         scores = {f"train/{name}": value for name, value in self.objective.scores().items()}
         self.objective.kept = []
-        return {**scores, "train/learning_rate": self.optimizer.param_groups[0]["lr"], **self._gradients}
+        return {**scores, "train/learning_rate": self.optimizer.lr, **self._gradients}
 
     def _validate(self, progress: Progress) -> Row:
         """Scores on what is never trained on; notes the first by which the task is solved."""
@@ -360,7 +360,7 @@ class Trainer(Generic[Work]):
         """Give the model the weights that are to be tested; returns the step that they are of."""
         if not self._best:
             return self.step
-        go_on_from(self._best, self._weights, self.optimizer)
+        go_on_from(self._best, self.optimizer)
         judged = f"valid/{self.objective.judged_by}"
         rows = read_metrics(self.folder.metrics)
         return next((row["step"] for row in reversed(rows) if row.get(judged) == self._lowest_loss), self.step)
@@ -372,10 +372,10 @@ class Trainer(Generic[Work]):
             self._keep_if_best(scores[objective.judged_by])
         if self._best and self.solved_step is not None and not solves:
             progress.message(f"no longer solved, {objective.told(scores)}: back to the best weights")
-            go_on_from(self._best, self._weights, self.optimizer)
+            go_on_from(self._best, self.optimizer)
         if self._is_stuck():
             progress.message(f"not solved after {self.step - self.begun[-1]:,} steps: begins again with new weights")
-            go_on_from(objective.new_model(len(self.begun)).parameters(), self._weights, self.optimizer)
+            go_on_from(objective.new_model(len(self.begun)).parameters(), self.optimizer)
             objective.begin_anew()
             self.begun.append(self.step)
             self._lowest_loss, self._best = None, []

@@ -7,9 +7,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_norm
 
-from experiments.training.optimizers import GravesRMSProp
+from experiments.training.optimizers import SGD, Adam, Gradients, GravesRMSProp, Optimizer, RMSProp
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,26 +22,28 @@ class Updates:
     clip_value: float | None = None
     weight_noise: float = 0.0
 
-    def make_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
+    def make_optimizer(self, model: nn.Module) -> Optimizer:
         """Each works element by element, so that copies stay independent."""
         weights, rate, momentum = model.parameters(), self.learning_rate, self.momentum
         if self.optimizer == "rmsprop":
             return GravesRMSProp(weights, lr=rate, momentum=momentum)
         if self.optimizer == "plain-rmsprop":
-            return torch.optim.RMSprop(weights, lr=rate, alpha=0.9, momentum=momentum)
+            return RMSProp(weights, lr=rate, momentum=momentum)
         if self.optimizer == "sgd":
-            return torch.optim.SGD(weights, lr=rate, momentum=momentum)
-        return torch.optim.Adam(weights, lr=rate, betas=(momentum, 0.999))
+            return SGD(weights, lr=rate, momentum=momentum)
+        return Adam(weights, lr=rate, betas=(momentum, 0.999))
 
-    def clip(self, weights: Sequence[nn.Parameter]) -> Tensor:
+    def clip(self, gradients: Gradients) -> Tensor:
         """Clip the gradient, by value and then by norm; returns its norm before, () or (copy,)."""
-        gradients = [weight.grad for weight in weights if weight.grad is not None]
-        norm = left = get_total_norm(gradients)
+        norm = left = _norm(gradients)
         if self.clip_value is not None:
-            clip_grad_value_(weights, self.clip_value)
-            left = get_total_norm(gradients)
+            for vector in gradients.vectors:
+                vector.clamp_(-self.clip_value, self.clip_value)
+            left = _norm(gradients)
         if self.clip_norm is not None:
-            clip_grads_with_norm_(weights, self.clip_norm, left)
+            scale = (self.clip_norm / (left + 1e-6)).clamp_max(1.0)
+            for vector in gradients.vectors:
+                vector.mul_(scale)
         return norm
 
     @contextmanager
@@ -51,28 +52,30 @@ class Updates:
         if not self.weight_noise:
             yield
             return
-        clean = [weight.detach().clone() for weight in weights]
+        moved: list[Tensor] = list(weights)
+        clean = [weight.detach().clone() for weight in moved]
+        noise = [torch.empty(weight.shape).normal_(generator=generator).to(weight.device) for weight in moved]
         with torch.no_grad():
-            for weight in weights:
-                noise = torch.empty(weight.shape).normal_(generator=generator)
-                weight.add_(noise.to(weight.device), alpha=self.weight_noise)
+            torch._foreach_add_(moved, noise, alpha=self.weight_noise)
         try:
             yield
         finally:
             with torch.no_grad():
-                for weight, before in zip(weights, clean, strict=True):
-                    weight.copy_(before)
+                torch._foreach_copy_(moved, clean)
 
 
 @torch.no_grad()
-def go_on_from(others: Iterable[Tensor], weights: Sequence[nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
+def go_on_from(others: Iterable[Tensor], optimizer: Optimizer) -> None:
     """Give weights other values, of which the optimizer knows nothing."""
-    for weight, other in zip(weights, others, strict=True):
+    for weight, other in zip(optimizer.weights, others, strict=True):
         weight.copy_(other)
-    for kept in optimizer.state.values():
-        for value in kept.values():
-            if isinstance(value, Tensor):
-                value.zero_()
+    optimizer.forget()
+
+
+def _norm(gradients: Gradients) -> Tensor:
+    """That of the norms of each, as torch takes it."""
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients.each)))
+    return norm
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,15 +89,14 @@ class UpdatesByCopy(Updates):
     copies: int = 1
     scope: Literal["matrix", "model"] = "model"
 
-    def clip(self, weights: Sequence[nn.Parameter]) -> Tensor:
+    def clip(self, gradients: Gradients) -> Tensor:
         """Scale the gradients of each copy down to a norm of at most `clip_norm`; returns (copy,) the norms before."""
-        gradients = [weight.grad for weight in weights if weight.grad is not None]
-        rows = [gradient.reshape(self.copies, -1) for gradient in gradients]
+        rows = [gradient.reshape(self.copies, -1) for gradient in gradients.each]
         norms = torch.stack([torch.linalg.vector_norm(row, dim=1) for row in rows])
         total: Tensor = torch.linalg.vector_norm(norms, dim=0)
         if self.clip_norm is not None:
             scales = (self.clip_norm / (norms if self.scope == "matrix" else total.expand_as(norms))).clamp_max(1.0)
-            for gradient, scale in zip(gradients, scales, strict=True):
+            for gradient, scale in zip(gradients.each, scales, strict=True):
                 # Of one copy there is no axis for the copy.
                 gradient.mul_(scale.view(self.copies, *[1] * (gradient.dim() - 1)) if self.copies > 1 else scale)
         return total

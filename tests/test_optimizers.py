@@ -1,0 +1,102 @@
+"""Optimizers against torch's own, bit for bit, and what is kept of the weights."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
+
+from experiments.training.optimizers import SGD, Adam, GravesRMSProp, Optimizer, RMSProp
+from experiments.training.updates import Updates, go_on_from
+
+SHAPES = [(7, 5), (3,), (), (33, 2), (40,)]
+Make = Callable[[Any], Any]
+# Ours and torch's, which keep their states under the same names.
+PAIRS: dict[str, tuple[Make, Make]] = {
+    "adam": (lambda w: Adam(w, 0.01, (0.8, 0.99)), lambda w: torch.optim.Adam(w, 0.01, (0.8, 0.99))),
+    "rmsprop": (lambda w: RMSProp(w, 0.01, 0.7), lambda w: torch.optim.RMSprop(w, 0.01, 0.9, momentum=0.7)),
+    "rmsprop alone": (lambda w: RMSProp(w, 0.01, 0.0), lambda w: torch.optim.RMSprop(w, 0.01, 0.9)),
+    "sgd": (lambda w: SGD(w, 0.01, 0.7), lambda w: torch.optim.SGD(w, 0.01, 0.7)),
+    "sgd alone": (lambda w: SGD(w, 0.01, 0.0), lambda w: torch.optim.SGD(w, 0.01)),
+}
+
+
+def weights() -> list[nn.Parameter]:
+    """Of several shapes, one in double precision and one that is not trained."""
+    generator = torch.Generator().manual_seed(0)
+    made = [nn.Parameter(torch.randn(shape, generator=generator)) for shape in SHAPES]
+    frozen = nn.Parameter(torch.ones(4), requires_grad=False)
+    return [*made[:2], nn.Parameter(torch.ones(3, dtype=torch.float64)), frozen, *made[2:]]
+
+
+def give_gradients(both: list[list[nn.Parameter]], step: int) -> None:
+    """The same to both; in some steps some weights have none, and one has never any."""
+    generator = torch.Generator().manual_seed(step)
+    for place, pair in enumerate(zip(*both, strict=True)):
+        drawn = torch.randn(pair[0].shape, generator=generator, dtype=pair[0].dtype)
+        without = not pair[0].requires_grad or place == 4 or (place == 1 and step % 3 == 0) or (place == 5 and step < 4)
+        for weight in pair:
+            weight.grad = None if without else drawn.clone()
+
+
+def assert_same(ours: dict[int, dict[str, Tensor]], theirs: dict[int, dict[str, Tensor]]) -> None:
+    assert ours.keys() == {place for place, own in theirs.items() if own}
+    for place, own in ours.items():
+        assert list(own) == list(theirs[place])
+        assert all(
+            torch.equal(one, theirs[place][name]) and one.dtype == theirs[place][name].dtype
+            for name, one in own.items()
+        )
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_they_are_torchs_to_the_last_bit_also_when_they_go_on_from_its_state(name: str) -> None:
+    both = [weights(), weights()]
+    ours, theirs = (make(own) for make, own in zip(PAIRS[name], both, strict=True))
+    for step in range(12):
+        if step == 7:
+            ours = PAIRS[name][0](both[0])
+            ours.restore(theirs.state_dict()["state"])
+        ours.lr = theirs.param_groups[0]["lr"] = 0.01 / (1 + step)
+        give_gradients(both, step)
+        ours.gather()
+        ours.step()
+        theirs.step()
+        assert all(map(torch.equal, *both))
+    assert_same(ours.state(), theirs.state_dict()["state"])
+    kept = {place: own for place, own in ours.forms().items() if place in ours.state()}
+    assert {place: {name: one.shape for name, one in own.items()} for place, own in kept.items()} == {
+        place: {name: one.shape for name, one in own.items()} for place, own in ours.state().items()
+    }
+
+
+@pytest.mark.parametrize(("value", "norm"), [(None, 1.0), (0.5, None), (0.5, 1.0), (None, 1e9)])
+def test_limits_on_a_gradient_are_torchs(value: float | None, norm: float | None) -> None:
+    both = [[one for one in weights() if one.dtype == torch.float32] for _ in range(2)]
+    give_gradients(both, 1)
+    before = torch.nn.utils.get_total_norm([one.grad for one in both[1] if one.grad is not None])
+    if value is not None:
+        clip_grad_value_(both[1], value)
+    if norm is not None:
+        clip_grad_norm_(both[1], norm)
+    assert torch.equal(Updates(0.1, norm, clip_value=value).clip(SGD(both[0], 0.1, 0.0).gather()), before)
+    for one, other in zip(*both, strict=True):
+        assert one.grad is other.grad is None or torch.equal(one.grad, other.grad)
+
+
+@pytest.mark.parametrize("make", [lambda w: Adam(w, 0.1), lambda w: GravesRMSProp(w, 0.1), lambda w: SGD(w, 0.1, 0.9)])
+def test_other_weights_begin_as_if_nothing_had_been(make: Callable[[Any], Optimizer]) -> None:
+    both = [weights(), weights()]
+    used, fresh = map(make, both)
+    give_gradients(both, 1)
+    used.gather()
+    used.step()
+    go_on_from([one.detach().clone() for one in both[1]], used)
+    assert used.state().keys() == {0, 1, 2, 6}
+    assert not any(one.any() for own in used.state().values() for one in own.values())
+    for optimizer in (used, fresh):
+        optimizer.gather()
+        optimizer.step()
+    assert all(map(torch.equal, *both))
