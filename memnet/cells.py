@@ -20,7 +20,7 @@ from memnet.settings import Described
 from memnet.state import State
 from memnet.trace import Part, state_parts
 
-ControllerName: TypeAlias = Literal["feedforward", "rnn-tanh", "rnn-relu", "lstm", "gru"]
+ControllerName: TypeAlias = Literal["feedforward", "rnn-tanh", "rnn-relu", "lstm", "normalized-lstm", "gru"]
 RecurrentName: TypeAlias = Literal["rnn-tanh", "rnn-relu", "lstm", "gru"]
 RecurrentInit: TypeAlias = Literal["default", "uniform", "identity"]
 
@@ -356,12 +356,56 @@ class LSTMCell(WatchedCell, _LayerCell):
         return LSTMState(*self.initial_tensors(batch_size))
 
     def watched_step(self, projected: tuple[Any, ...], state: LSTMState) -> tuple[Tensor, LSTMState, LSTMGates]:
-        total = (projected[0] + self.recurrent(state.hidden)).to(state.cell.dtype)
+        total = self.gate_sums((projected[0] + self.recurrent(state.hidden)).to(state.cell.dtype))
         input_gate, forget_gate, candidate, output_gate = total.chunk(4, -1)
         gates = LSTMGates(torch.sigmoid(input_gate), torch.sigmoid(forget_gate), torch.sigmoid(output_gate))
         cell = gates.forget * state.cell + gates.input * torch.tanh(candidate)
         hidden = gates.output * torch.tanh(cell)
         return hidden, LSTMState(hidden, cell), gates
+
+    def gate_sums(self, total: Tensor) -> Tensor:
+        """What is squashed, from the sums of all gates, (batch, units)."""
+        return total
+
+
+class NormalizedLSTMCell(LSTMCell):
+    """An LSTM with layer norm within (Ba et al. 2016, arXiv 1607.06450): every gate is normalised over its units.
+
+        i, f, g, o = sigmoid, sigmoid, tanh, sigmoid of gain n(W x + b + U h) + shift        n(s) = (s - mean s) / std s
+
+    With it a DNC has the controller of Franke et al. 2018 (arXiv 1807.02658). Ba et al. normalise W x, U h and c' each
+    on its own; here it is their sum in every gate, and not the cell.
+
+    input_size, hidden_size, learned_initial_state: see LSTMCell. forget_bias: that of the forget gate's shift.
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, *, forget_bias: float = 1.0, learned_initial_state: bool = False
+    ) -> None:
+        super().__init__(
+            input_size,
+            hidden_size,
+            forget_bias=forget_bias,
+            recurrent_bias=False,
+            learned_initial_state=learned_initial_state,
+        )
+        self.gain = nn.Parameter(torch.empty(len(self.gates), hidden_size))
+        self.shift = nn.Parameter(torch.empty(len(self.gates), hidden_size))
+        self._reset_norm()
+
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        if "gain" in self._parameters:
+            self._reset_norm()
+
+    def _reset_norm(self) -> None:
+        nn.init.ones_(self.gain)
+        nn.init.zeros_(self.shift)
+        nn.init.constant_(self.shift[self.gates.index("forget")], self.forget_bias)
+
+    def gate_sums(self, total: Tensor) -> Tensor:
+        normed = functional.layer_norm(total.unflatten(-1, self.gain.shape), (self.hidden_size,))
+        return (normed * self.gain + self.shift).flatten(-2)
 
 
 class GRUCell(WatchedCell, _LayerCell):
@@ -494,6 +538,7 @@ _CONTROLLERS: dict[str, Callable[..., Cell]] = {
     "rnn-tanh": partial(RNNCell, nonlinearity="tanh"),
     "rnn-relu": partial(RNNCell, nonlinearity="relu"),
     "lstm": LSTMCell,
+    "normalized-lstm": NormalizedLSTMCell,
     "gru": GRUCell,
 }
 
@@ -512,9 +557,9 @@ def make_controller(
 ) -> Cell:
     """A controller: one cell, or a StackedCell of num_layers of them.
 
-    controller: "feedforward", "rnn-tanh", "rnn-relu", "lstm" or "gru"; a class of cells, or whatever else makes one of
-                input size and hidden size, or of the input size alone; or a cell itself, which is then the only layer,
-                with its own output size.
+    controller: "feedforward", "rnn-tanh", "rnn-relu", "lstm", "normalized-lstm" or "gru"; a class of cells, or whatever
+                else makes one of input size and hidden size, or of the input size alone; or a cell itself, which is
+                then the only layer, with its own output size.
     The other options are those of the cells; an option that a cell's maker does not have is not used by it.
     Raises ValueError for an unknown name, num_layers < 1, and a cell that reads another number of features; TypeError
     for what is no cell and makes none.
@@ -526,7 +571,8 @@ def make_controller(
             raise ValueError(f"a cell is one layer, not {num_layers}; give its class, or what else makes one")
         return _checked_cell(controller, input_size)
     if isinstance(controller, str) and controller not in _CONTROLLERS:
-        raise ValueError(f'controller must be feedforward, rnn-tanh, rnn-relu, lstm or gru, not "{controller}"')
+        *names, last = _CONTROLLERS
+        raise ValueError(f'controller must be {", ".join(names)} or {last}, not "{controller}"')
     make = _CONTROLLERS[controller] if isinstance(controller, str) else controller
     if not callable(make) or isinstance(make, nn.Module):
         raise TypeError(f"controller must be a name, a memnet.Cell or what makes one, not {make!r}")

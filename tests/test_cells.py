@@ -12,7 +12,17 @@ import torch
 from torch import Tensor, nn
 
 import memnet
-from memnet.cells import Cell, FeedForwardCell, GRUCell, LSTMCell, RNNCell, StackedCell, make_controller
+from memnet.cells import (
+    Cell,
+    FeedForwardCell,
+    GRUCell,
+    LSTMCell,
+    LSTMState,
+    NormalizedLSTMCell,
+    RNNCell,
+    StackedCell,
+    make_controller,
+)
 from memnet.state import State, state_tensors
 from tests import slow_equations as slow
 
@@ -341,3 +351,41 @@ def test_a_trace_heeds_lengths() -> None:
     assert torch.equal(trace.output, output)
     assert torch.equal(trace.state.hidden, last.hidden)
     assert torch.equal(trace.states.hidden[1, 1], last.hidden[1])
+
+
+def test_a_normalized_lstm_is_that_of_slow_loops() -> None:
+    torch.manual_seed(0)
+    cell = NormalizedLSTMCell(3, 4).double()
+    assert cell.shift[1].tolist() == [1.0] * 4
+    assert cell.shift[[0, 2, 3]].abs().max() == 0
+    for parameter in cell.parameters():
+        nn.init.normal_(parameter)
+    given, hidden, kept = (torch.randn(1, size).double() for size in (3, 4, 4))
+    with torch.no_grad():
+        found, state = cell(given, LSTMState(hidden, kept))
+    input, before = given[0].numpy(), hidden[0].numpy()
+    from_input, bias, recurrent = (one.detach().numpy() for one in (cell.weight_ih, cell.bias_ih, cell.weight_hh))
+    squashed = []
+    for gate in range(4):
+        rows = range(4 * gate, 4 * gate + 4)
+        sums = [from_input[row] @ input + bias[row] + recurrent[row] @ before for row in rows]
+        mean = sum(sums) / 4
+        deviation = math.sqrt(sum((one - mean) ** 2 for one in sums) / 4 + 1e-5)
+        gain, shift = cell.gain[gate].tolist(), cell.shift[gate].tolist()
+        squash = math.tanh if gate == 2 else lambda one: 1 / (1 + math.exp(-one))
+        squashed.append([squash(gain[i] * (sums[i] - mean) / deviation + shift[i]) for i in range(4)])
+    for i, (let_in, stays, candidate, out) in enumerate(zip(*squashed, strict=True)):
+        expected = stays * float(kept[0, i]) + let_in * candidate
+        assert float(state.cell[0, i]) == pytest.approx(expected, abs=1e-12)
+        assert float(found[0, i]) == pytest.approx(out * math.tanh(expected), abs=1e-12)
+
+
+def test_a_normalized_lstm_is_begun_anew_as_it_was_made_and_is_refused_by_its_name_natively() -> None:
+    cell = NormalizedLSTMCell(3, 4)
+    cell.gain.data.zero_()
+    cell.reset_parameters()
+    assert (cell.gain == 1).all()
+    assert cell.shift[1].tolist() == [1.0] * 4
+    model = memnet.DNC(3, 2, controller="normalized-lstm", hidden_size=4, num_slots=3, slot_size=2)
+    model(torch.rand(1, 2, 3))
+    assert (model.backend_used, model.backend_refusal) == ("eager", "it computes no NormalizedLSTMCell")

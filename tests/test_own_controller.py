@@ -138,7 +138,7 @@ def test_a_compiled_step_may_count(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("controller", "num_layers", "told"),
     [
-        ("transformer", 1, 'lstm or gru, not "transformer"'),
+        ("transformer", 1, 'normalized-lstm or gru, not "transformer"'),
         (LeakyCell(5), 1, f"a controller that reads {SEEN} features is needed, not one of 5"),
         (LeakyCell(SEEN), 2, "a cell is one layer, not 2; give its class, or what else makes one"),
         (lambda size, hidden: LeakyCell(size + 1), 1, f"reads {SEEN} features is needed, not one of {SEEN + 1}"),

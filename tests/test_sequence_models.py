@@ -82,6 +82,7 @@ DNCS: dict[str, dict[str, Any]] = {
     "dnc-msd": {"masked": True, "mask_floor": 0.1, "deallocate": True, "sharp_links": True},
     "dnc-many-heads": {"num_reads": 2, "num_writes": 3, "sharp_links": True},
     "dnc-content": {"linked": False, "learned_initial_state": True, "normalized": True},
+    "dnc-normalized-lstm": {"linked": False, "normalized": True, "controller": "normalized-lstm"},
     "dnc-one-slot": {"num_slots": 1},
 }
 LRUAS: dict[str, dict[str, Any]] = {

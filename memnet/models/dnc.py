@@ -111,7 +111,7 @@ class DNCCell(ControlledCell):
     and then read, and the output is the controller's output followed by this step's read vectors.
 
     input_size:     features of the input.
-    controller:     "feedforward", "rnn-tanh", "rnn-relu", "lstm" or "gru"; or one's own, see NTMCell.
+    controller:     "feedforward", "rnn-tanh", "rnn-relu", "lstm", "normalized-lstm", "gru"; or one's own, see NTMCell.
     hidden_size:    units of a layer of the controller. num_layers: its layers.
     num_slots:      memory rows. Not part of the weights: it may be set to another value at any time.
     slot_size:      memory columns.
@@ -126,7 +126,7 @@ class DNCCell(ControlledCell):
     usage_gradient: whether usage passes gradients to the last write weightings, as the paper's equations have it; its
                     authors' published code stops them.
     normalized:     the interface is layer-normalised before it is squashed, as the memory's input is in the code of
-                    Franke et al. 2018; theirs normalises within the LSTM, too.
+                    Franke et al. 2018; theirs normalises within the LSTM, too: controller "normalized-lstm".
     bypass_dropout: of what of the controller goes to the output past the memory, the share that is left out in training
                     (Franke et al. 2018): the output is [d h, r] with d = 0 with this probability p, else 1 / (1 - p).
     learned_initial_state: train the controller's initial state (else zeros).

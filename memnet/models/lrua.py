@@ -73,7 +73,7 @@ class LRUACell(ControlledCell):
     bounds a key: here tanh.
 
     input_size:     features of the input.
-    controller:     "feedforward", "rnn-tanh", "rnn-relu", "lstm" or "gru"; or one's own, see NTMCell.
+    controller:     "feedforward", "rnn-tanh", "rnn-relu", "lstm", "normalized-lstm", "gru"; or one's own, see NTMCell.
     hidden_size:    units of a layer of the controller. num_layers: its layers.
     num_slots:      memory rows, at least one a head. Not part of the weights: may be set to another value at any time.
     slot_size:      memory columns.

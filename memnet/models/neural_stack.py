@@ -59,7 +59,7 @@ class NeuralStackCell(StructureCell):
     evaluation mode actions may be rounded: a structure is then an exact one.
 
     input_size:     features of the input.
-    controller:     "feedforward", "rnn-tanh", "rnn-relu", "lstm" or "gru"; or one's own, see NTMCell.
+    controller:     "feedforward", "rnn-tanh", "rnn-relu", "lstm", "normalized-lstm", "gru"; or one's own, see NTMCell.
     hidden_size:    units of a layer of the controller. num_layers: its layers.
     structure:      "stack", "queue", or "deque", which is popped, pushed and read at both ends.
     num_structures: how many of them.

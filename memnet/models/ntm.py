@@ -93,7 +93,7 @@ class NTMCell(ControlledCell):
     which are addressed together; the output is the controller's output followed by the read vectors.
 
     input_size:     features of the input.
-    controller:     "feedforward", "rnn-tanh", "rnn-relu", "lstm" or "gru".
+    controller:     "feedforward", "rnn-tanh", "rnn-relu", "lstm", "normalized-lstm" or "gru".
     hidden_size:    units of a layer of the controller. num_layers: its layers.
     num_slots:      memory rows. Not part of the weights: it may be set to another value at any time.
     slot_size:      memory columns.

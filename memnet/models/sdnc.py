@@ -99,7 +99,7 @@ class SDNCCell(ControlledCell):
     is this library's reading. Steps run one by one and keep the memory of each.
 
     input_size:     features of the input.
-    controller:     "feedforward", "rnn-tanh", "rnn-relu", "lstm" or "gru"; or one's own, see NTMCell.
+    controller:     "feedforward", "rnn-tanh", "rnn-relu", "lstm", "normalized-lstm", "gru"; or one's own, see NTMCell.
     hidden_size:    units of a layer of the controller. num_layers: its layers.
     num_slots:      memory rows. Not part of the weights: it may be set to another value at any time.
     slot_size:      memory columns.

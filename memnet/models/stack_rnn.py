@@ -53,7 +53,7 @@ class StackCell(StructureCell):
     rounded: a stack is then an exact one, and does not blur over long sequences.
 
     input_size:     features of the input.
-    controller:     "feedforward", "rnn-tanh", "rnn-relu", "lstm" or "gru"; or one's own, see NTMCell.
+    controller:     "feedforward", "rnn-tanh", "rnn-relu", "lstm", "normalized-lstm", "gru"; or one's own, see NTMCell.
     hidden_size:    units of a layer of the controller. num_layers: its layers.
     num_stacks:     stacks.
     num_slots:      how deep a stack is. Not part of the weights: it may be set to another value at any time.

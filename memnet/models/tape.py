@@ -66,7 +66,7 @@ class TapeCell(StructureCell):
     See memnet.functional.tape. In evaluation mode the moves may be rounded: a tape is then an exact one.
 
     input_size:     features of the input.
-    controller:     "feedforward", "rnn-tanh", "rnn-relu", "lstm" or "gru"; or one's own, see NTMCell.
+    controller:     "feedforward", "rnn-tanh", "rnn-relu", "lstm", "normalized-lstm", "gru"; or one's own, see NTMCell.
     hidden_size:    units of a layer of the controller. num_layers: its layers.
     rule:           "write-and-move" or "rotate-and-add".
     jump:           whether there are jumps, of the rule "write-and-move" alone; tokens must be one-hot for it.

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn import Module, Parameter
 
-from memnet.cells import Cell, FeedForwardCell, GRUCell, LSTMCell, RNNCell, StackedCell
+from memnet.cells import Cell, FeedForwardCell, GRUCell, LSTMCell, NormalizedLSTMCell, RNNCell, StackedCell
 from memnet.state import State, state_tensors, under_autocast, with_leaves
 from memnet.torch_private import dispatch_mode, has_forward_derivatives, is_batched, is_traced, under_transforms
 from memnet.unroll import hooked, unroll
@@ -213,6 +213,8 @@ def refusal(
         tensors += [one for one in (*module._parameters.values(), *module._buffers.values()) if one is not None]
     if reason := unusual_call(tensors):
         return reason
+    if any(type(module) is NormalizedLSTMCell for module in modules):
+        return "it computes no NormalizedLSTMCell"
     if not (own and as_built(cell)):
         return "it computes memnet's own cells as they were built"
     if hooked(*modules):
