@@ -10,7 +10,7 @@ from torch.export import Dim, ExportedProgram
 
 from memnet.files import write_whole
 from memnet.sequence import SequenceModule
-from memnet.state import State, state_tensors, with_leaves
+from memnet.state import State, map_state, state_tensors, with_leaves
 
 
 class Step(nn.Module):
@@ -19,9 +19,11 @@ class Step(nn.Module):
     def __init__(self, model: SequenceModule) -> None:
         super().__init__()
         self.cell, self.readout = model.cell, model.readout
+        # Whatever its tensors: how a state is laid out.
+        self._like = map_state(lambda _: torch.empty(0, device="meta"), model.initial_state(1))
 
     def forward(self, input: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        output, after = self.cell(input, with_leaves(self.cell.initial_state(1), state))
+        output, after = self.cell(input, with_leaves(self._like, state))
         return self.readout(output), *state_tensors(after)
 
 

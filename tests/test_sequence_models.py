@@ -42,7 +42,7 @@ def automatic(model: memnet.NTM) -> memnet.NTM:
     return model
 
 
-MODELS: dict[str, Callable[[], SequenceModule]] = {
+MODELS: dict[str, Callable[..., SequenceModule]] = {
     "rnn-tanh": lambda: memnet.RNN(INPUT, OUTPUT, hidden_size=5),
     "rnn-relu-skip": lambda: memnet.RNN(INPUT, OUTPUT, hidden_size=5, nonlinearity="relu", num_layers=2, skip=True),
     "lstm": lambda: memnet.LSTM(INPUT, OUTPUT, hidden_size=5),
@@ -106,6 +106,7 @@ DELTAS: dict[str, dict[str, Any]] = {
     "kda": {"decay": "channel", "convolution": 2},
     "delta-product": {"decay": "head", "num_factors": 2, "strength": "closed", "num_layers": 2},
 }
+SMALL_LAYERS = {"hidden_size": 4, "num_layers": 1, "num_heads": 2}
 SIZED = {"key_size": 3, "value_size": 4}
 MODELS |= {
     name: partial(
@@ -135,10 +136,13 @@ MODELS |= {
     "fast-weights": lambda: memnet.FastWeights(INPUT, OUTPUT, hidden_size=5, inner_steps=2),
     "relational-memory": lambda: memnet.RelationalMemory(INPUT, OUTPUT, num_slots=3, num_heads=2, head_size=2),
     "slstm": lambda: memnet.SLSTM(INPUT, OUTPUT, hidden_size=6, num_layers=1, num_heads=2),
-    "rmt": lambda: memnet.RecurrentMemoryTransformer(
-        INPUT, OUTPUT, hidden_size=4, num_layers=1, num_heads=2, segment_length=4, num_memory=2
+    "rmt": partial(
+        *(memnet.RecurrentMemoryTransformer, INPUT, OUTPUT),
+        **SMALL_LAYERS,
+        segment_length=4,
+        num_memory=2,
     ),
-    "transformer": lambda: memnet.Transformer(INPUT, OUTPUT, hidden_size=8, num_heads=2, num_slots=4),
+    "transformer": partial(memnet.Transformer, INPUT, OUTPUT, hidden_size=8, num_heads=2, num_slots=4),
 }
 STACKS: dict[str, dict[str, Any]] = {
     "stack-rnn": {"num_stacks": 2, "num_tops": 2, "pushed_values": "linear", "controller": "lstm"},
@@ -173,15 +177,15 @@ some_models = pytest.mark.parametrize("name", ["rnn-tanh", "gru-stacked", "ntm-l
 every_ntm = pytest.mark.parametrize("name", [name for name in MODELS if name.startswith("ntm")])
 
 
-def fresh(name: str, seed: int = 0) -> Any:
-    """The model as it is built, in float64."""
+def fresh(name: str, seed: int = 0, **options: Any) -> Any:
+    """The model as it is built, in float64; options where it is a partial, which they change."""
     torch.manual_seed(seed)
-    return MODELS[name]().double()
+    return MODELS[name](**options).double()
 
 
-def drawn_anew(name: str, seed: int = 0) -> Any:
+def drawn_anew(name: str, seed: int = 0, **options: Any) -> Any:
     """The model in float64 with every parameter from N(0, 0.5^2), so that no zero or identity hides a mistake."""
-    model = fresh(name, seed)
+    model = fresh(name, seed, **options)
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.5)
     return model
