@@ -234,7 +234,7 @@ def test_peak_memory_grows_with_the_length_and_what_a_step_keeps_stays(
         return subprocess.CompletedProcess(command, process.wait(), told, errors)
 
     monkeypatch.setattr(memory, "subprocess", SimpleNamespace(run=run))
-    args = ["--memory", "--batch-size", "4", "--length", "20", "2000", "--backend", "eager"]
+    args = ["--memory", "--batch-size", "32", "--length", "20", "500", "--backend", "eager"]
     short, long = measured(capsys, "lstm", *args)
     assert short["variants"][0]["peak_mib"] >= 0
     plain, checkpointed, truncated = long["variants"]
