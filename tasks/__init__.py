@@ -3,6 +3,7 @@
 from .adding import Adding
 from .agreement import Agreement
 from .associative_recall import AssociativeRecall
+from .babi_noise import BabiNoise
 from .babi_stream import BabiStream
 from .bits import BitTask
 from .common import Batch, Score, Task
@@ -135,6 +136,7 @@ TASKS: dict[str, type[Task]] = {
     "relation-inference": RelationInference,
     "mini-shrdlu": MiniShrdlu,
     "babi-stream": BabiStream,
+    "babi-noise": BabiNoise,
     "glyphs": Glyphs,
     "adding": Adding,
     "copy-memory": CopyMemory,

@@ -110,9 +110,10 @@ class BabiStream(SymbolTask):
     @cached_property
     def _stories(self) -> dict[tuple[int, str], list[Story]]:
         """By task and split."""
-        return {(task, split): self._told(task, split) for task in self.tasks for split in self.counts}
+        return {(task, split): self.told(task, split) for task in self.tasks for split in self.counts}
 
-    def _told(self, task: int, split: str) -> list[Story]:
+    def told(self, task: int, split: str) -> list[Story]:
+        """The stories of a task, "train" or "test"."""
         if self._release is not None:
             return self._release.read(task, size=self.size, split=split)
         return generate(task, self.counts[split], seed=self.data_seed, split=split)

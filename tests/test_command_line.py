@@ -263,7 +263,7 @@ def few_stories() -> list[Story]:
 
 @pytest.mark.parametrize("name", recipe_names("sequences"))
 def test_every_recipe_builds_and_reads_back(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(BabiStream, "_told", lambda *_: few_stories())
+    monkeypatch.setattr(BabiStream, "told", lambda *_: few_stories())
     recipe = recipes_of("sequences")[name]
     config = started(recipe["task"]["name"], name)
     model = make_model(config)

@@ -225,7 +225,7 @@ def test_a_random_sweep_goes_on_where_it_stopped(tmp_path: Path) -> None:
 def test_the_suites_that_come_along(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every value makes a model, as each setting is checked before any runs; of stories here for a few questions."""
     monkeypatch.setattr(Babi, "_examples", lambda *_: few_questions())
-    monkeypatch.setattr(BabiStream, "_told", lambda *_: few_stories())
+    monkeypatch.setattr(BabiStream, "told", lambda *_: few_stories())
     plan = read_plan(find_suite(name), None)
     seen, telling = set[tuple[str, str, str]](), []
     for one in plan.settings:  # of all combinations those that have a value that none before them had

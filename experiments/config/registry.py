@@ -48,6 +48,7 @@ TASK_FAMILIES = {
         "relation-inference": "tasks:RelationInference",
         "mini-shrdlu": "tasks:MiniShrdlu",
         "babi-stream": "tasks:BabiStream",
+        "babi-noise": "tasks:BabiNoise",
     },
     "Long delays, and what was seen once": {
         "glyphs": "tasks:Glyphs",
