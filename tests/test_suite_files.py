@@ -27,6 +27,18 @@ Capture = pytest.CaptureFixture[str]
 SWEEP = {"method": "random", "run_cap": 40}
 
 
+@cache
+def few_questions() -> list[Example]:
+    return examples_of(few_stories())
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few stories of any task, where all that is asked of them is the size of a model."""
+    monkeypatch.setattr(Babi, "_examples", lambda *_: few_questions())
+    monkeypatch.setattr(BabiStream, "told", lambda *_: few_stories())
+
+
 def plan_of(tmp_path: Path, content: object, run_cap: int | None = None) -> Plan:
     path = tmp_path / "a.yaml"
     path.write_text(content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False))
@@ -69,6 +81,7 @@ def test_lists_multiply_and_names_tell_what_varies(tmp_path: Path) -> None:
     assert len(jobs_of(tmp_path, text, seeds=5)) == 30
 
 
+@pytest.mark.usefixtures("few")
 @pytest.mark.parametrize(
     ("numbers", "names"),
     [
@@ -83,6 +96,7 @@ def test_babi_numbers_are_jobs_of_their_own_or_one_together(numbers: object, nam
     assert names_of(tmp_path, {"parts": [part]}) == names
 
 
+@pytest.mark.usefixtures("few")
 def test_the_stories_of_a_suite_are_settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a suite that goes on without MEMNET_BABI does not go on with other stories."""
     monkeypatch.delenv("MEMNET_BABI", raising=False)
@@ -125,6 +139,7 @@ def test_a_grid_sweep_is_as_its_agent_would_run_it(tmp_path: Path) -> None:
     assert len(make_jobs(plan_of(tmp_path, text, run_cap=5), None)) == 5
 
 
+@pytest.mark.usefixtures("few")
 def test_after_a_task_of_stories_task_means_its_numbers(tmp_path: Path) -> None:
     sweep = {
         "method": "grid",
@@ -135,6 +150,7 @@ def test_after_a_task_of_stories_task_means_its_numbers(tmp_path: Path) -> None:
     assert [one.learned.numbers for one in configs] == ["1", "2-3"]
 
 
+@pytest.mark.usefixtures("few")
 @pytest.mark.parametrize("macro", ["args", "args_no_boolean_flags", "args_no_hyphens", "args_no_equals"])
 @pytest.mark.parametrize(
     "values",
@@ -170,6 +186,7 @@ def test_a_flag_is_one_of_the_configuration_that_is_read(task: str, flag: str, f
     assert spelled_out([flag, "--config", f"{tmp_path}/none.yaml"])[-1].endswith("none.yaml")
 
 
+@pytest.mark.usefixtures("few")
 def test_a_command_may_give_the_task_and_flags_in_any_spelling(tmp_path: Path) -> None:
     command = ["${program}", "--task=babi", "--mask-empty", "--task", "1,2", "${args_no_hyphens}"]
     parameters = {"babi_data": {"value": "generated"}, "seed": {"values": [1, 2]}}
@@ -221,11 +238,10 @@ def test_a_random_sweep_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert sorted(names_of(tmp_path, few)) == ["copy-ntm-feedforward-s0", "repeat-copy-ntm-lstm-s0"]
 
 
+@pytest.mark.usefixtures("few")
 @pytest.mark.parametrize("name", suite_names())
-def test_the_suites_that_come_along(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_suites_that_come_along(name: str) -> None:
     """Every value makes a model, as each setting is checked before any runs; of stories here for a few questions."""
-    monkeypatch.setattr(Babi, "_examples", lambda *_: few_questions())
-    monkeypatch.setattr(BabiStream, "told", lambda *_: few_stories())
     plan = read_plan(find_suite(name), None)
     seen, telling = set[tuple[str, str, str]](), []
     for one in plan.settings:  # of all combinations those that have a value that none before them had
@@ -236,11 +252,6 @@ def test_the_suites_that_come_along(name: str, monkeypatch: pytest.MonkeyPatch) 
     jobs = make_jobs(plan, 2)
     assert (plan.name, plan.about[-1:]) == (name, ".")
     assert len(jobs) == 2 * len(plan.settings) == len({job.name for job in jobs})
-
-
-@cache
-def few_questions() -> list[Example]:
-    return examples_of(few_stories())
 
 
 def test_suites_are_listed(capsys: Capture) -> None:
