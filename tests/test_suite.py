@@ -25,15 +25,17 @@ from experiments.runs.about import About, write_about
 from experiments.runs.board import Board, Follower
 from experiments.runs.folder import is_locked
 from experiments.runs.metrics import MetricsFile, read_metrics
+from experiments.suite import cost
 from experiments.suite.commands import read_plan
 from experiments.suite.folder import SuiteFolder
 from experiments.suite.jobs import SuiteJob, make_jobs
 from experiments.suite.queue import SuiteQueue
 from tasks import TASKS
 from tests.forked import Forked
-from tests.running import NO_MEMORY, TINY, start
+from tests.running import NO_MEMORY, TINY
 from tests.test_command_line import refused
 from tests.test_training import assert_same_run
+from tests.unpainted import leave_jobs_undrawn
 
 Capture = pytest.CaptureFixture[str]
 HOLD = "import fcntl, sys; file = open(sys.argv[1], 'w'); fcntl.flock(file, 2); print(flush=True); input()"
@@ -88,7 +90,7 @@ def test_forty_jobs_survive_kills_of_workers_and_of_the_driver(tmp_path: Path) -
             process.communicate()
             drivers += 1
             process = light(*args)
-        elif killed < 100 and (workers := children(process)):
+        elif killed < 40 and (workers := children(process)):
             with contextlib.suppress(ProcessLookupError):  # it has ended
                 os.kill(generator.choice(workers), signal.SIGKILL)
                 killed += 1
@@ -104,7 +106,8 @@ def test_forty_jobs_survive_kills_of_workers_and_of_the_driver(tmp_path: Path) -
 
 def real_suite(tmp_path: Path) -> tuple[Path, list[str]]:
     names = [name.removeprefix("--").replace("-", "_") for name in NO_MEMORY[::2]]
-    options = dict(zip(names, NO_MEMORY[1::2], strict=True)) | {"steps": "600", "log_every": "1", "solved_at": "None"}
+    options = dict(zip(names, NO_MEMORY[1::2], strict=True))
+    options |= {"steps": "300", "log_every": "1", "checkpoint_every": "10", "valid_every": "30"}
     return suite_file(tmp_path, {"parts": [{"task": "copy", "model": "gru", **options}]}), [
         f"--{name.replace('_', '-')}={value}" for name, value in options.items()
     ]
@@ -114,11 +117,12 @@ def real_suite(tmp_path: Path) -> tuple[Path, list[str]]:
 def test_trainings_that_are_killed_and_stopped_go_on_bit_for_bit(tmp_path: Path) -> None:
     suite, options = real_suite(tmp_path)
     out = tmp_path / "out"
+    args = ("suite", suite, "--seeds", 1, "--out", out)
     rows = out / "copy-gru-s0" / "metrics.jsonl"
 
     def begin(more: int) -> Forked:
         seen = len(read_metrics(rows)) if rows.exists() else 0
-        process = start("suite", suite, "--seeds", 1, "--out", out)
+        process = Forked("tests.undrawn", *args)
         wait_for(rows, seen + more, process)
         return process
 
@@ -136,7 +140,7 @@ def test_trainings_that_are_killed_and_stopped_go_on_bit_for_bit(tmp_path: Path)
     assert "the same command goes on" in errors
     assert "Traceback" not in errors
     assert not is_locked(rows.parent)
-    process = start("suite", suite, "--seeds", 1, "--out", out)
+    process = Forked("tests.undrawn", *args)
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     assert "1 of 1" in output
@@ -230,8 +234,12 @@ def test_a_stopped_suite_starts_nothing_more(tmp_path: Path) -> None:
     assert (queue.left, queue.failed, said) == (False, {}, ["copy-gru-s0: stopped"])
 
 
-def test_a_failing_job_stops_no_other_and_is_told(tmp_path: Path, capsys: Capture) -> None:
+def test_a_failing_job_stops_no_other_and_is_told(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A learning rate at which the loss is soon no number."""
+    leave_jobs_undrawn(monkeypatch)
+    monkeypatch.setattr(cost, "_seconds", lambda *_: 1.0)
     options = dict(zip([name.removeprefix("--") for name in TINY[::2]], TINY[1::2], strict=True)) | {
         "steps": 6,
         "solved-at": 0.01,
