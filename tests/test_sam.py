@@ -14,8 +14,17 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from memnet import SAM, state_tensors
-from memnet.functional.sparse import nearest_slots, next_age, put_rows, top_slots, write_sparsely, written_rows
-from memnet.native import sam
+from memnet.functional.sparse import (
+    nearest_slots,
+    next_age,
+    put_rows,
+    put_rows_,
+    slot_scales,
+    top_slots,
+    write_sparsely,
+    written_rows,
+)
+from memnet.native import near_slots, sam
 from tests import slow_sam as slow
 from tests.own_cell import CountingCell, DroppingCell, DroppingStack
 
@@ -267,6 +276,50 @@ def test_controllers_that_may_not_be_the_same_when_asked_again_run_step_by_step(
         gradients.append(model.cell.interface.weight.grad)
     assert model.backend_refusal == "it computes memnet's own cells as they were built"
     assert torch.equal(*gradients)
+
+
+# ------------------------------------------------------------------------------------------------- very many slots
+
+
+def test_an_index_finds_nearly_all_that_a_scan_finds_and_follows_what_changes() -> None:
+    pytest.importorskip("faiss")
+    memory, key = normal(2, 5000, 8).float(), normal(2, 3, 8, seed=1).float()
+    index, scales = near_slots.NearSlots(memory), slot_scales(memory, 1e-6)
+
+    def found() -> tuple[Tensor, Tensor]:
+        return index.nearest(memory, key, 4, scales), nearest_slots(memory, key, 4)
+
+    near, nearest = found()
+    assert (near.unsqueeze(-1) == nearest.unsqueeze(-2)).any(-1).float().mean() > 0.8
+    slots = torch.tensor([[7, 4999, 20], [1, 2, 4000]])
+    put_rows_(memory, slots, 2 * key)
+    index.change(slots, 2 * key)
+    scales = slot_scales(memory, 1e-6)
+    near, nearest = found()
+    for head in range(3):
+        assert (near[:, head] == slots[:, head : head + 1]).any(-1).all()
+
+
+def test_a_memory_of_very_many_slots_is_searched_by_an_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which gives what the scan gives, where it looks into all of its lists."""
+    pytest.importorskip("faiss")
+    monkeypatch.setattr(near_slots, "EXACT_SLOTS", 500)
+    results = []
+    for approximate in (False, True):
+        monkeypatch.setattr(near_slots, "_PROBED", 1000)
+        model = drawn("native", **MANY, approximate=approximate).float()
+        state = model.initial_state(3)._replace(memory=normal(3, 1100, 4, seed=1).float())
+        output, last = model(normal(3, 7, 3).float(), state, lengths=torch.tensor([7, 0, 4]))
+        output.sum().backward()
+        results.append([output, *state_tensors(last), *(one.grad for one in model.parameters())])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_an_index_that_is_not_installed_is_refused_by_the_name_of_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(ValueError, match=r"approximate needs faiss.* pip install 'memnet-torch\[index\]'"):
+        drawn(**MANY, approximate=True)
 
 
 # ------------------------------------------------------------------------------------------------- sizes, learning

@@ -21,7 +21,7 @@ from memnet.controlled import (
 )
 from memnet.functional.addressing import content_weights
 from memnet.functional.sparse import Read, Slots, top_slots, write_sparsely, written_rows
-from memnet.native import sam
+from memnet.native import near_slots, sam
 from memnet.state import State
 from memnet.trace import Part
 
@@ -95,6 +95,8 @@ class SAMCell(ControlledCell):
     num_reads:      heads, each of which reads and writes.
     slots_per_read: K. With as many as there are slots it is the dense cell.
     used_above:     how much weight makes a slot one that is used (delta).
+    approximate:    let an index of faiss (the extra "index") find the nearest where a sequence as a whole, see above,
+                    may reach more than 100,000 slots; it is made anew for every sequence. Else a scan finds them.
     learned_initial_state: train the controller's initial state (else zeros).
     forget_bias:    of an LSTM controller.
     norm_floor:     norms below it count as it, see memnet.functional.addressing.cosine_similarity.
@@ -116,6 +118,7 @@ class SAMCell(ControlledCell):
         num_reads: int = 4,
         slots_per_read: int = 4,
         used_above: float = 0.005,
+        approximate: bool = False,
         learned_initial_state: bool = False,
         forget_bias: float = 1.0,
         norm_floor: float = 1e-6,
@@ -123,6 +126,8 @@ class SAMCell(ControlledCell):
         check_sizes(slots_per_read=slots_per_read)
         if not 0 <= used_above < 1:
             raise ValueError(f"used_above must be in [0, 1), not {used_above}")
+        if approximate:
+            near_slots.check_installed()
         super().__init__(
             input_size,
             controller,
@@ -135,7 +140,7 @@ class SAMCell(ControlledCell):
             forget_bias=forget_bias,
             norm_floor=norm_floor,
         )
-        self.slots_per_read, self.used_above = slots_per_read, used_above
+        self.slots_per_read, self.used_above, self.approximate = slots_per_read, used_above, approximate
         self.num_slots = num_slots
         self._sizes = [(num_reads, slot_size), (num_reads, slot_size), *[(num_reads, 1)] * 3]
         self.interface = interface_of(self.controller, self._sizes)

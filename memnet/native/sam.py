@@ -33,7 +33,7 @@ from memnet.functional.sparse import (
     take_rows,
     top_slots,
 )
-from memnet.native import build
+from memnet.native import build, near_slots
 from memnet.state import State, map_state, select_rows, state_tensors, with_leaves
 
 # Numbers of a batch's memory that are copied in about the time in which the backward pass computes a step again.
@@ -58,11 +58,13 @@ class _Changed(Slots):
     old: Tensor
     found: Tensor
 
-    def __init__(self, rows: Tensor, age: Tensor, end: int, reach: int, epsilon: float) -> None:
+    def __init__(self, rows: Tensor, age: Tensor, end: int, reach: int, epsilon: float, approximate: bool) -> None:
         super().__init__(rows[:, :reach].clone(memory_format=torch.contiguous_format), age)
         self.end, self.reach, self.epsilon = end, reach, epsilon
         self.since, self.time = age[:, :reach].clone(), 0
         self.scales = slot_scales(self.rows, epsilon)
+        many = approximate and reach > near_slots.EXACT_SLOTS
+        self.near = near_slots.NearSlots(self.rows) if many else None
 
     def unused(self, count: int) -> Tensor:
         self.end = min(self.end + count, self.reach)
@@ -74,11 +76,16 @@ class _Changed(Slots):
         rows = _where(self.active, rows, self.old)
         put_rows_(self.rows, slots, rows)
         self.scales.scatter_(1, slots, slot_scales(rows, self.epsilon))
+        if self.near is not None:
+            self.near.change(slots, rows)
 
     def nearest(self, key: Tensor, count: int, epsilon: float) -> Tensor:
         # Of slots that hold nothing the first `count` are as near as any.
         self.end = end = min(self.end + count, self.reach)
-        self.found = nearest_slots(self.rows[:, :end], key, count, epsilon, self.scales[:, :end])
+        if self.near is None:
+            self.found = nearest_slots(self.rows[:, :end], key, count, epsilon, self.scales[:, :end])
+        else:
+            self.found = self.near.nearest(self.rows, key, count, self.scales)
         return self.found
 
     def touch(self, slots: Tensor, weights: Tensor, threshold: float) -> None:
@@ -211,7 +218,7 @@ def run(
     end = _first_untouched(state, slots)
     # A step empties a slot for each head, and reads beyond them.
     reach = min(end + steps * (cell.num_reads + cell.slots_per_read), state.memory.size(1))
-    memory = _Changed(state.memory, state.age, end, reach, cell.norm_floor)
+    memory = _Changed(state.memory, state.age, end, reach, cell.norm_floor, cell.approximate)
     for projected, active in zip(_by_step(cell.project(input)), _active(lengths, steps), strict=True):
         memory.active = active
         hidden, after = cell.controlled(together(projected, shared), controller, last.vectors)
