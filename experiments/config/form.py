@@ -54,16 +54,12 @@ class Form:
             "run": self._fields(Run),
         }
 
-    def _fields(self, kind: type[Any]) -> dict[str, Option]:
+    def _fields(self, kind: Any) -> dict[str, Option]:
         """The fields of a part that the model has what they need for."""
-        needs = {
-            field.name: [one.attribute for one in marks_of(field.type) if isinstance(one, Needs)]
-            for field in dataclasses.fields(kind)
-        }
         return {
-            field.name: Option(field.name, field.type, field.default, "")
-            for field in dataclasses.fields(kind)
-            if all(hasattr(self.network.make, attribute) for attribute in needs[field.name])
+            one.name: one
+            for one, needs in _options_of_part(kind)
+            if all(hasattr(self.network.make, attribute) for attribute in needs)
         }
 
     @cached_property
@@ -173,6 +169,18 @@ class Form:
             if not plugins.is_place(self.task):
                 raise
             raise UserError(f"{self.task}: {plugins.told(error)}") from None
+
+
+@cache
+def _options_of_part(kind: Any) -> list[tuple[Option, list[str]]]:
+    """The fields of a part, and the attributes that a model must have for each."""
+    return [
+        (
+            Option(field.name, field.type, field.default, ""),
+            [one.attribute for one in marks_of(field.type) if isinstance(one, Needs)],
+        )
+        for field in dataclasses.fields(kind)
+    ]
 
 
 def form_of(task: str, model: str) -> Form:
@@ -368,7 +376,12 @@ def known_options(task: str, model: str | None = None) -> set[str]:
     """What of a task, by any model of its domain or one of a user's, may be asked."""
     kind = plugins.find_task(task, TASKS)
     models = [*DOMAINS[kind.domain].models, *([model] if model is not None and plugins.is_place(model) else [])]
-    return set().union(*(form_of(task, one).spelled for one in models))
+    return _known_options(plugins.settled(task), tuple(map(plugins.settled, models)))
+
+
+@cache
+def _known_options(task: str, models: tuple[str, ...]) -> set[str]:
+    return set().union(*(_form(task, one).spelled for one in models))
 
 
 def aliases_of(task: Any) -> Mapping[str, str]:

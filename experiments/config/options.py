@@ -53,10 +53,11 @@ def options_of(make: Callable[..., Any]) -> dict[str, Option]:
     }
 
 
-def unannotated(make: Callable[..., Any]) -> list[str]:
+@cache
+def unannotated(make: Callable[..., Any]) -> tuple[str, ...]:
     """The parameters with a default that have no type, so that nobody could choose them."""
     parameters = _parameters(make).items()
-    return [name for name, one in parameters if one.default is not one.empty and one.annotation is one.empty]
+    return tuple(name for name, one in parameters if one.default is not one.empty and one.annotation is one.empty)
 
 
 @cache
