@@ -253,7 +253,7 @@ def main() -> None:
 
     import pytest
 
-    from tests.unpainted import leave_undrawn, leave_unpainted
+    from tests.unpainted import leave_undrawn, leave_unforced, leave_unpainted
 
     asked = socket.socket(fileno=int(sys.argv[1]))
     _prepare()
@@ -261,6 +261,7 @@ def main() -> None:
     request = _serve(asked)
     if request is None:
         return
+    leave_unforced(pytest.MonkeyPatch())
     if not request.painted:
         leave_unpainted(pytest.MonkeyPatch())
         leave_undrawn(pytest.MonkeyPatch())

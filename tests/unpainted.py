@@ -25,6 +25,11 @@ def leave_unpainted(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("experiments.figures.style.make_legible", lambda figure: None)
 
 
+def leave_unforced(patch: pytest.MonkeyPatch) -> None:
+    """Have files written without waiting for the disk, as only a machine without power would tell; until undone."""
+    patch.setattr("os.fsync", lambda file: None)
+
+
 def leave_undrawn(patch: pytest.MonkeyPatch) -> None:
     """Have trainings end without their figures, until the patch is undone."""
     from experiments.training import ending, running
