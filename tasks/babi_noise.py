@@ -1,6 +1,7 @@
 """bAbI in long noise, after BABILong (Kuratov et al. 2024)."""
 
 import re
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -12,7 +13,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from .babi import Fact, Story, words_of
 from .babi_stream import ANSWER, ASK, MARKS, STOP, TEST_QUESTIONS, BabiStream
-from .common import Batch
+from .common import Batch, steps_of
+from .drawing import fold
 from .invented_text import InventedLanguage
 from .tokens import TokenTask
 from .words import answer_of
@@ -192,6 +194,20 @@ class BabiNoise(TokenTask):
         """How frequent each answer is among the test questions."""
         answers = self._asked["test"].answer
         return answers.bincount(minlength=self.output_size) / len(answers)
+
+    def render(self, batch: Batch, index: int = 0, logits: Tensor | None = None, width: int = 80) -> str:
+        """The text of one example with its answer and, with logits, the likeliest one, folded to `width` columns.
+
+        ValueError for an index outside the batch, logits of the wrong shape or a width below 40.
+        """
+        steps = steps_of(batch, index)
+        fold([("step", "")], width)
+        words = " ".join(self.input_channels[word] for word in batch.input[index, :steps].tolist())
+        title, told = f"{self.name}: {steps} steps, 1 scored", self.spell(batch.target[index, steps - 1 : steps])
+        if logits is not None:
+            title += f", {int(self.wrong(logits, batch)[index].sum())} predicted wrong"
+            told += f" (predicted {self.spell(logits[index, steps - 1 : steps])})"
+        return "\n".join([title, "", textwrap.fill(f"{words} {told}", width, break_on_hyphens=False)])
 
 
 def _tales_of(story: Story) -> Iterator[Tale]:

@@ -10,7 +10,7 @@ from experiments.domains.sequences.evaluation import test_at as at
 from memnet import GRU, TokenReader
 from tasks import BabiNoise
 from tasks.babi import Question, generate
-from tests.batches import seeded
+from tests.batches import random_logits, seeded
 from tests.test_formal_tasks import told
 
 FEW = {"babi_data": "generated", "questions": 60, "test_questions": 40}
@@ -54,6 +54,16 @@ def test_stories_are_found_again_without_the_noise(number):
             if not isinstance(length, int):
                 continue
             assert length - 20 < before <= length or before == sum(len(one.split()) for one in facts)
+
+
+def test_a_text_is_told_with_its_answer():
+    task = BabiNoise(1, **FEW)
+    batch = task.sample(2, length=80, generator=seeded())
+    ((names, answers), _) = told(task, batch)
+    (answer,) = answers.values()
+    lines = task.render(batch, 0, random_logits(task.channels(batch)), 60).splitlines()
+    assert " ".join(lines[2:]).startswith(f"{' '.join(names)} {answer} (predicted ")
+    assert max(map(len, lines)) <= 60
 
 
 def test_facts_stand_anywhere():
