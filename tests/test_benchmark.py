@@ -19,6 +19,7 @@ import torch
 from experiments.__main__ import main
 from experiments.benchmark import memory, timing
 from experiments.benchmark.cases import (
+    STEPS,
     Case,
     Stacked,
     known_models,
@@ -58,10 +59,13 @@ def measured(capsys: Capture, *args: object) -> list[dict[str, Any]]:
 def test_ratios_are_quotients_and_eager_is_always_there(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     monkeypatch.setenv("MEMNET_NATIVE", "0")
-    cases = measured(capsys, "lstm", "--train", "--infer", *SMALL) + measured(capsys, "memn2n", "--infer", *SMALL)
+    cases = measured(capsys, "lstm", "--train", "--infer", "--whole-step", *SMALL) + measured(
+        capsys, "memn2n", "--infer", *SMALL
+    )
     assert [case["case"] for case in cases] == [
         "lstm train, batch 2, 4 steps",
         "lstm infer, batch 2, 4 steps",
+        "lstm whole-step, batch 2, 4 steps",
         "memn2n infer, batch 2, 4 sentences, 50 slots",
     ]
     for case in cases:
@@ -128,6 +132,17 @@ def test_other_operations_are_counted_by_the_number() -> None:
     assert count_operations(lambda: torch.softmax(one * other, -1).sum()) == (0, 60)
     assert count_operations(lambda: (one.clone() > other).nonzero()) == (0, 0)
     assert count_operations(lambda: torch.arange(6) * 2) == (0, 0)
+
+
+def test_a_whole_step_moves_the_weights() -> None:
+    case = small_case("lstm", mode="whole-step")
+    model = make_model(case, 0)
+    before = [weight.detach().clone() for weight in model.parameters()]
+    STEPS[case.mode](model)(make_example(case))
+    for weight, old in zip(model.parameters(), before, strict=True):
+        moved = (weight - old).abs()
+        # The first update of Adam is of the learning rate's size.
+        assert moved[moved > 0].median().item() == pytest.approx(1e-4, rel=0.01)
 
 
 def test_models_are_those_of_the_registry_with_the_sizes_of_their_constructors() -> None:

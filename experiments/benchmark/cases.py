@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import torch
@@ -17,9 +17,10 @@ from experiments.base.names import nearest
 from experiments.base.seeds import drawing_weights, generator_for
 from experiments.config.options import options_of, sizes_of
 from experiments.config.registry import DOMAINS, Model, at
+from experiments.training.updates import Updates
 from tasks import TASKS
 
-Mode: TypeAlias = Literal["train", "infer"]
+Mode: TypeAlias = Literal["train", "infer", "whole-step"]
 Number: TypeAlias = Literal["float32", "float64"]
 
 # The sizes that may have several values, in words.
@@ -191,6 +192,10 @@ def make_example(case: Case) -> Example:
 def train_step(model: nn.Module, example: Example) -> None:
     """Forward, summed cross-entropy, backward; no optimiser."""
     model.zero_grad()
+    _backpropagate(model, example)
+
+
+def _backpropagate(model: nn.Module, example: Example) -> None:
     logits = _logits(model(*example.inputs))
     loss = functional.binary_cross_entropy_with_logits if logits.dim() == 3 else functional.cross_entropy
     loss(logits, example.target, reduction="sum").backward()
@@ -202,7 +207,26 @@ def inference(model: nn.Module, example: Example) -> None:
         model(*example.inputs)
 
 
-STEPS: dict[Mode, Callable[[nn.Module, Example], None]] = {"train": train_step, "infer": inference}
+def whole_step(model: nn.Module) -> Callable[[Example], None]:
+    """A step of training as the trainer takes it: the gradient, a limit on its norm, the update of the weights."""
+    updates = Updates(learning_rate=1e-4, clip_norm=10.0)
+    optimizer = updates.make_optimizer(model)
+
+    def step(example: Example) -> None:
+        optimizer.zero_grad()
+        _backpropagate(model, example)
+        updates.clip(optimizer.gather())
+        optimizer.step()
+
+    return step
+
+
+# Of a model a function that takes its step on an example.
+STEPS: dict[Mode, Callable[[nn.Module], Callable[[Example], None]]] = {
+    "train": lambda model: partial(train_step, model),
+    "infer": lambda model: partial(inference, model),
+    "whole-step": whole_step,
+}
 
 
 class Stacked(nn.Module):

@@ -41,7 +41,8 @@ class Flop(NamedTuple):
 
 
 def count_flop(case: Case) -> Flop:
-    """Operations of a case's forward pass and, in training, its backward pass, as the eager model runs it.
+    """Operations of a case's forward pass and, in training, its backward pass, as the eager model runs it, and of a
+    whole step's update.
 
     A MemN2N counts with its sentences read word by word, the definition: as counts of words, which is faster on a
     CPU, most of its multiplications are by zero.
@@ -52,7 +53,8 @@ def count_flop(case: Case) -> Flop:
         model.counted = False
     if isinstance(model, GoesByStep) and isinstance(model, HasBackend):
         model.backend = "eager"
-    counted = count_operations(lambda: STEPS[case.mode](model, example))
+    step = STEPS[case.mode](model)
+    counted = count_operations(lambda: step(example))
     return Flop(case.seeds * counted.products, case.seeds * counted.others)
 
 

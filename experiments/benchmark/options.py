@@ -23,7 +23,7 @@ MOST_SECONDS = 3600
 
 @dataclasses.dataclass(frozen=True)
 class BenchmarkOptions:
-    """Time one step of models: forward and backward in training (no optimiser), or forward alone.
+    """Time one step of models: forward and backward in training, with or without the update, or forward alone.
 
     All ways to run a model are timed side by side in rounds, and so is a plain matrix product, the machine's peak.
     The floor is the time that the model's floating-point operations would take at that peak: those of its matrix
@@ -36,9 +36,11 @@ class BenchmarkOptions:
     models: tyro.conf.Positional[tuple[str, ...]] = ()
     """Models of sequences or stories, by the names that train has for them; none for all."""
     train: bool = False
-    """Time a training step (what is timed if neither is asked for)."""
+    """Time a training step without its update (what is timed if nothing is asked for)."""
     infer: bool = False
     """Time inference."""
+    whole_step: bool = False
+    """Time a training step with its update: the limit on the gradient's norm, and Adam."""
     batch_size: tuple[int, ...] = (32,)
     """Sequences or stories at a time."""
     length: tuple[int, ...] = ()
@@ -74,8 +76,8 @@ class BenchmarkOptions:
     @property
     def modes(self) -> list[Mode]:
         """What is timed."""
-        modes: list[Mode] = ["train"] if self.train or not self.infer else []
-        return [*modes, "infer"] if self.infer else modes
+        asked: dict[Mode, bool] = {"train": self.train, "infer": self.infer, "whole-step": self.whole_step}
+        return [mode for mode, wanted in asked.items() if wanted] or ["train"]
 
     def check(self) -> None:
         """UserError for what cannot be."""
@@ -94,8 +96,8 @@ class BenchmarkOptions:
             self._check_plot(Path(self.plot))
 
     def _check_memory(self) -> None:
-        if self.infer or self.seeds != (1,):
-            raise UserError("--memory is of a training step of one model: without --infer and --seeds")
+        if self.infer or self.whole_step or self.seeds != (1,):
+            raise UserError("--memory is of a training step of one model: without --infer, --whole-step and --seeds")
         if whole := [name for name in self.models if not sizes_of_model(name).by_step]:
             raise UserError(f"--memory is for models that go step by step, not for {whole[0]}")
         if unfit := set(self.backend) & NO_MEMORY:

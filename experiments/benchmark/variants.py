@@ -52,11 +52,11 @@ def make_variant(case: Case, way: Way) -> Variant:
             models, examples = [Stacked(models)], [example]
         else:
             models = [running(model, way, examples[0]) for model in models]
-        step = STEPS[case.mode]
+        steps = [STEPS[case.mode](model) for model in models]
 
         def work() -> None:
-            for model, own in zip(models, examples, strict=True):
-                step(model, own)
+            for step, own in zip(steps, examples, strict=True):
+                step(own)
 
         if way == "compile":
             print(f"compiling {case} (up to half a minute) ...", file=sys.stderr, flush=True)

@@ -26,6 +26,7 @@ class Together:
 
     gradient: of all, end to end. gradients: views of it, one a weight.
     kept:     what is kept of all, end to end, by name.
+    scale:    a vector for what is computed on the way.
     steps:    updates so far.
     """
 
@@ -33,14 +34,20 @@ class Together:
         """states: of the weights; from now on they hold views of what is kept here."""
         self.weights, self.steps = weights, steps
         self.gradient = torch.cat([weight.detach().flatten() for weight in weights])
-        self.gradients = self.parts(self.gradient)
+        self.gradients = self._split(self.gradient)
+        self.scale = torch.zeros_like(self.gradient)
         self.kept = {name: torch.cat([state[name].flatten() for state in states]) for name in states[0]}
+        self._parts = {id(self.scale): self._split(self.scale), id(self.gradient): self.gradients}
         for name, vector in self.kept.items():
-            for state, part in zip(states, self.parts(vector), strict=True):
+            parts = self._parts[id(vector)] = self._split(vector)
+            for state, part in zip(states, parts, strict=True):
                 state[name] = part
 
     def parts(self, vector: Tensor) -> list[Tensor]:
-        """Views of a vector, of the weights' shapes."""
+        """The views of one of its vectors, of the weights' shapes."""
+        return self._parts[id(vector)]
+
+    def _split(self, vector: Tensor) -> list[Tensor]:
         parts = vector.split([weight.numel() for weight in self.weights])
         return [part.view(weight.shape) for part, weight in zip(parts, self.weights, strict=True)]
 
@@ -170,9 +177,9 @@ class Adam(Optimizer):
         (of_mean, of_square), mean, square = self.betas, own.kept["exp_avg"], own.kept["exp_avg_sq"]
         mean.lerp_(own.gradient, 1 - of_mean)
         square.mul_(of_square).addcmul_(own.gradient, own.gradient, value=1 - of_square)
-        scale = square.sqrt().div_((1 - of_square**own.steps) ** 0.5).add_(1e-8)
+        torch.sqrt(square, out=own.scale).div_((1 - of_square**own.steps) ** 0.5).add_(1e-8)
         rate = self.lr / (1 - of_mean**own.steps)
-        torch._foreach_addcdiv_(own.weights, own.parts(mean), own.parts(scale), -rate)
+        torch._foreach_addcdiv_(own.weights, own.parts(mean), own.parts(own.scale), -rate)
 
 
 class RMSProp(Optimizer):
@@ -188,11 +195,11 @@ class RMSProp(Optimizer):
 
     def update(self, own: Together) -> None:
         square = own.kept["square_avg"].mul_(0.9).addcmul_(own.gradient, own.gradient, value=1 - 0.9)
-        scale = square.sqrt().add_(1e-8)
+        torch.sqrt(square, out=own.scale).add_(1e-8)
         if not self.momentum:
-            torch._foreach_addcdiv_(own.weights, own.gradients, own.parts(scale), -self.lr)
+            torch._foreach_addcdiv_(own.weights, own.gradients, own.parts(own.scale), -self.lr)
             return
-        step = own.kept["momentum_buffer"].mul_(self.momentum).addcdiv_(own.gradient, scale)
+        step = own.kept["momentum_buffer"].mul_(self.momentum).addcdiv_(own.gradient, own.scale)
         torch._foreach_add_(own.weights, own.parts(step), alpha=-self.lr)
 
 
@@ -236,8 +243,7 @@ class GravesRMSProp(Optimizer):
         square, mean, step = (own.kept[name] for name in self.kept)
         square.mul_(0.95).addcmul_(own.gradient, own.gradient, value=1 - 0.95)
         mean.lerp_(own.gradient, 1 - 0.95)
-        variance = torch.addcmul(square, mean, mean, value=-1)
-        # Rounding can leave it below zero.
-        scale = variance.clamp_min_(0).add_(1e-4).sqrt_()
-        step.mul_(self.momentum).addcdiv_(own.gradient, scale, value=-self.lr)
+        # Rounding can leave the variance below zero.
+        torch.addcmul(square, mean, mean, value=-1, out=own.scale).clamp_min_(0).add_(1e-4).sqrt_()
+        step.mul_(self.momentum).addcdiv_(own.gradient, own.scale, value=-self.lr)
         torch._foreach_add_(own.weights, own.parts(step))
