@@ -9,7 +9,7 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -243,6 +243,26 @@ class _LayerCell(Cell):
         return functional.linear(hidden, self.weight_hh, self.bias_hh)
 
 
+class SequenceOperator(NamedTuple):
+    """What a cell does over whole sequences: see Cell.native_refusal and Cell.unroll_native, whose cell comes first."""
+
+    refusal: Callable[[Cell, Tensor, State], str | None]
+    unroll: Callable[[Cell, Tensor, State, Tensor | None], tuple[Tensor, State]]
+
+
+class NativeCell(Cell):
+    """A layer of a recurrent network, or several, with an operator: memnet.models.recurrent brings the two together."""
+
+    has_native = True
+    operator: ClassVar[SequenceOperator]
+
+    def native_refusal(self, input: Tensor, state: State) -> str | None:
+        return self.operator.refusal(self, input, state)
+
+    def unroll_native(self, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+        return self.operator.unroll(self, input, state, lengths)
+
+
 class FeedForwardCell(_LayerCell):
     """A layer without memory, h = tanh(W x + b): the feed-forward controller.
 
@@ -259,7 +279,7 @@ class FeedForwardCell(_LayerCell):
         return torch.tanh(projected[0]), state
 
 
-class RNNCell(_LayerCell):
+class RNNCell(NativeCell, _LayerCell):
     """Elman's recurrent cell, h' = f(W x + b + U h + c), equal to torch.nn.RNNCell on the same weights.
 
     nonlinearity:   "tanh" or "relu".
@@ -315,7 +335,7 @@ class RNNCell(_LayerCell):
         return hidden, RNNState(hidden)
 
 
-class LSTMCell(WatchedCell, _LayerCell):
+class LSTMCell(NativeCell, WatchedCell, _LayerCell):
     """Long short-term memory with forget gate, equal to torch.nn.LSTMCell on the same weights.
 
         i, f, g, o = sigmoid, sigmoid, tanh, sigmoid of W x + b + U h + c
@@ -379,6 +399,8 @@ class NormalizedLSTMCell(LSTMCell):
     input_size, hidden_size, learned_initial_state: see LSTMCell. forget_bias: that of the forget gate's shift.
     """
 
+    has_native = False
+
     def __init__(
         self, input_size: int, hidden_size: int, *, forget_bias: float = 1.0, learned_initial_state: bool = False
     ) -> None:
@@ -408,7 +430,7 @@ class NormalizedLSTMCell(LSTMCell):
         return (normed * self.gain + self.shift).flatten(-2)
 
 
-class GRUCell(WatchedCell, _LayerCell):
+class GRUCell(NativeCell, WatchedCell, _LayerCell):
     """Gated recurrent unit, equal to torch.nn.GRUCell on the same weights.
 
     r, z = sigmoid of their W x + b + U h + c        n = tanh(W x + b + r (U h + c))
@@ -449,7 +471,7 @@ class GRUCell(WatchedCell, _LayerCell):
         return hidden, RNNState(hidden), GRUGates(reset, update)
 
 
-class StackedCell(WatchedCell):
+class StackedCell(NativeCell, WatchedCell):
     """Layers of cells, each feeding the next.
 
     layers: the cells from input to output.
@@ -460,7 +482,7 @@ class StackedCell(WatchedCell):
     def __init__(self, layers: Sequence[Cell], *, skip: bool = False) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
-        self.skip = skip
+        self.skip, self.has_native = skip, all(isinstance(layer, NativeCell) and layer.has_native for layer in layers)
         self.input_size = layers[0].input_size
         self.output_size = sum(layer.output_size for layer in layers) if skip else layers[-1].output_size
 

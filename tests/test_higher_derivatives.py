@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from memnet import NTM, EntNet, KeyValueMemoryNetwork, MemN2N
-from memnet.sequence import BackendModule
+from memnet import NTM, RNN, EntNet, GRUCell, KeyValueMemoryNetwork, LSTMCell, MemN2N, StackedCell
+from memnet.sequence import BackendModule, SequenceModule
 from memnet.state import state_tensors
 from tests.stories import MAX_WORDS, VOCAB, drawn_anew, question_of, story_of
 
@@ -30,6 +30,8 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "ntm-rnn": lambda: ntm(controller="rnn-tanh", memory_init="learned", weights_init="learned", num_reads=2),
     "ntm-lstm": lambda: ntm(num_layers=2, learned_initial_state=True),
     "ntm-gru": lambda: ntm(controller="gru", addressing="content", memory_init="random"),
+    "lstm-gru": lambda: SequenceModule(StackedCell([LSTMCell(3, 2), GRUCell(5, 3)], skip=True), 2),
+    "rnn": lambda: RNN(3, 2, hidden_size=3, num_layers=2, learned_initial_state=True),
     "memn2n": lambda: MemN2N(VOCAB, max_words=MAX_WORDS, embedding_size=3),
     "memn2n-layerwise": lambda: MemN2N(VOCAB, max_words=MAX_WORDS, tying="layerwise", nonlinearity="relu"),
     "entnet": lambda: EntNet(VOCAB, max_words=MAX_WORDS, embedding_size=3, num_slots=2),
@@ -51,7 +53,7 @@ def used(model: Any) -> BackendModule:
 
 def called(model: Any) -> Tensor:
     """A number that depends on all that the model returns."""
-    if isinstance(model, NTM):
+    if isinstance(model, SequenceModule):
         output, state = model(INPUT, lengths=LENGTHS)
         return sum((tensor.cos().sum() for tensor in state_tensors(state)), output.sin().sum())
     logits: Tensor = model(story_of(), question_of())
@@ -60,7 +62,7 @@ def called(model: Any) -> Tensor:
 
 def first_and_second(model: nn.Module) -> list[Tensor]:
     """The gradient by all weights, and that of its own squared length."""
-    wanted = [*([INPUT] if isinstance(model, NTM) else []), *model.parameters()]
+    wanted = [*([INPUT] if isinstance(model, SequenceModule) else []), *model.parameters()]
     options: dict[str, Any] = {"allow_unused": True, "materialize_grads": True}
     first = torch.autograd.grad(called(model), wanted, create_graph=True, **options)
     length = torch.stack([one.square().sum() for one in first]).sum()

@@ -244,12 +244,12 @@ def way_of(monkeypatch: pytest.MonkeyPatch, faster: float, cores: int, **options
 
 
 def test_the_faster_way_is_chosen_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert way_of(monkeypatch, 3.1, 2, model="lstm")[0] == "stacked"
-    way, reason = way_of(monkeypatch, 3.1, 16, model="lstm")
+    assert way_of(monkeypatch, 3.1, 2, model="slstm")[0] == "stacked"
+    way, reason = way_of(monkeypatch, 3.1, 16, model="slstm")
     assert way == "processes"
     assert "3.1 times" in reason
     assert "10 fit" in reason
-    assert way_of(monkeypatch, 3.1, 4, model="lstm", threads=2)[0] == "stacked"
+    assert way_of(monkeypatch, 3.1, 4, model="slstm", threads=2)[0] == "stacked"
     assert way_of(monkeypatch, 9.0, 2, backend="eager")[0] == "stacked"
     for options in ({"backend": "compile"}, {"truncate": 5}, {"checkpoint_steps": 5}):
         assert way_of(monkeypatch, 9.0, 2, **options)[0] == "processes"

@@ -71,7 +71,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("train babi --model lstm --restarts 3", "--restarts 3.*--model lstm.*--seed"),
         ("train babi --model ntm --restarts 2", "--restarts 2.*--model ntm"),
         ("train babi --model entnet --restarts 2 --backend compile", "--backend compile.*one restart"),
-        ("train babi --model lstm --backend native", "native.*no operator for LSTM"),
+        ("train babi --model slstm --backend native", "native.*no operator for SLSTM"),
         ("train babi --model kv --restarts 1 --backend compile", "compile.*steps.*KeyValueMemoryNetwork"),
         ("train babi --model kv --linear-start-epochs 3", "--linear-start-epochs: it is one of --model memn2n"),
         ("train babi --epochs 0", "--epochs.*at least 1"),

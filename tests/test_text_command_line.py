@@ -66,7 +66,7 @@ def texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("train text --text markov --markov-symbols 1", "--markov-symbols.*at least 2"),
         ("train text --model memn2n", "'memn2n'.*lstm"),
         ("train text --hidden-size 0", "hidden_size.*0"),
-        ("train text --backend native", "native.*no operator for LSTM"),
+        ("train text --model slstm --backend native", "native.*no operator for SLSTM"),
         ("train text --chunk-length 0", "--chunk-length.*at least 1"),
         ("train text --learning-rate nan", "--learning-rate.*nan"),
         ("train text --recipe paper/copy-lstm", "no recipe is called .paper/copy-lstm"),

@@ -55,7 +55,7 @@ class BenchmarkOptions:
     controller: ControllerName = "lstm"
     """Of a model that has one."""
     backend: tuple[Way, ...] = ()
-    """Ways to run beside eager: compile, native (memory networks on the CPU), chunked (linear memories), auto, stacked
+    """Ways to run beside eager: compile, native (an operator for the CPU), chunked (linear memories), auto, stacked
     (the seeds as one computation by torch.func), graph (a step captured on a CUDA device); none for all that apply."""
     seconds: float = 5.0
     """How long to time each case; at most an hour."""

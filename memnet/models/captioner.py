@@ -15,7 +15,7 @@ from memnet.functional.memory import read_memory
 from memnet.pretrained import Pretrained
 from memnet.state import State, map_state, state_tensors
 from memnet.trace import Part
-from memnet.unroll import unroll
+from memnet.unroll import unroll_fast
 
 _COLOURS = 3
 # Brings the differences within a picture, which are well below one, to about one.
@@ -203,7 +203,7 @@ class Captioner(Pretrained):
         steps[present] = maps
         each = rearrange(steps, "batch frame slot width -> (batch slot) frame width")
         ends = lengths.repeat_interleave(self.encoder.num_slots)
-        outputs, _ = unroll(self.reader, each, self.reader.initial_state(len(each)), lengths=ends)
+        outputs, _ = unroll_fast(self.reader, each, self.reader.initial_state(len(each)), ends)
         rows = torch.arange(len(each), device=images.device)
         last = outputs[rows, ends - 1] + each[rows, ends - 1]
         seen: Tensor = rearrange(last, "(batch slot) width -> batch slot width", batch=batch)

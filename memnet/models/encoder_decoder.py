@@ -14,7 +14,7 @@ from memnet.functional.memory import read_memory
 from memnet.pretrained import Pretrained
 from memnet.state import State
 from memnet.trace import Part
-from memnet.unroll import unroll
+from memnet.unroll import unroll_fast
 
 Context: TypeAlias = Literal["start", "every-step"]
 Scores: TypeAlias = Literal["additive", "dot"]
@@ -119,12 +119,8 @@ class EncoderDecoder(Pretrained):
         if self.validate and values_known() and bool((lengths == 0).any()):
             raise ValueError("every source sentence must have at least one word")
         words = reverse_sequences(source, lengths) if self.reverse else source
-        outputs, state = unroll(
-            self.encoder,
-            functional.embedding(words, self.source_words),
-            self.encoder.initial_state(len(source)),
-            lengths=lengths,
-        )
+        embedded = functional.embedding(words, self.source_words)
+        outputs, state = unroll_fast(self.encoder, embedded, self.encoder.initial_state(len(source)), lengths)
         last = outputs[torch.arange(len(source), device=source.device), lengths - 1]
         if self.reverse:
             outputs = reverse_sequences(outputs, lengths)

@@ -41,6 +41,8 @@ class FastWeightsCell(RNNCell):
     Raises ValueError for values that cannot be.
     """
 
+    has_native = False
+
     def __init__(
         self,
         input_size: int,

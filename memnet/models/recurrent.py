@@ -5,10 +5,13 @@ from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
-from memnet.cells import Cell, RecurrentInit, make_controller
+from memnet.cells import Cell, NativeCell, RecurrentInit, SequenceOperator, make_controller
+from memnet.native import recurrent
 from memnet.sequence import SequenceModule
 from memnet.state import State
 from memnet.trace import Part
+
+NativeCell.operator = SequenceOperator(recurrent.refusal, recurrent.unroll_recurrent)
 
 
 class RecurrentTrace(NamedTuple):

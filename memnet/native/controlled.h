@@ -6,15 +6,13 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <limits>
 #include <memory>
 #include <vector>
 
+#include "layers.h"
 #include "slots.h"
 
 namespace {
-
-enum Controller { feedforward, rnn_tanh, rnn_relu, lstm, gru };
 
 // Sizes and tensors, laid out as controlled.py fills it in; those of a memory's own come after them.
 // Steps come first in what is kept: (time, batch, features). There are layers + 1 projections: one for each layer of
@@ -71,8 +69,7 @@ protected:
     static constexpr int L = lanes<Number>;
 
     const int64_t recurrent = controller != feedforward, leaves = recurrent + (controller == lstm);
-    const int64_t gates = controller == lstm || controller == gru ? 4 : 1, table = layers * leaves;
-    const Number nearly_shut = std::sqrt(std::numeric_limits<Number>::min());
+    const int64_t gates = gates_of(controller), table = layers * leaves;
 
     const Memory& memory() const { return static_cast<const Memory&>(*this); }
     int64_t features(int64_t layer) const {
@@ -105,7 +102,7 @@ protected:
     bool active(int64_t row, int64_t step) const { return !lengths || step < lengths[row]; }
 
     template <class Function> static void map(int64_t count, Function function) {
-        for (int64_t at = 0; at < count; at += L) function(at, count - at);
+        in_vectors<Number>(count, function);
     }
 
     // Rows that go through time together: their memories stay in cache, and weights serve several rows.
@@ -142,74 +139,21 @@ protected:
 
     // One layer's units, in place from their sums to what the backward pass needs, and its next hidden state.
     void control(int64_t layer, int64_t step, int64_t row) const {
-        Number *unit = units_of(layer, step, row), *next = operand_of(layer + 1, step, row);
-        const Number* hidden = operand_of(layer, step, row) + below(layer);
-        const int64_t size = hidden_size;
-        map(size, [&](int64_t at, int64_t n) {
-            Vec one = load(unit + at, n);
-            if (controller == lstm) {
-                const Vec forget = sigmoid(load(unit + size + at, n)), out = sigmoid(load(unit + 3 * size + at, n));
-                const Vec candidate = hyperbolic_tangent(load(unit + 2 * size + at, n));
-                one = sigmoid(one);
-                const Vec kept = forget * load(cell_of(layer, step, row) + at, n) + one * candidate;
-                store(cell_of(layer, step + 1, row) + at, kept, n);
-                store(unit + size + at, forget, n);
-                store(unit + 2 * size + at, candidate, n);
-                store(unit + 3 * size + at, out, n);
-                store(unit + at, one, n);
-                one = out * hyperbolic_tangent(kept);
-            } else if (controller == gru) {
-                const Vec reset = sigmoid(one), update = sigmoid(load(unit + size + at, n));
-                const Vec recalled = load(unit + 3 * size + at, n);
-                const Vec candidate = hyperbolic_tangent(load(unit + 2 * size + at, n) + reset * recalled);
-                store(unit + at, reset, n);
-                store(unit + size + at, update, n);
-                store(unit + 2 * size + at, candidate, n);
-                one = candidate + update * (load(hidden + at, n) - candidate);
-            } else {
-                one = controller == rnn_relu ? (one < 0 ? Vec{} : one) : hyperbolic_tangent(one);
-                store(unit + at, one, n);
-            }
-            store(next + at, one, n);
-        });
-        if (recurrent) std::copy_n(next, size, operand_of(layer, step + 1, row) + below(layer));
+        const bool cells = controller == lstm;
+        Number* next = operand_of(layer + 1, step, row);
+        move_layer<Number>(controller, hidden_size, units_of(layer, step, row), operand_of(layer, step, row) + below(layer),
+                           cells ? cell_of(layer, step, row) : nullptr, cells ? cell_of(layer, step + 1, row) : nullptr, next);
+        if (recurrent) std::copy_n(next, hidden_size, operand_of(layer, step + 1, row) + below(layer));
     }
 
     // From the gradient of a layer's hidden state to that of its units' sums, and to what goes on to the step before.
     void control_backward(int64_t layer, int64_t step, int64_t row, const Number* above, Gradient& carried) const {
-        const Number *unit = units_of(layer, step, row), *hidden = operand_of(layer, step, row) + below(layer);
-        Number *to = d_units_of(layer, step, row);
         Number *d_hidden = carried.hidden.data() + layer * hidden_size, *d_cell = carried.cell.data() + layer * hidden_size;
-        const int64_t size = hidden_size;
-        map(size, [&](int64_t at, int64_t n) {
-            const Vec gradient = load(above + at, n) + load(d_hidden + at, n);
-            const Vec one = load(unit + at, n);
-            Vec direct{};
-            if (controller == lstm) {
-                const Vec forget = load(unit + size + at, n), candidate = load(unit + 2 * size + at, n);
-                const Vec out = load(unit + 3 * size + at, n);
-                // tanh of the cell; where the output gate is as good as shut, nothing depends on it.
-                const Vec hidden_now = load(operand_of(layer + 1, step, row) + at, n);
-                const Vec squashed = out > nearly_shut ? hidden_now / out : Vec{};
-                const Vec total = load(d_cell + at, n) + gradient * out * (1 - squashed * squashed);
-                store(to + at, total * candidate * one * (1 - one), n);
-                store(to + size + at, total * load(cell_of(layer, step, row) + at, n) * forget * (1 - forget), n);
-                store(to + 2 * size + at, total * one * (1 - candidate * candidate), n);
-                store(to + 3 * size + at, gradient * squashed * out * (1 - out), n);
-                store(d_cell + at, total * forget, n);
-            } else if (controller == gru) {
-                const Vec update = load(unit + size + at, n), candidate = load(unit + 2 * size + at, n);
-                const Vec recalled = load(unit + 3 * size + at, n);
-                const Vec inner = gradient * (1 - update) * (1 - candidate * candidate);
-                store(to + at, inner * recalled * one * (1 - one), n);
-                store(to + size + at, gradient * (load(hidden + at, n) - candidate) * update * (1 - update), n);
-                store(to + 2 * size + at, inner, n);
-                store(to + 3 * size + at, inner * one, n);
-                direct = gradient * update;
-            } else
-                store(to + at, controller == rnn_relu ? (one <= 0 ? Vec{} : gradient) : gradient * (1 - one * one), n);
-            store(d_hidden + at, direct, n);
-        });
+        for (int64_t at = 0; at < hidden_size; at++) d_hidden[at] += above[at];
+        move_layer_backward<Number>(controller, hidden_size, units_of(layer, step, row),
+                                    operand_of(layer, step, row) + below(layer),
+                                    controller == lstm ? cell_of(layer, step, row) : nullptr,
+                                    operand_of(layer + 1, step, row), d_hidden, d_cell, d_units_of(layer, step, row));
     }
 
     // ------------------------------------------------------------------------------------------ whole sequences

@@ -57,6 +57,11 @@ template <class Number> void store(Number* to, Lanes<Number> value, int64_t coun
 #endif
 }
 
+// Calls function(first, how many are left) for vectors of 0 .. count - 1.
+template <class Number, class Function> void in_vectors(int64_t count, Function function) {
+    for (int64_t at = 0; at < count; at += lanes<Number>) function(at, count - at);
+}
+
 // The lanes of a vector, or of its halves, put together pairwise by a function.
 template <class Number, int count, class Function> Number fold(const Number* parts, Function function) {
     if constexpr (count * sizeof(Number) <= 16) {

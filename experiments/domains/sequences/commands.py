@@ -81,7 +81,7 @@ class EvaluateOptions(TestOptions):
     seed: int = 0
     """Seed of the test sequences, a stream of its own."""
     backend: Backend = "auto"
-    """How steps run: eager, compile, native (NTMs and sparse access memories), or auto, which chooses."""
+    """How steps run: eager, compile, native (recurrent networks and memories), or auto, which chooses."""
 
     def check(self) -> None:
         super().check()

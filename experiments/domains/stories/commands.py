@@ -72,7 +72,7 @@ class EvaluateOptions(TestOptions):
     length: tuple[int, ...] = ()
     """World model: sentences of the stories; none for the usual ones."""
     backend: Backend = "auto"
-    """How a model runs: eager, compile (EntNet, NTM and baselines), native (no baselines), or auto, which chooses."""
+    """How a model runs: eager, compile (models that go by step), native, or auto, which chooses."""
 
     def check(self) -> None:
         super().check()

@@ -61,7 +61,7 @@ class EvaluateOptions(TestOptions):
     characters: int | None = None
     """Characters of a test at the most; None for all of --text, of the run's own parts as many as in training."""
     backend: Backend = "auto"
-    """How steps run: eager, compile, native (NTMs and sparse access memories), or auto, which chooses."""
+    """How steps run: eager, compile, native (recurrent networks and memories), or auto, which chooses."""
 
     def check(self) -> None:
         super().check()

@@ -1,0 +1,326 @@
+"""Layers of recurrent networks over whole sequences through recurrent.cpp, see memnet.native."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from memnet.cells import Cell, GRUCell, LSTMCell, RNNCell
+from memnet.native import build
+from memnet.state import State, state_tensors, with_leaves
+
+_OPERATOR = build.Operator("recurrent", "recurrent.cpp")
+# As layers.h counts them.
+_KINDS = {"tanh": 1, "relu": 2, "lstm": 3, "gru": 4}
+# Columns so few that a product gives them slower than their rows, which are then transposed.
+_NARROW = 64
+
+
+class _Problem(ctypes.Structure):
+    """Problem in recurrent.cpp."""
+
+    _fields_: ClassVar[Any] = [
+        *((name, ctypes.c_int64) for name in ("batch", "time", "size", "layer", "depth", "row_step", "time_step")),
+        *((name, ctypes.c_void_p) for name in ("lengths", "weight", "bias", "first", "last", "units", "hidden")),
+        *((name, ctypes.c_void_p) for name in ("cell", "features", "d_features", "d_above", "d_last", "d_units")),
+        *((name, ctypes.c_void_p) for name in ("d_bias", "d_first")),
+    ]
+
+
+class _Layer(NamedTuple):
+    """A layer of a cell.
+
+    inputs:   how many features of the cell's input it sees, before those of the layer below.
+    weights:  where its weight_ih, weight_hh, bias_ih and, if it has one, bias_hh are among the cell's parameters.
+    leaves:   which of the state's tensors are its own.
+    features: those of the output that are its hidden state, None where that is for the layer above alone.
+    """
+
+    kind: str
+    size: int
+    inputs: int
+    weights: tuple[int, ...]
+    leaves: slice
+    features: slice | None
+
+    @property
+    def projected(self) -> int:
+        """Units to which the input brings something."""
+        return self.size * {"lstm": 4, "gru": 3}.get(self.kind, 1)
+
+    @property
+    def units(self) -> int:
+        """All units: of a GRU's candidate the hidden state's part is apart, behind the others."""
+        return self.size * (4 if self.kind in ("lstm", "gru") else 1)
+
+    @property
+    def recalled(self) -> list[tuple[slice, slice]]:
+        """Rows of weight_hh, and the units that they bring something to."""
+        if self.kind != "gru":
+            return [(slice(self.units), slice(self.units))]
+        return [(slice(2 * self.size), slice(2 * self.size)), (slice(2 * self.size, None), slice(3 * self.size, None))]
+
+
+class _Kept(NamedTuple):
+    """What a layer keeps for the backward pass; steps come first, and those of all rows are in one axis.
+
+    units, cell: as in recurrent.cpp, without numbers where the layer has no use for them.
+    hidden:      (time + 1, batch, size).
+    """
+
+    units: Tensor
+    hidden: Tensor
+    cell: Tensor
+
+
+class _Plan:
+    """The layers of a cell, and its parameters."""
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell = cell
+        self.names, self.parameters = zip(*cell.named_parameters(), strict=True)
+        places = {id(one): place for place, one in enumerate(self.parameters)}
+        own = build.layers_of(cell)
+        skip = len(own) > 1 and bool(getattr(cell, "skip", False))
+        self.layers: list[_Layer] = []
+        leaf = output = 0
+        for layer in own:
+            kind = _kind(layer)
+            weights = (layer.weight_ih, layer.weight_hh, layer.bias_ih, layer.bias_hh)
+            leaves = slice(leaf, leaf + 1 + (kind == "lstm"))
+            inputs = cell.input_size if skip or not self.layers else 0
+            shown = skip or len(self.layers) == len(own) - 1
+            features = slice(output, output + layer.hidden_size) if shown else None
+            found = tuple(places[id(one)] for one in weights if one is not None)
+            self.layers.append(_Layer(kind, layer.hidden_size, inputs, found, leaves, features))
+            leaf, output = leaves.stop, 0 if features is None else features.stop
+        self.leaves, self.output_size = leaf, output
+
+    def check(self, input: Tensor, state: State, lengths: Tensor | None) -> None:
+        """ValueError for sizes that C++ does not take."""
+        batch, time, _ = input.shape
+        expected: list[tuple[int, ...]] = [(batch, time, self.cell.input_size)]
+        given = [input, *state_tensors(state)]
+        below = 0
+        for layer in self.layers:
+            expected += [(batch, layer.size)] * (layer.leaves.stop - layer.leaves.start)
+        if lengths is not None:
+            given, expected = [*given, lengths], [*expected, (batch,)]
+        for layer in self.layers:
+            gates = layer.projected
+            shapes = [(gates, layer.inputs + below), (gates, layer.size), (gates,), (gates,)]
+            given += [self.parameters[place] for place in layer.weights]
+            expected += shapes[: len(layer.weights)]
+            below = layer.size
+        build.check_shapes(given, expected)
+
+
+def refusal(cell: Cell, input: Tensor, state: State) -> str | None:
+    """Why the compiled operator cannot run a layer, or a stack of them, on this input and state, None where it can."""
+    return build.refusal(_OPERATOR, cell, input, state, own=True, as_built=_as_built)
+
+
+def _as_built(cell: Cell) -> bool:
+    return {type(layer) for layer in build.layers_of(cell)} <= {RNNCell, LSTMCell, GRUCell}
+
+
+def _kind(layer: Any) -> str:
+    if isinstance(layer, RNNCell):
+        return "tanh" if layer.nonlinearity == "tanh" else "relu"
+    return "lstm" if isinstance(layer, LSTMCell) else "gru"
+
+
+def unroll_recurrent(cell: Cell, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+    """What memnet.unroll.unroll returns, for a call that `refusal` has nothing against."""
+    plan = _Plan(cell)
+    lengths = None if lengths is None else lengths.to(torch.int64, copy=True).contiguous()
+    plan.check(input, state, lengths)
+    tensors = [input, *state_tensors(state), *plan.parameters]
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        features, *last = _Unroll.apply(plan, lengths, *tensors)  # type: ignore[no-untyped-call]
+    else:
+        features, last, _ = _forward(plan, lengths, tensors, keep=False)
+    return features, with_leaves(state, last)
+
+
+def _problem(layer: _Layer, hidden: Tensor, features: Tensor, depth: int) -> _Problem:
+    steps, batch, size = hidden.shape
+    row_step, time_step, _ = features.stride()
+    sizes = {"size": size, "layer": _KINDS[layer.kind], "depth": depth, "row_step": row_step, "time_step": time_step}
+    return _Problem(batch=batch, time=steps - 1, **sizes)
+
+
+def _forward(
+    plan: _Plan, lengths: Tensor | None, tensors: Sequence[Tensor], *, keep: bool
+) -> tuple[Tensor, list[Tensor], list[_Kept]]:
+    """Features, last state, and of every layer what a backward pass needs (if `keep`).
+
+    tensors: input; leaves of the state; parameters of the cell.
+    """
+    input, *rest = [tensor.detach().contiguous().resolve_neg() for tensor in tensors]
+    first, parameters = rest[: plan.leaves], rest[plan.leaves :]
+    batch, time, _ = input.shape
+    own, function = _by_step(input), build.library(_OPERATOR, input.dtype).forward
+    features = input.new_empty(batch, time, plan.output_size)
+    last = [torch.empty_like(one) for one in first]
+    kept: list[_Kept] = []
+    below: list[Tensor] = []
+    for layer in plan.layers:
+        weight, recurrent, bias, *more = (parameters[place] for place in layer.weights)
+        apart = layer.kind == "gru"
+        units = input.new_empty(time * batch, layer.units)
+        projected = units[:, : layer.projected]
+        start = bias + more[0] if more and not apart else bias
+        for seen, columns in _seen(layer, own, below):
+            torch.addmm(start, seen, weight[:, columns].t(), out=projected)
+            start = projected
+        depth = time + 1 if keep else 2
+        hidden = input.new_empty(time + 1, batch, layer.size)
+        cell = input.new_empty(depth * (layer.kind == "lstm"), batch, layer.size)
+        build.call(
+            _OPERATOR,
+            function,
+            _problem(layer, hidden, features, depth),
+            lengths=lengths,
+            weight=recurrent,
+            bias=more[0] if more and apart else None,
+            first=first[layer.leaves],
+            last=last[layer.leaves],
+            units=units,
+            hidden=hidden,
+            cell=cell,
+            features=None if layer.features is None else features[:, :, layer.features],
+        )
+        below = [hidden[1:].flatten(0, 1)]
+        if keep:
+            # An RNN's units are its hidden states.
+            kept.append(_Kept(units if layer.units > layer.size else units[:0], hidden, cell))
+    return features, last, kept
+
+
+def _by_step(input: Tensor) -> Tensor:
+    """(batch, time, features) as (time * batch, features)."""
+    return input.transpose(0, 1).reshape(-1, input.size(-1))
+
+
+def _seen(layer: _Layer, input: Tensor, below: Sequence[Tensor]) -> list[tuple[Tensor, slice]]:
+    """What a layer sees, (time * batch, features), with its columns of weight_ih: the input, if any of it, first."""
+    found = [(input, slice(layer.inputs))] if layer.inputs else []
+    return found + [(one, slice(layer.inputs, None)) for one in below]
+
+
+class _Unroll(torch.autograd.Function):
+    """(plan, lengths, tensors as for _forward) to features and state leaves."""
+
+    @staticmethod
+    def forward(ctx: Any, plan: _Plan, lengths: Tensor | None, *tensors: Tensor) -> Any:
+        features, last, kept = _forward(plan, lengths, tensors, keep=True)
+        ctx.set_materialize_grads(False)
+        ctx.plan, ctx.plainly = plan, partial(build.unroll_plainly, plan.cell, lengths, plan.names)
+        ctx.function = build.library(_OPERATOR, tensors[0].dtype).backward
+        ctx.save_for_backward(lengths, *(one for layer in kept for one in layer), *tensors)
+        return features, *last
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+        plan, wanted = ctx.plan, ctx.needs_input_grad[2:]
+        lengths, *saved = ctx.saved_tensors
+        flat, tensors = saved[: -len(wanted)], saved[-len(wanted) :]
+        if build.wants_plain_gradients(gradients):
+            return None, None, *build.plain_gradients(ctx.plainly, tensors, gradients, wanted)
+        kept = [_Kept(*flat[at : at + 3]) for at in range(0, len(flat), 3)]
+        gradients = tuple(None if one is None else one.contiguous().resolve_neg() for one in gradients)
+        return None, None, *_backward(plan, ctx.function, lengths, kept, tensors, gradients, wanted)
+
+
+def _backward(
+    plan: _Plan,
+    function: Any,
+    lengths: Tensor | None,
+    kept: Sequence[_Kept],
+    tensors: Sequence[Tensor],
+    gradients: Sequence[Tensor | None],
+    wanted: Sequence[bool],
+) -> list[Tensor | None]:
+    """Gradients of the tensors that want one, from those of features and last state."""
+    input, *rest = (tensor.detach().contiguous().resolve_neg() for tensor in tensors)
+    parameters, wants_first, wants = rest[plan.leaves :], wanted[1 : 1 + plan.leaves], wanted[1 + plan.leaves :]
+    d_features, *d_last = gradients
+    own, (batch, time, _) = _by_step(input), input.shape
+    d_input = torch.zeros_like(own) if wanted[0] else None
+    d_first: list[Tensor | None] = [None] * plan.leaves
+    d_parameters: list[Tensor | None] = [None] * len(parameters)
+    d_above: Tensor | None = None
+    for index, layer in reversed([*enumerate(plan.layers)]):
+        units, hidden, cell = kept[index]
+        weight, recurrent = (parameters[place] for place in layer.weights[:2])
+        d_units, d_bias = own.new_empty(time * batch, layer.units), own.new_empty(layer.units)
+        d_first[layer.leaves] = [torch.empty_like(hidden[0]) if want else None for want in wants_first[layer.leaves]]
+        shown = None if layer.features is None or d_features is None else d_features[:, :, layer.features]
+        build.call(
+            _OPERATOR,
+            function,
+            _problem(layer, hidden, hidden if shown is None else shown, time + 1),
+            lengths=lengths,
+            weight=recurrent,
+            units=units if len(units) else None,
+            hidden=hidden,
+            cell=cell,
+            d_features=shown,
+            d_above=d_above,
+            d_last=d_last[layer.leaves],
+            d_units=d_units,
+            d_bias=d_bias,
+            d_first=d_first[layer.leaves],
+        )
+        below = [kept[index - 1].hidden[1:].flatten(0, 1)] if index else []
+        seen = _seen(layer, own, below)
+        given = (d_units, d_bias, seen, hidden[:-1].flatten(0, 1))
+        found = _of_weights(layer, *given, [wants[place] for place in layer.weights])
+        for place, one in zip(layer.weights, found, strict=True):
+            before = d_parameters[place]
+            # A layer may stand in several places.
+            d_parameters[place] = one if before is None or one is None else before + one
+        d_projected = d_units[:, : layer.projected]
+        if d_input is not None and layer.inputs:
+            d_input.addmm_(d_projected, weight[:, : layer.inputs])
+        d_above = d_projected @ weight[:, layer.inputs :] if below else None
+    return [None if d_input is None else d_input.view(time, batch, -1).transpose(0, 1), *d_first, *d_parameters]
+
+
+def _of_weights(
+    layer: _Layer,
+    d_units: Tensor,
+    d_bias: Tensor,
+    seen: Sequence[tuple[Tensor, slice]],
+    hidden: Tensor,
+    wants: Sequence[bool],
+) -> list[Tensor | None]:
+    """Gradients of a layer's weights that want one, from those of its units and from what they were multiplied with.
+
+    d_units: (time * batch, units), and d_bias their sum.
+    hidden:  (time * batch, size), the states before each step.
+    """
+    found: list[Tensor | None] = [None] * len(wants)
+    d_projected = d_units[:, : layer.projected]
+    if wants[0]:
+        found[0] = d_weight = d_units.new_empty(layer.projected, sum(one.size(1) for one, _ in seen))
+        for one, columns in seen:
+            if one.size(1) < _NARROW:
+                d_weight[:, columns] = (one.t() @ d_projected).t()
+            else:
+                torch.mm(d_projected.t(), one, out=d_weight[:, columns])
+    if wants[1]:
+        found[1] = d_recurrent = d_units.new_empty(layer.projected, layer.size)
+        for rows, columns in layer.recalled:
+            torch.mm(d_units[:, columns].t(), hidden, out=d_recurrent[rows])
+    if wants[2]:
+        found[2] = d_bias[: layer.projected]
+    if wants[3:] == [True]:
+        found[3] = torch.cat([d_bias[columns] for _, columns in layer.recalled])
+    return found
