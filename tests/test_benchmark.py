@@ -133,6 +133,15 @@ def test_other_operations_are_counted_by_the_number() -> None:
     assert count_operations(lambda: torch.arange(6) * 2) == (0, 0)
 
 
+def test_an_update_goes_through_every_number_nine_times() -> None:
+    """Once for the norm, once to scale it, and seven times in Adam's own lines."""
+    whole, gradient = (count_flop(small_case("lstm", mode=mode)) for mode in ("whole-step", "train"))
+    weights = [*make_model(small_case("lstm"), 0).parameters()]
+    of_the_norms = len(weights) + 4
+    assert whole.products == gradient.products
+    assert whole.others - gradient.others == 9 * sum(weight.numel() for weight in weights) + of_the_norms
+
+
 def test_a_whole_step_moves_the_weights() -> None:
     case = small_case("lstm", mode="whole-step")
     model = make_model(case, 0)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from experiments.training.optimizers import SGD, Adam, GravesRMSProp, Optimizer, RMSProp
-from experiments.training.updates import Updates, go_on_from
+from experiments.training.updates import Updates, UpdatesByCopy, go_on_from
 
 SHAPES = [(7, 5), (3,), (), (33, 2), (40,)]
 Make = Callable[[Any], Any]
@@ -86,7 +86,58 @@ def test_limits_on_a_gradient_are_torchs(value: float | None, norm: float | None
         assert one.grad is other.grad is None or torch.equal(one.grad, other.grad)
 
 
-@pytest.mark.parametrize("make", [lambda w: Adam(w, 0.1), lambda w: GravesRMSProp(w, 0.1), lambda w: SGD(w, 0.1, 0.9)])
+every_kind = pytest.mark.parametrize(
+    "make", [lambda w: Adam(w, 0.1), lambda w: GravesRMSProp(w, 0.1), lambda w: SGD(w, 0.1, 0.9)]
+)
+
+
+@every_kind
+def test_training_goes_on_from_what_was_kept_to_the_last_bit(make: Callable[[Any], Optimizer]) -> None:
+    """Also when some weights have been updated less often, which must not change in which order norms are added."""
+    updates, both = Updates(0.1, 0.5), [[nn.Parameter(torch.ones(7)) for _ in range(5)] for _ in range(2)]
+    whole, parted = map(make, both)
+    for step in range(8):
+        if step == 4:
+            kept = parted.state()
+            parted = make(both[1])
+            parted.restore(kept)
+        generator = torch.Generator().manual_seed(step)
+        for place, pair in enumerate(zip(*both, strict=True)):
+            drawn = torch.randn(7, generator=generator)
+            for weight in pair:
+                weight.grad = None if step == 0 and place in (1, 3) else drawn.clone()
+        norms = []
+        for optimizer in (whole, parted):
+            norms.append(updates.clip(optimizer.gather()))
+            optimizer.step()
+        assert torch.equal(*norms)
+        assert all(map(torch.equal, *both))
+
+
+def test_one_gradient_may_be_replaced_after_they_were_gathered() -> None:
+    first, second = both = [nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(2))]
+    optimizer = SGD(both, 1.0, 0.0)
+    first.grad, second.grad = torch.ones(3), torch.ones(2)
+    optimizer.gather()
+    first.grad = torch.full((3,), 2.0)
+    assert optimizer.gather().vectors[0].tolist() == [2, 2, 2, 1, 1]
+    optimizer.step()
+    assert (first.tolist(), second.tolist()) == ([-1] * 3, [0] * 2)
+
+
+@pytest.mark.parametrize("updates", [Updates(0.1, 1.0, clip_value=1.0), UpdatesByCopy(0.1, 1.0, copies=2)])
+def test_without_gradients_nothing_moves(updates: Updates) -> None:
+    weight = nn.Parameter(torch.ones(2, 3))
+    optimizer = SGD([weight], 1.0, 0.9)
+    assert not updates.clip(optimizer.gather()).any()
+    weight.grad = torch.ones(2, 3)
+    optimizer.gather()
+    optimizer.zero_grad()
+    optimizer.step()
+    assert (weight == 1).all()
+
+
+@every_kind
 def test_other_weights_begin_as_if_nothing_had_been(make: Callable[[Any], Optimizer]) -> None:
     both = [weights(), weights()]
     used, fresh = map(make, both)

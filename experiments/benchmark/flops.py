@@ -16,7 +16,7 @@ from memnet.abilities import CountsWords, GoesByStep, HasBackend
 
 _aten = torch.ops.aten
 # Pointwise as torch sees it, but nothing is computed.
-_COPIES = {_aten.clone, _aten._to_copy, _aten.copy_, _aten.fill_, _aten.detach, _aten.where}
+_COPIES = {_aten.clone, _aten._to_copy, _aten.copy_, _aten._foreach_copy_, _aten.fill_, _aten.detach, _aten.where}
 # Not pointwise as torch sees it, but they go through every number once.
 _PASSES = {
     *(_aten.sum, _aten.mean, _aten.linalg_vector_norm, _aten.embedding_dense_backward),
@@ -77,6 +77,8 @@ class _Counter(TorchDispatchMode):
         operation = function._overloadpacket
         if operation in flop_registry:
             self.products += flop_registry[operation](*args, **(kwargs or {}), out_val=result)
+        elif operation.__name__.startswith("_foreach_") and operation not in _COPIES:
+            self.others += sum(one.numel() for one in args[0])
         elif operation in _PASSES or (torch.Tag.pointwise in function.tags and operation not in _COPIES):
             results = result if isinstance(result, tuple) else (result,)
             if any(one.is_floating_point() for one in results):

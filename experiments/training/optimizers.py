@@ -15,14 +15,14 @@ State = dict[str, Tensor]
 
 
 class Gradients(NamedTuple):
-    """vectors: gradients end to end. each: views of them, the gradients of all weights that have one."""
+    """vectors: gradients end to end. each: views of them, in the order of the weights, of all that have one."""
 
     vectors: list[Tensor]
     each: list[Tensor]
 
 
 class Together:
-    """Weights that are updated as one vector: of one dtype and device, and updated equally often so far.
+    """Weights that are updated as one vector: of one dtype and device, and updated equally often, if that is kept.
 
     gradient: of all, end to end. gradients: views of it, one a weight.
     kept:     what is kept of all, end to end, by name.
@@ -53,12 +53,14 @@ class Together:
 
     def gather(self) -> None:
         """Put the gradients end to end; from now on those of the weights are views."""
-        given = [weight.grad for weight in self.weights]
-        if all(one is gradient for one, gradient in zip(given, self.gradients, strict=True)):
+        pairs = list(zip(self.weights, self.gradients, strict=True))
+        new = [(weight.grad, own) for weight, own in pairs if weight.grad is not None and weight.grad is not own]
+        if not new:
             return
-        torch.cat([gradient.flatten() for gradient in given if gradient is not None], out=self.gradient)
-        for weight, gradient in zip(self.weights, self.gradients, strict=True):
-            weight.grad = gradient
+        given, places = zip(*new, strict=True)
+        torch._foreach_copy_(places, given)
+        for weight, own in pairs:
+            weight.grad = own
 
 
 class Optimizer(ABC):
@@ -80,6 +82,7 @@ class Optimizer(ABC):
         self._steps: dict[int, int] = {}
         self._places: list[int] = []
         self._together: dict[tuple[int, ...], Together] = {}
+        self._gathered: list[Together] = []
 
     @abstractmethod
     def update(self, own: Together) -> None:
@@ -87,23 +90,26 @@ class Optimizer(ABC):
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
+        self._gathered = []
         for weight in self.weights:
             weight.grad = None
 
+    @torch.no_grad()
     def gather(self) -> Gradients:
         """The gradients of all weights that have one, end to end."""
         places = [place for place, weight in enumerate(self.weights) if weight.grad is not None]
         if places != self._places:
             self._arrange(places)
-        together = list(self._together.values())
-        for own in together:
+        self._gathered = list(self._together.values())
+        for own in self._gathered:
             own.gather()
-        return Gradients([own.gradient for own in together], [one for own in together for one in own.gradients])
+        each = [weight.grad for weight in self.weights if weight.grad is not None]
+        return Gradients([own.gradient for own in self._gathered], each)
 
     @torch.no_grad()
     def step(self) -> None:
         """Move the weights by the gradients that were gathered."""
-        for own in self._together.values():
+        for own in self._gathered:
             own.steps += 1
             self.update(own)
 
@@ -119,7 +125,7 @@ class Optimizer(ABC):
 
     def restore(self, state: Mapping[int, State]) -> None:
         """The inverse of `state`."""
-        self._places, self._together = [], {}
+        self._places, self._together, self._gathered = [], {}, []
         self._steps = {place: int(own.get("step", 0)) for place, own in state.items()}
         self._states = {
             place: {name: own[name].to(self.weights[place], copy=True) for name in self.kept}
@@ -150,7 +156,7 @@ class Optimizer(ABC):
         for place in places:
             weight = self.weights[place]
             self._states.setdefault(place, {name: torch.zeros_like(weight.detach()) for name in self.kept})
-            steps = self._steps.setdefault(place, 0)
+            steps = self._steps.setdefault(place, 0) if self.counts else 0
             like.setdefault((weight.dtype, weight.device, steps), []).append(place)
         self._places, self._together = places, {}
         for (_, _, steps), own in like.items():

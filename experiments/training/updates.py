@@ -73,7 +73,9 @@ def go_on_from(others: Iterable[Tensor], optimizer: Optimizer) -> None:
 
 
 def _norm(gradients: Gradients) -> Tensor:
-    """That of the norms of each, as torch takes it."""
+    """That of the norms of each, as torch takes it; 0 of none."""
+    if not gradients.each:
+        return torch.zeros(())
     norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients.each)))
     return norm
 
@@ -91,6 +93,8 @@ class UpdatesByCopy(Updates):
 
     def clip(self, gradients: Gradients) -> Tensor:
         """Scale the gradients of each copy down to a norm of at most `clip_norm`; returns (copy,) the norms before."""
+        if not gradients.each:
+            return torch.zeros(self.copies)
         rows = [gradient.reshape(self.copies, -1) for gradient in gradients.each]
         norms = torch.stack([torch.linalg.vector_norm(row, dim=1) for row in rows])
         total: Tensor = torch.linalg.vector_norm(norms, dim=0)
