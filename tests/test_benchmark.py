@@ -41,7 +41,7 @@ SMALL = ["--batch-size", "2", "--length", "4", "--seconds", "0.01"]
 
 def small_case(model: Any, **changes: Any) -> Case:
     memory = sizes_of_model(model).num_slots is not None
-    sizes = {"batch_size": 3, "length": 5, "num_slots": 6 if memory else None, "seeds": 1}
+    sizes = {"batch_size": 3, "length": 5, "num_slots": 8 if memory else None, "seeds": 1}
     fixed = {"mode": "train", "num_reads": None, "controller": "gru", "dtype": "float64", "device": "cpu"}
     return Case(**{"model": model, **sizes, **fixed, **changes})
 

@@ -212,7 +212,7 @@ def test_layers_with_an_operator_run_by_it_also_where_none_has_chunks(monkeypatc
     model(torch.rand(2, 4, 3))
     assert ran == [(2, 4, 6)]
     assert model.backend_used == "chunked"
-    assert not Stack(3, [Block(memnet.LSTMCell(6, 6))]).has_scan
+    assert not Stack(3, [Block(memnet.NormalizedLSTMCell(6, 6))]).has_scan
 
 
 def test_a_controller_may_be_a_mixer() -> None:
