@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet.checks import check_choice
+from memnet.checks import check_choice, check_sizes
 from memnet.settings import Described
 from memnet.state import State
 from memnet.trace import Part, state_parts
@@ -396,7 +396,9 @@ class NormalizedLSTMCell(LSTMCell):
     With it a DNC has the controller of Franke et al. 2018 (arXiv 1807.02658). Ba et al. normalise W x, U h and c' each
     on its own; here it is their sum in every gate, and not the cell.
 
-    input_size, hidden_size, learned_initial_state: see LSTMCell. forget_bias: that of the forget gate's shift.
+    input_size, learned_initial_state: see LSTMCell. hidden_size: units, at least two: one alone would become zero.
+    forget_bias: that of the forget gate's shift.
+    Raises ValueError for any other size.
     """
 
     has_native = False
@@ -404,6 +406,7 @@ class NormalizedLSTMCell(LSTMCell):
     def __init__(
         self, input_size: int, hidden_size: int, *, forget_bias: float = 1.0, learned_initial_state: bool = False
     ) -> None:
+        check_sizes(2, hidden_size=hidden_size)
         super().__init__(
             input_size,
             hidden_size,

@@ -381,6 +381,21 @@ def test_a_normalized_lstm_is_that_of_slow_loops() -> None:
         assert float(found[0, i]) == pytest.approx(out * math.tanh(expected), abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: NormalizedLSTMCell(3, 1),
+        lambda: memnet.FastWeights(3, 2, hidden_size=1),
+        lambda: memnet.RelationalMemory(3, 2, num_heads=1, head_size=1),
+        lambda: memnet.TTT(3, 2, head_size=1),
+        lambda: memnet.Captioner(9, feature_size=1),
+    ],
+)
+def test_one_number_that_would_be_normalized_alone_is_refused(make: Callable[[], object]) -> None:
+    with pytest.raises(ValueError, match="_size must be at least 2, not 1"):
+        make()
+
+
 def test_a_normalized_lstm_is_begun_anew_as_it_was_made_and_is_refused_by_its_name_natively() -> None:
     cell = NormalizedLSTMCell(3, 4)
     cell.gain.data.zero_()

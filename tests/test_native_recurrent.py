@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 
 import memnet
-from memnet.cells import FeedForwardCell
+from memnet.cells import FeedForwardCell, NativeCell
 from memnet.sequence import SequenceModule
 from tests.compiler import needs_compiler
 from tests.test_native_equality import assert_equal_to_eager, far_from_zero
@@ -114,7 +115,39 @@ def test_no_number_comes_from_memory_that_was_not_written() -> None:
         torch.use_deterministic_algorithms(False)
 
 
-def test_stories_texts_and_blocks_are_read_by_it() -> None:
+@pytest.mark.parametrize("kind", [memnet.LSTM, memnet.GRU, memnet.RNN])
+def test_past_the_end_of_a_row_nothing_comes_out_and_no_gradient_goes_in(kind: Any) -> None:
+    cell, input = kind(3, 2, hidden_size=4, num_layers=2, skip=True).double().cell, INPUT.clone().requires_grad_()
+    output, _ = cell.unroll_native(input, cell.initial_state(3), torch.tensor([4, 2, 0]))
+    past = torch.arange(4) >= torch.tensor([4, 2, 0]).unsqueeze(1)
+    assert not output[past].any()
+    assert output[~past].all()
+    assert not torch.autograd.grad(output[past].sum(), input)[0].any()
+
+
+@pytest.mark.parametrize("kind", [memnet.LSTM, memnet.GRU, memnet.RNN])
+def test_a_batch_without_rows_has_gradients_of_its_shape(kind: Any) -> None:
+    cell, input = kind(3, 2, hidden_size=4, num_layers=2, skip=True).cell, torch.randn(0, 5, 3, requires_grad=True)
+    output, _ = cell.unroll_native(input, cell.initial_state(0), None)
+    output.sum().backward()
+    assert input.grad is not None
+    assert not any(one.grad.any() for one in cell.parameters())
+
+
+def test_of_an_rnn_no_more_is_kept_than_its_hidden_states() -> None:
+    cell, kept = memnet.RNNCell(3, 64), set()
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept.add(tensor.untyped_storage())
+        return tensor
+
+    with saved_tensors_hooks(keep, lambda one: one):
+        cell.unroll_native(torch.randn(8, 100, 3), cell.initial_state(8), None)
+    given = sum(one.numel() for one in cell.parameters()) + 8 * (100 * 3 + 64)
+    assert sum({one.data_ptr(): one.nbytes() for one in kept}.values()) == 4 * (given + 101 * 8 * 64)
+
+
+def test_stories_texts_and_blocks_are_read_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
     story, question = torch.tensor([[[1, 2, 3], [4, 5, 0]]]), torch.tensor([[2, 1]])
     reader = memnet.StoryReader(memnet.GRU(6, 7), vocab_size=7)
     reader(story, question)
@@ -126,5 +159,13 @@ def test_stories_texts_and_blocks_are_read_by_it() -> None:
     model.backend = "eager"
     expected = model(INPUT)[0]
     model.backend = "auto"
+    operator, run = memnet.LSTMCell.operator, []
+
+    def unroll(*args: Any) -> Any:
+        run.append(args)
+        return operator.unroll(*args)
+
+    monkeypatch.setattr(NativeCell, "operator", operator._replace(unroll=unroll))
     torch.testing.assert_close(model(INPUT)[0], expected, rtol=1e-10, atol=1e-10)
     assert model.backend_used == "chunked"
+    assert len(run) == 1

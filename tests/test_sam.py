@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "feed-forward": {"num_reads": 3, "slots_per_read": 4, "controller": "feedforward"},
     "own layers": {"num_reads": 2, "slots_per_read": 3, "controller": "gru", "num_layers": 2},
 }
+STATUS = Path("/proc/self/status")
 MANY = {"num_reads": 2, "slots_per_read": 2, "num_slots": 1100}
 every_option = pytest.mark.parametrize("options", OPTIONS.values(), ids=list(OPTIONS))
 
@@ -173,6 +175,43 @@ def test_as_one_operator_nothing_changes(options: dict[str, Any], lengths: list[
         assert torch.equal(one, other)
     for one, other in zip(results[0][1], results[1][1], strict=True):
         assert_equal(other, one, 1e-10)
+
+
+def test_a_row_without_a_step_keeps_all_that_it_read_and_its_gradient() -> None:
+    results = []
+    for backend in ("eager", "native"):
+        model = drawn(backend, num_reads=2, slots_per_read=3)
+        weights = torch.full((2, 2, 6), 1 / 6, dtype=torch.float64, requires_grad=True)
+        state = model.initial_state(2)._replace(read_weights=weights)
+        _, last = model(normal(2, 5, 3), state, lengths=torch.tensor([5, 0]))
+        assert torch.equal(last.read_weights[1], weights[1])
+        (gradient,) = torch.autograd.grad((last.read_weights * normal(2, 2, 6)).sum(), weights)
+        results.append(gradient)
+    assert_equal(results[1], results[0], 1e-10)
+    assert results[1][1].all()
+
+
+def test_a_normalized_controller_is_run_by_it() -> None:
+    results = []
+    for backend in ("eager", "native"):
+        model = drawn(backend, num_reads=1, slots_per_read=2, controller="normalized-lstm")
+        output, _ = model(normal(2, 5, 3))
+        results.append([output, *torch.autograd.grad(output.square().sum(), [*model.parameters()])])
+    assert model.backend_used == "native"
+    for one, other in zip(*results, strict=True):
+        assert_equal(other, one, 1e-10)
+
+
+@pytest.mark.skipif(not STATUS.exists(), reason="the system does not tell of its memory so")
+def test_many_zeros_are_a_process_own() -> None:
+    """Memory that a process shares with those it starts is counted apart."""
+
+    def shared() -> str:
+        return next(line for line in STATUS.read_text().splitlines() if line.startswith("RssShmem"))
+
+    before, zeros = shared(), sam._zeros(torch.empty(1).expand(1 << 21))
+    assert zeros.add_(1).sum() == 1 << 21
+    assert shared() == before
 
 
 def test_the_memory_is_rolled_back_to_the_bit() -> None:

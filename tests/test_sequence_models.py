@@ -229,6 +229,24 @@ def test_shapes(name: str) -> None:
         assert all(len(tensor) == batch for tensor in state_tensors(start))
 
 
+@every_model
+def test_a_first_state_may_be_changed_in_place(name: str) -> None:
+    """Of what is not learned no number stands for two, in the state or in the model, but in a memory all alike."""
+    model = fresh(name)
+    start = model.initial_state(BATCH)
+    alike = getattr(start, "memory", None)
+    state = [one for one in state_tensors(start) if one.numel() and not one.requires_grad]
+    state = [one for one in state if one is not alike or 0 not in one.stride()]
+    own = {one.data_ptr() for one in (*model.parameters(), *model.buffers())}
+    for place, one in enumerate(state):
+        assert not own & {one.data_ptr()}
+        before = [other.clone() for other in state]
+        one[0] += 1
+        changed = [not torch.equal(other, old) for other, old in zip(state, before, strict=True)]
+        assert changed == [other == place for other in range(len(state))]
+        assert torch.equal(one[1:], before[place][1:])
+
+
 @every_ntm
 def test_weightings_are_distributions_over_slots(name: str) -> None:
     model = drawn_anew(name)

@@ -122,7 +122,7 @@ class Captioner(Pretrained):
     vocab_size:  ids, 0 included.
     image_size:  pixels of a picture's side, see PictureEncoder.
     filters:     of the first of three layers that look at the picture; the others have twice as many.
-    halvings:    see PictureEncoder. feature_size: width of v.
+    halvings:    see PictureEncoder. feature_size: width of v, at least two.
     film:        whether there are frames.
     attention:   whether the slots are read.
     embedding_size: width of word vectors, from N(0, 1/embedding_size). hidden_size: units of every decoder layer.
@@ -147,8 +147,8 @@ class Captioner(Pretrained):
         forget_bias: float = 1.0,
     ) -> None:
         super().__init__()
-        check_sizes(2, vocab_size=vocab_size)
-        check_sizes(filters=filters, feature_size=feature_size, embedding_size=embedding_size, hidden_size=hidden_size)
+        check_sizes(2, vocab_size=vocab_size, feature_size=feature_size)
+        check_sizes(filters=filters, embedding_size=embedding_size, hidden_size=hidden_size)
         check_choice("controller", controller, RecurrentName)
         self.vocab_size, self.embedding_size, self.hidden_size = vocab_size, embedding_size, hidden_size
         self.film, self.attention = film, attention

@@ -36,7 +36,7 @@ class FastWeightsCell(RNNCell):
     input_size, hidden_size: features of input and output.
     decay:       lambda, in [0, 1]. rate: eta, at least 0; with 0 it is a recurrent network with layer normalisation.
     inner_steps: S, how often A is asked.
-    normalized:  whether there is layer normalisation.
+    normalized:  whether there is layer normalisation, for which hidden_size must be at least two.
     learned_initial_state: train the hidden state before the first step (else zeros).
     Raises ValueError for values that cannot be.
     """
@@ -55,6 +55,7 @@ class FastWeightsCell(RNNCell):
         learned_initial_state: bool = False,
     ) -> None:
         check_sizes(inner_steps=inner_steps)
+        check_sizes(1 + normalized, hidden_size=hidden_size)
         if not 0 <= decay <= 1 or not rate >= 0:
             raise ValueError(f"decay must be in [0, 1] and rate at least 0, not {decay} and {rate}")
         super().__init__(

@@ -127,13 +127,12 @@ class LRUACell(ControlledCell):
     def initial_state(self, batch_size: int) -> LRUAState:
         """All zero but for the controller's state, where that is trained."""
         zeros = partial(zeros_like_state, self.interface.weight, batch_size)
-        weights = zeros(self.num_reads, self.num_slots)
         return LRUAState(
             controller=self.controller.initial_state(batch_size),
             reads=zeros(self.num_reads, self.slot_size),
             memory=zeros(self.num_slots, self.slot_size),
-            read_weights=weights,
-            write_weights=weights,
+            read_weights=zeros(self.num_reads, self.num_slots),
+            write_weights=zeros(self.num_reads, self.num_slots),
             usage=zeros(self.num_slots),
         )
 

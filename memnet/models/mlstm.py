@@ -112,8 +112,8 @@ class MLSTMCell(ConvolvedMixer):
             self.projection.weight[channels : channels + 2 * num_heads] = 0
 
     def first_memory(self, batch_size: int) -> MLSTMMemory:
-        memory = self.zeros(batch_size, self.num_heads, self.key_size, self.value_size)
-        return MLSTMMemory(memory, memory[..., 0], memory[..., 0, 0])
+        heads, keys = (batch_size, self.num_heads), self.key_size
+        return MLSTMMemory(self.zeros(*heads, keys, self.value_size), self.zeros(*heads, keys), self.zeros(*heads))
 
     def steer(self, convolved: Tensor, others: Tensor) -> MLSTMSteered:
         heads = self.num_heads

@@ -235,7 +235,7 @@ class NTMCell(ControlledCell):
             more = self.num_slots - self.initial_weights.size(1)
             logits = self.initial_weights.to(memory.dtype)
             weights = torch.softmax(functional.pad(logits, (0, more), value=-torch.inf), -1)
-        weights = weights.expand(batch_size, -1, -1)
+        weights = weights.repeat(batch_size, 1, 1)
         if self.initial_reads is None:
             reads = memory.new_zeros(batch_size, self.num_reads, self.slot_size)
         else:

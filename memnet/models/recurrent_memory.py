@@ -56,7 +56,7 @@ class SegmentCell(WatchedCell):
         memory = self.memory.to(torch.promote_types(self.memory.dtype, torch.float32)).unsqueeze(0)
         layers = self._read(memory)
         first = SegmentState(layers, memory, memory.new_zeros(1))
-        state: SegmentState = map_state(lambda one: one.expand(batch_size, *one.shape[1:]), first)
+        state: SegmentState = map_state(lambda one: one.repeat(batch_size, *[1] * (one.dim() - 1)), first)
         return state
 
     def project(self, input: Tensor) -> tuple[Tensor, ...]:

@@ -48,7 +48,7 @@ class RelationalMemoryCell(WatchedCell):
 
     input_size:  features of the input.
     num_slots:   slots, which the output's size depends on. num_heads: heads. head_size: features of a head; a slot has
-                 those of all heads.
+                 those of all heads, at least two, so that they can be normalised.
     num_rounds:  how often the slots attend in a step, by the same weights.
     gate_style:  "unit" (gates for every feature) or "memory" (one for each slot).
     forget_bias, input_bias: added to the gates before their sigmoid.
@@ -75,6 +75,7 @@ class RelationalMemoryCell(WatchedCell):
         self.num_rounds, self.gate_style = num_rounds, gate_style
         self.forget_bias, self.input_bias = forget_bias, input_bias
         size = self.slot_size = num_heads * head_size
+        check_sizes(2, slot_size=size)
         self.output_size = num_slots * size
         gates = 2 * (size if gate_style == "unit" else 1)
         self.embedding = nn.Linear(input_size, size)

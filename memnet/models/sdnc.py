@@ -155,8 +155,7 @@ class SDNCCell(ControlledCell):
     def initial_state(self, batch_size: int) -> SDNCState:
         """All zero but for the controller's state, where that is trained; of links that are none the slots differ."""
         slots, zeros = self.num_slots, partial(zeros_like_state, self.interface.weight, batch_size)
-        links = zeros(slots, self.links_per_slot)
-        some = torch.arange(self.links_per_slot, dtype=links.dtype, device=links.device).expand_as(links)
+        links = partial(zeros, slots, self.links_per_slot)
         return SDNCState(
             controller=self.controller.initial_state(batch_size),
             reads=zeros(self.num_reads, self.slot_size),
@@ -164,10 +163,10 @@ class SDNCCell(ControlledCell):
             read_weights=zeros(self.num_reads, slots),
             age=zeros(slots),
             precedence=zeros(slots),
-            before_slots=some,
-            before=links,
-            after_slots=some,
-            after=links,
+            before_slots=_numbered(links()),
+            before=links(),
+            after_slots=_numbered(links()),
+            after=links(),
         )
 
     def after_controller(
@@ -253,6 +252,11 @@ class SDNCCell(ControlledCell):
             Part("signal", "write add", told.add, (*head, "width")),
             *self.parts_of_controller(states),
         ]
+
+
+def _numbered(slots: Tensor) -> Tensor:
+    """Along the last axis 0, 1, ..., in place."""
+    return slots.add_(torch.arange(slots.size(-1), dtype=slots.dtype, device=slots.device))
 
 
 class SDNC(ControlledModule):

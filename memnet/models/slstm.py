@@ -93,7 +93,7 @@ class SLSTMCell(WatchedCell):
 
     def initial_state(self, batch_size: int) -> SLSTMState:
         """All zero."""
-        return SLSTMState(*[zeros_like_state(self.weight_ih, batch_size, self.hidden_size)] * 4)
+        return SLSTMState(*(zeros_like_state(self.weight_ih, batch_size, self.hidden_size) for _ in range(4)))
 
     def project(self, input: Tensor) -> tuple[Tensor, ...]:
         return (functional.linear(input, self.weight_ih[:, : input.size(-1)], self.bias_ih),)

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from memnet.blocks import Stack, stack_of
+from memnet.checks import check_sizes
 from memnet.functional.inner_learning import Course, Norm, averaged_course
 from memnet.inner import InnerCell, InnerMemory, InnerNetwork, InnerSteered, Layers
 from memnet.mixers import per_head_norm
@@ -34,7 +35,7 @@ class TTTCell(InnerCell):
 
     input_size:    features of the input. hidden_size: features of the output.
     num_heads:     memories side by side.
-    head_size:     features of queries, keys and values, of one head.
+    head_size:     features of queries, keys and values, of one head; at least two, so that they can be normalised.
     memory:        the network: "linear", or "mlp", with a hidden layer of four times as many units.
     mini_batch:    tokens that learn from the same weights.
     learning_rate: what rates stay below, times head_size; the authors have 1 for "linear", 0.1 for "mlp".
@@ -57,6 +58,7 @@ class TTTCell(InnerCell):
         learning_rate: float = 1.0,
         convolution: int = 4,
     ) -> None:
+        check_sizes(2, head_size=head_size)
         super().__init__(
             input_size,
             hidden_size,

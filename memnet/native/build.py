@@ -213,7 +213,7 @@ def refusal(
         tensors += [one for one in (*module._parameters.values(), *module._buffers.values()) if one is not None]
     if reason := unusual_call(tensors):
         return reason
-    if any(type(module) is NormalizedLSTMCell for module in modules):
+    if operator is not None and any(type(module) is NormalizedLSTMCell for module in modules):
         return "it computes no NormalizedLSTMCell"
     if not (own and as_built(cell)):
         return "it computes memnet's own cells as they were built"

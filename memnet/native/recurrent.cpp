@@ -21,7 +21,7 @@ template <class Number> struct Problem {
     Number* const* last;          // the state returned
     Number* units;                // (time, batch, units), forward from the input's part to what a backward pass needs
     Number *hidden, *cell;        // (time + 1, batch, size), (depth, batch, size)
-    Number* features;             // (batch, time, size) by the steps above, or null
+    Number* features;             // (batch, time, size) by the steps above, zero past the end of a row; or null
     const Number *d_features, *d_above;  // gradients from here on, the second (time, batch, size); or null
     const Number* const* d_last;
     Number *d_units, *d_bias;  // of every unit at every step, and of all steps together
@@ -114,14 +114,17 @@ template <class Number> struct Sequence : Problem<Number> {
             recall(step, product, apart.data());
             for (int64_t row = 0; row < batch; row++) {
                 Number* next = hidden_of(step + 1, row);
-                if (active(row, step))
+                const bool going = active(row, step);
+                if (going)
                     move_layer<Number>(layer, size, units_of(step, row), hidden_of(step, row), cell_of(step, row),
                                        cell_of(step + 1, row), next);
                 else {
                     std::copy_n(hidden_of(step, row), size, next);
                     if (layer == lstm) std::copy_n(cell_of(step, row), size, cell_of(step + 1, row));
                 }
-                if (P::features) std::copy_n(next, size, P::features + feature_of(step, row));
+                if (!P::features) continue;
+                if (going) std::copy_n(next, size, P::features + feature_of(step, row));
+                else std::fill_n(P::features + feature_of(step, row), size, Number(0));
             }
         }
         std::copy_n(hidden_of(time, 0), batch * size, P::last[0]);

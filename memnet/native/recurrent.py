@@ -199,7 +199,7 @@ def _forward(
         below = [hidden[1:].flatten(0, 1)]
         if keep:
             # An RNN's units are its hidden states.
-            kept.append(_Kept(units if layer.units > layer.size else units[:0], hidden, cell))
+            kept.append(_Kept(units if layer.units > layer.size else units.new_empty(0), hidden, cell))
     return features, last, kept
 
 
@@ -290,7 +290,8 @@ def _backward(
         if d_input is not None and layer.inputs:
             d_input.addmm_(d_projected, weight[:, : layer.inputs])
         d_above = d_projected @ weight[:, layer.inputs :] if below else None
-    return [None if d_input is None else d_input.view(time, batch, -1).transpose(0, 1), *d_first, *d_parameters]
+    d_given = None if d_input is None else d_input.view(time, batch, input.size(-1)).transpose(0, 1)
+    return [d_given, *d_first, *d_parameters]
 
 
 def _of_weights(

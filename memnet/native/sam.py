@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn import Linear, Module
 
-from memnet.cells import Cell, together
+from memnet.cells import Cell, NormalizedLSTMCell, together
 from memnet.functional.sparse import (
     Read,
     Slots,
@@ -120,9 +120,10 @@ def _first_untouched(state: Any, slots: Tensor) -> int:
 def _zeros(like: Tensor) -> Tensor:
     """A tensor of zeros; on the CPU many of them take no memory, and no time, until they are written."""
     size = like.numel() * like.element_size()
-    if not like.is_cpu or size < _MANY_BYTES:
+    if not like.is_cpu or size < _MANY_BYTES or not hasattr(mmap, "MAP_ANONYMOUS"):
         return torch.zeros(like.shape, dtype=like.dtype, device=like.device)
-    return torch.frombuffer(mmap.mmap(-1, size), dtype=like.dtype).view(like.shape)
+    own = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return torch.frombuffer(own, dtype=like.dtype).view(like.shape)
 
 
 class _Step(NamedTuple):
@@ -190,7 +191,8 @@ def loss(memory: Tensor) -> str | None:
 
 def _as_built(cell: Steps) -> bool:
     """Whether the cell's parts are memnet's own, which compute the same whenever they are asked."""
-    return type(cell.interface) is Linear and {*map(type, build.layers_of(cell.controller))} <= build.LAYERS
+    known = build.LAYERS | {NormalizedLSTMCell}
+    return type(cell.interface) is Linear and {*map(type, build.layers_of(cell.controller))} <= known
 
 
 def unroll_sam(cell: Cell, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
@@ -214,12 +216,12 @@ def run(
     """
     slots, steps = top_slots(state.read_weights, cell.slots_per_read), input.size(1)
     controller, last = state.controller, Read(slots, state.read_weights.gather(-1, slots), state.reads)
-    shared, outputs = cell.shared(), []
+    shared, outputs, going = cell.shared(), [], _active(lengths, steps)
     end = _first_untouched(state, slots)
     # A step empties a slot for each head, and reads beyond them.
     reach = min(end + steps * (cell.num_reads + cell.slots_per_read), state.memory.size(1))
     memory = _Changed(state.memory, state.age, end, reach, cell.norm_floor, cell.approximate)
-    for projected, active in zip(_by_step(cell.project(input)), _active(lengths, steps), strict=True):
+    for projected, active in zip(_by_step(cell.project(input)), going, strict=True):
         memory.active = active
         hidden, after = cell.controlled(together(projected, shared), controller, last.vectors)
         output, read, _ = cell.access(hidden, last, memory)
@@ -228,6 +230,8 @@ def run(
         controller, last = _where(active, (after, read), (controller, last))
         outputs.append(output)
     weights = _zeros(state.read_weights).scatter_(-1, last.slots, last.weights)
+    # A row without a step keeps all its weights, however many slots they are spread over.
+    weights = _where(going[0], weights, state.read_weights)
     rows, age = memory.last(state, lengths, steps)
     leaves = [*state_tensors(controller), last.vectors, rows, weights, age]
     return [torch.stack(outputs, 1), *leaves], last.slots, reach
@@ -273,10 +277,10 @@ class _Sequence(torch.autograd.Function):
             apart = [one.detach().requires_grad_(need) for one, need in zip(tensors, needed, strict=True)]
             count = len(apart) - len(ctx.names)
             named = {f"cell.{name}": one for name, one in zip(ctx.names, apart[count:], strict=True)}
-            d_output, *d_controller, d_reads, d_last, d_weights, _ = gradients
+            d_output, *d_controller, d_reads, d_last, d_every, _ = gradients
             reached = memory[:, : ctx.reach].clone(memory_format=torch.contiguous_format)
             d_memory = torch.zeros_like(reached) if d_last is None else d_last[:, : ctx.reach].clone()
-            d_weights = None if d_weights is None else d_weights.gather(-1, slots)
+            d_weights = None if d_every is None else d_every.gather(-1, slots)
             active = _active(lengths, len(kept))
             given = (kept, active, reached, apart[0], apart[count:])
             with torch.enable_grad():
@@ -289,6 +293,7 @@ class _Sequence(torch.autograd.Function):
                 d_whole[:, : ctx.reach] = d_memory
             if needed[first + 1] and (d_first := found[first + 1]) is not None:
                 dense = d_first.new_zeros(*d_first.shape[:2], memory.size(1))
+                dense = dense if d_every is None else _where(active[0], dense, d_every)
                 whole[1] = dense.scatter_(-1, kept[0].last.slots, d_first)
             found = [*found[:first], *whole, *found[first + 2 :]]
         return None, None, None, None, None, *found
