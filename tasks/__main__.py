@@ -76,7 +76,7 @@ def show_own(parser: Parser, chosen: argparse.Namespace) -> str:
         raise ValueError(f"{chosen.name} is no task: expected a class of tasks.Task, not {kind!r}")
     try:
         task, generator = kind(), torch.Generator().manual_seed(chosen.seed)
-        low, high = task.length_range
+        low, high = task.lengths_to_train
         # One length, as in training: a pair is asked of our own tasks alone.
         chosen.length = chosen.length or int(torch.randint(low, high + 1, (), generator=generator))
         return example(task, chosen)
@@ -86,7 +86,7 @@ def show_own(parser: Parser, chosen: argparse.Namespace) -> str:
 
 def example(task: Task, chosen: argparse.Namespace) -> str:
     generator = torch.Generator().manual_seed(chosen.seed)
-    return task.render(task.sample(1, length=chosen.length or task.length_range, generator=generator))
+    return task.render(task.sample(1, length=chosen.length or task.lengths_to_train, generator=generator))
 
 
 def write(parser: Parser, chosen: argparse.Namespace) -> str:
@@ -112,7 +112,7 @@ def listing() -> str:
     lines = [f"{'NAME':{wide}}{'INPUT':>6}{'OUTPUT':>8}  {'TRAINED AT':16}TESTED AT"]
     for name, kind in TASKS.items():
         task = kind()
-        low, high = task.length_range
+        low, high = task.lengths_to_train
         trained = f"{low} {task.length_unit}" if low == high else f"{low}-{high} {task.length_unit}"
         tested = ", ".join(map(str, task.test_lengths))
         lines.append(f"{name:{wide}}{task.input_size:6}{task.output_size:8}  {trained:16}{tested}")

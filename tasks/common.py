@@ -82,8 +82,9 @@ class Task(ABC):
     curve: ClassVar[Score]  # what a learning curve shows
     criterion: ClassVar[Score]  # what falls under a limit when the task is solved
     length_unit: ClassVar[str]  # what `length` counts, for an axis label
-    length_range: tuple[int, int]  # lengths the paper trains on, both ends included
+    length_range: tuple[int, int]  # lengths the paper trains on, both ends included, as far as there are
     test_lengths: tuple[int, ...]  # lengths to test at by default, as far as there are
+    shortest: int = 1  # the smallest length that there is
     longest: int | None = None  # where lengths end; None where they do not
     # Other tests than those of training: arguments of `sample` by a name for them.
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
@@ -199,7 +200,8 @@ class Task(ABC):
         return self.training_score(loss, scored) / self.answers_of_a_step
 
     def within(self, length: int) -> int:
-        """The length, or the longest that there is."""
+        """The length, or the nearest that there is."""
+        length = max(length, self.shortest)
         return length if self.longest is None else min(length, self.longest)
 
     def longest_of(self, counts: Tensor, why: str) -> int:
@@ -210,8 +212,14 @@ class Task(ABC):
 
     @property
     def longest_test(self) -> int:
-        """The longest of test_lengths, or the longest that there is."""
+        """The longest of test_lengths, or the nearest that there is."""
         return self.within(max(self.test_lengths))
+
+    @property
+    def lengths_to_train(self) -> tuple[int, int]:
+        """Shortest and longest of length_range, or the nearest that there are."""
+        low, high = self.length_range
+        return self.within(low), self.within(high)
 
     def lengths_to_test(self, longest: int) -> tuple[int, ...]:
         """Where a model that was trained up to `longest` is tested by default, of lengths that there are."""

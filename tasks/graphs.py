@@ -137,7 +137,7 @@ class GraphTask(SymbolTask):
         """As `sample`, with lessons of the length's share of nodes and edges."""
         if not self.lessons:
             return self.sample(batch_size, length=length, generator=generator)
-        lesson, share = copy.copy(self), min(1.0, check_range("length", length)[1] / self.within(self.length_range[1]))
+        lesson, share = copy.copy(self), min(1.0, check_range("length", length)[1] / self.lengths_to_train[1])
         lesson.nodes, lesson.degrees = (
             (low, low + round(share * (high - low))) for low, high in (self.nodes, self.degrees)
         )

@@ -22,8 +22,6 @@ class Drawn(Task):
     To bring are `draw` and `laid_out`, and what `Task` asks for.
     """
 
-    shortest: int = 1  # the smallest length that there is
-
     @abstractmethod
     def draw(self, rows: int, length: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Input and target of rows of one length, each (row, time) int64.

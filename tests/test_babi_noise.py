@@ -10,6 +10,7 @@ from experiments.domains.sequences.evaluation import test_at as at
 from memnet import GRU, TokenReader
 from tasks import BabiNoise
 from tasks.babi import Question, generate
+from tests.babi_release import DATA, needs_release
 from tests.batches import random_logits, seeded
 from tests.test_formal_tasks import told
 
@@ -96,6 +97,29 @@ def test_splits_have_stories_and_noise_of_their_own():
     assert not words & {word for facts, question in train for one in (*facts, question) for word in one.split()}
 
 
+def asked(task):
+    """(facts, question) of all questions by split."""
+    return {split: [(tale.facts, tale.question) for tale in tales] for split, tales in task._tales.items()}
+
+
+@pytest.mark.parametrize("number", [1, 4])
+def test_no_question_of_a_split_stands_in_another_one(number):
+    found = asked(BabiNoise(number, "generated"))
+    train, valid, test = ({*found[split]} for split in ("train", "valid", "test"))
+    assert not train & valid | train & test | valid & test
+    assert len(found["train"]) == 9000
+    assert len(found["test"]) > {1: 900, 4: 200}[number]
+
+
+@needs_release
+def test_tests_of_the_release_are_whole():
+    found = asked(BabiNoise(4, str(DATA), "1k"))
+    train, valid = ({*found[split]} for split in ("train", "valid"))
+    assert not train & valid
+    assert len(found["test"]) == 1000
+    assert sum(one in train | valid for one in found["test"]) == 134
+
+
 def test_a_long_text_is_read_in_chunks_that_do_not_grow(monkeypatch):
     task, steps = BabiNoise(1, **FEW), []
     model = TokenReader(GRU(3, task.output_size, hidden_size=3), task.input_size)
@@ -119,5 +143,7 @@ def test_what_cannot_be():
         task.sample(1, length=task.shortest - 1, generator=seeded())
     with pytest.raises(ValueError, match="numbers must be tasks from 1 to 20, got '21'"):
         BabiNoise(21)
+    with pytest.raises(ValueError, match="every test question stands in training, too: expected more test_questions"):
+        BabiNoise(4, "generated", test_questions=1).sample(1, length=100, generator=seeded())
     with pytest.raises(ValueError, match="too few training stories to keep a tenth for validation"):
         BabiNoise(1, babi_data="generated", questions=4).validation_batch(1, length=200, generator=seeded())

@@ -18,6 +18,7 @@ from experiments.config.fields import CHANGEABLE
 from experiments.config.form import started
 from experiments.config.options import Place, options_of, sizes_of
 from experiments.config.registry import COMMANDS, DOMAINS, SEQUENCE_SIZES, TASKS, at
+from experiments.domains.sequences.models import check_task, training_lengths
 from experiments.training.domain import Domain, domain_of
 from memnet.cells import ControllerName
 from tests.forked import ROOT
@@ -32,6 +33,29 @@ def test_every_task_has_its_domain_a_start_and_its_commands() -> None:
         brought = domain_of(config)
         needed = {*Domain.__annotations__, *vars(Domain)}
         assert all(hasattr(brought, name) for name in needed if not name.startswith("_"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "mqar --pairs 64",
+        "selective-copying --tokens 300 --min-length 300",
+        "needles --needles 26 --queries 26 --values 20",
+        "fuzzy-recall --keys 40 --values 40 --most 40",
+        "babi-noise --number 3 --babi-data generated --questions 60 --test-questions 60",
+        "key-value-recall --num-bits 3",
+    ],
+)
+def test_tasks_of_any_size_are_trained_and_tested_at_lengths_that_there_are(options: str) -> None:
+    config = parse_train(options.split())
+    check_task(config)
+    task, (low, high) = config.learned, training_lengths(config)
+    assert task.within(low) == low <= high == task.within(high)
+    assert not {*task.length_range, *task.test_lengths} <= {*task.lengths_to_train, *task.lengths_to_test(high)}
+
+
+def test_every_task_is_told_of() -> None:
+    assert {kind.__name__ for kind in sequences.TASKS.values()} <= {*sequences.__all__}
 
 
 def test_every_command_is_where_it_is_said_to_be() -> None:

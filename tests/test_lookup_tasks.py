@@ -76,6 +76,13 @@ def test_keys_are_asked_by_the_law_of_the_paper(power):
         assert first[place] / rows == pytest.approx(chance, abs=5 * math.sqrt(chance * (1 - chance) / rows))
 
 
+def test_a_large_power_asks_last_without_losing_its_law():
+    task, rows, counts = MQAR(1, 16, 32.0), 2000, Counter()
+    counts.update(((task.sample(rows, length=2 + 2 * 64, generator=seeded()).mask.nonzero()[:, 1] - 2) // 2).tolist())
+    for place, chance in enumerate(chances(task.power, 64, 1)):
+        assert counts[place] / rows == pytest.approx(chance, abs=5 * math.sqrt(chance * (1 - chance) / rows) + 1e-9)
+
+
 def test_keys_and_values_are_uniform():
     rows = told(MQAR(2, 16), MQAR(2, 16).sample(2000, length=8, generator=seeded(3)))
     check_uniform(Counter(name for names, _ in rows for name in names[:4:2]), 7)
@@ -144,7 +151,7 @@ def test_keys_and_values_of_several_tokens(task, variant):
             *pairs, (last, shown, step) = words_of(names)
             for key, value, first in pairs:
                 assert len(set(key)) == len(key) <= task.most
-                assert 1 <= len(value) <= task.most == task.most
+                assert 1 <= len(value) <= task.most
                 sizes.update([len(key)])
                 if key in known:
                     repeated += 1
@@ -163,6 +170,10 @@ def test_long_sequences_are_filled():
     lengths = FuzzyRecall().sample(50, length=128, generator=seeded()).lengths
     assert lengths.min() > 128 - 2 * 6
     assert lengths.max() == 128
+
+
+def test_memory_grows_with_the_length_not_with_its_square():
+    assert FuzzyRecall().sample(1, length=400_000, generator=seeded()).lengths.item() > 399_900
 
 
 def test_keys_are_uniform_by_their_sizes_and_then_their_tokens():

@@ -46,7 +46,7 @@ class FuzzyRecall(TokenTask):
         value = self._words(rows, count, self.output_size, 1, generator)
         pair = torch.arange(count, device=device)
         # The value that a key had first is its value.
-        first = (key.unsqueeze(2) == key.unsqueeze(1)).all(3).long().argmax(2)
+        first = _first_of_alike(key)
         value = _of_pairs(value, first)
         # Room for the last pair is left at the end.
         sizes = (key >= 0).sum(2) + (value >= 0).sum(2)
@@ -71,6 +71,17 @@ class FuzzyRecall(TokenTask):
         drawn = draw_distinct(rows * count, self.most, tokens, generator).view(rows, count, self.most)
         sizes = torch.randint(least, self.most + 1, (rows, count, 1), generator=generator, device=generator.device)
         return drawn.masked_fill(torch.arange(self.most, device=generator.device) >= sizes, -1)
+
+
+def _first_of_alike(words: Tensor) -> Tensor:
+    """At which pair of its row each word, (row, pair, token), came first: (row, pair)."""
+    rows, count, _ = words.shape
+    number = torch.arange(rows, device=words.device).unsqueeze(1).expand(rows, count)
+    for token in words.unbind(2):  # a number for each beginning of a word in a row
+        number = torch.unique(number * (words.max() + 2) + token + 1, return_inverse=True)[1]
+    pair = torch.arange(count, device=words.device).expand(rows, count)
+    first = torch.full((rows * count,), count, device=words.device)
+    return first.scatter_reduce(0, number.flatten(), pair.flatten(), "amin")[number]
 
 
 def _of_pairs(words: Tensor, places: Tensor) -> Tensor:

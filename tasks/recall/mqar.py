@@ -60,9 +60,10 @@ class MQAR(TokenTask):
         keys = 1 + draw_distinct(rows, self.pairs, first - 1, generator)
         values = draw_distinct(rows, self.pairs, self.output_size, generator)
         # Who waits exponential times, each place at its rate, meets places as who draws them without putting them back.
-        waits = torch.empty(rows, (length - told) // 2, device=device).exponential_(generator=generator)
-        gap = torch.arange(1, waits.size(1) + 1, device=device)
-        asked = told + 2 * (waits * gap ** (1 - self.power)).argsort(1)[:, : self.pairs]
+        # Their logarithms: powers of large gaps have no room in a number.
+        waits = torch.empty(rows, (length - told) // 2, device=device).exponential_(generator=generator).double().log()
+        gap = torch.arange(1, waits.size(1) + 1, device=device, dtype=torch.float64)
+        asked = told + 2 * (waits + (1 - self.power) * gap.log()).argsort(1)[:, : self.pairs]
         given = torch.zeros(rows, length, dtype=torch.int64, device=device)
         if self.filler == "random":
             given = torch.randint(self.input_size, (rows, length), generator=generator, device=device)

@@ -63,7 +63,7 @@ def read_tokens(
 
 def training_lengths(config: SequenceConfig) -> tuple[int, int]:
     """Shortest and longest training length; UserError where they cross."""
-    low, high = config.learned.length_range
+    low, high = config.learned.lengths_to_train
     low = low if config.training.min_length is None else config.training.min_length
     high = high if config.training.max_length is None else config.training.max_length
     if low > high:

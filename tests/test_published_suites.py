@@ -1,0 +1,81 @@
+"""What the tables of the results say of the runs of their suites is so."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torch.utils._pytree import tree_leaves
+
+from experiments.domains.sequences.models import core, make_model
+from experiments.report.results import RESULTS, TABLES
+from experiments.suite.commands import read_plan
+from experiments.suite.jobs import SuiteJob, make_jobs
+from experiments.suite.reading import find_suite
+from tasks import TASKS
+from tests.batches import seeded
+
+
+def jobs_of(suite: str, **wanted: set[str]) -> dict[str, SuiteJob]:
+    """The jobs of a suite by the names of their results; wanted: values of options."""
+    plan = read_plan(find_suite(f"published/{suite}"), None)
+    chosen = [one for one in plan.settings if all(one.options[name] in some for name, some in wanted.items())]
+    jobs = make_jobs(dataclasses.replace(plan, settings=chosen), 1)
+    found = {}
+    for one, job in zip(chosen, jobs, strict=True):
+        harder = next((one.options[name].lower() for name in ("level", "group", "pairs") if name in one.options), "")
+        found["-".join(filter(None, (one.task, harder, one.options["model"])))] = job
+    return found
+
+
+def tables_of(suite: str) -> list[dict[str, Any]]:
+    tables = yaml.safe_load((RESULTS / TABLES).read_text())["tables"]
+    return [one for one in tables if one.get("suite") == f"published/{suite}"]
+
+
+@pytest.mark.parametrize("suite", ["formal", "mqar", "mad", "noise"])
+def test_attention_holds_what_it_is_tested_on_or_its_table_says_how_much(suite: str) -> None:
+    jobs, seen = jobs_of(suite, model={"transformer"}), set()
+    for table in tables_of(suite):
+        about = " ".join(table["about"].split())
+        for row in table["rows"]:
+            if job := jobs.get(name := row["result"].removeprefix("mad-")):
+                window, task = job.config.flat["num_slots"], job.config.learned
+                length = min(int(str(row["at"]["length"]).rpartition("-")[2]), window + 1)
+                steps = task.sample(1, length=length, generator=seeded()).input.size(1)
+                assert steps <= window or f"the last {window} steps" in about, row
+                seen.add(name)
+    assert seen == {*jobs}
+
+
+def test_the_models_of_mad_are_of_one_size_and_trained_alike_on_all_tasks() -> None:
+    training, sizes = [], dict[str, list[dict[str, Any]]]()
+    for job in jobs_of("mad", model={"lstm", "mamba", "deltanet", "transformer"}).values():
+        config = job.config
+        training.append({k: v for k, v in vars(config.training).items() if not k.startswith("growing")})
+        assert config.flat.get("embedding_size", 64) == config.flat["hidden_size"] == 64
+        sized = {k: v for k, v in config.model.options.items() if not k.startswith("embedding")}
+        sizes.setdefault(config.model.name, []).append(sized)
+    assert training == 24 * training[:1]
+    assert (training[0]["curriculum"], training[0]["steps"], training[0]["batch_size"]) == ("uniform", 5000, 64)
+    assert [len(some) for some in sizes.values()] == 4 * [6]
+    assert all(one == some[0] for some in sizes.values() for one in some)
+
+
+def test_memories_of_mqar_hold_no_more_numbers_than_their_table_says() -> None:
+    (table,) = tables_of("mqar")
+    assert "none has more than 4,096 numbers of state" in " ".join(table["about"].split())
+    for name, job in jobs_of("mqar", pairs={"16"}).items():
+        if job.config.model.name == "transformer":
+            continue
+        state = core(make_model(job.config)).initial_state(1)
+        numbers = sum(one.numel() for one in tree_leaves(state) if isinstance(one, torch.Tensor))
+        assert 0 < numbers <= 4096, name
+
+
+def test_every_length_of_a_row_is_tested_by_training_or_as_its_suite_says() -> None:
+    text, (table,) = find_suite("published/noise").read_text(), tables_of("noise")
+    for row in table["rows"]:
+        (kind,) = (kind for name, kind in TASKS.items() if row["result"].startswith(f"{name}-"))
+        assert (length := row["at"]["length"]) in kind().test_lengths or f"--length {length} " in text, row
