@@ -227,14 +227,17 @@ class RecurrentModule(BackendModule):
 class _Signature:
     """The parameters of a sequence module's constructor, for who asks its class: those of its cell_type.
 
-    An output_size that the cell has, too, is the model's here. None, which has `inspect` read the constructor itself,
-    where a class brings one of its own.
+    An output_size that the cell has, too, is the model's here. Those of the constructor itself where a class brings one
+    of its own: early 3.11 would read an inherited __new__ in its place.
     """
 
     def __get__(self, module: object, owner: type["SequenceModule"]) -> inspect.Signature | None:
         nearest = next(one for one in owner.__mro__ if vars(one).keys() & {"cell_type", "__init__"})
-        if module is not None or "__init__" in vars(nearest) or owner.cell_type is None:
+        if module is not None:
             return None
+        if "__init__" in vars(nearest) or owner.cell_type is None:
+            constructor = inspect.signature(owner.__init__)
+            return constructor.replace(parameters=[*constructor.parameters.values()][1:])
         signature = inspect.signature(owner.cell_type, eval_str=True)
         input_size, *options = signature.parameters.values()
         output_size = input_size.replace(name="output_size")
