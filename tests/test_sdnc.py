@@ -11,15 +11,13 @@ from torch import Tensor, nn
 
 from memnet import SDNC
 from memnet.functional.links import follow_links, next_links, next_precedence
+from memnet.functional.sparse import Entries, largest_entries, spread
 from memnet.functional.sparse_links import (
-    Entries,
     added_entries,
     follow_rows,
-    largest_entries,
     next_links_after,
     next_links_before,
     next_sparse_precedence,
-    spread,
 )
 from tests import slow_sdnc as slow
 

@@ -37,14 +37,14 @@ class Together:
         self.gradients = self._split(self.gradient)
         self.scale = torch.zeros_like(self.gradient)
         self.kept = {name: torch.cat([state[name].flatten() for state in states]) for name in states[0]}
-        self._parts = {id(self.scale): self._split(self.scale), id(self.gradient): self.gradients}
+        self._parts = {id(self.scale): self._split(self.scale)}
         for name, vector in self.kept.items():
             parts = self._parts[id(vector)] = self._split(vector)
             for state, part in zip(states, parts, strict=True):
                 state[name] = part
 
     def parts(self, vector: Tensor) -> list[Tensor]:
-        """The views of one of its vectors, of the weights' shapes."""
+        """The views of what is kept, or of `scale`, of the weights' shapes."""
         return self._parts[id(vector)]
 
     def _split(self, vector: Tensor) -> list[Tensor]:

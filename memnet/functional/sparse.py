@@ -11,6 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from memnet.functional.addressing import content_weights
+
 # Scores of which the largest is found together, see top_slots.
 _BLOCK = 128
 
@@ -45,6 +47,25 @@ def _largest(scores: Tensor, count: int) -> Tensor:
     # Those above come before those that are equal, and these before the rest, whatever it holds.
     order = torch.where(scores > least, slots, torch.where(scores == least, slots + size, 2 * size))
     return order.topk(count, -1, largest=False).indices.sort(-1).values
+
+
+class Entries(NamedTuple):
+    """A few slots and their weights, (..., count) both; the slots int64, all different."""
+
+    slots: Tensor
+    weights: Tensor
+
+
+def largest_entries(weights: Tensor, count: int) -> Entries:
+    """The `count` largest weights (..., slot) and their slots."""
+    slots = top_slots(weights, count)
+    return Entries(slots, weights.gather(-1, slots))
+
+
+def spread(entries: Entries, size: int) -> Tensor:
+    """Entries (..., count) as weights of `size` slots, (..., slot), zero elsewhere."""
+    weights = entries.weights.new_zeros(*entries.weights.shape[:-1], size)
+    return weights.scatter_add(-1, entries.slots, entries.weights)
 
 
 def slot_scales(memory: Tensor, epsilon: float) -> Tensor:
@@ -189,6 +210,23 @@ class Slots:
     def nearest(self, key: Tensor, count: int, epsilon: float) -> Tensor:
         """The slots nearest to each key (batch, head, width): (batch, head, count)."""
         return nearest_slots(self.rows, key, count, epsilon)
+
+    def take_of_heads(self, slots: Tensor) -> Tensor:
+        """What stands at slots (batch, head, K): (batch, head, K, width)."""
+        rows: Tensor = self.take(slots.flatten(1)).unflatten(1, slots.shape[1:])
+        return rows
+
+    def by_content(self, key: Tensor, strength: Tensor, count: int, epsilon: float) -> tuple[Entries, Tensor]:
+        """The slots nearest to each key, of which heads read softmax shares, and what stands there.
+
+        key:      (batch, head, width). strength: (batch, head, 1).
+        Returns   slots and shares (batch, head, count), and rows (batch, head, count, width).
+        """
+        found = self.nearest(key, count, epsilon)
+        rows = self.take_of_heads(found)
+        keys, strengths = key.unsqueeze(2).flatten(0, 1), strength.flatten(0, 1).unsqueeze(-1)
+        shares = content_weights(rows.flatten(0, 1), keys, strengths, epsilon).view(found.shape)
+        return Entries(found, shares), rows
 
     def touch(self, slots: Tensor, weights: Tensor, threshold: float) -> None:
         """Note what was used, slots and weights (batch, row)."""

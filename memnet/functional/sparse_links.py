@@ -5,31 +5,10 @@ slot i, and `after`, L(j, i) by the earlier slot i; each keeps the largest of a 
 rows. Slots are whole numbers, those of a row all different; weightings (batch, slot) or (batch, head, slot).
 """
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
-from memnet.functional.sparse import top_slots
-
-
-class Entries(NamedTuple):
-    """A few slots and their weights, (..., count) both; the slots int64, all different."""
-
-    slots: Tensor
-    weights: Tensor
-
-
-def largest_entries(weights: Tensor, count: int) -> Entries:
-    """The `count` largest weights (..., slot) and their slots."""
-    slots = top_slots(weights, count)
-    return Entries(slots, weights.gather(-1, slots))
-
-
-def spread(entries: Entries, size: int) -> Tensor:
-    """Entries (..., count) as weights of `size` slots, (..., slot), zero elsewhere."""
-    weights = entries.weights.new_zeros(*entries.weights.shape[:-1], size)
-    return weights.scatter_add(-1, entries.slots, entries.weights)
+from memnet.functional.sparse import Entries, largest_entries, spread, top_slots
 
 
 def added_entries(entries: Entries, more: Entries) -> Entries:

@@ -19,8 +19,7 @@ from memnet.controlled import (
     with_reads,
     zeros_like_state,
 )
-from memnet.functional.addressing import content_weights
-from memnet.functional.sparse import Read, Slots, top_slots, write_sparsely, written_rows
+from memnet.functional.sparse import Entries, Read, Slots, largest_entries, spread, write_sparsely, written_rows
 from memnet.native import near_slots, sam
 from memnet.state import State
 from memnet.trace import Part
@@ -170,10 +169,9 @@ class SAMCell(ControlledCell):
     ) -> tuple[Tensor, SAMState, SAMWatched]:
         """The rest of a step: empty, write, find, read."""
         memory = Slots(state.memory, state.age)
-        slots = top_slots(state.read_weights, self.slots_per_read)
-        last = Read(slots, state.read_weights.gather(-1, slots), state.reads)
+        last = Read(*largest_entries(state.read_weights, self.slots_per_read), state.reads)
         output, read, watched = self.access(hidden, last, memory)
-        weights = torch.zeros_like(state.read_weights).scatter(-1, read.slots, read.weights)
+        weights = spread(Entries(read.slots, read.weights), state.read_weights.size(-1))
         return output, SAMState(controller, read.vectors, memory.rows, weights, memory.age), watched
 
     def access(self, hidden: Tensor, last: Read, memory: Slots) -> tuple[Tensor, Read, SAMWatched]:
@@ -185,10 +183,7 @@ class SAMCell(ControlledCell):
             slots, weights = write_sparsely(last.slots, last.weights, unused, told.gate, told.again)
             places = slots.flatten(1)
             memory.put(places, written_rows(memory.take(places), slots, weights, told.add, unused))
-            found = memory.nearest(told.key, self.slots_per_read, self.norm_floor)
-            rows = memory.take(found.flatten(1)).unflatten(1, found.shape[1:])
-            key, strength = told.key.unsqueeze(2).flatten(0, 1), told.strength.flatten(0, 1).unsqueeze(-1)
-            shares = content_weights(rows.flatten(0, 1), key, strength, self.norm_floor).view(found.shape)
+            (found, shares), rows = memory.by_content(told.key, told.strength, self.slots_per_read, self.norm_floor)
             reads = (shares.unsqueeze(2) @ rows).squeeze(2)
             memory.touch(
                 torch.cat([places, found.flatten(1)], -1),
@@ -206,7 +201,7 @@ class SAMCell(ControlledCell):
     def parts(self, states: SAMState, watched: SAMWatched) -> list[Part]:
         """Memory, weightings, ages, and what steered the heads; the controller's state."""
         head, told = ("time", "head"), watched.told
-        written = torch.zeros_like(states.read_weights).scatter_add(-1, watched.slots, watched.weights)
+        written = spread(Entries(watched.slots, watched.weights), states.read_weights.size(-1))
         return [
             *self.parts_of_heads(states, written),
             Part("signal", "age", states.age, ("time", "slot")),

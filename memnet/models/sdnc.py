@@ -19,17 +19,13 @@ from memnet.controlled import (
     with_reads,
     zeros_like_state,
 )
-from memnet.functional.addressing import content_weights
 from memnet.functional.links import read_by_modes
-from memnet.functional.sparse import Slots, written_rows
+from memnet.functional.sparse import Entries, Slots, largest_entries, spread, written_rows
 from memnet.functional.sparse_links import (
-    Entries,
     follow_rows,
-    largest_entries,
     next_links_after,
     next_links_before,
     next_sparse_precedence,
-    spread,
 )
 from memnet.state import State
 from memnet.trace import Part
@@ -184,10 +180,10 @@ class SDNCCell(ControlledCell):
             after = next_links_after(Entries(state.after_slots.long(), state.after), written, precedence)
             weights = spread(written, size)
             ways = [one.unsqueeze(2) for one in (follow_rows(before, last), follow_rows(after, last))]
-            every = read_by_modes(ways[0], self._by_content(told, memory), ways[1], told.modes)
+            near, _ = memory.by_content(told.key, told.strength, self.slots_per_read, self.norm_floor)
+            every = read_by_modes(ways[0], spread(near, size), ways[1], told.modes)
             read = largest_entries(every, self.slots_per_read)
-            rows = memory.take(read.slots.flatten(1)).unflatten(1, read.slots.shape[1:])
-            reads = (read.weights.unsqueeze(2) @ rows).squeeze(2)
+            reads = (read.weights.unsqueeze(2) @ memory.take_of_heads(read.slots)).squeeze(2)
             used_slots, use = (torch.cat([one, more.flatten(1)], -1) for one, more in zip(written, read, strict=True))
             memory.touch(used_slots, use, self.used_above)
         after_all = SDNCState(
@@ -217,14 +213,6 @@ class SDNCCell(ControlledCell):
         of_head = Entries(*(one.unsqueeze(1) for one in written))
         memory.put(slots, written_rows(memory.take(slots), of_head.slots, of_head.weights, told.add, unused))
         return written
-
-    def _by_content(self, told: Told, memory: Slots) -> Tensor:
-        """Over the K slots nearest to each key: (batch, read, slot)."""
-        found = memory.nearest(told.key, self.slots_per_read, self.norm_floor)
-        rows = memory.take(found.flatten(1)).unflatten(1, found.shape[1:])
-        key, strength = told.key.unsqueeze(2).flatten(0, 1), told.strength.flatten(0, 1).unsqueeze(-1)
-        shares = content_weights(rows.flatten(0, 1), key, strength, self.norm_floor).view(found.shape)
-        return spread(Entries(found, shares), memory.rows.size(1))
 
     def parts_of_interface(self, emitted: Tensor) -> Told:
         """Squash what the linear layer emitted, (batch, features), into each part's range."""

@@ -35,6 +35,8 @@ _NAMES = {torch.float32: "float", torch.float64: "double"}
 _SIZES = {"float": ctypes.c_float, "double": ctypes.c_double}
 # Layers of controllers that operators know; what takes after them may do something else.
 LAYERS = {FeedForwardCell, RNNCell, LSTMCell, GRUCell}
+# As layers.h counts them.
+KINDS = {"feedforward": 0, "tanh": 1, "relu": 2, "lstm": 3, "gru": 4}
 # Seconds that a compiler may take.
 _LONGEST_BUILD = 300.0
 _building = threading.Lock()
@@ -225,6 +227,13 @@ def refusal(
 def layers_of(controller: Cell) -> list[Any]:
     """A controller's layers, from the input on; what is no plain stack of layers is one itself."""
     return list(controller.layers) if type(controller) is StackedCell else [controller]
+
+
+def kind_of(layer: Any) -> str:
+    """Which of KINDS a layer is, one of LAYERS."""
+    if isinstance(layer, RNNCell):
+        return layer.nonlinearity
+    return {FeedForwardCell: "feedforward", LSTMCell: "lstm", GRUCell: "gru"}[type(layer)]
 
 
 def _switched_off() -> str | None:

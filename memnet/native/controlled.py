@@ -12,14 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import Linear
 
-from memnet.cells import Cell, FeedForwardCell, GRUCell, LSTMCell, RNNCell
+from memnet.cells import Cell, GRUCell
 from memnet.native import build
 from memnet.state import State, map_state, state_tensors
 
 # Numbers after which a tensor within another may begin: whole vectors of any processor.
 _ALIGNED = 16
-# As controlled.h counts them.
-_CONTROLLERS = {"feedforward": 0, "tanh": 1, "relu": 2, "lstm": 3, "gru": 4}
 
 
 class Steps(Protocol):
@@ -65,7 +63,7 @@ def problem_of(kind: type[Own], cell: Steps, input: Tensor, state: Any, **own: f
         input_size=cell.input_size,
         layers=len(layers),
         hidden_size=cell.controller.output_size,
-        controller=_CONTROLLERS[_kind(layers[0])],
+        controller=build.KINDS[build.kind_of(layers[0])],
         slots=state.memory.size(1),
         width=cell.slot_size,
         reads=cell.num_reads,
@@ -119,7 +117,7 @@ def _check_shapes(
 ) -> None:
     """ValueError for sizes that C++ does not take."""
     batch, hidden, width = problem.batch, problem.hidden_size, problem.width
-    recurrent = hidden * (problem.controller != _CONTROLLERS["feedforward"])
+    recurrent = hidden * (problem.controller != build.KINDS["feedforward"])
     below = [problem.input_size + problem.reads * width + recurrent]
     below += [hidden + recurrent] * (problem.layers - 1) + [hidden]
     expected: list[tuple[int, ...]] = [(batch, problem.time, problem.input_size)]
@@ -131,12 +129,6 @@ def _check_shapes(
     if lengths is not None:
         given, expected = [*given, lengths], [*expected, (batch,)]
     build.check_shapes(given, expected)
-
-
-def _kind(layer: Any) -> str:
-    if isinstance(layer, RNNCell):
-        return layer.nonlinearity
-    return {FeedForwardCell: "feedforward", LSTMCell: "lstm", GRUCell: "gru"}[type(layer)]
 
 
 def _projection(layer: Any) -> tuple[Tensor, Tensor]:
@@ -180,7 +172,7 @@ def _forward(
     problem.segment = max(1, round(1.5 * time**0.5))
     last = [torch.empty_like(one) for one in first]
     features = input.new_empty(batch, time, problem.hidden_size + problem.reads * problem.width)
-    has_cells = problem.controller == _CONTROLLERS["lstm"]
+    has_cells = problem.controller == build.KINDS["lstm"]
     shapes = [(problem.depth, batch, weight.size(1)) for weight in weights]
     shapes += [(problem.depth - 1, batch, weight.size(0)) for weight in weights]
     shapes += [(problem.depth - 1, batch, weights[-1].size(0))]

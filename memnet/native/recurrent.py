@@ -15,8 +15,6 @@ from memnet.native import build
 from memnet.state import State, state_tensors, with_leaves
 
 _OPERATOR = build.Operator("recurrent", "recurrent.cpp")
-# As layers.h counts them.
-_KINDS = {"tanh": 1, "relu": 2, "lstm": 3, "gru": 4}
 # Columns so few that a product gives them slower than their rows, which are then transposed.
 _NARROW = 64
 
@@ -90,7 +88,7 @@ class _Plan:
         self.layers: list[_Layer] = []
         leaf = output = 0
         for layer in own:
-            kind = _kind(layer)
+            kind = build.kind_of(layer)
             weights = (layer.weight_ih, layer.weight_hh, layer.bias_ih, layer.bias_hh)
             leaves = slice(leaf, leaf + 1 + (kind == "lstm"))
             inputs = cell.input_size if skip or not self.layers else 0
@@ -129,12 +127,6 @@ def _as_built(cell: Cell) -> bool:
     return {type(layer) for layer in build.layers_of(cell)} <= {RNNCell, LSTMCell, GRUCell}
 
 
-def _kind(layer: Any) -> str:
-    if isinstance(layer, RNNCell):
-        return "tanh" if layer.nonlinearity == "tanh" else "relu"
-    return "lstm" if isinstance(layer, LSTMCell) else "gru"
-
-
 def unroll_recurrent(cell: Cell, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
     """What memnet.unroll.unroll returns, for a call that `refusal` has nothing against."""
     plan = _Plan(cell)
@@ -151,8 +143,8 @@ def unroll_recurrent(cell: Cell, input: Tensor, state: State, lengths: Tensor | 
 def _problem(layer: _Layer, hidden: Tensor, features: Tensor, depth: int) -> _Problem:
     steps, batch, size = hidden.shape
     row_step, time_step, _ = features.stride()
-    sizes = {"size": size, "layer": _KINDS[layer.kind], "depth": depth, "row_step": row_step, "time_step": time_step}
-    return _Problem(batch=batch, time=steps - 1, **sizes)
+    kind, strides = build.KINDS[layer.kind], {"row_step": row_step, "time_step": time_step}
+    return _Problem(batch=batch, time=steps - 1, size=size, layer=kind, depth=depth, **strides)
 
 
 def _forward(

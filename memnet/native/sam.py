@@ -27,6 +27,7 @@ from memnet.functional.sparse import (
     Slots,
     add_rows_,
     is_used,
+    largest_entries,
     nearest_slots,
     put_rows_,
     slot_scales,
@@ -214,10 +215,10 @@ def run(
 
     kept: to which every step is added, for `rolled_back`; None to keep nothing.
     """
-    slots, steps = top_slots(state.read_weights, cell.slots_per_read), input.size(1)
-    controller, last = state.controller, Read(slots, state.read_weights.gather(-1, slots), state.reads)
+    steps, last = input.size(1), Read(*largest_entries(state.read_weights, cell.slots_per_read), state.reads)
+    controller = state.controller
     shared, outputs, going = cell.shared(), [], _active(lengths, steps)
-    end = _first_untouched(state, slots)
+    end = _first_untouched(state, last.slots)
     # A step empties a slot for each head, and reads beyond them.
     reach = min(end + steps * (cell.num_reads + cell.slots_per_read), state.memory.size(1))
     memory = _Changed(state.memory, state.age, end, reach, cell.norm_floor, cell.approximate)
