@@ -28,6 +28,7 @@ from memnet.mixers import Mixer, ShortConvolution
 from memnet.state import state_tensors
 from memnet.unroll import unroll
 from tests import slow_mixers as slow
+from tests.by_heart import losses_by_heart
 
 SMALL: dict[str, Any] = {"num_heads": 2, "key_size": 4, "value_size": 3}
 MIXERS: dict[str, Callable[[], Mixer]] = {
@@ -247,15 +248,9 @@ def test_it_learns_by_heart_what_follows(name: str) -> None:
     """In four sequences of random symbols."""
     torch.manual_seed(0)
     model, symbols = LEARNERS[name](), torch.randint(4, (4, 11))
-    optimizer = torch.optim.Adam(model.parameters(), 2e-2)
     input = nn.functional.pad(nn.functional.one_hot(symbols[:, :-1], 4).float(), (0, 1), value=1.0)
-    losses = []
-    for _ in range(60):
-        loss = nn.functional.cross_entropy(model(input)[0].flatten(0, 1), symbols[:, 1:].flatten())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
+    follows = symbols[:, 1:].flatten()
+    losses = losses_by_heart(model, lambda: nn.functional.cross_entropy(model(input)[0].flatten(0, 1), follows))
     assert losses[0] > 1.2
     # At such a rate a step may go too far, and come back.
     assert min(losses) < 0.2, losses
