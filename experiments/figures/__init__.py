@@ -1,5 +1,5 @@
 """Pictures of runs: memory over time, learning curves, errors by length and by task, what was looked at in a story
-or a sentence, growth of time and memory, and how far gradients reach.
+or a sentence, growth of time and memory, what each model has on each task, and how far gradients reach.
 
 Every function returns a matplotlib Figure, 8 inches wide unless `drawn_as` says otherwise, and `save_figure` writes it
 as PNG, PDF or SVG.
@@ -19,6 +19,7 @@ from experiments.figures.gradients import (
     propagation_figure,
 )
 from experiments.figures.growth import GrowthPanel, growth_figure
+from experiments.figures.heat import HeatCell, heat_figure
 from experiments.figures.lengths import length_figure
 from experiments.figures.memory import Episode, memory_figure
 from experiments.figures.style import MODELS, Format, Measure, Size, drawn_as, figure_name, is_figure, save_figure
@@ -30,6 +31,7 @@ __all__ = [
     "Episode",
     "Format",
     "GrowthPanel",
+    "HeatCell",
     "LagPanel",
     "Learner",
     "Measure",
@@ -41,6 +43,7 @@ __all__ = [
     "flows_figure",
     "gradient_flow_figure",
     "growth_figure",
+    "heat_figure",
     "is_figure",
     "learning_curve_figure",
     "length_figure",

@@ -67,6 +67,7 @@ class Comparison(TypedDict):
     best_of, by: the published numbers are the best of so many by training or validation; else one run.
     chosen:      in words what else they are than one run, of which nothing here makes use.
     settings:    as a row's, of all of them.
+    picture:     the name of a picture of all rows, each called "task, model", whose score is a share.
     """
 
     title: str
@@ -78,6 +79,7 @@ class Comparison(TypedDict):
     chosen: NotRequired[str]
     by: NotRequired[Literal["train", "valid"]]
     margin: NotRequired[Margin]
+    picture: NotRequired[str]
     rows: list[Row]
 
 

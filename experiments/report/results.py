@@ -4,16 +4,19 @@ tables.yaml   in the folder of results: which number of which result stands besi
               needs words; see `Row` and `Comparison`
 NAME.json     results as `summarize` writes them
 README.md     the page: everything in it is from these two
+NAME.png      a picture of all rows of a table that names one
 """
+
+from __future__ import annotations
 
 import dataclasses
 import math
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict, get_args, is_typeddict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, get_args, is_typeddict
 
 import tyro
 
@@ -23,6 +26,7 @@ from experiments.base.reading import expect, read_json, read_yaml
 from experiments.base.statistics import deviation
 from experiments.base.tables import marked
 from experiments.config.command_line import parse
+from experiments.figures import HeatCell, heat_figure, save_figure
 from experiments.report.measured import (
     Comparison,
     Control,
@@ -32,9 +36,13 @@ from experiments.report.measured import (
     Row,
     best_is,
     control_of,
+    is_share,
     measured,
 )
 from experiments.report.verdict import RULE, Verdict, mean
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 RESULTS = Path(__file__).parents[1] / "results"
 TABLES, PAGE = "tables.yaml", "README.md"
@@ -42,6 +50,7 @@ _HEAD = ["what", "measured", "state, numbers", "published", "ours", "95 %", "mea
 _HEAD += ["failed (published)", "without memory", "verdict"]
 _MADE_BY = "python -m experiments results"
 # Verdicts that may be of some tasks alone.
+_HEAT = "per cent right, the mean of our seeds (the worst one); a dash: not run; empty: not asked for"
 _PARTLY = ("beaten", "reproduced", "better, with other settings", "as good, with other settings")
 
 
@@ -62,6 +71,9 @@ class Content(TypedDict):
     short: NotRequired[list[str]]
 
 
+_Told = Sequence[tuple[Comparison, Sequence[tuple[Row, Measured]]]]
+
+
 @dataclasses.dataclass(frozen=True)
 class ResultsOptions:
     """Write the page of a folder of results: all rows of its tables.yaml beside what is published, with verdicts."""
@@ -76,6 +88,8 @@ def results(args: Sequence[str]) -> int:
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder of results")
     text, counts = page(folder)
+    for name, figure in pictures(folder):
+        save_figure(figure, folder / name)
     write_whole(folder / PAGE, text)
     print(counts)
     print(folder / PAGE, file=sys.stderr)
@@ -84,9 +98,7 @@ def results(args: Sequence[str]) -> int:
 
 def page(folder: Path) -> tuple[str, str]:
     """The page of a folder of results, and its verdicts in one line; UserError for what cannot be read."""
-    content = read_content(folder / TABLES)
-    found = {path.stem: _result(path) for path in sorted(folder.glob("*.json"))}
-    told = [(table, [(row, measured(row, table, found)) for row in table["rows"]]) for table in content["tables"]]
+    content, found, told = _read(folder)
     lines = ["# Results", "", f"Made by `{_MADE_BY}` from the results' own files and [{TABLES}]({TABLES}).", ""]
     lines += [part for words in content["about"] for part in (*_wrapped(words), "")]
     lines += ["## The rule", "", *_wrapped(RULE), "", *(overview := _overview(told)), ""]
@@ -104,6 +116,37 @@ def page(folder: Path) -> tuple[str, str]:
     return "\n".join(lines) + "\n", overview[0]
 
 
+def pictures(folder: Path) -> Iterator[tuple[str, Figure]]:
+    """The pictures of a folder's tables with their files' names; UserError for what cannot be drawn."""
+    for table, rows in _read(folder)[2]:
+        if "picture" in table:
+            cells = {_task_and_model(row): _heat(found) for row, found in rows}
+            yield _picture(table), heat_figure(cells, table["title"], _HEAT)
+
+
+def _task_and_model(row: Row) -> tuple[str, str]:
+    task, comma, model = row["what"].rpartition(", ")
+    if not comma:
+        raise UserError(f"a row of a picture is called 'task, model', not {row['what']!r}")
+    return task, model
+
+
+def _heat(found: Measured) -> HeatCell:
+    ours, published = found.ours, None if found.published is None else found.published.value
+    return HeatCell(None, None, published) if ours is None else HeatCell(mean(ours.values), ours.ends[0], published)
+
+
+def _read(folder: Path) -> tuple[Content, dict[str, Result], _Told]:
+    """What tables.yaml holds, the results by name, and what they say of every row of every table."""
+    content = read_content(folder / TABLES)
+    found = {path.stem: _result(path) for path in sorted(folder.glob("*.json"))}
+    return (
+        content,
+        found,
+        [(one, [(row, measured(row, one, found)) for row in one["rows"]]) for one in content["tables"]],
+    )
+
+
 def read_content(path: Path) -> Content:
     """tables.yaml; UserError for what it cannot hold."""
     content: Content = read_yaml(path, "tables of results")
@@ -114,6 +157,8 @@ def read_content(path: Path) -> Content:
         _check_names(table.get("margin", {}), Margin, path)
         if ("best_of" in table) != ("by" in table):
             raise UserError(f"{path}: table {table['title']!r} needs both best_of and by, or none of them")
+        if "picture" in table and not is_share(table.get("score", "")):
+            raise UserError(f"{path}: table {table['title']!r} has a picture, and no score that is a share")
         for row in table["rows"]:
             _check_names(row, Row, path)
             _check_names(row.get("control", {}), Control, path)
@@ -133,9 +178,6 @@ def _result(path: Path) -> Result:
     content: Result = read_json(path)
     expect(content, Result, path)
     return content
-
-
-_Told = Sequence[tuple[Comparison, Sequence[tuple[Row, Measured]]]]
 
 
 def _overview(told: _Told) -> list[str]:
@@ -166,12 +208,18 @@ def _table(
     lines = [f"## {marked(table['title'])}", "", *_wrapped(" ".join([table["about"], *protocol, *_suite(table)])), ""]
     controls = [control_of(row, table, results) for row, _ in rows]
     shown = [_cells(folder, table, *one, control) for one, control in zip(rows, controls, strict=True)]
+    if "picture" in table:
+        lines += [f"![{marked(table['title'])}]({_picture(table)})", ""]
     kept = [head for head in _HEAD if any(cells[head] != "-" for cells in shown)]
     lines += _grid(kept)
     lines += [line for cells in shown for line in _grid([cells[head] for head in kept], head=False)]
     notes = [(row, [row[part] for part in ("differs", "settings", "remark") if part in row]) for row, _ in rows]
     words = [f"- {marked(row['what'])}: {'; '.join(told)}" for row, told in notes if told]
     return [*lines, "", *words] if words else lines
+
+
+def _picture(table: Comparison) -> str:
+    return f"{table['picture']}.png"
 
 
 def _protocol(table: Comparison) -> list[str]:

@@ -1,0 +1,91 @@
+"""What each of several models has on each of several tasks, as one table of shades."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from experiments.figures.style import DPI, GREY, INK, LEAST, add_axes, figure_width, new_figure, styled, text_width
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_LEFT, _TOP, _HEAD, _ROW, _FOOTER = 40, 48, 34, 46, 44
+_LARGE, _SMALL = 8.0, 6.5  # points
+_SHADES, _DARK = "Blues", 60  # from so many per cent on letters are white
+
+
+class HeatCell(NamedTuple):
+    """Shares in per cent, None where there is none.
+
+    mean, worst: of our seeds. published: of others.
+    """
+
+    mean: float | None
+    worst: float | None
+    published: float | None
+
+
+def heat_figure(cells: Mapping[tuple[str, str], HeatCell], title: str, note: str = "") -> Figure:
+    """Tasks as rows and models as columns, shaded by our mean, which stands in each cell beside the worst seed.
+
+    cells: by task and model, both in the order in which they first come. What is not there stays empty, what has no
+    mean is told by a dash. The published number is the small one below. note: below the table.
+    """
+    tasks, models = (list(dict.fromkeys(name[k] for name in cells)) for k in range(2))
+    means = np.full((len(tasks), len(models)), np.nan)
+    for (task, model), cell in cells.items():
+        means[tasks.index(task), models.index(model)] = math.nan if cell.mean is None else cell.mean
+    with styled():
+        import matplotlib
+
+        down = _TOP + _HEAD + _ROW * len(tasks)
+        figure = new_figure(down + _FOOTER, title, _LEFT, LEAST)
+        wide = figure_width(LEAST)
+        left = _LEFT + max(text_width(task, _LARGE) for task in tasks) + 20
+        axes = add_axes(figure, left, _TOP + _HEAD, wide - _LEFT - left, _ROW * len(tasks))
+        shades = matplotlib.colormaps[_SHADES].with_extremes(bad="white")
+        axes.imshow(np.ma.masked_invalid(means), cmap=shades, vmin=0, vmax=100, aspect="auto")
+        axes.spines[:].set_visible(False)
+        axes.set_xticks(range(len(models)), models, fontsize=_LARGE)
+        axes.set_yticks(range(len(tasks)), tasks, ha="left", fontsize=_LARGE)
+        axes.tick_params(length=0, labeltop=True, labelbottom=False)
+        axes.tick_params(axis="y", pad=(left - _LEFT) * 72 / DPI)
+        for count, ticks in ((len(models), axes.set_xticks), (len(tasks), axes.set_yticks)):
+            ticks(np.arange(0.5, count - 1), minor=True)
+        axes.grid(True, which="minor", color="white", linewidth=1.5)
+        axes.tick_params(which="minor", length=0)
+        axes.set_axisbelow(False)
+        for (task, model), cell in cells.items():
+            _write(axes, models.index(model), tasks.index(task), cell)
+        figure.text(_LEFT / wide, 18 / (down + _FOOTER), note, fontsize=7, color=GREY, va="center")
+    return figure
+
+
+def _write(axes: Axes, column: int, row: int, cell: HeatCell) -> None:
+    colour = GREY if cell.mean is None else "white" if cell.mean > _DARK else INK
+    look: dict[str, Any] = {"color": colour, "ha": "center", "va": "center_baseline"}
+    if cell.published is None:
+        axes.text(column, row, _ours(cell), fontsize=_LARGE, **look)
+    else:
+        axes.text(column, row - 0.16, _ours(cell), fontsize=_LARGE, **look)
+        axes.text(column, row + 0.26, f"published {cell.published:g}", fontsize=_SMALL, **look)
+
+
+def _ours(cell: HeatCell) -> str:
+    """The mean, and the worst seed where it is another."""
+    if cell.mean is None:
+        return "\N{EN DASH}"
+    mean, worst = _percent(cell.mean), None if cell.worst is None else _percent(cell.worst)
+    return mean if worst in (None, mean) else f"{mean} ({worst})"
+
+
+def _percent(value: float) -> str:
+    """One decimal; only all is 100."""
+    if not math.isfinite(value):
+        return "no number"
+    return "100" if value == 100 else f"{min(value, 99.9):.1f}"
