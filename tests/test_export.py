@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,20 @@ FEWER: dict[str, dict[str, Any]] = {
     "transformer": {"num_layers": 1},
 }
 OWN = {name: make for name, make in OTHERS.items() if isinstance(make(), memnet.SequenceModule)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _of_one_time() -> Iterator[None]:
+    """What torch keeps of an operation takes longer than the operation itself, since every program is exported once;
+    and what it can translate to ONNX it would look through anew for each.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("torch._dynamo.config.fake_tensor_cache_enabled", False)
+        if find_spec("onnxscript"):
+            from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+            patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(functools.cache(ONNXRegistry.from_torchlib)))
+        yield
 
 
 def given(model: memnet.SequenceModule, rows: int) -> list[tuple[list[Tensor], list[Tensor]]]:
