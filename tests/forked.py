@@ -19,10 +19,11 @@ import signal
 import socket
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from threading import Thread
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, NoReturn
 
 ROOT = Path(__file__).resolve().parents[1]
 # Bytes of the largest request.
@@ -127,6 +128,61 @@ class Forked:
         for stream in filter(None, (self.stdin, self.stdout, self.stderr)):
             stream.close()
         self.wait()
+
+
+class ForkedJob:
+    """A job of this process, as `experiments.base.processes.start` has it of subprocess.Popen, forked from here.
+
+    args: python -I -S tied.py PARENT python -m MODULE ..., of which no Python begins anew, and MODULE is experiments:
+    this process must have imported it, and have no other thread.
+    """
+
+    def __init__(
+        self, args: list[str], *, env: dict[str, str], cwd: str | None, stdin: int, stdout: IO[bytes], **_: object
+    ) -> None:
+        assert len(os.listdir("/proc/self/task")) == 1
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.args, self._code = args, None
+        self.pid = os.fork()
+        if self.pid == 0:
+            with contextlib.ExitStack() as none:
+                _, nothing = _stream(stdin, none)
+                _run_tied(Request(args[3:], env, cwd or os.getcwd(), False, False), [nothing, stdout.fileno()])
+
+    def poll(self) -> int | None:
+        """As of `Forked`."""
+        if self._code is None and (found := os.waitpid(self.pid, os.WNOHANG))[0]:
+            self._code = os.waitstatus_to_exitcode(found[1])
+        return self._code
+
+    def send_signal(self, number: int) -> None:
+        """As of `Forked`."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+
+def _run_tied(request: Request, streams: list[int]) -> NoReturn:
+    """Be a job: what it is tied by is asked for, and then not begun anew."""
+    from experiments.__main__ import run
+    from experiments.base import tied
+
+    os.setpgid(0, 0)
+    code = 1
+    try:
+        _become(request, [*map(os.dup, streams), os.dup(streams[1])])
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        sys.argv = request.args
+        os.execv = lambda _, command: sys.exit(run(command[3:]))  # type: ignore[assignment, misc]
+        tied.main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _stream(kind: int, theirs: contextlib.ExitStack, *, written: bool = False) -> tuple[IO[str] | None, int]:

@@ -35,7 +35,6 @@ from tests.forked import Forked
 from tests.running import NO_MEMORY, TINY
 from tests.test_command_line import refused
 from tests.test_training import assert_same_run
-from tests.unpainted import leave_jobs_undrawn
 
 Capture = pytest.CaptureFixture[str]
 HOLD = "import fcntl, sys; file = open(sys.argv[1], 'w'); fcntl.flock(file, 2); print(flush=True); input()"
@@ -122,7 +121,7 @@ def test_trainings_that_are_killed_and_stopped_go_on_bit_for_bit(tmp_path: Path)
 
     def begin(more: int) -> Forked:
         seen = len(read_metrics(rows)) if rows.exists() else 0
-        process = Forked("tests.undrawn", *args)
+        process = Forked("tests.forked_jobs", *args)
         wait_for(rows, seen + more, process)
         return process
 
@@ -140,7 +139,7 @@ def test_trainings_that_are_killed_and_stopped_go_on_bit_for_bit(tmp_path: Path)
     assert "the same command goes on" in errors
     assert "Traceback" not in errors
     assert not is_locked(rows.parent)
-    process = Forked("tests.undrawn", *args)
+    process = Forked("tests.forked_jobs", *args)
     output, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     assert "1 of 1" in output
@@ -238,7 +237,6 @@ def test_a_failing_job_stops_no_other_and_is_told(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A learning rate at which the loss is soon no number."""
-    leave_jobs_undrawn(monkeypatch)
     monkeypatch.setattr(cost, "_seconds", lambda *_: 1.0)
     options = dict(zip([name.removeprefix("--") for name in TINY[::2]], TINY[1::2], strict=True)) | {
         "steps": 6,
@@ -247,11 +245,12 @@ def test_a_failing_job_stops_no_other_and_is_told(
     wild = {"optimizer": "rmsprop", "learning-rate": 1000, "clip-norm": None, "model": "rnn-relu", "steps": 300}
     content = {"parts": [{"task": "copy", **options, **wild}, {"task": "copy", "model": "gru", **options}]}
     suite, out = suite_file(tmp_path, content), tmp_path / "out"
-    assert main(["suite", str(suite), "--out", str(out)]) == 1
-    printed = capsys.readouterr()
-    assert re.search(r"failed +copy-rnn-relu-s0: exit code 1: step \d+: the loss is", printed.out), printed.out
-    assert re.search(r"copy-gru +1 of 1 +0 of 1", printed.out)
-    assert "copy-gru-s0: done, not solved" in printed.err
+    process = Forked("tests.forked_jobs", "suite", suite, "--out", out)
+    told, errors = process.communicate(timeout=120)
+    assert process.returncode == 1, errors
+    assert re.search(r"failed +copy-rnn-relu-s0: exit code 1: step \d+: the loss is", told), told
+    assert re.search(r"copy-gru +1 of 1 +0 of 1", told)
+    assert "copy-gru-s0: done, not solved" in errors
     assert main(["suite", str(suite), "--list", "--out", str(out)]) == 0
     assert re.search(r"copy-gru-s0 +done +train", capsys.readouterr().out)
 

@@ -40,18 +40,6 @@ def leave_undrawn(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(running, "keep_all", keep_all)
 
 
-def leave_jobs_undrawn(patch: pytest.MonkeyPatch) -> None:
-    """Have the jobs of suites end without their figures, until the patch is undone."""
-    from experiments.suite.queue import SuiteQueue
-
-    command = SuiteQueue.command
-
-    def undrawn(queue: Any, job: Any) -> list[str]:
-        return ["tests.undrawn" if one == "experiments" else one for one in command(queue, job)]
-
-    patch.setattr(SuiteQueue, "command", undrawn)
-
-
 @contextmanager
 def drawn() -> Iterator[None]:
     """Have trainings end with their figures nevertheless; for a test or a part of one."""
