@@ -29,7 +29,7 @@ def test_all_jobs_are_done_though_a_machine_is_lost(tmp_path: Path) -> None:
         assert cluster.stdout is not None
         ending.callback(cluster.stdin.close)
         environment["RAY_ADDRESS"] = cluster.stdout.readline().strip()
-        args = ("3", suite_file(tmp_path), "--seeds", 4, "--on", "ray", "--out", out)
+        args = ("3", suite_file(tmp_path), "--seeds", 3, "--on", "ray", "--out", out)
         with Forked("tests.light_suite", *args, environment=environment, stderr=subprocess.STDOUT) as suite:
             while sum(not path.with_name("result.json").exists() for path in out.glob("*/checkpoint.safetensors")) < 2:
                 assert suite.poll() is None, suite.communicate()[0]
@@ -38,9 +38,9 @@ def test_all_jobs_are_done_though_a_machine_is_lost(tmp_path: Path) -> None:
             cluster.stdin.flush()
             said = suite.communicate(timeout=120)[0]
     assert suite.returncode == 0, said
-    assert results(out) == [f"copy-gru-s{seed}" for seed in range(4)]
+    assert results(out) == [f"copy-gru-s{seed}" for seed in range(3)]
     assert list(out.glob("*/trouble")) == []
     assert "its machine was lost" in said
     starts = [list(map(int, path.read_text().split())) for path in out.glob("*/starts")]
-    assert sorted(map(len, starts)) == [1, 1, 1, 2]
+    assert sorted(map(len, starts)) == [1, 1, 2]
     assert max(starts, key=len)[1] > 0  # it went on from its checkpoint on the other machine
