@@ -1,5 +1,6 @@
 """The command line: python -m experiments COMMAND ..."""
 
+import gc
 import io
 import sys
 from collections.abc import Callable, Sequence
@@ -109,6 +110,8 @@ def run(args: Sequence[str] | None = None) -> int:
     from experiments.base.stopping import Stopped, outlive_readers
 
     outlive_readers()
+    # What torch and matplotlib bring is no garbage, and was looked through six hundred times.
+    gc.set_threshold(50_000)
     try:
         code = main(args)
         print(end="", flush=True)
