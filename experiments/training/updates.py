@@ -35,12 +35,12 @@ class Updates:
 
     def clip(self, gradients: Gradients) -> Tensor:
         """Clip the gradient, by value and then by norm; returns its norm before, () or (copy,)."""
-        norm = left = _norm(gradients)
+        norm = _norm(gradients)
         if self.clip_value is not None:
             for vector in gradients.vectors:
                 vector.clamp_(-self.clip_value, self.clip_value)
-            left = _norm(gradients)
         if self.clip_norm is not None:
+            left = norm if self.clip_value is None else _norm(gradients)
             scale = (self.clip_norm / (left + 1e-6)).clamp_max(1.0)
             for vector in gradients.vectors:
                 vector.mul_(scale)
