@@ -98,14 +98,17 @@ class BackendModule(Described):
 
         refusal: tells why "native" cannot, None where it can.
         """
-        self.backend_used, self.backend_refusal = self.backend, None
-        if self.backend in ("auto", "native"):
-            self.backend_refusal = refusal()
-            otherwise = self._without_native() if self.backend == "auto" else "eager"
-            self.backend_used = "native" if self.backend_refusal is None else otherwise
-        if self.backend == "native" and self.backend_refusal is not None:
-            _warn_once(f'backend "native" cannot run this: {self.backend_refusal}. Running eagerly instead')
-        return self.backend_used
+        used, refused = self.backend, None
+        if used in ("auto", "native"):
+            refused = refusal()
+            otherwise = self._without_native() if used == "auto" else "eager"
+            used = "native" if refused is None else otherwise
+        # A module's attributes are slow to set.
+        if (used, refused) != (self.backend_used, self.backend_refusal):
+            self.backend_used, self.backend_refusal = used, refused
+        if self.backend == "native" and refused is not None:
+            _warn_once(f'backend "native" cannot run this: {refused}. Running eagerly instead')
+        return used
 
 
 class RecurrentModule(BackendModule):

@@ -228,14 +228,13 @@ class NTMCell(ControlledCell):
             memory = memory.repeat(-(-self.num_slots // memory.size(0)), 1)[: self.num_slots]
         memory = memory.expand(batch_size, -1, -1)
         if self.initial_weights is None:
-            heads = self.num_reads + self.num_writes
-            slots = torch.arange(self.num_slots, device=memory.device)
-            weights = (slots == 0).to(memory.dtype).expand(heads, -1)
+            weights = memory.new_zeros(batch_size, self.num_reads + self.num_writes, self.num_slots)
+            weights[:, :, 0] = 1
         else:
-            more = self.num_slots - self.initial_weights.size(1)
             logits = self.initial_weights.to(memory.dtype)
-            weights = torch.softmax(functional.pad(logits, (0, more), value=-torch.inf), -1)
-        weights = weights.repeat(batch_size, 1, 1)
+            if more := self.num_slots - logits.size(1):
+                logits = functional.pad(logits, (0, more), value=-torch.inf)
+            weights = torch.softmax(logits, -1).expand(batch_size, -1, -1)
         if self.initial_reads is None:
             reads = memory.new_zeros(batch_size, self.num_reads, self.slot_size)
         else:

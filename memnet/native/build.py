@@ -261,6 +261,22 @@ def _modules(module: Module) -> list[Module]:
     return [module, *within]
 
 
+def named_parameters(module: Module) -> list[tuple[str, Tensor]]:
+    """What torch's own method gives, but this is asked at every call."""
+    found: dict[int, tuple[str, Tensor]] = {}
+
+    def collect(module: Module, prefix: str) -> None:
+        for name, one in module._parameters.items():
+            if one is not None:
+                found.setdefault(id(one), (prefix + name, one))
+        for name, child in module._modules.items():
+            if child is not None:
+                collect(child, f"{prefix}{name}.")
+
+    collect(module, "")
+    return list(found.values())
+
+
 def unusual_call(tensors: Sequence[Tensor]) -> str | None:
     """Whether somebody watches or transforms the operations, who would not see an operator: why."""
     if under_transforms():

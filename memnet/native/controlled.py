@@ -6,7 +6,8 @@ import ctypes
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol, TypeVar, cast
+from itertools import accumulate
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from torch.nn import Linear
 
 from memnet.cells import Cell, GRUCell
 from memnet.native import build
-from memnet.state import State, map_state, state_tensors
+from memnet.state import State, state_tensors, with_leaves
 
 # Numbers after which a tensor within another may begin: whole vectors of any processor.
 _ALIGNED = 16
@@ -73,6 +74,95 @@ def problem_of(kind: type[Own], cell: Steps, input: Tensor, state: Any, **own: f
     )
 
 
+class _Projection(NamedTuple):
+    """One matrix (units, features) and bias (units,) for all that a layer sees, its own hidden state last.
+
+    places: where among the cell's parameters its weight_ih and bias_ih are and, if it has them, weight_hh and bias_hh.
+    size:   hidden units of a GRU, whose candidate's two sums stay apart, the hidden state's as a fourth gate; else 0.
+    """
+
+    places: tuple[int, ...]
+    size: int = 0
+
+    def joined(self, parameters: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Matrix and bias."""
+        weight, bias, *own = (parameters[place] for place in self.places)
+        if not own:
+            return weight, bias
+        recurrent, *more = own
+        if size := self.size:
+            weight = torch.cat([weight, weight.new_zeros(size, weight.size(1))])
+            recurrent = torch.cat([recurrent[: 2 * size], recurrent.new_zeros(size, size), recurrent[2 * size :]])
+            bias = torch.cat([bias, bias.new_zeros(size)])
+            more = [torch.cat([one[: 2 * size], one.new_zeros(size), one[2 * size :]]) for one in more]
+        return torch.cat([weight, recurrent], 1), bias + more[0] if more else bias
+
+    def parted(self, weight: Tensor, bias: Tensor, inputs: int) -> list[Tensor]:
+        """Gradients of the parameters, in the order of their places, from those of matrix and bias.
+
+        inputs: features before the hidden state's, if there is one.
+        """
+        if len(self.places) == 2:
+            return [weight, bias]
+        recurrent, recurrent_bias = weight, bias
+        if size := self.size:
+            recurrent, recurrent_bias = (torch.cat([one[: 2 * size], one[3 * size :]]) for one in (weight, bias))
+            weight, bias = weight[: 3 * size], bias[: 3 * size]
+        return [weight[:, :inputs], bias, recurrent[:, inputs:], recurrent_bias][: len(self.places)]
+
+
+class _Plan:
+    """A cell's parameters, and what they are to the operator.
+
+    steering: the linear layer that tells the memory what to do.
+    shapes:   of the state's tensors after the controller's and the reads.
+    more:     further parameters, by their names in the operator's Problem; their gradients are there as d_{name}.
+    """
+
+    def __init__(
+        self,
+        operator: build.Operator,
+        cell: Cell,
+        layers: Sequence[Any],
+        steering: Linear,
+        shapes: Sequence[tuple[int, ...]],
+        more: Mapping[str, Tensor],
+    ) -> None:
+        self.operator, self.cell, self.shapes = operator, cell, shapes
+        self.names, self.parameters = zip(*build.named_parameters(cell), strict=True)
+        places = {id(one): place for place, one in enumerate(self.parameters)}
+        self.projections: list[_Projection] = []
+        for layer in layers:
+            own = (layer.weight_ih, layer.bias_ih, layer.weight_hh, layer.bias_hh)
+            size = layer.hidden_size if isinstance(layer, GRUCell) else 0
+            self.projections.append(_Projection(tuple(places[id(one)] for one in own if one is not None), size))
+        self.projections.append(_Projection((places[id(steering.weight)], places[id(steering.bias)])))
+        self.more = {name: places[id(one)] for name, one in more.items()}
+
+    def check(
+        self,
+        problem: Problem,
+        lengths: Tensor | None,
+        input: Tensor,
+        first: Sequence[Tensor],
+        projections: Sequence[tuple[Tensor, Tensor]],
+    ) -> None:
+        """ValueError for sizes that C++ does not take."""
+        batch, hidden, width = problem.batch, problem.hidden_size, problem.width
+        recurrent = hidden * (problem.controller != build.KINDS["feedforward"])
+        below = [problem.input_size + problem.reads * width + recurrent]
+        below += [hidden + recurrent] * (problem.layers - 1) + [hidden]
+        expected: list[tuple[int, ...]] = [(batch, problem.time, problem.input_size)]
+        expected += [(weight.size(0), features) for (weight, _), features in zip(projections, below, strict=True)]
+        expected += [(weight.size(0),) for weight, _ in projections]
+        expected += [(batch, hidden)] * (len(first) - 1 - len(self.shapes))
+        expected += [(batch, problem.reads, width), *((batch, *shape) for shape in self.shapes)]
+        given = [input, *(weight for weight, _ in projections), *(bias for _, bias in projections), *first]
+        if lengths is not None:
+            given, expected = [*given, lengths], [*expected, (batch,)]
+        build.check_shapes(given, expected)
+
+
 def unroll_controlled(
     operator: build.Operator,
     problem: Problem,
@@ -84,88 +174,31 @@ def unroll_controlled(
     shapes: Sequence[tuple[int, ...]],
     more: Mapping[str, Tensor] | None = None,
 ) -> tuple[Tensor, State]:
-    """What memnet.unroll.unroll returns.
-
-    steering: the linear layer that tells the memory what to do.
-    shapes:   of the state's tensors after the controller's and the reads.
-    more:     further parameters, by their names in the operator's Problem; their gradients are there as d_{name}.
-    """
-    more = more or {}
-    projections = [*map(_projection, build.layers_of(cell.controller)), (steering.weight, steering.bias)]
+    """What memnet.unroll.unroll returns. steering, shapes, more: see _Plan."""
+    plan = _Plan(operator, cast(Cell, cell), build.layers_of(cell.controller), steering, shapes, more or {})
     lengths = None if lengths is None else lengths.to(torch.int64, copy=True).contiguous()
-    _check_shapes(problem, lengths, input, projections, state, shapes)
-    tensors = [input, *(one for pair in projections for one in pair), *more.values(), *state_tensors(state)]
+    tensors = [input, *state_tensors(state), *plan.parameters]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-        whole = cast(Cell, cell)
-        names, parameters = zip(*whole.named_parameters(), strict=True)
-        plainly = partial(build.unroll_plainly, whole, lengths, names)
-        given = (operator, problem, plainly, len(parameters), tuple(more), lengths, *tensors, *parameters)
-        features, *last = _Unroll.apply(*given)  # type: ignore[no-untyped-call]
+        features, *last = _Unroll.apply(plan, problem, lengths, *tensors)  # type: ignore[no-untyped-call]
     else:
-        features, last, _ = _forward(operator, problem, tuple(more), lengths, tensors, keep=False)
-    rest = iter(last)
-    return features, map_state(lambda _: next(rest), state)
-
-
-def _check_shapes(
-    problem: Problem,
-    lengths: Tensor | None,
-    input: Tensor,
-    projections: Sequence[tuple[Tensor, Tensor]],
-    state: Any,
-    shapes: Sequence[tuple[int, ...]],
-) -> None:
-    """ValueError for sizes that C++ does not take."""
-    batch, hidden, width = problem.batch, problem.hidden_size, problem.width
-    recurrent = hidden * (problem.controller != build.KINDS["feedforward"])
-    below = [problem.input_size + problem.reads * width + recurrent]
-    below += [hidden + recurrent] * (problem.layers - 1) + [hidden]
-    expected: list[tuple[int, ...]] = [(batch, problem.time, problem.input_size)]
-    expected += [(weight.size(0), features) for (weight, _), features in zip(projections, below, strict=True)]
-    expected += [(weight.size(0),) for weight, _ in projections]
-    expected += [(batch, hidden)] * len(state_tensors(state.controller))
-    expected += [(batch, problem.reads, width), *((batch, *shape) for shape in shapes)]
-    given = [input, *(weight for weight, _ in projections), *(bias for _, bias in projections), *state_tensors(state)]
-    if lengths is not None:
-        given, expected = [*given, lengths], [*expected, (batch,)]
-    build.check_shapes(given, expected)
-
-
-def _projection(layer: Any) -> tuple[Tensor, Tensor]:
-    """One matrix (units, features) and bias (units,) for all that a layer sees, its own hidden state last."""
-    weight, bias, recurrent = layer.weight_ih, layer.bias_ih, layer.weight_hh
-    if recurrent is None:
-        return weight, bias
-    recurrent_bias = layer.bias_hh
-    if isinstance(layer, GRUCell):
-        # The candidate's two sums stay apart, the hidden state's as a fourth gate.
-        size = layer.hidden_size
-        weight = torch.cat([weight, weight.new_zeros(size, weight.size(1))])
-        recurrent = torch.cat([recurrent[: 2 * size], recurrent.new_zeros(size, size), recurrent[2 * size :]])
-        bias = torch.cat([bias, bias.new_zeros(size)])
-        if recurrent_bias is not None:
-            recurrent_bias = torch.cat([recurrent_bias[: 2 * size], bias.new_zeros(size), recurrent_bias[2 * size :]])
-    return torch.cat([weight, recurrent], 1), bias if recurrent_bias is None else bias + recurrent_bias
+        features, last, _ = _forward(plan, problem, lengths, tensors, keep=False)
+    return features, with_leaves(state, last)
 
 
 def _forward(
-    operator: build.Operator,
-    problem: Problem,
-    more: Sequence[str],
-    lengths: Tensor | None,
-    tensors: Sequence[Tensor],
-    *,
-    keep: bool,
+    plan: _Plan, problem: Problem, lengths: Tensor | None, tensors: Sequence[Tensor], *, keep: bool
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Features, last state, and what a backward pass needs (if `keep`).
 
-    tensors: input; weight and bias of each projection; further parameters; leaves of the state.
+    tensors: input; leaves of the state; parameters of the cell.
     """
     input, *rest = [tensor.detach().contiguous().resolve_neg() for tensor in tensors]
-    compiled = build.library(operator, input.dtype)
-    count = 2 * (problem.layers + 1)
-    weights, biases, own = rest[:count:2], rest[1:count:2], rest[count : count + len(more)]
-    first = rest[count + len(more) :]
+    compiled = build.library(plan.operator, input.dtype)
+    count = len(rest) - len(plan.parameters)
+    first, parameters = rest[:count], rest[count:]
+    projections = [one.joined(parameters) for one in plan.projections]
+    plan.check(problem, lengths, input, first, projections)
+    weights, biases = zip(*projections, strict=True)
     batch, time = problem.batch, problem.time
     problem.depth = time + 1 if keep else 2
     # The memory's state is kept once in so many steps, and computed again between them.
@@ -188,7 +221,7 @@ def _forward(
     kept = _rooms(input.new_empty if lengths is None else input.new_zeros, shapes)
     layers = problem.layers + 1
     build.call(
-        operator,
+        plan.operator,
         compiled.forward,
         problem,
         lengths=lengths,
@@ -204,98 +237,95 @@ def _forward(
         cell=kept[2 * layers + 1 : len(kept) - 2 * keep],
         saved=kept[-2] if keep else None,
         kept=kept[-1] if keep else None,
-        **dict(zip(more, own, strict=True)),
+        **{name: parameters[place] for name, place in plan.more.items()},
     )
-    return features, last, [*weights, *own, *kept]
+    return features, last, [*weights, *kept]
 
 
 def _rooms(make: Callable[[int], Tensor], shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
     """Tensors of these shapes, cut from one, which the system's allocator keeps from step to step (no page faults)."""
-    sizes = [-(-math.prod(shape) // _ALIGNED) * _ALIGNED for shape in shapes]
-    parts = make(sum(sizes)).split(sizes)
-    return [part[: math.prod(shape)].view(shape) for part, shape in zip(parts, shapes, strict=True)]
+    starts = [0, *accumulate(-(-math.prod(shape) // _ALIGNED) * _ALIGNED for shape in shapes)]
+    room = make(starts.pop())
+    strides = ((rows * width, width, 1) for _, rows, width in shapes)
+    return [room.as_strided(*one) for one in zip(shapes, strides, starts, strict=True)]
 
 
 class _Unroll(torch.autograd.Function):
-    """(operator, problem, plain definition, number of parameters, names of further ones, lengths, tensors as for
-    _forward, parameters) to features and state leaves.
-
-    Gradients go to weights and biases as the operator takes them or, of the plain definition, to the parameters.
-    """
+    """(plan, problem, lengths, tensors as for _forward) to features and state leaves."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        operator: build.Operator,
-        problem: Problem,
-        plainly: Callable[..., list[Tensor]],
-        number: int,
-        more: Sequence[str],
-        lengths: Tensor | None,
-        *tensors: Tensor,
-    ) -> Any:
-        given, parameters = tensors[:-number], tensors[-number:]
-        features, last, kept = _forward(operator, problem, more, lengths, given, keep=True)
+    def forward(ctx: Any, plan: _Plan, problem: Problem, lengths: Tensor | None, *tensors: Tensor) -> Any:
+        features, last, kept = _forward(plan, problem, lengths, tensors, keep=True)
         ctx.set_materialize_grads(False)
-        ctx.operator, ctx.problem, ctx.plainly, ctx.more = operator, problem, plainly, more
-        ctx.shapes = [one.shape for one in last]
-        ctx.kept, count = len(kept), 1 + 2 * (problem.layers + 1) + len(more)
-        ctx.function = build.library(operator, tensors[0].dtype).backward
-        ctx.save_for_backward(lengths, *kept, given[0], *given[count:], *parameters)
+        ctx.plan, ctx.problem, ctx.kept = plan, problem, len(kept)
+        ctx.plainly = partial(build.unroll_plainly, plan.cell, lengths, plan.names)
+        ctx.function = build.library(plan.operator, tensors[0].dtype).backward
+        ctx.save_for_backward(lengths, *kept, *tensors)
         return features, *last
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
-        lengths, *kept = ctx.saved_tensors
-        kept, inputs = kept[: ctx.kept], kept[ctx.kept :]
-        problem, more = type(ctx.problem).from_buffer_copy(ctx.problem), ctx.more
-        count = problem.layers + 1
-        nothing, (needed, *wanted) = [None] * 6, ctx.needs_input_grad[6:]
-        wants_projections, wanted = wanted[: 2 * count], wanted[2 * count :]
-        wants_more, wanted = wanted[: len(more)], wanted[len(more) :]
+        lengths, *saved = ctx.saved_tensors
+        kept, tensors, wanted = saved[: ctx.kept], saved[ctx.kept :], ctx.needs_input_grad[3:]
         if build.wants_plain_gradients(gradients):
-            d_input, *rest = build.plain_gradients(ctx.plainly, inputs, gradients, [needed, *wanted])
-            return *nothing, d_input, *[None] * (2 * count + len(more)), *rest
-        weights, own, kept = kept[:count], kept[count : count + len(more)], kept[count + len(more) :]
-        operands, units = kept[:count], kept[count : 2 * count]
-        parameters, *cells, saved, of_steps = kept[2 * count :]
-        d_features, *d_last = [None if one is None else one.contiguous().resolve_neg() for one in gradients]
-        # Nothing is written past the end of a row.
-        make = saved.new_empty if lengths is None else saved.new_zeros
-        d_input = make(problem.batch, problem.time, problem.input_size) if needed else None
-        d_units = [torch.empty_like(one) for one in units]
-        d_more = [torch.zeros_like(one) if want else None for one, want in zip(own, wants_more, strict=True)]
-        d_first = [
-            saved.new_empty(shape) if want else None
-            for shape, want in zip(ctx.shapes, wanted[: len(ctx.shapes)], strict=True)
-        ]
-        build.call(
-            ctx.operator,
-            ctx.function,
-            problem,
-            lengths=lengths,
-            weight=weights,
-            operand=operands,
-            units=units,
-            parameters=parameters,
-            cell=cells,
-            saved=saved,
-            kept=of_steps,
-            d_features=d_features,
-            d_last=d_last,
-            d_input=d_input,
-            d_units=d_units,
-            d_first=d_first,
-            **dict(zip(more, own, strict=True)),
-            **{f"d_{name}": one for name, one in zip(more, d_more, strict=True)},
-        )
-        d_projections: list[Tensor | None] = []
-        wants = zip(wants_projections[::2], wants_projections[1::2], strict=True)
-        for operand, d_unit, (weight, bias) in zip(operands, d_units, wants, strict=True):
-            given = d_unit.flatten(0, 1)
-            d_projections += [
-                given.t() @ operand[: problem.time].flatten(0, 1) if weight else None,
-                given.sum(0) if bias else None,
-            ]
-        others = inputs[1 + len(ctx.shapes) :]
-        return *nothing, d_input, *d_projections, *d_more, *d_first, *(None for _ in others)
+            return None, None, None, *build.plain_gradients(ctx.plainly, tensors, gradients, wanted)
+        problem = type(ctx.problem).from_buffer_copy(ctx.problem)
+        gradients = tuple(None if one is None else one.contiguous().resolve_neg() for one in gradients)
+        found = _backward(ctx.plan, problem, ctx.function, lengths, kept, tensors, gradients, wanted)
+        return None, None, None, *found
+
+
+def _backward(
+    plan: _Plan,
+    problem: Problem,
+    function: Any,
+    lengths: Tensor | None,
+    kept: Sequence[Tensor],
+    tensors: Sequence[Tensor],
+    gradients: Sequence[Tensor | None],
+    wanted: Sequence[bool],
+) -> list[Tensor | None]:
+    """Gradients of the tensors that want one, from those of features and last state."""
+    count, leaves = problem.layers + 1, len(gradients) - 1
+    weights, operands, units = kept[:count], kept[count : 2 * count], kept[2 * count : 3 * count]
+    emitted, *cells, saved, of_steps = kept[3 * count :]
+    parameters, wants = tensors[1 + leaves :], wanted[1 + leaves :]
+    # Nothing is written past the end of a row.
+    make = saved.new_empty if lengths is None else saved.new_zeros
+    d_input = make(problem.batch, problem.time, problem.input_size) if wanted[0] else None
+    d_units = [torch.empty_like(one) for one in units]
+    pairs = zip(tensors[1 : 1 + leaves], wanted[1 : 1 + leaves], strict=True)
+    d_first = [saved.new_empty(one.shape) if want else None for one, want in pairs]
+    d_parameters: list[Tensor | None] = [None] * len(parameters)
+    for place in plan.more.values():
+        d_parameters[place] = torch.zeros_like(parameters[place]) if wants[place] else None
+    build.call(
+        plan.operator,
+        function,
+        problem,
+        lengths=lengths,
+        weight=weights,
+        operand=operands,
+        units=units,
+        parameters=emitted,
+        cell=cells,
+        saved=saved,
+        kept=of_steps,
+        d_features=gradients[0],
+        d_last=gradients[1:],
+        d_input=d_input,
+        d_units=d_units,
+        d_first=d_first,
+        **{name: parameters[place].detach().contiguous() for name, place in plan.more.items()},
+        **{f"d_{name}": d_parameters[place] for name, place in plan.more.items()},
+    )
+    for projection, operand, d_unit in zip(plan.projections, operands, d_units, strict=True):
+        if not any(wants[place] for place in projection.places):
+            continue
+        given, seen = d_unit.flatten(0, 1), operand[: problem.time].flatten(0, 1)
+        parts = projection.parted(given.t() @ seen, given.sum(0), seen.size(1) - problem.hidden_size)
+        for place, one in zip(projection.places, parts, strict=True):
+            before = d_parameters[place]
+            # A layer may stand in several places.
+            d_parameters[place] = one if before is None else before + one
+    return [d_input, *d_first, *d_parameters]

@@ -81,7 +81,7 @@ class _Plan:
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
-        self.names, self.parameters = zip(*cell.named_parameters(), strict=True)
+        self.names, self.parameters = zip(*build.named_parameters(cell), strict=True)
         places = {id(one): place for place, one in enumerate(self.parameters)}
         own = build.layers_of(cell)
         skip = len(own) > 1 and bool(getattr(cell, "skip", False))
