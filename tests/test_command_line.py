@@ -283,7 +283,7 @@ def test_every_recipe_builds_and_reads_back(name: str, tmp_path: Path, monkeypat
     ("args", "expected"),
     [
         ("", {"optimizer": "adam", "num_layers": 3, "weight_noise": 0.02, "num_slots": 128}),
-        ("--controller rnn-tanh", {"optimizer": "adam", "num_layers": 3, "weight_noise": 0.01}),
+        ("--controller rnn-tanh", {"optimizer": "rmsprop", "valid_length": 126, "weight_average": 0.99}),
         ("--controller lstm", {"optimizer": "rmsprop", "clip_norm": 1.0, "forget_bias": 0.0, "weight_noise": 0.02}),
         ("--controller=gru", {"optimizer": "rmsprop", "clip_norm": 1.0, "forget_bias": None, "learning_rate": 1e-3}),
         ("--controller gru --clip-norm 3", {"optimizer": "rmsprop", "clip_norm": 3.0}),

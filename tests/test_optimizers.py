@@ -1,6 +1,7 @@
 """Optimizers against torch's own, bit for bit, and what is kept of the weights."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -86,9 +87,20 @@ def test_limits_on_a_gradient_are_torchs(value: float | None, norm: float | None
         assert one.grad is other.grad is None or torch.equal(one.grad, other.grad)
 
 
-every_kind = pytest.mark.parametrize(
-    "make", [lambda w: Adam(w, 0.1), lambda w: GravesRMSProp(w, 0.1), lambda w: SGD(w, 0.1, 0.9)]
-)
+KINDS: list[Callable[[Any], Optimizer]] = [
+    lambda w: Adam(w, 0.1),
+    lambda w: GravesRMSProp(w, 0.1),
+    lambda w: SGD(w, 0.1, 0.9),
+]
+
+
+def averaged(weights: Any, make: Callable[[Any], Optimizer]) -> Optimizer:
+    optimizer = make(weights)
+    optimizer.keep_average(0.8)
+    return optimizer
+
+
+every_kind = pytest.mark.parametrize("make", [*KINDS, *[partial(averaged, make=make) for make in KINDS]])
 
 
 @every_kind
@@ -151,3 +163,28 @@ def test_other_weights_begin_as_if_nothing_had_been(make: Callable[[Any], Optimi
         optimizer.gather()
         optimizer.step()
     assert all(map(torch.equal, *both))
+
+
+@pytest.mark.parametrize("make", KINDS)
+def test_the_running_mean_gives_each_update_its_share_also_after_it_began_again(
+    make: Callable[[Any], Optimizer],
+) -> None:
+    own = weights()
+    optimizer = averaged(own, make)
+    for begun in (0, 7):
+        assert all(map(torch.equal, optimizer.averages(), own))
+        seen: list[list[Tensor]] = [[] for _ in own]
+        for step in range(6):
+            give_gradients([own], begun + step)
+            optimizer.gather()
+            optimizer.step()
+            for weight, past in zip(own, seen, strict=True):
+                if weight.grad is not None:
+                    past.append(weight.detach().clone())
+            for mean, past, weight in zip(optimizer.averages(), seen, own, strict=True):
+                shares = [0.8**age for age in reversed(range(len(past)))]
+                right = (
+                    sum(share * one for share, one in zip(shares, past, strict=True)) / sum(shares) if past else weight
+                )
+                torch.testing.assert_close(mean, right)
+        go_on_from([weight.detach() + 1 for weight in own], optimizer)

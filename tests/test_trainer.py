@@ -36,7 +36,8 @@ class Line(Objective[nn.Linear, Tensor]):
 
     def __init__(self, config: Config[Any]) -> None:
         super().__init__(config, None)
-        self.schedule, self.updates = CoolDown(config.training.steps, 4), Updates(0.1, None, weight_noise=0.01)
+        self.schedule = CoolDown(config.training.steps, 4)
+        self.updates = Updates(0.1, None, weight_noise=0.01, weight_average=config.training.weight_average)
         self.digest, self.others = "line", "another line"
         self.seen = torch.zeros(1)
         self.step = 0
@@ -76,9 +77,9 @@ class Line(Objective[nn.Linear, Tensor]):
         (self.seen,) = carried or [torch.zeros(1)]
 
 
-def trainer_of(folder: Path, keep_best: bool = True) -> Trainer[Line]:
+def trainer_of(folder: Path, keep_best: bool = True, average: float | None = None) -> Trainer[Line]:
     """A new run's training, or one that goes on with what is in the folder."""
-    config = CONFIG.changed(out=str(folder))
+    config = CONFIG.changed(out=str(folder), weight_average=average)
     objective = Line(config)
     objective.keep_best = keep_best
     return Trainer(config, objective, RunFolder(folder) if folder.exists() else RunFolder.create(config), "id")
@@ -89,12 +90,17 @@ def go_on(trainer: Trainer[Any]) -> None:
         trainer.train(metrics, Tracker("id"), Progress(1))
 
 
+@pytest.mark.parametrize("average", [None, 0.7])
 @pytest.mark.parametrize("keep_best", [True, False])
-def test_any_objective_begins_again_keeps_its_best_and_goes_on_bit_for_bit(tmp_path: Path, keep_best: bool) -> None:
-    whole, killed = (trainer_of(tmp_path / name, keep_best) for name in ("whole", "killed"))
+def test_any_objective_begins_again_keeps_its_best_and_goes_on_bit_for_bit(
+    tmp_path: Path, keep_best: bool, average: float | None
+) -> None:
+    """What is validated is also what is tested: the weights, or their running mean."""
+    whole, killed = (trainer_of(tmp_path / name, keep_best, average) for name in ("whole", "killed"))
     go_on(whole)
+    assert (whole.model.weight.item() == whole.optimizer.averages()[0].item()) == (average is None)
     die_at(killed, 18)
-    resumed = trainer_of(tmp_path / "killed", keep_best)
+    resumed = trainer_of(tmp_path / "killed", keep_best, average)
     resumed.restore()
     assert (resumed.step, resumed.begun) == (15, [0, 10])
     cut(resumed.folder.metrics, resumed.step)

@@ -150,17 +150,21 @@ def save_weights(path: Path, model: nn.Module) -> None:
 
 
 def load_weights(path: Path, model: nn.Module, restarts: int = 1) -> None:
-    """Put saved weights, or a checkpoint's, the best if it keeps them, into a model; nothing where they do not fit.
+    """Put saved weights into a model, or a checkpoint's: the best, else their running mean, where it keeps these.
 
     restarts: those that the model is a stack of, of which one must be finite.
-    UserError for a file that is not there, damaged, or of another model, and for weights that are no finite numbers.
+    UserError for a file that is not there, damaged, or of another model, and for weights that are no finite numbers;
+    nothing has changed then.
     """
     tensors, header = _read(path)
     if str(header.get("format")) in _FORMATS:
         saved = _checkpoint(path, tensors, header)
+        names = [name for name, _ in model.named_parameters()]
+        held = {place: own["averaged"] for place, own in saved.optimizer.items() if "averaged" in own and own["step"]}
+        means = {name: held[place] for place, name in enumerate(names) if place in held}
         # Of a training that keeps its best weights these come first of what is carried.
-        names = [name for name, _ in model.named_parameters()] if saved.progress.get("lowest_loss") is not None else []
-        tensors = {**saved.weights, **dict(zip(names, saved.carried, strict=False))}
+        best = names if saved.progress.get("lowest_loss") is not None else []
+        tensors = {**saved.weights, **means, **dict(zip(best, saved.carried, strict=False))}
     elif header.get("format", _WEIGHTS) != _WEIGHTS:
         raise UserError(f"{path} holds no weights of memnet")
     _check_weights(path, model, tensors, restarts)

@@ -71,10 +71,12 @@ class Optimizer(ABC):
     weights: what is trained.
     lr:      the learning rate, which may be set at any time.
     Attribute kept: names of what is kept of a weight, of its shape; counts: whether its updates are kept, as "step".
+    decay:   see `keep_average`; None without one.
     """
 
     kept: tuple[str, ...]
     counts = True
+    decay: float | None = None
 
     def __init__(self, weights: Iterable[Tensor], lr: float) -> None:
         self.weights, self.lr = list(weights), lr
@@ -112,6 +114,23 @@ class Optimizer(ABC):
         for own in self._gathered:
             own.steps += 1
             self.update(own)
+            if self.decay is not None:
+                share = (1 - self.decay) / (1 - self.decay**own.steps)
+                torch._foreach_lerp_(own.parts(own.kept["averaged"]), own.weights, share)
+
+    def keep_average(self, decay: float) -> None:
+        """Keep a running mean of the weights, too, from the first update on.
+
+        a_t = a_t-1 + (1 - decay) / (1 - decay^t) (w_t - a_t-1)        so that those of w_s have shares of decay^(t-s)
+        """
+        self.decay, self.counts, self.kept = decay, True, (*self.kept, "averaged")
+
+    @torch.no_grad()
+    def averages(self) -> list[Tensor]:
+        """A copy of the running mean of each weight, or of the weight where there is none."""
+        self._note_steps()
+        means = {place: own["averaged"] for place, own in self._states.items() if self.decay and self._steps[place]}
+        return [means.get(place, weight.detach()).clone() for place, weight in enumerate(self.weights)]
 
     def state(self) -> dict[int, State]:
         """What is kept of every weight that was updated, by its place; names are torch's."""
@@ -246,7 +265,7 @@ class GravesRMSProp(Optimizer):
         self.momentum = momentum
 
     def update(self, own: Together) -> None:
-        square, mean, step = (own.kept[name] for name in self.kept)
+        square, mean, step = (own.kept[name] for name in GravesRMSProp.kept)
         square.mul_(0.95).addcmul_(own.gradient, own.gradient, value=1 - 0.95)
         mean.lerp_(own.gradient, 1 - 0.95)
         # Rounding can leave the variance below zero.

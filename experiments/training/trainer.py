@@ -345,7 +345,8 @@ class Trainer(Generic[Work]):
 
     def _validate(self, progress: Progress) -> Row:
         """Scores on what is never trained on; notes the first by which the task is solved."""
-        scores = self.ranks.agree(lambda: self.objective.validate(self.model))
+        with self.objective.updates.averaged(self.optimizer):
+            scores = self.ranks.agree(lambda: self.objective.validate(self.model))
         if self.solved_step is None and self.objective.solves(scores):
             self.solved_step, self.seconds_to_solve = self.step, self.seconds
             left = f"cooling down to step {self.last_step}" if self.last_step > self.step else "training ends"
@@ -358,9 +359,10 @@ class Trainer(Generic[Work]):
 
     def settle(self) -> int:
         """Give the model the weights that are to be tested; returns the step that they are of."""
+        if self._best or self.objective.updates.weight_average is not None:
+            go_on_from(self._best or self.optimizer.averages(), self.optimizer)
         if not self._best:
             return self.step
-        go_on_from(self._best, self.optimizer)
         judged = f"valid/{self.objective.judged_by}"
         rows = read_metrics(self.folder.metrics)
         return next((row["step"] for row in reversed(rows) if row.get(judged) == self._lowest_loss), self.step)
@@ -384,7 +386,7 @@ class Trainer(Generic[Work]):
         """Keep the weights if none were better; the first that solve the task are better than all that do not."""
         lowest = None if self.solved_step == self.step else self._lowest_loss
         if not math.isnan(loss) and (lowest is None or loss < lowest):
-            self._lowest_loss, self._best = loss, [weight.detach().clone() for weight in self._weights]
+            self._lowest_loss, self._best = loss, self.optimizer.averages()
 
     def _is_stuck(self) -> bool:
         """Whether these weights had their time and were not solved, and as much time is left."""

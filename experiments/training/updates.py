@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Literal
 
 import torch
@@ -21,9 +21,16 @@ class Updates:
     momentum: float = 0.9
     clip_value: float | None = None
     weight_noise: float = 0.0
+    weight_average: float | None = None
 
     def make_optimizer(self, model: nn.Module) -> Optimizer:
         """Each works element by element, so that copies stay independent."""
+        optimizer = self._optimizer(model)
+        if self.weight_average is not None:
+            optimizer.keep_average(self.weight_average)
+        return optimizer
+
+    def _optimizer(self, model: nn.Module) -> Optimizer:
         weights, rate, momentum = model.parameters(), self.learning_rate, self.momentum
         if self.optimizer == "rmsprop":
             return GravesRMSProp(weights, lr=rate, momentum=momentum)
@@ -47,21 +54,34 @@ class Updates:
         return norm
 
     @contextmanager
+    def averaged(self, optimizer: Optimizer) -> Iterator[None]:
+        """The weights as they are judged, afterwards as they are trained."""
+        with nullcontext() if self.weight_average is None else _instead(optimizer.weights, optimizer.averages()):
+            yield
+
+    @contextmanager
     def noisy(self, weights: Sequence[nn.Parameter], generator: torch.Generator) -> Iterator[None]:
         """Move every weight by Gaussian noise; afterwards each is as before, with the gradient of the moved one."""
         if not self.weight_noise:
             yield
             return
-        moved: list[Tensor] = list(weights)
-        clean = [weight.detach().clone() for weight in moved]
-        noise = [torch.empty(weight.shape).normal_(generator=generator).to(weight.device) for weight in moved]
+        noise = [torch.empty(weight.shape).normal_(generator=generator).to(weight.device) for weight in weights]
         with torch.no_grad():
-            torch._foreach_add_(moved, noise, alpha=self.weight_noise)
-        try:
+            moved = torch._foreach_add(list[Tensor](weights), noise, alpha=self.weight_noise)
+        with _instead(weights, moved):
             yield
-        finally:
-            with torch.no_grad():
-                torch._foreach_copy_(moved, clean)
+
+
+@contextmanager
+def _instead(weights: Sequence[Tensor], others: Sequence[Tensor]) -> Iterator[None]:
+    """Other values in place of the weights, which are as before in the end."""
+    own = [weight.detach() for weight in weights]
+    before = [weight.clone() for weight in own]
+    torch._foreach_copy_(own, list(others))
+    try:
+        yield
+    finally:
+        torch._foreach_copy_(own, before)
 
 
 @torch.no_grad()

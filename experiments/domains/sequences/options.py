@@ -32,6 +32,9 @@ class SequenceTraining(Training):
     """Largest size of a gradient's element; None for no limit."""
     weight_noise: float = 0.0
     """Standard deviation of Gaussian noise on every weight, drawn anew for each step (Graves et al. 2013)."""
+    weight_average: float | None = None
+    """Validate, keep and test a running mean of the weights (Polyak and Juditsky 1992), of which so much stays at each
+    step: 0.99 for some hundred steps. None for the weights themselves."""
     truncate: int | None = None
     """Backpropagate through so many steps at most; the state is carried on. None for the whole sequence."""
     checkpoint_steps: Annotated[int | None, Needs("checkpoint_steps")] = None
@@ -84,6 +87,8 @@ class SequenceTraining(Training):
             raise UserError(f"--min-length {self.min_length} is above --max-length {self.max_length}")
         check_least(self, 0, "cooldown_steps", "weight_noise")
         check_positive(self, "clip_value", "solved_at", "growing_threshold")
+        if self.weight_average is not None and not 0 < self.weight_average < 1:
+            raise UserError(f"--weight-average must be above 0 and below 1, not {self.weight_average}")
         if not 0 <= self.momentum < 1:
             raise UserError(f"--momentum must be in [0, 1), not {self.momentum}")
 

@@ -54,6 +54,7 @@ class SequenceObjective(Objective[SequenceModel, Batch]):
             momentum=training.momentum,
             clip_value=training.clip_value,
             weight_noise=training.weight_noise,
+            weight_average=training.weight_average,
         )
         curve = data.curve
         self.shown = {"train/loss": "loss", f"train/{curve.name}": curve.heading}
