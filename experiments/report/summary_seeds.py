@@ -180,7 +180,7 @@ def solving(seeds: Sequence[Mapping[str, Any]], about: About) -> list[str]:
         lines.append(f"Sequences to solve: median {middle:,.0f}, quartiles {first:,.0f} and {third:,.0f}.")
     each = [f"{one['seed']}: {one['sequences_to_solve'] or 'not solved'}" for one in seeds]
     told = [*lines, "By seed: " + ", ".join(each) + "."]
-    if again := [f"{one['seed']} ({one['begun']} times)" for one in seeds if one["begun"] > 1]:
+    if again := [f"{one['seed']} ({_times(one['begun'] - 1)})" for one in seeds if one["begun"] > 1]:
         told.append(f"Begun again with new weights, all sequences counted: {', '.join(again)}.")
     return told
 
@@ -236,3 +236,7 @@ def _thinned(rows: Sequence[dict[str, Any]], most: int = 12) -> Sequence[dict[st
     """At most so many rows, evenly, the last always."""
     step = -(-len(rows) // most)
     return [*rows[:-1:step], rows[-1]]
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
