@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch._dynamo
 from torch import Tensor
 
 import memnet
@@ -33,8 +34,8 @@ def _of_one_time() -> Iterator[None]:
     """What torch keeps of an operation takes longer than the operation itself, since every program is exported once;
     and what it can translate to ONNX it would look through anew for each.
     """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("torch._dynamo.config.fake_tensor_cache_enabled", False)
+    # Its own way to set a thing for a while: pytest's leaves it deleted.
+    with torch._dynamo.config.patch(fake_tensor_cache_enabled=False), pytest.MonkeyPatch.context() as patch:
         if find_spec("onnxscript"):
             from torch.onnx._internal.exporter._registration import ONNXRegistry
 
