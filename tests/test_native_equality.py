@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.autograd import gradcheck
+from torch.func import functional_call
 
 import memnet
 from memnet import sequence
@@ -339,3 +340,35 @@ def test_threads_do_not_meet() -> None:
         for thread in threads:
             thread.join()
     assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+
+
+def test_weights_that_are_views_of_their_negatives_are_read_as_they_are() -> None:
+    model = memnet.DNC(
+        4, 3, controller="lstm", hidden_size=8, num_slots=6, slot_size=5, num_reads=2, normalized=True
+    ).double()
+    own = dict(model.named_parameters())
+    negative = {name: torch._neg_view(-one.detach()) for name, one in own.items()}
+    input = torch.randn(2, 7, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    found: dict[str, Tensor] = {}
+    for backend in ("eager", "auto"):
+        model.backend = backend
+        given = input.clone().requires_grad_()
+        functional_call(model, negative, given)[0].square().sum().backward()
+        assert given.grad is not None
+        found[backend] = given.grad
+    torch.testing.assert_close(found["auto"], found["eager"], rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("make", [memnet.NTM, memnet.DNC])
+def test_a_layer_whose_weight_is_no_parameter_is_computed_step_by_step(make: Callable[..., SequenceModule]) -> None:
+    model = make(4, 3, controller="lstm", hidden_size=8, num_layers=1, num_slots=6, slot_size=5)
+    input = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(0))
+    before = model(input)[0]
+    assert model.backend_used == "native"
+    layer: Any = model.cell.controller
+    frozen = layer.bias_hh.detach().clone()
+    del layer.bias_hh
+    layer.register_buffer("bias_hh", frozen)
+    after = model(input)[0]
+    assert model.backend_used == "eager"
+    torch.testing.assert_close(after, before)

@@ -293,6 +293,10 @@ def _task_first(words: list[str]) -> list[str]:
     return words
 
 
+# What tyro calls a kind of value.
+_KINDS = {"FLOAT": "a number", "INT": "a whole number"}
+
+
 def _one_line(box: str, name: str, kind: Any) -> str:
     """The complaint out of tyro's box, in one line, with the nearest option for an unknown one."""
     # tyro draws with plain characters where the output cannot show others, and in colours in a terminal.
@@ -313,6 +317,15 @@ def _one_line(box: str, name: str, kind: Any) -> str:
     if choice := re.search(r"invalid choice '([^']*)' for argument '([^']*)'.*one of \(([^)]*)\)", text):
         value, wrong, known = choice.groups()
         return f"{name}: {wrong} cannot be {value!r}" + nearest(value, re.findall("'([^']*)'", known))
+    if union := re.search(
+        r"Error parsing (\S+): no type matching (\S+) could be instantiated from \[(.*?)\]\. Got", text
+    ):
+        flag, kinds, values = union.groups()
+        expected = " or ".join(_KINDS.get(one, one.strip("{}")) for one in kinds.split("|"))
+        return f"{name}: {flag} cannot be {values}: expected {expected}"
+    if number := re.search(r"Error parsing (\S+): (could not convert|invalid literal).*?: ('.*'|\".*\")$", text):
+        flag, why, value = number.groups()
+        return f"{name}: {flag} cannot be {value}: expected {_KINDS['FLOAT' if why.startswith('could') else 'INT']}"
     return f"{name}: {text}"
 
 

@@ -49,8 +49,8 @@ TABLES, PAGE = "tables.yaml", "README.md"
 _HEAD = ["what", "measured", "state, numbers", "published", "ours", "95 %", "mean ± sd of all", "best", "worst", "runs"]
 _HEAD += ["failed (published)", "without memory", "verdict"]
 _MADE_BY = "python -m experiments results"
-# Verdicts that may be of some tasks alone.
 _HEAT = "per cent right, the mean of our seeds (the worst one); a dash: not run; empty: not asked for"
+# Verdicts that may be of some tasks alone.
 _PARTLY = ("beaten", "reproduced", "better, with other settings", "as good, with other settings")
 
 

@@ -109,6 +109,14 @@ class Checkpoint:
             if lost := [name for name, tensor in named.items() if tensor.isnan().any()]:
                 raise UserError(f"{self.path}: its {lost[0]} holds NaN")
 
+    def means(self, names: Sequence[str]) -> dict[str, Tensor]:
+        """The running means of parameters of these names, of those that have one; UserError where none can be."""
+        held = {names[place]: own for place, own in self.optimizer.items() if "averaged" in own and place < len(names)}
+        for own in held.values():
+            if not (isinstance(step := own.get("step"), Tensor) and step.dim() == 0):
+                raise UserError(f"{self.path} is of another training: a running mean lacks its steps")
+        return {name: own["averaged"] for name, own in held.items() if own["step"]}
+
     def put_back(self, model: nn.Module, optimizer: Optimizer, generator: torch.Generator) -> None:
         """Make these what they were, after `check`."""
         model.load_state_dict(dict(self.weights))
@@ -160,8 +168,7 @@ def load_weights(path: Path, model: nn.Module, restarts: int = 1) -> None:
     if str(header.get("format")) in _FORMATS:
         saved = _checkpoint(path, tensors, header)
         names = [name for name, _ in model.named_parameters()]
-        held = {place: own["averaged"] for place, own in saved.optimizer.items() if "averaged" in own and own["step"]}
-        means = {name: held[place] for place, name in enumerate(names) if place in held}
+        means = saved.means(names)
         # Of a training that keeps its best weights these come first of what is carried.
         best = names if saved.progress.get("lowest_loss") is not None else []
         tensors = {**saved.weights, **means, **dict(zip(best, saved.carried, strict=False))}

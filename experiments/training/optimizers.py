@@ -122,6 +122,8 @@ class Optimizer(ABC):
         """Keep a running mean of the weights, too, from the first update on.
 
         a_t = a_t-1 + (1 - decay) / (1 - decay^t) (w_t - a_t-1)        so that those of w_s have shares of decay^(t-s)
+
+        t counts the updates of a weight alone: one that has no gradient keeps its mean.
         """
         self.decay, self.counts, self.kept = decay, True, (*self.kept, "averaged")
 

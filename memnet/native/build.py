@@ -217,11 +217,17 @@ def refusal(
         return reason
     if operator is not None and any(type(module) is NormalizedLSTMCell for module in modules):
         return "it computes no NormalizedLSTMCell"
-    if not (own and as_built(cell)):
+    if not (own and as_built(cell) and all(map(_holds_its_weights, modules))):
         return "it computes memnet's own cells as they were built"
     if hooked(*modules):
         return "it runs no hooks"
     return _switched_off() if operator is None else uncomputable(operator, tensors)
+
+
+def _holds_its_weights(module: Module) -> bool:
+    """Whether those of a layer are its parameters, among which an operator looks for them."""
+    names = ("weight", "bias", "weight_ih", "bias_ih", "weight_hh", "bias_hh")
+    return all(getattr(module, name, None) is module._parameters.get(name) for name in names)
 
 
 def layers_of(controller: Cell) -> list[Any]:

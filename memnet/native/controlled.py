@@ -316,7 +316,7 @@ def _backward(
         d_input=d_input,
         d_units=d_units,
         d_first=d_first,
-        **{name: parameters[place].detach().contiguous() for name, place in plan.more.items()},
+        **{name: parameters[place].detach().contiguous().resolve_neg() for name, place in plan.more.items()},
         **{f"d_{name}": d_parameters[place] for name, place in plan.more.items()},
     )
     for projection, operand, d_unit in zip(plan.projections, operands, d_units, strict=True):

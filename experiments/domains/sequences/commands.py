@@ -243,4 +243,6 @@ def _model_line(trainer: Trainer[SequenceObjective]) -> str:
     by = "" if addressing is None else f", addressing by {addressing.replace('-', ' ')}"
     by = by if isinstance(core(trainer.model), HasSlots) else ", no memory"
     noise = f", noise of {config.training.weight_noise} on the weights while training"
-    return f"model    {config.model_label}{by}{noise if config.training.weight_noise else ''}"
+    mean = f", a running mean of its weights, by {config.training.weight_average}"
+    told = (noise if config.training.weight_noise else "") + (mean if config.training.weight_average else "")
+    return f"model    {config.model_label}{by}{told}"

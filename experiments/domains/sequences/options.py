@@ -34,7 +34,7 @@ class SequenceTraining(Training):
     """Standard deviation of Gaussian noise on every weight, drawn anew for each step (Graves et al. 2013)."""
     weight_average: float | None = None
     """Validate, keep and test a running mean of the weights (Polyak and Juditsky 1992), of which so much stays at each
-    step: 0.99 for some hundred steps. None for the weights themselves."""
+    update of a weight: 0.99 for some hundred. None for the weights themselves."""
     truncate: int | None = None
     """Backpropagate through so many steps at most; the state is carried on. None for the whole sequence."""
     checkpoint_steps: Annotated[int | None, Needs("checkpoint_steps")] = None
