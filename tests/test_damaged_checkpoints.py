@@ -225,6 +225,17 @@ def test_no_flipped_bit_and_no_lost_byte_loads(trainer: Trainer[Any], tmp_path: 
     assert same(before, everything(trainer))
 
 
+@pytest.mark.parametrize("edit", [drop("optimizer.0.step"), put("optimizer.0.step", lambda one: one.repeat(2))])
+def test_a_running_mean_is_one_of_so_many_updates(trainer: Trainer[Any], tmp_path: Path, edit: Edit) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    averaged = edited(trainer.folder.checkpoint.read_bytes(), rename(MOMENT, "optimizer.0.averaged"), path)
+    before = everything(trainer)
+    edited(averaged, edit, path)
+    with pytest.raises(UserError, match=f"{path} is of another training: a running mean lacks its steps"):
+        load_weights(path, trainer.model)
+    assert same(before, everything(trainer))
+
+
 def test_of_files_of_before_the_weights_load(trainer: Trainer[Any], tmp_path: Path) -> None:
     """They have no digest; a training does not go on from them, and says so."""
 

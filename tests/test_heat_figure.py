@@ -12,7 +12,7 @@ import yaml
 
 from experiments.__main__ import main
 from experiments.figures import HeatCell, heat_figure
-from experiments.report.results import PAGE, RESULTS, TABLES, page, pictures
+from experiments.report.results import PAGE, RESULTS, TABLES, page, pictures, read
 from tests.figure_parts import beyond, shown
 from tests.test_command_line import refused
 
@@ -59,7 +59,7 @@ def folder_of(path: Path, shares: dict[str, float | None], **table: Any) -> Path
 
 def test_a_pictures_numbers_are_those_of_the_results(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, {"0": 1.0, "1": 0.5})
-    ((name, figure),) = pictures(folder)
+    ((name, figure),) = pictures(read(folder))
     assert (name, told(figure)) == (
         "heat.png",
         {("parity", "LSTM"): ["75.0 (50.0)", "published 50"], ("parity", "none"): ["\N{EN DASH}", "published 50"]},
@@ -70,7 +70,7 @@ def test_a_pictures_numbers_are_those_of_the_results(tmp_path: Path) -> None:
 
 
 def test_a_seed_without_a_number_is_told(tmp_path: Path) -> None:
-    ((_, figure),) = pictures(folder_of(tmp_path, {"0": 1.0, "1": None}))
+    ((_, figure),) = pictures(read(folder_of(tmp_path, {"0": 1.0, "1": None})))
     assert told(figure)[("parity", "LSTM")][0] == "no number"
 
 
@@ -87,7 +87,7 @@ def test_what_cannot_be_drawn_is_told(table: dict[str, Any], words: str, tmp_pat
 
 
 def test_every_picture_of_the_page_is_there() -> None:
-    text, names = page(RESULTS)[0], [name for name, _ in pictures(RESULTS)]
+    text, names = page(read(RESULTS))[0], [name for name, _ in pictures(read(RESULTS))]
     assert names
     for name in names:
         assert f"]({name})" in text

@@ -12,7 +12,7 @@ import yaml
 
 from experiments.__main__ import main
 from experiments.base.statistics import student_quantile
-from experiments.report.results import PAGE, RESULTS, TABLES, page
+from experiments.report.results import PAGE, RESULTS, TABLES, page, read
 from experiments.report.verdict import Ours, Published, of_restarts, of_runs, verdict
 from experiments.suite.reading import find_suite
 from tests.test_command_line import refused
@@ -116,7 +116,7 @@ def test_tasks_of_one_model_are_chosen_together() -> None:
 
 
 def test_the_page_is_up_to_date() -> None:
-    assert page(RESULTS)[0] == (RESULTS / PAGE).read_text(), "python -m experiments results writes it anew"
+    assert page(read(RESULTS))[0] == (RESULTS / PAGE).read_text(), "python -m experiments results writes it anew"
 
 
 @pytest.mark.parametrize("suite", ["formal", "mqar", "mad", "noise"])
@@ -161,7 +161,7 @@ def folder_of(path: Path, result: object, *rows: dict[str, Any], **table: Any) -
 
 
 def lines_of(folder: Path) -> list[str]:
-    return [line for line in page(folder)[0].splitlines() if "a row" in line]
+    return [line for line in page(read(folder))[0].splitlines() if "a row" in line]
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_a_table_says_once_what_is_other_with_all_its_rows(tmp_path: Path) -> No
     result = {"tests": {"mse": {"by_seed": {"0": 0.5}}}}
     folder = folder_of(tmp_path, result, ROW, ROW, settings="smaller than theirs")
     assert ["as good, with other settings" in line for line in lines_of(folder)] == [True, True]
-    assert page(folder)[0].count("Ours: smaller than theirs.") == 1
+    assert page(read(folder))[0].count("Ours: smaller than theirs.") == 1
 
 
 def test_results_of_no_row_are_told_and_the_page_is_written(tmp_path: Path, capsys: Capture) -> None:

@@ -16,7 +16,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, get_args, is_typeddict
+from typing import TYPE_CHECKING, Any, NamedTuple, NotRequired, TypedDict, get_args, is_typeddict
 
 import tyro
 
@@ -74,6 +74,18 @@ class Content(TypedDict):
 _Told = Sequence[tuple[Comparison, Sequence[tuple[Row, Measured]]]]
 
 
+class Read(NamedTuple):
+    """A folder of results.
+
+    content: what tables.yaml holds. found: the results by name. told: what they say of every row of every table.
+    """
+
+    folder: Path
+    content: Content
+    found: dict[str, Result]
+    told: _Told
+
+
 @dataclasses.dataclass(frozen=True)
 class ResultsOptions:
     """Write the page of a folder of results: all rows of its tables.yaml beside what is published, with verdicts."""
@@ -87,8 +99,9 @@ def results(args: Sequence[str]) -> int:
     folder = Path(parse(ResultsOptions, "results", args).folder)
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder of results")
-    text, counts = page(folder)
-    for name, figure in pictures(folder):
+    found = read(folder)
+    text, counts = page(found)
+    for name, figure in list(pictures(found)):
         save_figure(figure, folder / name)
     write_whole(folder / PAGE, text)
     print(counts)
@@ -96,9 +109,17 @@ def results(args: Sequence[str]) -> int:
     return 0
 
 
-def page(folder: Path) -> tuple[str, str]:
-    """The page of a folder of results, and its verdicts in one line; UserError for what cannot be read."""
-    content, found, told = _read(folder)
+def read(folder: Path) -> Read:
+    """UserError for what cannot be read."""
+    content = read_content(folder / TABLES)
+    found = {path.stem: _result(path) for path in sorted(folder.glob("*.json"))}
+    told = [(one, [(row, measured(row, one, found)) for row in one["rows"]]) for one in content["tables"]]
+    return Read(folder, content, found, told)
+
+
+def page(what: Read) -> tuple[str, str]:
+    """The page of a folder of results, and its verdicts in one line."""
+    folder, content, found, told = what
     lines = ["# Results", "", f"Made by `{_MADE_BY}` from the results' own files and [{TABLES}]({TABLES}).", ""]
     lines += [part for words in content["about"] for part in (*_wrapped(words), "")]
     lines += ["## The rule", "", *_wrapped(RULE), "", *(overview := _overview(told)), ""]
@@ -116,9 +137,9 @@ def page(folder: Path) -> tuple[str, str]:
     return "\n".join(lines) + "\n", overview[0]
 
 
-def pictures(folder: Path) -> Iterator[tuple[str, Figure]]:
+def pictures(what: Read) -> Iterator[tuple[str, Figure]]:
     """The pictures of a folder's tables with their files' names; UserError for what cannot be drawn."""
-    for table, rows in _read(folder)[2]:
+    for table, rows in what.told:
         if "picture" in table:
             cells = {_task_and_model(row): _heat(found) for row, found in rows}
             yield _picture(table), heat_figure(cells, table["title"], _HEAT)
@@ -134,17 +155,6 @@ def _task_and_model(row: Row) -> tuple[str, str]:
 def _heat(found: Measured) -> HeatCell:
     ours, published = found.ours, None if found.published is None else found.published.value
     return HeatCell(None, None, published) if ours is None else HeatCell(mean(ours.values), ours.ends[0], published)
-
-
-def _read(folder: Path) -> tuple[Content, dict[str, Result], _Told]:
-    """What tables.yaml holds, the results by name, and what they say of every row of every table."""
-    content = read_content(folder / TABLES)
-    found = {path.stem: _result(path) for path in sorted(folder.glob("*.json"))}
-    return (
-        content,
-        found,
-        [(one, [(row, measured(row, one, found)) for row in one["rows"]]) for one in content["tables"]],
-    )
 
 
 def read_content(path: Path) -> Content:

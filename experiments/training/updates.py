@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal
 
 import torch
@@ -53,11 +53,9 @@ class Updates:
                 vector.mul_(scale)
         return norm
 
-    @contextmanager
-    def averaged(self, optimizer: Optimizer) -> Iterator[None]:
+    def averaged(self, optimizer: Optimizer) -> AbstractContextManager[None]:
         """The weights as they are judged, afterwards as they are trained."""
-        with nullcontext() if self.weight_average is None else _instead(optimizer.weights, optimizer.averages()):
-            yield
+        return nullcontext() if self.weight_average is None else _instead(optimizer.weights, optimizer.averages())
 
     @contextmanager
     def noisy(self, weights: Sequence[nn.Parameter], generator: torch.Generator) -> Iterator[None]:

@@ -37,6 +37,7 @@ _SIZES = {"float": ctypes.c_float, "double": ctypes.c_double}
 LAYERS = {FeedForwardCell, RNNCell, LSTMCell, GRUCell}
 # As layers.h counts them.
 KINDS = {"feedforward": 0, "tanh": 1, "relu": 2, "lstm": 3, "gru": 4}
+_WEIGHTS = ("weight", "bias", "weight_ih", "bias_ih", "weight_hh", "bias_hh")
 # Seconds that a compiler may take.
 _LONGEST_BUILD = 300.0
 _building = threading.Lock()
@@ -225,9 +226,9 @@ def refusal(
 
 
 def _holds_its_weights(module: Module) -> bool:
-    """Whether those of a layer are its parameters, among which an operator looks for them."""
-    names = ("weight", "bias", "weight_ih", "bias_ih", "weight_hh", "bias_hh")
-    return all(getattr(module, name, None) is module._parameters.get(name) for name in names)
+    """Whether those of a layer are its parameters, among which an operator looks for them; asked at every call."""
+    others = (vars(module), module._buffers)
+    return all(held.get(name) is None for held in others for name in _WEIGHTS)
 
 
 def layers_of(controller: Cell) -> list[Any]:
