@@ -146,9 +146,7 @@ class ForkedJob:
         self.args, self._code = args, None
         self.pid = os.fork()
         if self.pid == 0:
-            with contextlib.ExitStack() as none:
-                _, nothing = _stream(stdin, none)
-                _run_tied(Request(args[3:], env, cwd or os.getcwd(), False, False), [nothing, stdout.fileno()])
+            _run_tied(args[3:], env, cwd, stdin, stdout)
 
     def poll(self) -> int | None:
         """As of `Forked`."""
@@ -162,15 +160,18 @@ class ForkedJob:
             os.kill(self.pid, number)
 
 
-def _run_tied(request: Request, streams: list[int]) -> NoReturn:
-    """Be a job: what it is tied by is asked for, and then not begun anew."""
-    from experiments.__main__ import run
-    from experiments.base import tied
-
-    os.setpgid(0, 0)
+def _run_tied(args: list[str], env: dict[str, str], cwd: str | None, stdin: int, stdout: IO[bytes]) -> NoReturn:
+    """Be a job: what it is tied by is asked for, and then not begun anew. Whatever happens, nothing returns."""
     code = 1
     try:
-        _become(request, [*map(os.dup, streams), os.dup(streams[1])])
+        from experiments.__main__ import run
+        from experiments.base import tied
+
+        os.setpgid(0, 0)
+        with contextlib.ExitStack() as none:
+            _, nothing = _stream(stdin, none)
+            request = Request(args, env, cwd or os.getcwd(), False, False)
+            _become(request, [*map(os.dup, (nothing, stdout.fileno(), stdout.fileno()))])
         os.closerange(3, os.sysconf("SC_OPEN_MAX"))
         sys.argv = request.args
         os.execv = lambda _, command: sys.exit(run(command[3:]))  # type: ignore[assignment, misc]
