@@ -60,16 +60,17 @@ def main(args: Sequence[str] | None = None) -> int:
             return _command(args[0])(args[1:])
     except UserError as error:
         return _refuse(error)
+    # Before the next, which imports tasks, and those need the extra, too.
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] in ("experiments", "memnet", "tasks"):
+            raise
+        print(f"error: {error.name} is not installed; pip install -e '.[experiments]' brings it", file=sys.stderr)
+        return 2
     except _no_text() as error:
         return _refuse(error)
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""
         print(f"error: {error.strerror or error}{place}", file=sys.stderr)
-        return 2
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] in ("experiments", "memnet", "tasks"):
-            raise
-        print(f"error: {error.name} is not installed; pip install -e '.[experiments]' brings it", file=sys.stderr)
         return 2
     except (MemoryError, OverflowError, RuntimeError) as error:
         from experiments.base.memory import shortage

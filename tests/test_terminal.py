@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -189,6 +190,16 @@ def test_names_and_terminals_without_letters_are_escaped(tmp_path: Path) -> None
     assert process.returncode == 2
     assert r"\udcff-\xfc" in errors
     assert len(errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["tyro", "numpy"])
+def test_without_the_extra_there_is_one_line_also_where_the_tasks_need_it(name: str) -> None:
+    lacking = f"import sys; sys.modules[{name!r}] = None; from experiments.__main__ import run; sys.exit(run())"
+    process = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", lacking, "train", "copy"], capture_output=True, text=True
+    )
+    assert process.returncode == 2
+    assert process.stderr == f"error: {name} is not installed; pip install -e '.[experiments]' brings it\n"
 
 
 def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
