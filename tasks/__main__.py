@@ -160,14 +160,19 @@ def main(arguments: list[str] | None = None) -> None:
     size.add_argument("--stories", type=whole_number(1, 10**8), metavar="N", help="in each file, instead")
     writer.add_argument("--overwrite", action="store_true", help="replace files that are there already")
     chosen = parser.parse_args(arguments)
-    if chosen.command == "show":
-        print(show(shower, chosen))
-    elif chosen.command == "write":
-        print(write(writer, chosen))
-    elif chosen.command == "list":
-        print(listing())
-    else:
-        parser.print_help()
+    try:
+        if chosen.command == "show":
+            print(show(shower, chosen))
+        elif chosen.command == "write":
+            print(write(writer, chosen))
+        elif chosen.command == "list":
+            print(listing())
+        else:
+            parser.print_help()
+    except ModuleNotFoundError as error:
+        if error.name != "numpy":
+            raise
+        parser.error("numpy is not installed; pip install -e '.[experiments]' brings it")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Literal, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -112,6 +111,8 @@ class BabiNoise(TokenTask):
     @cached_property
     def _noise(self) -> list[tuple[str, ...]]:
         """Sentences of noise, none twice."""
+        import numpy as np
+
         generator = np.random.default_rng(self.data_seed)
         text = InventedLanguage(generator).write(_CHARACTERS, generator)
         return list(dict.fromkeys((*words, STOP) for one in re.split(r"[.:]", text)[:-1] if (words := words_of(one))))

@@ -1,11 +1,15 @@
 """Text in an invented language: what is to be foreseen in it reaches over many characters."""
 
+from __future__ import annotations
+
 import textwrap
 from collections.abc import Sequence
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from .common import check_count
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _CONSONANTS, _VOWELS = "bdfgklmnprstvz", "aeiou"
 _WIDTH = 72

@@ -202,6 +202,19 @@ def test_without_the_extra_there_is_one_line_also_where_the_tasks_need_it(name: 
     assert process.stderr == f"error: {name} is not installed; pip install -e '.[experiments]' brings it\n"
 
 
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [("list", True), ("show babi --task 1", True), ("show compute-sqrt", True), ("show copy", False), ("", False)],
+)
+def test_tasks_go_without_numpy_or_name_what_brings_it(command: str, told: bool) -> None:
+    lacking = "import sys; sys.modules['numpy'] = None; import runpy; runpy.run_module('tasks', run_name='__main__')"
+    line = [sys.executable, "-W", "ignore", "-c", lacking, *command.split()]
+    process = subprocess.run(line, capture_output=True, text=True)
+    wanted = "python -m tasks: numpy is not installed; pip install -e '.[experiments]' brings it\n" if told else ""
+    assert (process.returncode, process.stderr) == (2 if told else 0, wanted)
+    assert bool(process.stdout) != told
+
+
 def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def lacks(name: str) -> None:
         raise ModuleNotFoundError(f"No module named {name!r}", name="tyro")

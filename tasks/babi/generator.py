@@ -2,8 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 
-import numpy as np
-
 from ..common import check_count
 from .movement import (
     BasicCoreference,
@@ -63,6 +61,8 @@ def stream(task: int, *, seed: int, split: str = "train", difficulty: Difficulty
     if split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
     check_count("seed", seed, minimum=0)
+    import numpy as np
+
     own = np.random.SeedSequence(seed, spawn_key=(task, SPLITS.index(split)))
     dice = Dice(np.random.Generator(np.random.PCG64(own)))
 

@@ -1,14 +1,17 @@
 """What all twenty generators share: random draws, words to choose from, and a story while it is told."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, TypeVar
-
-import numpy as np
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
 
 from ..common import check_count
 from .stories import Fact, Question
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Thing = TypeVar("Thing")
 

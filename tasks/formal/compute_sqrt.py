@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,6 +21,8 @@ class ComputeSqrt(StringTask):
     answers = "01"
 
     def answered(self, rows: int, length: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        import numpy as np
+
         string = self.uniform(rows, length, generator)
         while (zero := ~string.any(1, keepdim=True)).any():
             string = torch.where(zero, self.uniform(rows, length, generator), string)
