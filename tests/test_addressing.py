@@ -228,6 +228,14 @@ def test_sharpening_one_changes_nothing() -> None:
     assert_equal(sharpen_weights(weights, torch.ones(1, 3, 1, dtype=torch.float64)), weights)
 
 
+def test_sharpening_makes_what_differs_from_uniform_grow_by_its_power() -> None:
+    differences = normal(1, 2, 128)
+    differences -= differences.mean(-1, keepdim=True)
+    weights, sharpening = (1 + 1e-7 * differences) / 128, uniform(1, 5, 1, 2, 1)
+    grown = (sharpen_weights(weights, sharpening) * 128 - 1) / 1e-7
+    assert_equal(grown, sharpening * differences, 1e-4)
+
+
 @pytest.mark.parametrize(
     ("function", "arguments"),
     [

@@ -87,6 +87,21 @@ def test_limits_on_a_gradient_are_torchs(value: float | None, norm: float | None
         assert one.grad is other.grad is None or torch.equal(one.grad, other.grad)
 
 
+@pytest.mark.parametrize("large", [1e25, 3e38])
+@pytest.mark.parametrize("copies", [1, 2])
+def test_a_gradient_whose_squares_overflow_is_scaled_as_if_it_were_small(large: float, copies: int) -> None:
+    values = [torch.tensor([[3.0, -4.0], [1.0, 0.0]]), torch.tensor([[0.5], [2.0]])]
+    updates = Updates(0.1, 1.0) if copies == 1 else UpdatesByCopy(0.1, 1.0, copies=copies)
+    pairs = [[nn.Parameter(torch.zeros_like(one)) for one in values] for _ in range(2)]
+    for weights, factor in zip(pairs, (1.0, large / 8), strict=True):
+        for weight, one in zip(weights, values, strict=True):
+            weight.grad = one * factor
+    small, huge = (updates.clip(SGD(weights, 0.1, 0.0).gather()) for weights in pairs)
+    torch.testing.assert_close(huge, small * (large / 8))
+    for one, other in zip(*pairs, strict=True):
+        torch.testing.assert_close(other.grad, one.grad)
+
+
 KINDS: list[Callable[[Any], Optimizer]] = [
     lambda w: Adam(w, 0.1),
     lambda w: GravesRMSProp(w, 0.1),

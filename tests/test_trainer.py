@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import MetricsFile, cut, read_metrics
 from experiments.runs.tracking import Tracker
 from experiments.training.objective import Objective, Piece, Row, mean
+from experiments.training.optimizers import Gradients
 from experiments.training.schedules import CoolDown, Halving, Schedule, WarmUpAndDown
-from experiments.training.trainer import Trainer
+from experiments.training.trainer import NotFinite, Trainer
 from experiments.training.updates import Updates
 from tests.configurations import configured
 from tests.test_training import assert_same_run, die_at
@@ -117,6 +119,60 @@ def test_any_objective_begins_again_keeps_its_best_and_goes_on_bit_for_bit(
         assert latest.weight.item() == rows[step]["valid/weight"]
         # What was best before it began again counts no more.
         assert rows[10]["valid/loss"] == 4
+
+
+def losing(monkeypatch: pytest.MonkeyPatch, trainer: Trainer[Line], steps: Sequence[int], value: float) -> None:
+    """Have the gradients of these steps be no numbers."""
+    honest = trainer.optimizer.gather
+
+    def gather() -> Gradients:
+        gradients = honest()
+        if trainer.step + 1 in steps:
+            gradients.vectors[0][0] = value
+        return gradients
+
+    monkeypatch.setattr(trainer.optimizer, "gather", gather)
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_an_update_whose_gradient_is_no_number_is_left_out_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], value: float
+) -> None:
+    whole, killed = (trainer_of(tmp_path / name, average=0.7) for name in ("whole", "killed"))
+    after = dict[int, list[float]]()
+    honest = whole.update
+
+    def update(progress: Progress) -> None:
+        honest(progress)
+        after[whole.step] = [one.item() for one in (*whole.model.parameters(), *whole.optimizer.averages())]
+
+    monkeypatch.setattr(whole, "update", update)
+    losing(monkeypatch, whole, (4, 16, 17), value)
+    go_on(whole)
+    assert capsys.readouterr().err.count(f"the gradient's norm is {value}; the weights stay as they are") == 3
+    assert whole.left_out == [4, 16, 17]
+    assert [step for step in range(2, 25) if after[step] == after[step - 1]] == [4, 16, 17]
+    losing(monkeypatch, killed, (4, 16, 17), value)
+    die_at(killed, 18)
+    resumed = trainer_of(tmp_path / "killed", average=0.7)
+    resumed.restore()
+    assert (resumed.step, resumed.left_out) == (15, [4])
+    losing(monkeypatch, resumed, (16, 17), value)
+    cut(resumed.folder.metrics, resumed.step)
+    go_on(resumed)
+    assert_same_run(tmp_path / "whole", tmp_path / "killed")
+    rows = {row["step"]: row for row in read_metrics(whole.folder.metrics)}
+    assert [rows[step].get("train/left_out") for step in (3, 6, 18)] == [None, 1, 3]
+
+
+def test_gradients_that_are_no_numbers_one_after_another_end_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = trainer_of(tmp_path / "run")
+    losing(monkeypatch, trainer, (2, *range(4, 24)), math.inf)
+    with pytest.raises(NotFinite, match=r"step 14: .*the gradient's norm inf"):
+        go_on(trainer)
+    assert trainer.left_out == [2, *range(4, 14)]
 
 
 def test_the_best_weights_are_some_that_solve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

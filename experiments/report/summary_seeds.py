@@ -64,6 +64,7 @@ def _seed(one: Member) -> dict[str, Any]:
         "sequences": one.rows[-1]["sequences"] if one.rows else 0,
         "sequences_to_solve": one.result.get("sequences_to_solve"),
         "begun": one.result.get("begun", 1),
+        **({"left_out": left} if (left := one.result.get("left_out")) else {}),
         "last_validation": {key: value for key, value in last.items() if key.startswith("valid/")},
         "versions": one.result.get("versions"),
     }
@@ -164,6 +165,8 @@ def _words(name: str, about: About) -> str:
 def solving(seeds: Sequence[Mapping[str, Any]], about: About) -> list[str]:
     """How many seeds solved, and after how much; where nothing says what solved is, their last validations."""
     solved_by = about["solved"]
+    lost = [f"{one['seed']} ({one['left_out']:,})" for one in seeds if one.get("left_out")]
+    left_out = [f"Updates left out, since their gradients were no numbers: {', '.join(lost)}."] if lost else []
     if solved_by is None:
         key, unit = f"valid/{about['curve']['metric']}", about["curve"]["unit"]
         return [
@@ -171,7 +174,7 @@ def solving(seeds: Sequence[Mapping[str, Any]], about: About) -> list[str]:
             f"{'' if one['finished'] else ' (stopped by time)'}, "
             f"validation {one['last_validation'].get(key, float('nan')):.3g} {unit}."
             for one in seeds
-        ]
+        ] + left_out
     solved = sorted(one["sequences_to_solve"] for one in seeds if one["sequences_to_solve"] is not None)
     criterion = f"(under {solved_by['under']} {solved_by['unit']} in validation)"
     lines = [f"Solved {criterion}: {len(solved)} of {len(seeds)} seeds."]
@@ -182,7 +185,7 @@ def solving(seeds: Sequence[Mapping[str, Any]], about: About) -> list[str]:
     told = [*lines, "By seed: " + ", ".join(each) + "."]
     if again := [f"{one['seed']} ({_times(one['begun'] - 1)})" for one in seeds if one["begun"] > 1]:
         told.append(f"Begun again with new weights, all sequences counted: {', '.join(again)}.")
-    return told
+    return told + left_out
 
 
 def test_lines(tests: Sequence[Mapping[str, Any]], about: About) -> list[str]:

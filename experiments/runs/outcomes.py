@@ -21,6 +21,7 @@ Result = TypedDict(
         "sequences": NotRequired[int],
         "sequences_to_solve": NotRequired[int | None],
         "begun": NotRequired[int],
+        "left_out": NotRequired[int],
         "questions_seen": NotRequired[int],
         "selection": NotRequired["Selection"],
         "perf/seconds": NotRequired[float],

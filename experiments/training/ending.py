@@ -93,11 +93,12 @@ def keep_all(trainer: Trainer[Any], step: int, folder: RunFolder, notice: str, f
     for path, rows in found.kept.items():
         write_rows(path, rows)
     found.draw(trainer.about)
-    folder.keep_result(
-        trainer.config, {"steps": trainer.step, "weights_of_step": step, **found.facts, "perf/seconds": trainer.seconds}
-    )
+    left_out = {"left_out": len(trainer.left_out)} if trainer.left_out else {}
+    facts = {"steps": trainer.step, "weights_of_step": step, **left_out, **found.facts}
+    folder.keep_result(trainer.config, {**facts, "perf/seconds": trainer.seconds})
     figures = [f"figure   {path}" for path in sorted(folder.figures.glob("*.png"))]
     tracker = [f"tracker  {notice}"] if notice else []
-    told = [found.outcome, "", found.tested.told(trainer.about, more)]
+    lost = [f"{len(trainer.left_out)} of {trainer.step:,} updates left out: their gradients were no numbers"]
+    told = [found.outcome, *(lost if left_out else []), "", found.tested.told(trainer.about, more)]
     where = [f"run      {folder.path}", *found.about_model, *figures, *tracker]
     return "\n".join([*told, "", *where, "", "next", *(f"  {command}" for command in found.commands)])

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NotRequired, TypeVar
 
 from torch import Tensor, nn
 
@@ -28,10 +28,12 @@ from memnet import gradient_norms
 from memnet.abilities import HoldsState
 
 Work = TypeVar("Work", bound=Objective[Any, Any])
+# Updates in a row whose gradients are no numbers, after which more of them are not waited for.
+MOST_LEFT_OUT = 10
 
 
 class NotFinite(Exception):
-    """The loss or gradient is not a finite number; nothing after the last good checkpoint is kept.
+    """The loss, or one gradient after another, is no finite number; nothing after the last good checkpoint is kept.
 
     row: the metrics that tell of it.
     """
@@ -47,6 +49,7 @@ class TrainerKept(Kept):
     solved_step: int | None
     seconds_to_solve: float | None
     begun: list[int]
+    left_out: NotRequired[list[int]]
     lowest_loss: float | None
     digest: str
     objective: dict[str, Any]
@@ -58,6 +61,7 @@ class Trainer(Generic[Work]):
     config, folder, run_id: how to train, where the run is kept, and what the tracker calls it.
     objective, model:       on what is trained, and what; the generator draws whatever training draws.
     begun:                  the steps at which training began, with new weights each time.
+    left_out:               the steps that left the weights as they were, since the gradient was no number.
     """
 
     def __init__(self, config: Config[Any], objective: Work, folder: RunFolder, run_id: str) -> None:
@@ -74,6 +78,7 @@ class Trainer(Generic[Work]):
         self.solved_step: int | None = None
         self.seconds_to_solve: float | None = None
         self.begun = [0]
+        self.left_out: list[int] = []
         self._lowest_loss: float | None = None
         self._best: list[Tensor] = []
         self._gradients: dict[str, float] = {}
@@ -131,6 +136,7 @@ class Trainer(Generic[Work]):
             "solved_step": self.solved_step,
             "seconds_to_solve": self.seconds_to_solve,
             "begun": self.begun,
+            "left_out": self.left_out,
             "lowest_loss": self._lowest_loss,
             "digest": self.objective.digest,
             "objective": self.objective.state(),
@@ -165,6 +171,7 @@ class Trainer(Generic[Work]):
         self.step, self.seconds, self.run_id = progress["step"], progress["seconds"], progress["run_id"]
         self.solved_step, self.seconds_to_solve = progress["solved_step"], progress["seconds_to_solve"]
         self.begun, self._lowest_loss = progress["begun"], progress["lowest_loss"]
+        self.left_out = progress.get("left_out", [])
         self._best = [tensor.to(objective.device) for tensor in saved.carried[: len(best)]]
         objective.restore(state)
         objective.carry_on(self.model, saved.carried[len(best) :])
@@ -199,7 +206,8 @@ class Trainer(Generic[Work]):
     def end(self, counts: Mapping[str, Tensor], progress: Progress) -> None:
         """Update the weights by their gradients, once they have those of this process's share.
 
-        counts: see Piece. NotFinite where no copy has a finite loss and gradient.
+        counts: see Piece. Where no copy has a finite gradient, they stay as they are, but not more than MOST_LEFT_OUT
+        times in a row. NotFinite after that, and where no copy has a finite loss.
         """
         gradients = self.optimizer.gather()
         counts = self._together(gradients, counts)
@@ -207,11 +215,19 @@ class Trainer(Generic[Work]):
         norm = self.objective.updates.clip(gradients)
         losses, norms = (values.reshape(-1).tolist() for values in (counts["loss"], norm))
         self._note_lost(losses, progress)
-        if not any(math.isfinite(loss) and math.isfinite(own) for loss, own in zip(losses, norms, strict=True)):
+        if any(math.isfinite(loss) and math.isfinite(own) for loss, own in zip(losses, norms, strict=True)):
+            self.objective.noted({name: count.tolist() for name, count in counts.items()} | {"norm": norm.tolist()})
+            self.optimizer.step()
+        elif any(map(math.isfinite, losses)) and self.left_out[-MOST_LEFT_OUT:] != self._latest_steps():
+            self.left_out.append(self.step + 1)
+            progress.message(f"step {self.step + 1}: the gradient's norm is {norms[0]}; the weights stay as they are")
+        else:
             raise self._not_finite(losses[0], norms[0])
-        self.objective.noted({name: count.tolist() for name, count in counts.items()} | {"norm": norm.tolist()})
-        self.optimizer.step()
         self.step += 1
+
+    def _latest_steps(self) -> list[int]:
+        """The steps that may be left out in a row, up to the last."""
+        return list(range(self.step - MOST_LEFT_OUT + 1, self.step + 1))
 
     def _together(self, gradients: Gradients, counts: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """What all processes counted; makes the gradients those of the whole batch, too."""
@@ -331,7 +347,7 @@ class Trainer(Generic[Work]):
         """The row of metrics for this step, empty when none is due."""
         # First, since it may find that this step is the last.
         valid = self._validate(progress) if self._due(self.config.training.valid_every) else {}
-        row = self._scores() if self._due(self.config.run.log_every) else {}
+        row = self._scores() if self._due(self.config.run.log_every) and self.objective.kept else {}
         if valid:
             self._heed(valid, progress)
         row |= {f"valid/{name}": value for name, value in valid.items()}
@@ -341,7 +357,8 @@ class Trainer(Generic[Work]):
         """Means since the last ones, and what drove the last step."""
         scores = {f"train/{name}": value for name, value in self.objective.scores().items()}
         self.objective.kept = []
-        return {**scores, "train/learning_rate": self.optimizer.lr, **self._gradients}
+        left_out = {"train/left_out": len(self.left_out)} if self.left_out else {}
+        return {**scores, **left_out, "train/learning_rate": self.optimizer.lr, **self._gradients}
 
     def _validate(self, progress: Progress) -> Row:
         """Scores on what is never trained on; notes the first by which the task is solved."""

@@ -1,7 +1,7 @@
 """How weights follow their gradients: the optimizer, the limits on a gradient, and noise on the weights."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal
 
@@ -94,8 +94,13 @@ def _norm(gradients: Gradients) -> Tensor:
     """That of the norms of each, as torch takes it; 0 of none."""
     if not gradients.each:
         return torch.zeros(())
-    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients.each)))
-    return norm
+    return _wide(lambda kind: torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients.each, 2, kind))))
+
+
+def _wide(norm_in: Callable[[torch.dtype | None], Tensor]) -> Tensor:
+    """Norms, taken in float64 where squares overflow: those of float32 do from 2e19 on, long before its numbers."""
+    norm = norm_in(None)
+    return norm_in(torch.float64).to(norm.dtype) if norm.isinf().any() else norm
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,8 +119,8 @@ class UpdatesByCopy(Updates):
         if not gradients.each:
             return torch.zeros(self.copies)
         rows = [gradient.reshape(self.copies, -1) for gradient in gradients.each]
-        norms = torch.stack([torch.linalg.vector_norm(row, dim=1) for row in rows])
-        total: Tensor = torch.linalg.vector_norm(norms, dim=0)
+        norms = _wide(lambda kind: torch.stack([torch.linalg.vector_norm(row, dim=1, dtype=kind) for row in rows]))
+        total = _wide(lambda kind: torch.linalg.vector_norm(norms, dim=0, dtype=kind))
         if self.clip_norm is not None:
             scales = (self.clip_norm / (norms if self.scope == "matrix" else total.expand_as(norms))).clamp_max(1.0)
             for gradient, scale in zip(gradients.each, scales, strict=True):

@@ -97,7 +97,8 @@ def sharpen_weights(weights: Tensor, sharpening: Tensor) -> Tensor:
         w(i) = w~(i)^sharpening / sum_j w~(j)^sharpening
 
     Powers of small numbers underflow and lose the sum; the softmax of sharpening * log(w~) does not,
-    whatever the sharpening.
+    whatever the sharpening. Near the uniform weighting differences grow by the factor `sharpening`: over many steps
+    even those of rounding, and gradients with them.
 
     weights:    (batch, head, slot), non-negative.
     sharpening: (batch, head, 1), at least 1.

@@ -105,7 +105,8 @@ class NTMCell(ControlledCell):
                     "before-write": they read M_{t-1}, as most implementations do. Addressing always sees M_{t-1}.
     memory_init:    "constant" (1e-6, recommended by Collier & Beel 2018), "learned" (one trained row shared by all
                     slots, from N(0, 0.1^2)) or "random" (num_slots rows drawn once from N(0, 0.1^2), repeated if
-                    num_slots grows).
+                    num_slots grows). Where slots begin alike, a weighting spread over all of them may come to a point
+                    again where rounding decides, over some hundred steps, with gradients as large as 1e24.
     trainable_memory: train the initial memory; None trains it where memory_init is "learned".
     weights_init:   "first": every head starts on slot 0, which tells the slots apart; "learned": trained
                     logits for each of the num_slots at construction (slots added later start at weight zero).
