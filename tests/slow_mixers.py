@@ -62,6 +62,26 @@ def delta(
     return np.array([sum(memory[i, j] * query[j] for j in range(columns)) for i in range(rows)]), memory
 
 
+def buckets(time: int) -> list[tuple[int, range]]:
+    """The past of token `time` as a Fenwick tree has it, as (level, tokens): itself, then ever larger powers of two."""
+    found, end = [(0, range(time, time + 1))], time
+    while end:
+        size = 1
+        while end % (2 * size) == 0:
+            size *= 2
+        found.append((size.bit_length(), range(end - size, end)))
+        end -= size
+    return found
+
+
+def by_levels(read_of: Callable[[range], Array], time: int, scales: Array) -> Array:
+    """What token `time` reads from the bucket of every level by itself, the last level's from all that is older.
+
+    read_of: what is read of a memory to which these tokens alone wrote, and which all of them decayed and corrected.
+    """
+    return np.array(sum(scales[min(level, len(scales) - 1)] * read_of(tokens) for level, tokens in buckets(time)))
+
+
 def convolved(inputs: Array, weights: Array, bias: Array | None = None) -> Array:
     """silu of a causal convolution of every channel: inputs (time, channel), weights (channel, size)."""
     size = weights.shape[1]
@@ -155,21 +175,27 @@ def delta_layer(
     strength: str,
     features: str,
     output_gate: bool,
+    num_levels: int,
 ) -> Array:
     """Linear attention, DeltaNet, Gated DeltaNet, Kimi Delta Attention, DeltaProduct."""
     emitted = inputs @ w["projection.weight"].T
     channels = num_heads * (key_size + num_factors * (key_size + value_size))
     rates = {"none": 0, "head": 1, "channel": key_size}[decay]
     erases, elu = rule == "delta", features == "elu"
-    memories = [np.zeros((value_size + elu, key_size)) for _ in range(num_heads)]
-    outputs = []
+    empty = np.zeros((value_size + elu, key_size))
+    memories, tokens = [empty] * num_heads, [[] for _ in range(num_heads)]
+    outputs: list[Array] = []
     seen = convolved(emitted[:, :channels], w["convolution.weight"][:, 0])
     for vectors, numbers in zip(seen, emitted[:, channels:], strict=True):
         queries, keys, values = parts(
             vectors, (num_heads, key_size), (num_factors, num_heads, key_size), (num_factors, num_heads, value_size)
         )
-        betas, steps, gates = parts(
-            numbers, (num_factors * erases, num_heads), (num_heads, rates), (num_heads * output_gate, value_size)
+        betas, steps, gates, scales = parts(
+            numbers,
+            (num_factors * erases, num_heads),
+            (num_heads, rates),
+            (num_heads * output_gate, value_size),
+            (num_heads, num_levels),
         )
         found = []
         for h in range(num_heads):
@@ -187,7 +213,19 @@ def delta_layer(
                 beta = 2 * np.minimum(np.maximum(1.1 * beta - 0.05, 0), 1)
             if rates:
                 kept = kept * np.exp(-np.exp(w["log_rate"][h]) * softplus(steps[h] + w["decay_bias"][h]))
-            read, memories[h] = delta(memories[h], query, key, value, beta, kept, erases=erases)
+            if num_levels:
+                tokens[h].append((query, key, value, beta, kept))
+
+                def read_of(written: range, seen: list[Any] = tokens[h]) -> Array:
+                    memory = empty
+                    for place, (query, key, value, beta, kept) in enumerate(seen):
+                        told = value if place in written else 0 * value
+                        read, memory = delta(memory, query, key, told, beta, kept, erases=erases)
+                    return read
+
+                read = by_levels(read_of, len(outputs), softplus(w["level_rate"][h] * scales[h]))
+            else:
+                read, memories[h] = delta(memories[h], query, key, value, beta, kept, erases=erases)
             read = normed(read[:-1] / (read[-1] + 1e-6) if elu else read) * w["norm_weight"]
             if output_gate:
                 read = read * (sigmoid(gates[h]) if decay == "channel" else silu(gates[h]))
@@ -197,20 +235,32 @@ def delta_layer(
 
 
 def mamba_layer(
-    w: Weights, inputs: Array, *, num_heads: int, head_size: int, state_size: int, num_groups: int, rotation: bool
+    w: Weights,
+    inputs: Array,
+    *,
+    num_heads: int,
+    head_size: int,
+    state_size: int,
+    num_groups: int,
+    rotation: bool,
+    num_levels: int,
 ) -> Array:
     """Mamba-2: heads that follow one another are of one group. With rotation keys are complex numbers, turned."""
     emitted = inputs @ w["projection.weight"].T
     channels = num_heads * head_size + 2 * num_groups * state_size
-    states = [np.zeros((head_size, state_size)) for _ in range(num_heads)]
+    empty = np.zeros((head_size, state_size))
+    states, tokens = [empty] * num_heads, [[] for _ in range(num_heads)]
     half = state_size // 2 * rotation
-    angles, outputs = np.zeros((num_heads, half)), []
+    angles = np.zeros((num_heads, half))
+    outputs: list[Array] = []
     seen = convolved(emitted[:, :channels], w["convolution.weight"][:, 0], w["convolution.bias"])
     for vectors, numbers in zip(seen, emitted[:, channels:], strict=True):
         values, writes, reads = parts(
             vectors, (num_heads, head_size), (num_groups, state_size), (num_groups, state_size)
         )
-        gates, steps, turns = parts(numbers, (num_heads, head_size), (num_heads,), (half,))
+        gates, steps, turns, scales = parts(
+            numbers, (num_heads, head_size), (num_heads,), (half,), (num_heads, num_levels)
+        )
         found = []
         for h in range(num_heads):
             group, rate = h * num_groups // num_heads, math.exp(w["log_rate"][h, 0])
@@ -220,7 +270,18 @@ def mamba_layer(
             if rotation:
                 complexes = [(key[:half] + 1j * key[half:]) * np.exp(1j * angles[h]) for key in keys]
                 keys = [np.concatenate([key.real, key.imag]) for key in complexes]
-            read, states[h] = state_space(states[h], values[h], keys[0], keys[1], interval, rate)
+            if num_levels:
+                tokens[h].append((values[h], keys[0], keys[1], interval, rate))
+
+                def read_of(written: range, seen: list[Any] = tokens[h]) -> Array:
+                    state = empty
+                    for place, (value, *others) in enumerate(seen):
+                        read, state = state_space(state, value if place in written else 0 * value, *others)
+                    return read
+
+                read = by_levels(read_of, len(outputs), softplus(w["level_rate"][h] * scales[h]))
+            else:
+                read, states[h] = state_space(states[h], values[h], keys[0], keys[1], interval, rate)
             found.append((read + w["skip"][h, 0] * values[h]) * silu(gates[h]))
         groups = np.concatenate(found).reshape(num_groups, -1)
         outputs.append(w["output.weight"] @ np.concatenate([normed(one) for one in groups] * w["norm_weight"]))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from memnet import DeltaCell, DeltaNet
 from memnet.functional.associations import associate, associate_chunks, corrected, recalled
+from memnet.functional.levels import LevelMemory, advanced, associate_levels_chunks, level_between
 from memnet.models.delta import log_decays, strengths
 from tests import slow_mixers as slow
 from tests.test_mixers import MIXERS, assert_equal, assert_is, drawn, normal
@@ -21,7 +22,7 @@ DELTAS = [name for name in MIXERS if isinstance(MIXERS[name](), DeltaCell)]
 @pytest.mark.parametrize("name", DELTAS)
 def test_a_layer_is_that_of_the_slow_loops(name: str) -> None:
     sizes = ("num_heads", "key_size", "value_size", "num_factors")
-    assert_is(name, slow.delta_layer, *sizes, "rule", "decay", "strength", "features", "output_gate")
+    assert_is(name, slow.delta_layer, *sizes, "rule", "decay", "strength", "features", "output_gate", "num_levels")
 
 
 def test_keys_and_queries_have_their_length_and_gates_their_range() -> None:
@@ -148,11 +149,52 @@ def test_two_factors_of_strength_two_rotate() -> None:
     assert_equal(turned, rotation @ memory)
 
 
+# ------------------------------------------------------------------------------------------------- levels
+
+
+def test_levels_are_the_buckets_of_a_fenwick_tree() -> None:
+    """Every token up to t lies in one, and with too few levels what is older lies in the last."""
+    for time in range(70):
+        expected = {token: level for level, tokens in slow.buckets(time) for token in tokens}
+        assert sorted(expected) == list(range(time + 1))
+        for count in (1, 2, 4, 8):
+            found = level_between(torch.tensor(time), torch.arange(time + 1), count)
+            assert found.tolist() == [min(expected[token], count - 1) for token in range(time + 1)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_with_all_scales_one_levels_are_the_memory_without(count: int) -> None:
+    """Whatever it holds at first."""
+    memory, told = tokens(23)
+    told |= {"erase": told["key"], "log_decay": -torch.rand(1, 23, 2, 1).double()}
+    levels = nn.functional.pad(memory.unsqueeze(2), (0, 0, 0, 0, 0, count - 1))
+    first = LevelMemory(levels, torch.zeros(1))
+    reads, last = associate_levels_chunks(first, torch.ones(1, 23, 2, count).double(), **told, chunk_size=5)
+    expected = associate_chunks(memory, **told, chunk_size=5)
+    assert_equal(reads, expected[0])
+    assert_equal(last.levels.sum(2), expected[1])
+
+
+@pytest.mark.parametrize("start", [3, 8, 15, 16, 2**20 - 3])
+def test_positions_stay_exact_and_tell_the_same_levels(start: int) -> None:
+    """A position less what no level tells apart has the levels of the true one, in bounds."""
+    count, steps = 4, 40
+    kept = advanced(torch.zeros(1), start, count)
+    for true in range(start, start + steps):
+        assert 0 <= float(kept) < 16
+        now = kept.long()
+        ago = torch.arange(1, min(true, 8) + 1)
+        assert torch.equal(level_between(now, now - ago, count), level_between(torch.tensor(true), true - ago, count))
+        kept = advanced(kept, 1, count)
+
+
 def test_options_that_cannot_be_are_refused() -> None:
     for options, told in (
         ({"features": "elu"}, 'features "elu" need rule "sum"'),
         ({"decay": "all"}, "decay must be one of none, head, channel, not 'all'"),
         ({"num_factors": 0}, "num_factors must be at least 1, not 0"),
+        ({"num_levels": -1}, "num_levels must be at least 0, not -1"),
+        ({"num_levels": 25}, "num_levels must be at most 24, not 25"),
         ({"convolution": -1}, "convolution must be at least 0, not -1"),
     ):
         with pytest.raises(ValueError, match=told):

@@ -21,9 +21,9 @@ from tests.test_mixers import assert_equal, assert_is, drawn, normal
 # ------------------------------------------------------------------------------------------------- Mamba-2
 
 
-@pytest.mark.parametrize("name", ["mamba", "mamba, turned"])
+@pytest.mark.parametrize("name", ["mamba", "mamba, turned", "mamba, levels"])
 def test_a_layer_of_mamba_is_that_of_the_slow_loops(name: str) -> None:
-    assert_is(name, slow.mamba_layer, "num_heads", "head_size", "state_size", "num_groups", "rotation")
+    assert_is(name, slow.mamba_layer, "num_heads", "head_size", "state_size", "num_groups", "rotation", "num_levels")
 
 
 def test_mamba_forgets_what_was_before_a_long_interval_and_all_heads_of_a_group_share_keys() -> None:
@@ -56,7 +56,7 @@ def test_rotations_of_half_a_turn_tell_whether_a_number_is_odd() -> None:
     value = torch.zeros(3, 1000, 1, 1).double()
     value[:, 0] = 1
     ones = torch.ones_like(value)
-    steered = MambaSteered(value, vector, vector, ones, 0 * ones, bits / 2, value)
+    steered = MambaSteered(value, vector, vector, ones, 0 * ones, bits / 2, value, none.expand(3, 1000, 1, 0))
     reads, last = cell.remember_all(cell.first_memory(3), steered, None)
     expected = 1 - 2 * ((bits.cumsum(1) - bits[:, :1]) % 2)
     assert_equal(reads, expected, 1e-9)

@@ -103,6 +103,7 @@ DELTAS: dict[str, dict[str, Any]] = {
     "linear-attention": {"rule": "sum", "features": "elu"},
     "deltanet": {"strength": "twice", "convolution": 2},
     "gated-deltanet": {"decay": "head"},
+    "log-linear": {"decay": "head", "num_levels": 4},
     "kda": {"decay": "channel", "convolution": 2},
     "delta-product": {"decay": "head", "num_factors": 2, "strength": "closed", "num_layers": 2},
 }

@@ -9,6 +9,8 @@ Which paper has which of these is said by the models: linear attention, the delt
 RWKV-7.
 """
 
+from typing import NamedTuple
+
 import torch
 from einops import rearrange
 from torch import Tensor
@@ -106,15 +108,65 @@ def associate_chunks(
     Returns     what was read, (batch, time, head, value), and the last memory.
     """
     time, size = query.size(1), min(chunk_size, query.size(1))
-    left = query.unsqueeze(-2) if erase is None else torch.cat([erase, query.unsqueeze(-2)], -2)
-    left, key, value = by_chunks(left, size), by_chunks(key, size), by_chunks(value, size)
+    chunks = solved_chunks(query, key, value, erase=erase, log_decay=log_decay, size=size)
+    starts, changes = [], []
+    for chunk in range(chunks.query.size(2)):
+        starts.append(memory)
+        change = chunks.values[:, :, chunk]
+        if chunks.within is not None:
+            change = change - chunks.within[:, :, chunk] @ memory
+        memory = chunks.kept_of(memory, chunk) + chunks.write[:, :, chunk] @ change
+        changes.append(change)
+    reads: Tensor = chunks.query @ torch.stack(starts, 2) + chunks.among @ torch.stack(changes, 2)
+    return rearrange(reads, "batch head chunk token value -> batch (chunk token) head value")[:, :time], memory
+
+
+class Chunks(NamedTuple):
+    """What the tokens of each chunk are to each other and to the memory S_0 that it begins with, see associate_chunks.
+
+    A source is a factor of a token.
+
+    query:  (batch, head, chunk, token, key), exp(G) Q.
+    among:  (batch, head, chunk, token, source), P.
+    values: (batch, head, chunk, source, value), (I + A)^-1 V.
+    within: (batch, head, chunk, source, key), (I + A)^-1 (exp(G) E); None where nothing is erased.
+    write:  (batch, head, chunk, key, source), (exp(G_C - G) K)^T.
+    kept:   (batch, head, chunk, key or 1, 1), exp(G_C); None where nothing decays.
+    """
+
+    query: Tensor
+    among: Tensor
+    values: Tensor
+    within: Tensor | None
+    write: Tensor
+    kept: Tensor | None
+
+    def kept_of(self, memory: Tensor, chunk: int) -> Tensor:
+        """Diag(exp(G_C)) S_0, of memory (batch, head, ..., key, value)."""
+        if self.kept is None:
+            return memory
+        kept = self.kept[:, :, chunk]
+        return memory * kept.view(*kept.shape[:2], *[1] * (memory.dim() - 4), *kept.shape[2:])
+
+
+def solved_chunks(
+    query: Tensor, key: Tensor, value: Tensor | None, *, erase: Tensor | None, log_decay: Tensor | None, size: int
+) -> Chunks:
+    """The products and the triangular system of associate_chunks, of all chunks of `size` tokens at once.
+
+    value: None for (I + A)^-1 itself in place of values.
+    """
+    query, key = by_chunks(query, size), by_chunks(key, size)
+    left = query.unsqueeze(-2) if erase is None else torch.cat([by_chunks(erase, size), query.unsqueeze(-2)], -2)
     write, since, decay = key, None, None
     if log_decay is not None:
         decays = by_chunks(log_decay, size)
         since, decay = torch.exp(decays.cumsum(3)), torch.exp(sums_between(decays))
         write = key * decay[..., -1, :, :].unsqueeze(-2)
     scores = _scores(left, key, decay).flatten(-2)
-    write, values = write.flatten(3, 4).transpose(-1, -2), value.flatten(3, 4)
+    write = write.flatten(3, 4).transpose(-1, -2)
+    own = torch.eye(write.size(-1), device=write.device, dtype=write.dtype).expand(*write.shape[:3], -1, -1)
+    values = own if value is None else by_chunks(value, size).flatten(3, 4)
     left = left if since is None else left * since.unsqueeze(-2)
     query, among = left[..., -1, :], scores[..., -1, :]
     within = None
@@ -123,15 +175,7 @@ def associate_chunks(
         known = torch.cat([values, left[..., :-1, :].flatten(3, 4)], -1)
         solved = torch.linalg.solve_triangular(before, known, upper=False, unitriangular=True)
         values, within = solved.split([values.size(-1), query.size(-1)], -1)
-    kept = None if since is None else since[..., -1, :].unsqueeze(-1)
-    starts, changes = [], []
-    for chunk in range(query.size(2)):
-        starts.append(memory)
-        change = values[:, :, chunk] if within is None else values[:, :, chunk] - within[:, :, chunk] @ memory
-        memory = (memory if kept is None else memory * kept[:, :, chunk]) + write[:, :, chunk] @ change
-        changes.append(change)
-    reads: Tensor = query @ torch.stack(starts, 2) + among @ torch.stack(changes, 2)
-    return rearrange(reads, "batch head chunk token value -> batch (chunk token) head value")[:, :time], memory
+    return Chunks(query, among, values, within, write, None if since is None else since[..., -1, :].unsqueeze(-1))
 
 
 def by_chunks(tensor: Tensor, size: int) -> Tensor:

@@ -9,7 +9,15 @@ from torch.nn import functional
 
 from memnet.blocks import Stack, stack_of
 from memnet.checks import check_choice, check_sizes
-from memnet.functional.associations import associate, associate_chunks
+from memnet.leveled import (
+    LinearMemory,
+    check_levels,
+    first_memory,
+    level_scales,
+    memory_parts,
+    remember_token,
+    remember_tokens,
+)
 from memnet.mixers import ConvolvedMixer, MixerState, per_head_norm, unit, without
 from memnet.sequence import SequenceModule
 from memnet.trace import Part
@@ -29,6 +37,7 @@ class DeltaSteered(NamedTuple):
     strength:  (batch, head, factor), beta, from 0 to 1 or to 2.
     log_decay: (batch, head, key or 1), at most 0; the last axis is empty where nothing decays.
     gate:      (batch, head, value), of the output before its squashing; the last axis is empty where there is none.
+    scales:    (batch, head, level), lambda, of what is read from every level; the last axis is empty without levels.
     """
 
     query: Tensor
@@ -37,6 +46,7 @@ class DeltaSteered(NamedTuple):
     strength: Tensor
     log_decay: Tensor
     gate: Tensor
+    scales: Tensor
 
 
 def strengths(emitted: Tensor, kind: Strength) -> Tensor:
@@ -66,13 +76,15 @@ class DeltaCell(ConvolvedMixer):
     arXiv 2006.16236); DeltaNet (Schlag et al. 2021, arXiv 2102.11174; Yang et al. 2024, arXiv 2406.06484); with decay
     "head" Gated DeltaNet (Yang et al. 2025, arXiv 2412.06464, eq. 10); with decay "channel" Kimi Delta Attention (2025,
     arXiv 2510.26692, eq. 1); with several factors DeltaProduct (Siems et al. 2025, arXiv 2502.10297). The equations are
-    in memnet.functional.associations. What is read is normalised head by head and gated.
+    in memnet.functional.associations. What is read is normalised head by head and gated. With levels the memory is
+    log-linear attention's (Guo et al. 2025, arXiv 2506.04761), see memnet.functional.levels, where level l is read
+    with lambda = softplus(a_l w_l . x), a trained a.
 
     Weights of flash-linear-attention's layers, by rows where one linear layer holds several of theirs; those that are
     not there are left out:
 
         projection.weight    q_proj, k_proj, v_proj, b_proj, a_proj (of KDA f_proj.1 @ f_proj.0), g_proj (of KDA
-                             g_proj.1 @ g_proj.0, whose bias is none here)
+                             g_proj.1 @ g_proj.0, whose bias is none here), with levels last what steers these
         convolution.weight   q_conv1d, k_conv1d, v_conv1d
         log_rate, decay_bias A_log, dt_bias
         norm_weight, output  o_norm.weight, o_proj
@@ -89,6 +101,8 @@ class DeltaCell(ConvolvedMixer):
                  divided by what the query finds in a sum of all keys (Katharopoulos et al. 2020, eqs. 7 and 20); that
                  needs rule "sum".
     output_gate: whether what is read is gated by the input, by SiLU, or by a sigmoid where decay is "channel".
+    num_levels:  levels of the memory, as many times its state; 0 for a memory without. For a time T the paper has
+                 log2 T + 1 of them, rounded up; the last one takes what is older.
     convolution: steps that queries, keys and values see, before SiLU; 0 for neither. What flash-linear-attention makes
                  without its convolutions, which leaves the SiLU, is 1 with weights of one.
     Raises ValueError for sizes that cannot be.
@@ -108,9 +122,11 @@ class DeltaCell(ConvolvedMixer):
         strength: Strength = "sigmoid",
         features: Features = "unit",
         output_gate: bool = True,
+        num_levels: int = 0,
         convolution: int = 4,
     ) -> None:
         check_sizes(num_heads=num_heads, key_size=key_size, value_size=value_size, num_factors=num_factors)
+        check_levels(num_levels)
         for name, one, choices in (
             ("rule", rule, Rule),
             ("decay", decay, Decay),
@@ -129,6 +145,7 @@ class DeltaCell(ConvolvedMixer):
             num_heads * num_factors * (rule == "delta"),
             num_heads * of_decay[decay],
             values * output_gate,
+            num_heads * num_levels,
         ]
         super().__init__(
             input_size,
@@ -140,22 +157,25 @@ class DeltaCell(ConvolvedMixer):
         )
         self.num_heads, self.key_size, self.value_size, self.num_factors = num_heads, key_size, value_size, num_factors
         self.rule, self.decay, self.strength, self.features = rule, decay, strength, features
-        self.output_gate = output_gate
+        self.output_gate, self.num_levels = output_gate, num_levels
         if decay == "channel":
             self.chunk_size = 16  # see associate_chunks
         if decay != "none":
             self.log_rate = nn.Parameter(torch.empty(num_heads, 1).uniform_(1, 16).log())
             self.decay_bias = nn.Parameter(first_biases(num_heads, of_decay[decay]))
+        if num_levels:
+            self.level_rate = nn.Parameter(torch.ones(num_heads, num_levels))
         self.norm_weight = nn.Parameter(torch.ones(value_size))
 
-    def first_memory(self, batch_size: int) -> Tensor:
-        return self.zeros(batch_size, self.num_heads, self.key_size, self.value_size + (self.features == "elu"))
+    def first_memory(self, batch_size: int) -> LinearMemory:
+        sizes = (self.num_heads, self.key_size, self.value_size + (self.features == "elu"))
+        return first_memory(self.zeros, self.num_levels, batch_size, *sizes)
 
     def steer(self, convolved: Tensor, others: Tensor) -> DeltaSteered:
         keys, values = self.num_heads * self.key_size, self.num_heads * self.value_size
         factors, heads = self.num_factors, self.num_heads
         query, key, value = convolved.split([keys, factors * keys, factors * values], -1)
-        emitted, decay, gate = others.split(self._sizes, -1)
+        emitted, decay, gate, scales = others.split(self._sizes, -1)
         query = query.unflatten(-1, (heads, -1))
         key, value = (one.unflatten(-1, (factors, heads, -1)).transpose(-2, -3) for one in (key, value))
         if self.features == "unit":
@@ -170,7 +190,10 @@ class DeltaCell(ConvolvedMixer):
         decay = decay.unflatten(-1, (heads, -1))
         if self.decay != "none":
             decay = log_decays(decay, self.log_rate.to(decay), self.decay_bias.to(decay))
-        return DeltaSteered(query, key, value, strength, decay, gate.unflatten(-1, (heads, -1)))
+        scales = scales.unflatten(-1, (heads, -1))
+        if self.num_levels:
+            scales = level_scales(scales, self.level_rate.to(scales))
+        return DeltaSteered(query, key, value, strength, decay, gate.unflatten(-1, (heads, -1)), scales)
 
     def _told(self, steered: DeltaSteered) -> dict[str, Any]:
         strength = steered.strength.unsqueeze(-1)
@@ -182,12 +205,14 @@ class DeltaCell(ConvolvedMixer):
             "log_decay": steered.log_decay if self.decay != "none" else None,
         }
 
-    def remember(self, memory: Tensor, steered: DeltaSteered) -> tuple[Tensor, Tensor]:
-        return associate(memory, **self._told(steered))
+    def remember(self, memory: LinearMemory, steered: DeltaSteered) -> tuple[Tensor, LinearMemory]:
+        return remember_token(memory, steered.scales, **self._told(steered))
 
-    def remember_all(self, memory: Tensor, steered: DeltaSteered, past: Tensor | None) -> tuple[Tensor, Tensor]:
+    def remember_all(
+        self, memory: LinearMemory, steered: DeltaSteered, past: Tensor | None
+    ) -> tuple[Tensor, LinearMemory]:
         still = steered._replace(strength=without(past, steered.strength), log_decay=without(past, steered.log_decay))
-        return associate_chunks(memory, **self._told(still), chunk_size=self.chunk_size)
+        return remember_tokens(memory, steered.scales, past, **self._told(still), chunk_size=self.chunk_size)
 
     def emit(self, reads: Tensor, steered: DeltaSteered) -> Tensor:
         if self.features == "elu":
@@ -202,7 +227,7 @@ class DeltaCell(ConvolvedMixer):
         """The memory of every head, and what steered it."""
         head = ("time", "head")
         found = [
-            Part("matrix", "memory", states.memory, (*head, "key", "value")),
+            *memory_parts(states.memory, watched.scales),
             Part("signal", "query", watched.query, (*head, "key")),
             Part("signal", "key", watched.key, (*head, "factor", "key")),
             Part("signal", "value", watched.value, (*head, "factor", "value")),

@@ -9,7 +9,15 @@ from torch.nn import functional
 
 from memnet.blocks import Stack, stack_of
 from memnet.checks import check_sizes
-from memnet.functional.associations import associate, associate_chunks
+from memnet.leveled import (
+    LinearMemory,
+    check_levels,
+    first_memory,
+    level_scales,
+    memory_parts,
+    remember_token,
+    remember_tokens,
+)
 from memnet.mixers import ConvolvedMixer, MixerState, per_head_norm, without
 from memnet.models.delta import first_biases
 from memnet.sequence import SequenceModule
@@ -19,12 +27,12 @@ from memnet.trace import Part
 class MambaMemory(NamedTuple):
     """What a Mamba remembers.
 
-    memory: (batch, head, state_size, head_size), S.
+    memory: (batch, head, state_size, head_size), S; with levels a LevelMemory.
     angle:  (batch, head, state_size / 2), how far keys have been turned, from 0 to 1 whole turns; empty without
             rotation.
     """
 
-    memory: Tensor
+    memory: LinearMemory
     angle: Tensor
 
 
@@ -39,6 +47,7 @@ class MambaSteered(NamedTuple):
     turn:      (batch, head, state_size / 2), by how much keys are turned further, 1 a whole turn; empty
                 without rotation.
     gate:      (batch, head, head_size), z, of the output before SiLU.
+    scales:    (batch, head, level), lambda, of what is read from every level; empty without levels.
     """
 
     value: Tensor
@@ -48,6 +57,7 @@ class MambaSteered(NamedTuple):
     log_decay: Tensor
     turn: Tensor
     gate: Tensor
+    scales: Tensor
 
 
 def turned(vectors: Tensor, angle: Tensor) -> Tensor:
@@ -83,14 +93,17 @@ class MambaCell(ConvolvedMixer):
     W_o rmsnorm(y silu(z)), each group's features normalised by themselves. The equations are in
     memnet.functional.associations. A, D and b are best trained without weight decay. With rotation B and C are turned,
     pair by pair of channels, by the sum of pi tanh(.) dt so far: the decay is then a complex number, by which it can
-    count, like that of Mamba-3, of which this is but that part.
+    count, like that of Mamba-3, of which this is but that part. With levels the memory is log-linear attention's, as
+    DeltaCell's.
 
     Weights of mamba_ssm's Mamba2, by rows where one linear layer holds several:
 
-        projection.weight       in_proj.weight, which has them in the order z, x, B, C, dt: here x, B, C, z, dt
+        projection.weight       in_proj.weight, which has them in the order z, x, B, C, dt: here x, B, C, z, dt;
+                                of flash-linear-attention's LogLinearMamba2 dl after them
         convolution.*           conv1d.*
         log_rate, decay_bias    A_log, dt_bias, (head,) there, (head, 1) here
         skip                    D, alike
+        level_rate              L of LogLinearMamba2
         norm_weight, output     norm.weight, by group, out_proj
 
     input_size:  features of the input. hidden_size: features of the output.
@@ -98,6 +111,8 @@ class MambaCell(ConvolvedMixer):
     head_size:   features of a value, of one head. state_size: features of a key, of one head.
     num_groups:  groups of heads that share B and C; it divides num_heads.
     rotation:    whether keys are turned; state_size is even then.
+    num_levels:  levels of the memory, as many times its state; 0 for a memory without. For a time T the paper has
+                 log2 T + 1 of them, rounded up; the last one takes what is older.
     convolution: steps that x, B and C see, before SiLU; 0 for neither.
     Raises ValueError for sizes that cannot be.
     """
@@ -112,9 +127,11 @@ class MambaCell(ConvolvedMixer):
         state_size: int = 32,
         num_groups: int = 1,
         rotation: bool = False,
+        num_levels: int = 0,
         convolution: int = 4,
     ) -> None:
         check_sizes(num_heads=num_heads, head_size=head_size, state_size=state_size, num_groups=num_groups)
+        check_levels(num_levels)
         if num_heads % num_groups:
             raise ValueError(f"num_groups must divide num_heads {num_heads}, not {num_groups}")
         if rotation and state_size % 2:
@@ -124,28 +141,30 @@ class MambaCell(ConvolvedMixer):
             input_size,
             hidden_size,
             inner + 2 * num_groups * state_size,
-            inner + num_heads + self._angles,
+            inner + num_heads + self._angles + num_heads * num_levels,
             inner,
             convolution=convolution,
             convolution_bias=True,
         )
         self.num_heads, self.head_size, self.state_size, self.num_groups = num_heads, head_size, state_size, num_groups
-        self.rotation = rotation
+        self.rotation, self.num_levels = rotation, num_levels
         self.log_rate = nn.Parameter(torch.empty(num_heads, 1).uniform_(1, 16).log())
         self.decay_bias = nn.Parameter(first_biases(num_heads, 1))
         self.skip = nn.Parameter(torch.ones(num_heads, 1))
+        if num_levels:
+            self.level_rate = nn.Parameter(torch.ones(num_heads, num_levels))
         self.norm_weight = nn.Parameter(torch.ones(num_groups, inner // num_groups))
 
     def first_memory(self, batch_size: int) -> MambaMemory:
-        return MambaMemory(
-            self.zeros(batch_size, self.num_heads, self.state_size, self.head_size),
-            self.zeros(batch_size, self.num_heads, self._angles),
-        )
+        sizes = (self.num_heads, self.state_size, self.head_size)
+        memory = first_memory(self.zeros, self.num_levels, batch_size, *sizes)
+        return MambaMemory(memory, self.zeros(batch_size, self.num_heads, self._angles))
 
     def steer(self, convolved: Tensor, others: Tensor) -> MambaSteered:
         inner, keys = self.num_heads * self.head_size, self.num_groups * self.state_size
         value, *shared = convolved.split([inner, keys, keys], -1)
-        gate, emitted, speed = others.split([inner, self.num_heads, self._angles], -1)
+        sizes = [inner, self.num_heads, self._angles, self.num_heads * self.num_levels]
+        gate, emitted, speed, scales = others.split(sizes, -1)
         write, read = (
             one.unflatten(-1, (self.num_groups, -1)).repeat_interleave(self.num_heads // self.num_groups, -2)
             for one in shared
@@ -154,7 +173,10 @@ class MambaCell(ConvolvedMixer):
         log_decay = -torch.exp(self.log_rate.to(emitted)) * interval
         value, gate = (one.unflatten(-1, (self.num_heads, -1)) for one in (value, gate))
         turn = torch.tanh(speed).unsqueeze(-2) * interval / 2
-        return MambaSteered(value, write, read, interval, log_decay, turn, gate)
+        scales = scales.unflatten(-1, (self.num_heads, -1))
+        if self.num_levels:
+            scales = level_scales(scales, self.level_rate.to(scales))
+        return MambaSteered(value, write, read, interval, log_decay, turn, gate, scales)
 
     def _told(self, steered: MambaSteered, angle: Tensor) -> dict[str, Any]:
         return {
@@ -166,7 +188,7 @@ class MambaCell(ConvolvedMixer):
 
     def remember(self, memory: MambaMemory, steered: MambaSteered) -> tuple[Tensor, MambaMemory]:
         angle = torch.remainder(memory.angle + steered.turn, 1)
-        read, after = associate(memory.memory, **self._told(steered, angle))
+        read, after = remember_token(memory.memory, steered.scales, **self._told(steered, angle))
         return read, MambaMemory(after, angle)
 
     def remember_all(
@@ -178,7 +200,8 @@ class MambaCell(ConvolvedMixer):
             turn=without(past, steered.turn),
         )
         angle = angles(memory.angle, still.turn)
-        reads, after = associate_chunks(memory.memory, **self._told(still, angle), chunk_size=self.chunk_size)
+        told = self._told(still, angle) | {"chunk_size": self.chunk_size}
+        reads, after = remember_tokens(memory.memory, steered.scales, past, **told)
         return reads, MambaMemory(after, angle[:, -1])
 
     def emit(self, reads: Tensor, steered: MambaSteered) -> Tensor:
@@ -190,7 +213,7 @@ class MambaCell(ConvolvedMixer):
         """The memory of every head, and what steered it."""
         head = ("time", "head")
         found = [
-            Part("matrix", "memory", states.memory.memory, (*head, "key", "value")),
+            *memory_parts(states.memory.memory, watched.scales),
             Part("signal", "read key", watched.read, (*head, "key")),
             Part("signal", "write key", watched.write, (*head, "key")),
             Part("signal", "value", watched.value, (*head, "value")),
