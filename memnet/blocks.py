@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -102,6 +102,14 @@ class Block(WatchedCell):
         return self.mixer.parts(states, watched)
 
 
+Before: TypeAlias = Callable[[int, Tensor], Tensor]
+
+
+def unchanged(place: int, hidden: Tensor) -> Tensor:
+    """What goes into a block, where nothing is done to it."""
+    return hidden
+
+
 class Stack(WatchedCell):
     """A linear embedding, blocks one upon the other, and a norm.
 
@@ -144,22 +152,26 @@ class Stack(WatchedCell):
         return self.norm(hidden), state, watched
 
     def step_of_blocks(
-        self, hidden: Tensor, state: tuple[State, ...], shared: tuple[Any, ...]
+        self, hidden: Tensor, state: tuple[State, ...], shared: tuple[Any, ...], before: Before = unchanged
     ) -> tuple[Tensor, tuple[State, ...], tuple[Any, ...]]:
-        """A step of the blocks alone, without embedding and norm: (batch, width) to the same."""
+        """A step of the blocks alone, without embedding and norm: (batch, width) to the same.
+
+        before: what becomes of the input of each block, given the block's place.
+        """
         states: list[State] = []
         watched: list[Any] = []
-        for block, own, one in zip(self._cells(), shared, state, strict=True):
+        for place, (block, own, one) in enumerate(zip(self._cells(), shared, state, strict=True)):
+            hidden = before(place, hidden)
             hidden, after, steered = block.watched_step(together(block.project(hidden), own), one)
             states.append(after)
             watched.append(steered)
         return hidden, tuple(states), tuple(watched)
 
     def scan_of_blocks(
-        self, hidden: Tensor, state: tuple[State, ...], lengths: Tensor | None
+        self, hidden: Tensor, state: tuple[State, ...], lengths: Tensor | None, before: Before = unchanged
     ) -> tuple[Tensor, tuple[State, ...]]:
-        """Many steps of the blocks alone: (batch, time, width) to the same."""
-        return self._through(lambda block, seen, one: unroll_fast(block, seen, one, lengths), hidden, state)
+        """Many steps of the blocks alone: (batch, time, width) to the same. See step_of_blocks."""
+        return self._through(lambda block, seen, one: unroll_fast(block, seen, one, lengths), hidden, state, before)
 
     def forward(self, input: Tensor, state: tuple[State, ...]) -> tuple[Tensor, tuple[State, ...]]:
         hidden, state = self._through(lambda block, seen, one: block(seen, one), self.embedding(input), state)
@@ -174,10 +186,11 @@ class Stack(WatchedCell):
         run: Callable[[Cell, Tensor, State], tuple[Tensor, State]],
         hidden: Tensor,
         state: tuple[State, ...],
+        before: Before = unchanged,
     ) -> tuple[Tensor, tuple[State, ...]]:
         states: list[State] = []
-        for block, one in zip(self._cells(), state, strict=True):
-            hidden, after = run(block, hidden, one)
+        for place, (block, one) in enumerate(zip(self._cells(), state, strict=True)):
+            hidden, after = run(block, before(place, hidden), one)
             states.append(after)
         return hidden, tuple(states)
 

@@ -27,7 +27,7 @@ FLOORS: dict[str, Floors] = {
         ["native"],
         ["sequence", "encoding", "diagnostics"],
         ["story", "controlled"],
-        ["blocks", "mixers", "structures"],
+        ["blocks", "mixers", "structures", "leveled"],
         ["inner"],
         ["models", "readers", "abilities", "export"],
         ["__init__"],

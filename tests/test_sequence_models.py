@@ -137,12 +137,16 @@ MODELS |= {
     "fast-weights": lambda: memnet.FastWeights(INPUT, OUTPUT, hidden_size=5, inner_steps=2),
     "relational-memory": lambda: memnet.RelationalMemory(INPUT, OUTPUT, num_slots=3, num_heads=2, head_size=2),
     "slstm": lambda: memnet.SLSTM(INPUT, OUTPUT, hidden_size=6, num_layers=1, num_heads=2),
-    "rmt": partial(
-        *(memnet.RecurrentMemoryTransformer, INPUT, OUTPUT),
-        **SMALL_LAYERS,
-        segment_length=4,
-        num_memory=2,
-    ),
+    **{
+        name: partial(
+            *(memnet.RecurrentMemoryTransformer, INPUT, OUTPUT),
+            **SMALL_LAYERS,
+            segment_length=4,
+            num_memory=2,
+            key_size=key_size,
+        )
+        for name, key_size in (("rmt", 0), ("armt", 3))
+    },
     "transformer": partial(memnet.Transformer, INPUT, OUTPUT, hidden_size=8, num_heads=2, num_slots=4),
 }
 STACKS: dict[str, dict[str, Any]] = {
@@ -415,7 +419,9 @@ def test_every_parameter_gets_a_gradient(name: str) -> None:
     for key, parameter in model.named_parameters():
         assert parameter.grad is not None, key
         assert parameter.grad.isfinite().all(), key
-        assert parameter.grad.abs().max() > 0, key
+        # What values of zero are bound to does not matter yet.
+        idle = ".associations." in key and "value" not in key
+        assert (parameter.grad.abs().max() > 0) != idle, key
 
 
 @every_model
