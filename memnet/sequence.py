@@ -57,7 +57,7 @@ class BackendModule(Described):
         "native":  through one operator, see memnet.native, with derivatives of any order; what it does not cover
                    (torch.func, forward mode, autocast, tracing, other cells) runs eagerly, with a warning that says
                    why. Most are compiled, which needs a C++ compiler (seconds once, told on stderr), for the CPU in
-                   float32 or float64; that of sparse access memories needs none, and is for any device and dtype.
+                   float32 or float64; of sparse access memories a slower one needs none, for any device and dtype.
     Attribute backend_used: what the last call ran, None before the first; backend_refusal: why that was not "native"
     where "native" or "auto" was asked for, else None.
     """

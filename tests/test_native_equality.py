@@ -71,6 +71,26 @@ def drawn_dnc(draw: random.Random) -> memnet.DNC:
     return far_from_zero(model)
 
 
+def drawn_sam(draw: random.Random) -> memnet.SAM:
+    """Any configuration, see drawn_ntm; also one slot, one head, and all slots read, as by a dense cell."""
+    heads, count = draw.randint(1, 4), draw.choice([1, 2, 3, 5])
+    fewest = max(heads, count)
+    model = memnet.SAM(
+        3,
+        2,
+        controller=draw.choice(["feedforward", "rnn-tanh", "rnn-relu", "lstm", "gru"]),
+        hidden_size=draw.randint(1, 21),
+        num_layers=draw.randint(1, 3),
+        num_slots=max(draw.choice([fewest, 8, 9, 16, 17, 35, 150]), fewest),
+        slot_size=draw.choice([1, 3, 8, 9, 17, 33]),
+        num_reads=heads,
+        slots_per_read=count,
+        used_above=draw.choice([0.0, 0.005, 0.3]),
+        learned_initial_state=draw.choice([True, False]),
+    )
+    return far_from_zero(model)
+
+
 def drawn_recurrent(draw: random.Random) -> SequenceModule:
     """Any configuration, see drawn_ntm; also layers of several kinds and sizes."""
     options = {
@@ -94,13 +114,19 @@ def far_from_zero(model: Any) -> Any:
     return model
 
 
-DRAWN: dict[str, Callable[[random.Random], Any]] = {"NTM": drawn_ntm, "DNC": drawn_dnc, "recurrent": drawn_recurrent}
-KINDS: dict[str, Any] = {"NTM": memnet.NTM, "DNC": memnet.DNC}
+DRAWN: dict[str, Callable[[random.Random], Any]] = {
+    "NTM": drawn_ntm,
+    "DNC": drawn_dnc,
+    "SAM": drawn_sam,
+    "recurrent": drawn_recurrent,
+}
+KINDS: dict[str, Any] = {"NTM": memnet.NTM, "DNC": memnet.DNC, "SAM": memnet.SAM}
 every_kind = pytest.mark.parametrize("kind", DRAWN)
 with_memory = pytest.mark.parametrize("kind", KINDS)
 MADE: dict[str, Callable[[], Any]] = {
     "NTM": partial(memnet.NTM, 3, 2, hidden_size=5, num_slots=20, slot_size=4),
     "DNC": partial(memnet.DNC, 3, 2, hidden_size=5, num_slots=20, slot_size=4),
+    "SAM": partial(memnet.SAM, 3, 2, hidden_size=5, num_slots=20, slot_size=4),
     "LSTM": partial(memnet.LSTM, 3, 2, hidden_size=5, num_layers=2, skip=True),
     "GRU": partial(memnet.GRU, 3, 2, hidden_size=9),
     "RNN": partial(memnet.RNN, 3, 2, hidden_size=5, num_layers=2, nonlinearity="relu", recurrent_init="uniform"),
@@ -237,7 +263,11 @@ def test_chunks_equal_the_whole(kind: str, seed: int) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("slots", [1, 2, 100])
-@pytest.mark.parametrize("model", [memnet.NTM(3, 2, shift_range=0), memnet.DNC(3, 2)], ids=["NTM", "DNC"])
+@pytest.mark.parametrize(
+    "model",
+    [memnet.NTM(3, 2, shift_range=0), memnet.DNC(3, 2), memnet.SAM(3, 2, num_reads=1, slots_per_read=1)],
+    ids=list(KINDS),
+)
 def test_inference_gives_the_same_bits_as_training(model: Any, slots: int, dtype: torch.dtype) -> None:
     model = model.to(dtype)
     model.num_slots = slots
@@ -359,7 +389,7 @@ def test_weights_that_are_views_of_their_negatives_are_read_as_they_are() -> Non
     torch.testing.assert_close(found["auto"], found["eager"], rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("make", [memnet.NTM, memnet.DNC])
+@pytest.mark.parametrize("make", KINDS.values(), ids=list(KINDS))
 def test_a_layer_whose_weight_is_no_parameter_is_computed_step_by_step(make: Callable[..., SequenceModule]) -> None:
     model = make(4, 3, controller="lstm", hidden_size=8, num_layers=1, num_slots=6, slot_size=5)
     input = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(0))

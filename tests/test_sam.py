@@ -25,9 +25,10 @@ from memnet.functional.sparse import (
     write_sparsely,
     written_rows,
 )
-from memnet.native import near_slots, sam
+from memnet.native import near_slots, sam, sam_compiled
 from tests import slow_sam as slow
 from tests.by_heart import losses_by_heart
+from tests.compiler import needs_compiler
 from tests.own_cell import CountingCell, DroppingCell, DroppingStack
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -40,6 +41,16 @@ OPTIONS: dict[str, dict[str, Any]] = {
 STATUS = Path("/proc/self/status")
 MANY = {"num_reads": 2, "slots_per_read": 2, "num_slots": 1100}
 every_option = pytest.mark.parametrize("options", OPTIONS.values(), ids=list(OPTIONS))
+# The operator made of torch's operations, and the compiled one.
+every_form = pytest.mark.parametrize("form", ["plain", pytest.param("compiled", marks=needs_compiler)], indirect=True)
+
+
+@pytest.fixture
+def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Which operator runs."""
+    if request.param == "plain":
+        monkeypatch.setattr(sam_compiled, "refusal", lambda *_: "not in this test")
+    return str(request.param)
 
 
 def drawn(backend: str = "eager", **options: Any) -> SAM:
@@ -154,10 +165,11 @@ def test_age_counts_from_the_last_use_that_is_above_the_threshold() -> None:
 # ------------------------------------------------------------------------------------------------- one operator
 
 
+@every_form
 @pytest.mark.parametrize("options", [*OPTIONS.values(), MANY], ids=[*OPTIONS, "few of many"])
 @pytest.mark.parametrize("lengths", [None, [7, 0, 3, 5]])
-def test_as_one_operator_nothing_changes(options: dict[str, Any], lengths: list[int] | None) -> None:
-    """Outputs and states to the bit, and every gradient, also through a state that is carried on."""
+def test_as_one_operator_nothing_changes(options: dict[str, Any], lengths: list[int] | None, form: str) -> None:
+    """Outputs and states, by torch's operations to the bit, and every gradient, also through a state carried on."""
     ends = None if lengths is None else torch.tensor(lengths)
     results = []
     for backend in ("eager", "native"):
@@ -173,12 +185,13 @@ def test_as_one_operator_nothing_changes(options: dict[str, Any], lengths: list[
         gradients = torch.autograd.grad(loss, [input, start.memory, *model.parameters()])
         results.append((found, gradients))
     for one, other in zip(results[0][0], results[1][0], strict=True):
-        assert torch.equal(one, other)
+        assert_equal(other, one, 0.0 if form == "plain" else 1e-10)
     for one, other in zip(results[0][1], results[1][1], strict=True):
         assert_equal(other, one, 1e-10)
 
 
-def test_a_row_without_a_step_keeps_all_that_it_read_and_its_gradient() -> None:
+@every_form
+def test_a_row_without_a_step_keeps_all_that_it_read_and_its_gradient(form: str) -> None:
     results = []
     for backend in ("eager", "native"):
         model = drawn(backend, num_reads=2, slots_per_read=3)
@@ -226,6 +239,49 @@ def test_the_memory_is_rolled_back_to_the_bit() -> None:
     assert torch.equal(memory, state.memory)
 
 
+@needs_compiler
+def test_the_compiled_operator_rolls_the_memory_back_to_the_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    rolled, backward = [], sam_compiled.controlled.backward
+
+    def watched(*args: Any) -> Any:
+        rolled.append(args[-1]["memory"])
+        return backward(*args)
+
+    monkeypatch.setattr(sam_compiled.controlled, "backward", watched)
+    model = drawn("native", num_reads=2, slots_per_read=2, num_slots=12).float()
+    state = model.initial_state(3)._replace(memory=normal(3, 12, 4).float())
+    output, last = model(normal(3, 30, 3).float(), state, lengths=torch.tensor([30, 4, 0]))
+    assert not torch.equal(last.memory[:2], state.memory[:2])
+    for _ in range(2):  # the last memory is still there for a second time
+        output.sum().backward(retain_graph=True)
+    assert len(rolled) == 2
+    assert all(torch.equal(one, state.memory) for one in rolled)
+
+
+@needs_compiler
+def test_of_equal_cosines_and_ages_the_compiled_operator_takes_the_first_slots() -> None:
+    """Of a memory whose slots are all alike, and in blocks of them that end within a vector."""
+    for slots in (1, 5, 67):
+        model = drawn("native", num_reads=1, slots_per_read=min(3, slots), num_slots=slots)
+        state = model.initial_state(1)._replace(memory=torch.ones(1, slots, 4).double())
+        _, last = model(normal(1, 1, 3), state)
+        assert last.memory[0, 1:].eq(1).all()  # the first was emptied, and written
+        assert not last.memory[0, 0].eq(1).any()
+        eager = drawn(num_reads=1, slots_per_read=min(3, slots), num_slots=slots)
+        _, expected = eager(normal(1, 1, 3), state)
+        assert torch.equal(last.read_weights.nonzero(), expected.read_weights.nonzero())
+
+
+def test_what_the_compiled_operator_does_not_cover_is_told_by_name() -> None:
+    def told(state: Any = None, **options: Any) -> str | None:
+        model = drawn(num_reads=1, slots_per_read=2, **options)
+        state = model.initial_state(2) if state is None else state
+        return sam_compiled.refusal(model.cell, normal(2, 5, 3), state)
+
+    assert told(controller="normalized-lstm") == "it computes no normalized-lstm, and no layers of several kinds"
+    assert "float32" in str(told(drawn(num_reads=1, slots_per_read=2).float().initial_state(2)))
+
+
 class _Held:
     """A tensor that is kept for the backward pass."""
 
@@ -233,7 +289,8 @@ class _Held:
         self.tensor = tensor
 
 
-def test_what_is_kept_does_not_grow_with_the_memory_and_goes_with_the_graph() -> None:
+@every_form
+def test_what_is_kept_does_not_grow_with_the_memory_and_goes_with_the_graph(form: str) -> None:
     numbers = {}
     for slots in (16, 4096):
         for steps in (5, 9):
@@ -273,7 +330,8 @@ def test_lengths_are_looked_at_once_and_may_change_after_the_call() -> None:
     assert waits.count == 2  # the shortest length, and where the memory ends
 
 
-def test_higher_derivatives_are_those_of_the_steps() -> None:
+@every_form
+def test_higher_derivatives_are_those_of_the_steps(form: str) -> None:
     results = []
     for backend in ("eager", "native"):
         model, input = drawn(backend, num_reads=1, slots_per_read=2), normal(1, 3, 3).requires_grad_()
@@ -293,7 +351,8 @@ def test_what_it_does_not_cover_runs_step_by_step(monkeypatch: pytest.MonkeyPatc
     assert (model.backend_used, model.backend_refusal) == ("eager", "MEMNET_NATIVE is 0")
 
 
-def test_it_is_chosen_where_it_is_faster() -> None:
+@pytest.mark.parametrize("form", ["plain"], indirect=True)
+def test_it_is_chosen_where_it_is_faster(form: str) -> None:
     model, input = drawn("auto", num_reads=1, slots_per_read=2), normal(1, 3, 3)
     model(input)
     told = "so small a memory is trained faster step by step"

@@ -20,7 +20,7 @@ from memnet.controlled import (
     zeros_like_state,
 )
 from memnet.functional.sparse import Entries, Read, Slots, largest_entries, spread, write_sparsely, written_rows
-from memnet.native import near_slots, sam
+from memnet.native import near_slots, sam, sam_compiled
 from memnet.state import State
 from memnet.trace import Part
 
@@ -80,11 +80,14 @@ class SAMCell(ControlledCell):
     The other equations are in memnet.functional.sparse. That heads have a strength of their own, as those of the NTM,
     is this library's choice. Gradients reach the chosen slots alone. The nearest are found by a scan of all slots, the
     only part of a step whose time grows with their number; of cosines that are the same to half the digits (3.5e-4 in
-    float32) the first slot's is taken. As a whole sequence (backend "native", and "auto" where that is faster: without
-    gradients, or with 131,072 numbers of memory in a batch) the memory is changed in place, and rolled back in the
-    backward pass: of T steps and N slots N + T K rows are kept, not N T. A step then looks at no slot but those that
-    hold something and a few more, and takes the same time however many are still empty. That is for controllers of
-    memnet's own, which compute the same when they are asked again; others run step by step.
+    float32) the first slot's is taken. As a whole sequence (backend "native", and "auto" where that is faster) the
+    memory is changed in place, and rolled back in the backward pass: of T steps and N slots N + T K rows are kept, not
+    N T. A step then looks at no slot but those that hold something and a few more, and takes the same time however many
+    are still empty. That is for controllers of memnet's own, which compute the same when they are asked again;
+    others run step by step. It is compiled, for the CPU in float32 or float64, but made of torch's operations, and then
+    50 times slower, for a "normalized-lstm" controller, for other devices and dtypes, where there is no compiler, and
+    where an index finds the slots; "auto" takes that form without gradients, or with 131,072 numbers of memory in a
+    batch.
 
     input_size:     features of the input.
     controller:     "feedforward", "rnn-tanh", "rnn-relu", "lstm", "normalized-lstm", "gru"; or one's own, see NTMCell.
@@ -145,23 +148,25 @@ class SAMCell(ControlledCell):
         self.interface = interface_of(self.controller, self._sizes)
 
     def initial_state(self, batch_size: int) -> SAMState:
-        """All zero but for the controller's state, where that is trained; the memory is one row that stands for all."""
+        """All zero but for the controller's state, where that is trained; of the memory one slot stands for all."""
         zeros = partial(zeros_like_state, self.interface.weight, batch_size)
         return SAMState(
             controller=self.controller.initial_state(batch_size),
             reads=zeros(self.num_reads, self.slot_size),
             memory=zeros(1, self.slot_size).expand(-1, self.num_slots, -1),
-            read_weights=zeros(self.num_reads, self.num_slots),
-            age=zeros(self.num_slots),
+            read_weights=zeros(self.num_reads, 1).expand(-1, -1, self.num_slots),
+            age=zeros(1).expand(-1, self.num_slots),
         )
 
     def native_refusal(self, input: Tensor, state: State) -> str | None:
         return sam.refusal(self, input, state, own=type(self) is SAMCell)
 
     def native_loss(self, input: Tensor, state: SAMState) -> str | None:
-        return sam.loss(state.memory)
+        return None if sam_compiled.refusal(self, input, state) is None else sam.loss(state.memory)
 
     def unroll_native(self, input: Tensor, state: SAMState, lengths: Tensor | None) -> tuple[Tensor, State]:
+        if sam_compiled.refusal(self, input, state) is None:
+            return sam_compiled.unroll_sam(self, input, state, lengths)
         return sam.unroll_sam(self, input, state, lengths)
 
     def after_controller(

@@ -46,6 +46,7 @@ template <class Number> struct Step {
     Lanes<Number>* kept;                   // of that, what is not computed again
     const Number* emitted;                 // what steers it, and that squashed into its range
     Number* parameters;
+    int64_t step, row;
 };
 
 // Memory: the class that takes after this one. It tells
@@ -59,6 +60,9 @@ template <class Number> struct Step {
 //                             what was kept.
 //     move_backward:          from the gradients of what is read and of the state after it (in place) to those of what
 //                             is emitted and of the state before it.
+// One that rolls back (`rolls_back`) has its state in tensors of its own, which a step changes in place, and
+// `move_backward` changes back. It tells of its own, too, how much of its state is saved and has gradients
+// (`saved_size`, `gradient_size`), and how these are gathered and scattered.
 template <class Number, class Told, class Memory>
 class Controlled : protected Slots<Number, Told> {
 protected:
@@ -67,11 +71,16 @@ protected:
     using P::batch, P::time, P::input_size, P::layers, P::hidden_size, P::controller, P::width, P::reads;
     using P::depth, P::segment, P::operand, P::units, P::d_units, P::cell, P::lengths;
     static constexpr int L = lanes<Number>;
+    static constexpr bool rolls_back = false;
 
     const int64_t recurrent = controller != feedforward, leaves = recurrent + (controller == lstm);
     const int64_t gates = gates_of(controller), table = layers * leaves;
 
     const Memory& memory() const { return static_cast<const Memory&>(*this); }
+    int64_t saved_size() const { return memory().state_size; }
+    int64_t gradient_size() const { return memory().state_size; }
+    void gather_gradient(const Number* const* state, int64_t row, Vec* to) const { memory().gather(state, row, to); }
+    void scatter_gradient(const Vec* from, Number* const* state, int64_t row) const { memory().scatter(from, state, row); }
     int64_t features(int64_t layer) const {
         if (layer == layers) return hidden_size;
         return (layer ? hidden_size : input_size + reads * width) + recurrent * hidden_size;
@@ -94,7 +103,7 @@ protected:
         return cell[layer] + (step % depth * batch + row) * hidden_size;
     }
     Vec* saved_of(int64_t step, int64_t row) const {
-        return (Vec*)P::saved + (step / segment * batch + row) * memory().state_size;
+        return (Vec*)P::saved + (step / segment * batch + row) * memory().saved_size();
     }
     Vec* kept_of(int64_t step, int64_t row) const {
         return (Vec*)P::kept + (step * batch + row) * memory().kept_size;
@@ -131,7 +140,7 @@ protected:
         std::vector<Vec> state;
         std::vector<Number> reads, hidden, cell;
         Gradient(const Controlled& of)
-            : state(of.memory().state_size), reads(of.reads * of.width), hidden(of.layers * of.hidden_size),
+            : state(of.memory().gradient_size()), reads(of.reads * of.width), hidden(of.layers * of.hidden_size),
               cell(of.layers * of.hidden_size) {}
     };
 
@@ -203,6 +212,8 @@ protected:
     }
 
     void aim(int64_t step, int64_t row, Step<Number>& at) const {
+        at.step = step;
+        at.row = row;
         at.emitted = units_of(layers, step, row);
         at.parameters = parameters_of(step, row);
         if (P::kept) at.kept = kept_of(step, row);
@@ -229,7 +240,7 @@ protected:
             for (int64_t row = first; row < first + count; row++) {
                 const Number* from = P::input + (row * time + step) * input_size;
                 if (P::saved && step % segment == 0)
-                    std::copy_n(tapes[row - first].steps[0].before, memory().state_size, saved_of(step, row));
+                    std::copy_n(tapes[row - first].steps[0].before, memory().saved_size(), saved_of(step, row));
                 if (active(row, step)) std::copy_n(from, input_size, operand_of(0, step, row));
                 else carry(step, row);
             }
@@ -267,7 +278,7 @@ protected:
             if (controller == lstm) copy(layer * leaves + 1, hidden_size, carried.cell.data() + layer * hidden_size);
         }
         copy(table, reads * width, carried.reads.data());
-        memory().gather(P::d_last + table + 1, row, carried.state.data());
+        memory().gather_gradient(P::d_last + table + 1, row, carried.state.data());
     }
 
     void finish_backward(int64_t row, const Gradient& carried) const {
@@ -279,7 +290,7 @@ protected:
             if (controller == lstm) copy(layer * leaves + 1, hidden_size, carried.cell.data() + layer * hidden_size);
         }
         copy(table, reads * width, carried.reads.data());
-        memory().scatter(carried.state.data(), P::d_first + table + 1, row);
+        memory().scatter_gradient(carried.state.data(), P::d_first + table + 1, row);
     }
 
     // Adds the gradient of features first .. first + count of the output.
@@ -299,7 +310,7 @@ protected:
         std::vector<Tape> tapes;
         std::vector<Gradient> carried(count, Gradient(*this));
         for (int64_t row = 0; row < count; row++) {
-            tapes.emplace_back(memory(), segment, false);
+            tapes.emplace_back(memory(), Memory::rolls_back ? 1 : segment, Memory::rolls_back);
             start_backward(first + row, carried[row]);
         }
         typename Memory::Room room(memory());
@@ -308,14 +319,17 @@ protected:
         std::vector<Number> d_operand(count * widest), d_above(count * widest);
         for (int64_t from = (time - 1) / segment * segment; from >= 0; from -= segment) {
             const int64_t to = std::min(from + segment, time);
-            for (int64_t row = 0; row < count; row++) replay(from, to, first + row, tapes[row], room);
+            for (int64_t row = 0; row < count && !Memory::rolls_back; row++) replay(from, to, first + row, tapes[row], room);
             for (int64_t step = to - 1; step >= from; step--)
                 for (int64_t layer = layers; layer >= 0; layer--) {
                     for (int64_t row = 0; row < count; row++) {
                         if (!active(first + row, step))
                             std::fill_n(d_units_of(layer, step, first + row), outputs(layer), Number(0));
-                        else if (layer == layers)
-                            move_backward(step, first + row, tapes[row].steps[step - from], carried[row], room);
+                        else if (layer == layers) {
+                            Step<Number>& at = tapes[row].steps[Memory::rolls_back ? 0 : step - from];
+                            if (Memory::rolls_back) aim(step, first + row, at);
+                            move_backward(step, first + row, at, carried[row], room);
+                        }
                         else control_backward(layer, step, first + row, &d_above[row * widest], carried[row]);
                     }
                     products[layer].apply(count, d_units_of(layer, step, first), outputs(layer), d_operand.data(), widest);
@@ -351,7 +365,7 @@ public:
             else forward_rows(first, count, products);
         }
     }
-    int64_t numbers(bool of_state) const { return (of_state ? memory().state_size : memory().kept_size) * L; }
+    int64_t numbers(bool of_state) const { return (of_state ? memory().saved_size() : memory().kept_size) * L; }
 };
 
 }  // namespace

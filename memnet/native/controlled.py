@@ -111,7 +111,7 @@ class _Projection(NamedTuple):
         return [weight[:, :inputs], bias, recurrent[:, inputs:], recurrent_bias][: len(self.places)]
 
 
-class _Plan:
+class Plan:
     """A cell's parameters, and what they are to the operator.
 
     steering: the linear layer that tells the memory what to do.
@@ -174,23 +174,30 @@ def unroll_controlled(
     shapes: Sequence[tuple[int, ...]],
     more: Mapping[str, Tensor] | None = None,
 ) -> tuple[Tensor, State]:
-    """What memnet.unroll.unroll returns. steering, shapes, more: see _Plan."""
-    plan = _Plan(operator, cast(Cell, cell), build.layers_of(cell.controller), steering, shapes, more or {})
+    """What memnet.unroll.unroll returns. steering, shapes, more: see Plan."""
+    plan = Plan(operator, cast(Cell, cell), build.layers_of(cell.controller), steering, shapes, more or {})
     lengths = None if lengths is None else lengths.to(torch.int64, copy=True).contiguous()
     tensors = [input, *state_tensors(state), *plan.parameters]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         features, *last = _Unroll.apply(plan, problem, lengths, *tensors)  # type: ignore[no-untyped-call]
     else:
-        features, last, _ = _forward(plan, problem, lengths, tensors, keep=False)
+        features, last, _ = forward(plan, problem, lengths, tensors, keep=False)
     return features, with_leaves(state, last)
 
 
-def _forward(
-    plan: _Plan, problem: Problem, lengths: Tensor | None, tensors: Sequence[Tensor], *, keep: bool
+def forward(
+    plan: Plan,
+    problem: Problem,
+    lengths: Tensor | None,
+    tensors: Sequence[Tensor],
+    *,
+    keep: bool,
+    own: Mapping[str, Tensor | None] | None = None,
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Features, last state, and what a backward pass needs (if `keep`).
 
     tensors: input; leaves of the state; parameters of the cell.
+    own:     what else the memory's operator is given, by its names in its Problem.
     """
     input, *rest = [tensor.detach().contiguous().resolve_neg() for tensor in tensors]
     compiled = build.library(plan.operator, input.dtype)
@@ -238,6 +245,7 @@ def _forward(
         saved=kept[-2] if keep else None,
         kept=kept[-1] if keep else None,
         **{name: parameters[place] for name, place in plan.more.items()},
+        **(own or {}),
     )
     return features, last, [*weights, *kept]
 
@@ -254,8 +262,8 @@ class _Unroll(torch.autograd.Function):
     """(plan, problem, lengths, tensors as for _forward) to features and state leaves."""
 
     @staticmethod
-    def forward(ctx: Any, plan: _Plan, problem: Problem, lengths: Tensor | None, *tensors: Tensor) -> Any:
-        features, last, kept = _forward(plan, problem, lengths, tensors, keep=True)
+    def forward(ctx: Any, plan: Plan, problem: Problem, lengths: Tensor | None, *tensors: Tensor) -> Any:
+        features, last, kept = forward(plan, problem, lengths, tensors, keep=True)
         ctx.set_materialize_grads(False)
         ctx.plan, ctx.problem, ctx.kept = plan, problem, len(kept)
         ctx.plainly = partial(build.unroll_plainly, plan.cell, lengths, plan.names)
@@ -271,12 +279,12 @@ class _Unroll(torch.autograd.Function):
             return None, None, None, *build.plain_gradients(ctx.plainly, tensors, gradients, wanted)
         problem = type(ctx.problem).from_buffer_copy(ctx.problem)
         gradients = tuple(None if one is None else one.contiguous().resolve_neg() for one in gradients)
-        found = _backward(ctx.plan, problem, ctx.function, lengths, kept, tensors, gradients, wanted)
+        found = backward(ctx.plan, problem, ctx.function, lengths, kept, tensors, gradients, wanted)
         return None, None, None, *found
 
 
-def _backward(
-    plan: _Plan,
+def backward(
+    plan: Plan,
     problem: Problem,
     function: Any,
     lengths: Tensor | None,
@@ -284,8 +292,9 @@ def _backward(
     tensors: Sequence[Tensor],
     gradients: Sequence[Tensor | None],
     wanted: Sequence[bool],
+    own: Mapping[str, Tensor | None] | None = None,
 ) -> list[Tensor | None]:
-    """Gradients of the tensors that want one, from those of features and last state."""
+    """Gradients of the tensors that want one, from those of features and last state; own as for `forward`."""
     count, leaves = problem.layers + 1, len(gradients) - 1
     weights, operands, units = kept[:count], kept[count : 2 * count], kept[2 * count : 3 * count]
     emitted, *cells, saved, of_steps = kept[3 * count :]
@@ -318,6 +327,7 @@ def _backward(
         d_first=d_first,
         **{name: parameters[place].detach().contiguous().resolve_neg() for name, place in plan.more.items()},
         **{f"d_{name}": d_parameters[place] for name, place in plan.more.items()},
+        **(own or {}),
     )
     for projection, operand, d_unit in zip(plan.projections, operands, d_units, strict=True):
         if not any(wants[place] for place in projection.places):

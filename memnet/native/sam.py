@@ -23,6 +23,7 @@ from torch.nn import Linear, Module
 
 from memnet.cells import Cell, NormalizedLSTMCell, together
 from memnet.functional.sparse import (
+    Entries,
     Read,
     Slots,
     add_rows_,
@@ -96,26 +97,87 @@ class _Changed(Slots):
         after = torch.where(used if self.active is None else used & self.active.unsqueeze(1), -self.time, before)
         self.since.scatter_(1, slots, after)
 
-    def last(self, state: Any, lengths: Tensor | None, steps: int) -> tuple[Tensor, Tensor]:
-        """Memory and age of the last state, from those of the first."""
-        went = steps if lengths is None else lengths.clamp_max(steps).unsqueeze(1)
-        age = state.age + went
-        age[:, : self.reach] = self.since + went
-        if self.reach == state.memory.size(1):
-            return self.rows, age
-        memory = _zeros(state.memory)
-        memory[:, : self.reach] = self.rows
-        return memory, age
+
+def last_state(
+    weights: Tensor, memory: Tensor, age: Tensor, rows: Tensor, since: Tensor, read: Entries, went: Tensor | int
+) -> list[Tensor]:
+    """Memory, read weights and age of the last state.
+
+    weights, memory, age: of the first.
+    rows, since:          of _Changed after the last step, as many as could be reached.
+    read:                 slots and weights that were read last.
+    went:                 how many steps each row of the batch went, (batch, 1), or all of them.
+    """
+    after, reach = age + went, rows.size(1)
+    after[:, :reach] = since + went
+    if reach < memory.size(1):
+        memory = _zeros(memory)
+        memory[:, :reach] = rows
+    else:
+        memory = rows
+    spread = _zeros(weights).scatter_(-1, read.slots, read.weights)
+    # A row without a step keeps all its weights, however many slots they are spread over.
+    if isinstance(went, Tensor):
+        spread = torch.where(went.unsqueeze(1) > 0, spread, weights)
+    return [memory, spread, after]
 
 
-def _first_untouched(state: Any, slots: Tensor) -> int:
+def first_gradients(
+    needed: Sequence[bool],
+    d_last: Sequence[Tensor | None],
+    memory: Tensor,
+    d_rows: Tensor,
+    read: Entries | None,
+    went: Tensor | int,
+) -> list[Tensor | None]:
+    """Gradients of memory and read weights of the first state, as far as they are needed.
+
+    d_last: those of the last state. memory: as the last.
+    d_rows: of the rows that could be reached.
+    read:   slots that were read before the first step, and the gradients of their weights; None where there are none.
+    went:   see last_state.
+    """
+    d_memory = d_weights = None
+    if needed[0]:
+        d_memory = _zeros(memory) if d_last[0] is None else d_last[0].clone()
+        d_memory[:, : d_rows.size(1)] = d_rows
+    if needed[1] and read is not None:
+        d_weights = read.weights.new_zeros(*read.weights.shape[:2], memory.size(1))
+        if isinstance(went, Tensor) and d_last[1] is not None:
+            d_weights = torch.where(went.unsqueeze(1) > 0, d_weights, d_last[1])
+        d_weights = d_weights.scatter(-1, read.slots, read.weights)
+    return [d_memory, d_weights]
+
+
+def steps_gone(lengths: Tensor | None, steps: int) -> Tensor | int:
+    """How many steps each row of the batch goes, (batch, 1), or all of them."""
+    return steps if lengths is None else lengths.clamp_max(steps).unsqueeze(1)
+
+
+def first_read(weights: Tensor, count: int) -> Entries:
+    """What a first state has read last: `largest_entries`, without a look at weights that are one for all slots."""
+    if weights.stride(-1) == 0:
+        weights = weights[..., :count]
+    return largest_entries(weights, count)
+
+
+def first_untouched(state: Any, slots: Tensor) -> int:
     """From which slot on all hold nothing, have been used by nobody, and are none of those that were read last."""
     memory, age = state.memory, state.age
     if memory.stride(1) == 0:
         memory = memory[:, :1]  # of a first state, one row for all
-    touched = (torch.linalg.vector_norm(memory, math.inf, -1) != 0) | (age < age.amax(-1, keepdim=True))
-    touched = touched.scatter(1, slots.flatten(1), True).any(0)
-    return int((touched * torch.arange(1, len(touched) + 1, device=age.device)).amax())
+    if age.stride(1) == 0:
+        age = age[:, :1]
+    touched = ((torch.linalg.vector_norm(memory, math.inf, -1) != 0) | (age < age.amax(-1, keepdim=True))).any(0)
+    alike = len(touched) == 1
+    ends = state.memory.size(1) if alike else torch.arange(1, len(touched) + 1, device=touched.device)
+    return int(torch.maximum((touched * ends).amax(), slots.amax() + 1))
+
+
+def reach_of(cell: Any, state: Any, slots: Tensor, steps: int) -> tuple[int, int]:
+    """`first_untouched`, and how many slots a sequence may reach: a step empties one for each head, and reads more."""
+    end = first_untouched(state, slots)
+    return end, min(end + steps * (cell.num_reads + cell.slots_per_read), int(state.memory.size(1)))
 
 
 def _zeros(like: Tensor) -> Tensor:
@@ -185,7 +247,7 @@ def refusal(cell: Cell, input: Tensor, state: State, *, own: bool) -> str | None
 
 
 def loss(memory: Tensor) -> str | None:
-    """Why the steps one by one are faster than the operator, None where they are not."""
+    """Why the steps one by one are faster than this operator, None where they are not."""
     few = torch.is_grad_enabled() and memory.numel() < _WORTH
     return "so small a memory is trained faster step by step" if few else None
 
@@ -215,12 +277,10 @@ def run(
 
     kept: to which every step is added, for `rolled_back`; None to keep nothing.
     """
-    steps, last = input.size(1), Read(*largest_entries(state.read_weights, cell.slots_per_read), state.reads)
+    steps, last = input.size(1), Read(*first_read(state.read_weights, cell.slots_per_read), state.reads)
     controller = state.controller
     shared, outputs, going = cell.shared(), [], _active(lengths, steps)
-    end = _first_untouched(state, last.slots)
-    # A step empties a slot for each head, and reads beyond them.
-    reach = min(end + steps * (cell.num_reads + cell.slots_per_read), state.memory.size(1))
+    end, reach = reach_of(cell, state, last.slots, steps)
     memory = _Changed(state.memory, state.age, end, reach, cell.norm_floor, cell.approximate)
     for projected, active in zip(_by_step(cell.project(input)), going, strict=True):
         memory.active = active
@@ -230,10 +290,8 @@ def run(
             kept.append(_Step(controller, last, memory.emptied, memory.slots, memory.old, memory.found))
         controller, last = _where(active, (after, read), (controller, last))
         outputs.append(output)
-    weights = _zeros(state.read_weights).scatter_(-1, last.slots, last.weights)
-    # A row without a step keeps all its weights, however many slots they are spread over.
-    weights = _where(going[0], weights, state.read_weights)
-    rows, age = memory.last(state, lengths, steps)
+    read, first = Entries(last.slots, last.weights), (state.read_weights, state.memory, state.age)
+    rows, weights, age = last_state(*first, memory.rows, memory.since, read, steps_gone(lengths, steps))
     leaves = [*state_tensors(controller), last.vectors, rows, weights, age]
     return [torch.stack(outputs, 1), *leaves], last.slots, reach
 
@@ -288,14 +346,10 @@ class _Sequence(torch.autograd.Function):
                 d_last_state = [*d_controller, d_reads, d_memory, d_weights]
                 found = functional_call(_Back(ctx.cell), named, (*given, d_output, d_last_state))
             first = count - 3  # of memory, weights and age
-            whole: list[Tensor | None] = [None, None]
-            if needed[first]:
-                whole[0] = d_whole = _zeros(memory) if d_last is None else d_last.clone()
-                d_whole[:, : ctx.reach] = d_memory
-            if needed[first + 1] and (d_first := found[first + 1]) is not None:
-                dense = d_first.new_zeros(*d_first.shape[:2], memory.size(1))
-                dense = dense if d_every is None else _where(active[0], dense, d_every)
-                whole[1] = dense.scatter_(-1, kept[0].last.slots, d_first)
+            d_first = found[first + 1]
+            read = None if d_first is None else Entries(kept[0].last.slots, d_first)
+            went = steps_gone(lengths, len(kept))
+            whole = first_gradients(needed[first : first + 2], (d_last, d_every), memory, d_memory, read, went)
             found = [*found[:first], *whole, *found[first + 2 :]]
         return None, None, None, None, None, *found
 
