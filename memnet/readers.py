@@ -14,7 +14,7 @@ from memnet.state import State
 from memnet.story import StoryModel
 from memnet.trace import Part, SequenceTrace
 
-Embedding: TypeAlias = Literal["one-hot", "learned"]
+Embedding: TypeAlias = Literal["one-hot", "learned", "tied"]
 
 
 class StoryReaderTrace(NamedTuple):
@@ -45,14 +45,30 @@ class StoryReaderTrace(NamedTuple):
 
 
 class _FedWithIds(Pretrained):
-    """Feeds ids to a sequence model."""
+    """Feeds ids to a sequence model.
+
+    One-hot vectors, learned vectors, or tied ones: the rows of the readout's weight, by which the symbol of a vector is
+    foretold (Press & Wolf 2017, arXiv 1608.05859).
+    """
 
     sequence: SequenceModule
     embedding: nn.Parameter | None
     vocab_size: int
 
     def _feed(self, sequence: SequenceModule, vocab_size: int, embedding: Embedding) -> None:
-        self.sequence, self.vocab_size = sequence, vocab_size
+        check_choice("embedding", embedding, Embedding)
+        rows, width = sequence.readout.weight.shape
+        if embedding == "one-hot" and sequence.input_size != vocab_size:
+            raise ValueError(
+                f"one-hot vectors need an input_size of vocab_size {vocab_size}, not {sequence.input_size}"
+            )
+        if embedding == "tied" and rows != vocab_size:
+            raise ValueError(f"tied vectors need an output_size of vocab_size {vocab_size}, not {rows}")
+        if embedding == "tied" and sequence.input_size != width:
+            raise ValueError(
+                f"tied vectors need an input_size of the readout's width {width}, not {sequence.input_size}"
+            )
+        self.sequence, self.vocab_size, self._tied = sequence, vocab_size, embedding == "tied"
         learned = torch.randn(vocab_size, sequence.input_size) if embedding == "learned" else None
         self.embedding = None if learned is None else nn.Parameter(learned)
 
@@ -67,6 +83,8 @@ class _FedWithIds(Pretrained):
 
     def embed(self, ids: Tensor) -> Tensor:
         """What the sequence model gets for ids: (..., input_size)."""
+        if self._tied:
+            return functional.embedding(ids, self.sequence.readout.weight)
         if self.embedding is None:
             return functional.one_hot(ids, self.vocab_size).to(self.sequence.readout.weight.dtype)
         return functional.embedding(ids, self.embedding)
@@ -82,7 +100,7 @@ class StoryReader(StoryModel, _FedWithIds):
     vocab_size: see StoryModel.
     embedding: "one-hot" (the DNC paper's runs of NTM and LSTM): the model's input_size must be vocab_size;
                "learned": a vector for every word and the question mark, as wide as the model's input_size, from
-               N(0, 1).
+               N(0, 1); "tied": that by which the word is answered, so that input_size is what the readout sees.
     Raises     ValueError where model and vocabulary cannot be combined.
 
     The length of a batch depends on its values, so torch.vmap may run over the weights, not over the data.
@@ -90,18 +108,15 @@ class StoryReader(StoryModel, _FedWithIds):
 
     def __init__(self, sequence: SequenceModule, vocab_size: int, *, embedding: Embedding = "learned") -> None:
         super().__init__(vocab_size)
-        check_choice("embedding", embedding, Embedding)
         if not isinstance(sequence, SequenceModule):
             raise ValueError(
                 f"a StoryReader reads with a sequence model (NTM, LSTM, GRU, RNN), not with a "
                 f"{type(sequence).__name__}; models of stories read them by themselves"
             )
-        for name, size, needed in (
-            ("output_size", sequence.output_size, True),
-            ("input_size", sequence.input_size, embedding == "one-hot"),
-        ):
-            if needed and size != vocab_size:
-                raise ValueError(f"the sequence model's {name} must be vocab_size {vocab_size}, not {size}")
+        if sequence.output_size != vocab_size:
+            raise ValueError(
+                f"the sequence model's output_size must be vocab_size {vocab_size}, not {sequence.output_size}"
+            )
         self._feed(sequence, vocab_size, embedding)
 
     def forward(self, story: Tensor, question: Tensor, *, story_lengths: Tensor | None = None) -> Tensor:
@@ -140,18 +155,13 @@ class TokenReader(_FedWithIds):
     sequence:   the model; its output_size is the number of classes.
     vocab_size: the number of tokens.
     embedding:  "one-hot": the model's input_size must be vocab_size;
-                "learned": a vector for every token, as wide as the model's input_size, from N(0, 1).
+                "learned": a vector for every token, as wide as the model's input_size, from N(0, 1);
+                "tied": that by which the token is answered, where classes are tokens.
     Raises      ValueError where they cannot be combined.
     """
 
     def __init__(self, sequence: SequenceModule, vocab_size: int, *, embedding: Embedding = "learned") -> None:
         super().__init__()
-        check_choice("embedding", embedding, Embedding)
-        if embedding == "one-hot" and sequence.input_size != vocab_size:
-            raise ValueError(
-                f"one-hot tokens need a model whose input_size is the number of tokens {vocab_size}, "
-                f"not {sequence.input_size}"
-            )
         self._feed(sequence, vocab_size, embedding)
 
     def forward(
@@ -183,7 +193,8 @@ class LanguageModel(TokenReader):
 
     sequence:  the model; its output_size is the number of symbols.
     embedding: "one-hot": the model's input_size must be the number of symbols, too;
-               "learned": a vector for every symbol, as wide as the model's input_size, from N(0, 1).
+               "learned": a vector for every symbol, as wide as the model's input_size, from N(0, 1);
+               "tied": that by which the symbol is foretold, so that input_size is what the readout sees.
     Raises     ValueError where they cannot be combined.
     """
 

@@ -315,7 +315,7 @@ def test_a_ntm_shows_its_controller_and_a_feed_forward_one_nothing() -> None:
 
 
 def test_one_hot_symbols_need_a_model_that_takes_them() -> None:
-    with pytest.raises(ValueError, match="input_size is the number of tokens 4, not 3"):
+    with pytest.raises(ValueError, match="an input_size of vocab_size 4, not 3"):
         LanguageModel(LSTM(3, 4))
     model = LanguageModel(LSTM(4, 4))
     assert torch.equal(model.embed(torch.tensor([2, 0])), torch.eye(4)[[2, 0]])

@@ -11,7 +11,7 @@ from experiments.domains.sequences import evaluation
 from experiments.domains.sequences.evaluation import evaluate
 from experiments.domains.sequences.evaluation import test_at as at
 from experiments.domains.sequences.evaluation import test_over as over
-from memnet import GRU, LSTM, StackRNN, TokenReader
+from memnet import GRU, LSTM, LanguageModel, StackRNN, TokenReader
 from tasks import FlipFlop, GroupProduct, RepeatCopy, ReverseString, SelectiveCopying
 from tests.batches import seeded
 
@@ -31,11 +31,31 @@ def test_a_reader_answers_at_the_steps_that_are_asked():
     one_hot = TokenReader(LSTM(7, 3, hidden_size=4), 7, embedding="one-hot")
     assert one_hot.embedding is None
     assert one_hot(tokens)[0].shape == (4, 9, 3)
-    with pytest.raises(ValueError, match="input_size is the number of tokens 8, not 7"):
+    with pytest.raises(ValueError, match="an input_size of vocab_size 8, not 7"):
         TokenReader(LSTM(7, 3, hidden_size=4), 8, embedding="one-hot")
+    with pytest.raises(ValueError, match="an output_size of vocab_size 8, not 3"):
+        TokenReader(LSTM(7, 3, hidden_size=4), 8, embedding="tied")
     for wrong in (scored.float(), scored[:2]):
         with pytest.raises(ValueError, match=r"scored must be bool \(4, 9\)"):
             reader(tokens, scored=wrong)
+
+
+def test_tied_vectors_are_those_by_which_the_next_symbol_is_foretold():
+    """One parameter, that gets the gradient of both; the logit of a symbol is its vector times what is seen."""
+    torch.manual_seed(0)
+    model, tokens = LanguageModel(GRU(4, 7, hidden_size=4), embedding="tied"), torch.randint(7, (2, 5))
+    weight = model.sequence.readout.weight
+    assert sorted(name for name, _ in model.named_parameters() if "embedding" in name) == []
+    assert torch.equal(model.embed(tokens), weight[tokens])
+    logits, _ = model(tokens)
+    expected, _ = model.sequence(weight[tokens])
+    assert torch.equal(logits, expected)
+    (both,) = torch.autograd.grad(logits.square().sum(), weight)
+    read, _ = model.sequence(weight.detach()[tokens])
+    (one,) = torch.autograd.grad(read.square().sum(), weight)
+    assert (both - one).abs().max() > 1e-3
+    with pytest.raises(ValueError, match="an input_size of the readout's width 4, not 3"):
+        LanguageModel(GRU(3, 7, hidden_size=4), embedding="tied")
 
 
 def test_losses_and_metrics_are_the_same_of_all_logits_and_of_the_scored_ones():

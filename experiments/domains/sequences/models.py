@@ -54,8 +54,8 @@ def read_tokens(
     """A model of sequences reads tokens.
 
     make: makes it of the sizes of its input and output.
-    embedding: learned vectors for the tokens, or one-hot ones.
-    embedding_size: learned vectors: their width.
+    embedding: learned vectors for the tokens, one-hot ones, or tied ones, by which they are answered, too.
+    embedding_size: learned and tied vectors: their width; of tied ones that of the model's last layer.
     """
     width = vocab_size if embedding == "one-hot" else embedding_size
     return TokenReader(make(width, num_classes), vocab_size, embedding=embedding)

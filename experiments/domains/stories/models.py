@@ -23,8 +23,8 @@ def read_words(
     """A model of sequences reads stories word by word.
 
     make: makes it of the sizes of its input and output.
-    embedding: learned vectors for the words, or one-hot ones.
-    embedding_size: learned vectors: their width.
+    embedding: learned vectors for the words, one-hot ones, or tied ones, by which they are answered, too.
+    embedding_size: learned and tied vectors: their width; of tied ones that of the model's last layer.
     """
     width = vocab_size if embedding == "one-hot" else embedding_size
     return StoryReader(make(width, vocab_size), vocab_size, embedding=embedding)

@@ -47,8 +47,9 @@ def read_characters(
     """A model of sequences foretells the next character.
 
     make: makes it of the sizes of its input and output.
-    embedding: learned vectors for the characters, or one-hot ones, which begin to learn much later.
-    embedding_size: learned vectors: their width.
+    embedding: learned vectors for the characters; tied ones, by which they are foretold, too; or one-hot ones,
+        which begin to learn much later.
+    embedding_size: learned and tied vectors: their width; of tied ones that of the model's last layer.
     """
     width = num_symbols if embedding == "one-hot" else embedding_size
     return LanguageModel(make(width, num_symbols), embedding=embedding)
