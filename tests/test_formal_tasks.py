@@ -208,6 +208,30 @@ def test_baselines_that_are_known_are_those_of_all_strings(name):
         assert task.baselines(length)["baseline_right_share"] == pytest.approx(max(expected))
 
 
+def test_who_walks_in_circles_goes_his_own_way_in_training_alone():
+    task = CycleNavigation(uneven=0.5)
+    drawn, plain = (
+        draw(4000, length=40, generator=seeded(3)).input[:, :40, :3].mean(1)
+        for draw in (task.training_batch, task.sample)
+    )
+    assert torch.equal(
+        task.sample(3, length=9, generator=seeded()).input,
+        CycleNavigation().sample(3, length=9, generator=seeded()).input,
+    )
+    # The frequency of one of three ways: of 40 alike 1/3 with a deviation of 0.075, else uneven by Dirichlet (1, 1, 1).
+    assert drawn.mean(0).tolist() == pytest.approx([1 / 3] * 3, abs=0.02)
+    assert plain.var(0).tolist() == pytest.approx([2 / 9 / 40] * 3, rel=0.1)
+    mixed = 2 / 9 / 40 + 0.5 * (1 - 1 / 40) / 18
+    assert drawn.var(0).tolist() == pytest.approx([mixed] * 3, rel=0.1)
+    batch = task.training_batch(20, length=(2, 9), generator=seeded())
+    for row, steps in enumerate(batch.lengths.tolist()):
+        walked = batch.input[row, : steps - 1, :3].argmax(1) - 1
+        assert int(batch.target[row, steps - 1].argmax()) == int(walked.sum()) % 5
+    for wrong in (-0.1, 1.1, math.nan):
+        with pytest.raises(ValueError, match="uneven must be between 0 and 1"):
+            CycleNavigation(uneven=wrong)
+
+
 def test_baselines_of_long_strings_are_no_better_than_those_of_short_ones():
     for name, share in (("even-pairs", 0.5), ("cycle-navigation", 0.2), ("modular-arithmetic", 0.2)):
         for length in (41, 500, 10_000):

@@ -1,7 +1,7 @@
 """What the tasks of the Chomsky hierarchy share (Deletang et al. 2022, Neural Networks and the Chomsky Hierarchy)."""
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -36,8 +36,8 @@ class StringTask(DrawnTask):
     def answered(self, rows: int, length: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Strings (row, symbol) and answers (row, symbol), -1 after the end of one, as numbers of channels."""
 
-    def draw(self, rows: int, length: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        string, answer = self.answered(rows, length, generator)
+    def draw(self, rows: int, length: int, generator: torch.Generator, **options: Any) -> tuple[Tensor, Tensor]:
+        string, answer = self.answered(rows, length, generator, **options)
         return (
             torch.cat([string, torch.full_like(answer, len(self.alphabet))], 1),
             torch.cat([torch.full_like(string, -1), answer], 1),
