@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from experiments.__main__ import main
-from experiments.benchmark import memory, timing
+from experiments.benchmark import memory, over_slots, timing
 from experiments.benchmark.cases import (
     STEPS,
     Case,
@@ -42,7 +42,14 @@ SMALL = ["--batch-size", "2", "--length", "4", "--seconds", "0.01"]
 def small_case(model: Any, **changes: Any) -> Case:
     memory = sizes_of_model(model).num_slots is not None
     sizes = {"batch_size": 3, "length": 5, "num_slots": 8 if memory else None, "seeds": 1}
-    fixed = {"mode": "train", "num_reads": None, "controller": "gru", "dtype": "float64", "device": "cpu"}
+    fixed = {
+        "mode": "train",
+        "num_reads": None,
+        "slot_size": None,
+        "controller": "gru",
+        "dtype": "float64",
+        "device": "cpu",
+    }
     return Case(**{"model": model, **sizes, **fixed, **changes})
 
 
@@ -235,6 +242,32 @@ def test_read_heads_can_be_chosen(capsys: Capture) -> None:
     ]
 
 
+def test_models_are_measured_beside_each_other_over_their_slots(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def taken(case: Case, way: str, gradient: str, threads: int) -> memory.Taken:
+        return memory.Taken(
+            0, 1024.0 * ((case.num_slots or 0) ** 2 if case.model == "ntm" else 3) * (1 + (way == "eager"))
+        )
+
+    monkeypatch.setattr(over_slots, "taken_memory", taken)
+    monkeypatch.setattr(over_slots, "_MOST_BYTES", 4 * 1024 * 200)
+    path, sizes = tmp_path / "slots.png", ["--num-slots", 16, 8, 32, *SMALL, "--num-reads", 1, "--slot-size", 5]
+    args = ["benchmark", "sam", "ntm", *map(str, sizes), "--backend", "eager", "--slots-plot", str(path)]
+    assert main(args) == 0
+    table = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    rows = {(row[0], row[2]): row[3:] for row in table if row[1:2] == ["eager"]}
+    assert list(rows) == [("sam", "8"), ("sam", "16"), ("sam", "32"), ("ntm", "8")]
+    assert [float(row[3]) for row in rows.values()] == [6, 6, 6, 128]
+    assert [float(row[5]) for row in rows.values()] == [1, 1, 1, 21.3]
+    for row in rows.values():
+        time, to_first, to_base = map(float, row[:3])
+        assert to_base == pytest.approx(time / float(rows["sam", "8"][0]), rel=0.02) or row is not rows["ntm", "8"]
+        assert to_first > 0
+    assert any("would keep some 0.00195 GiB" in " ".join(line) and line[0] == "ntm" for line in table)
+
+
 def test_a_growth_figure_draws_the_given_values() -> None:
     lines = {"native": [(40, 3.0, 2.0, 5.0), (10, 1.0, 0.9, 1.2)], "floor": [(10, 0.1, 0.1, 0.1), (40, 0.4, 0.4, 0.4)]}
     figure = growth_figure([GrowthPanel("ntm train", "steps", lines)] * 4, "median time, ms", "Growth")
@@ -295,6 +328,11 @@ def test_peak_memory_grows_with_the_length_and_what_a_step_keeps_stays(
         ("ntm --memory --infer", "--memory.*--infer"),
         ("memn2n --memory", "--memory.*not for memn2n"),
         ("ntm --memory --backend eager stacked", "--memory.*--backend stacked"),
+        ("ntm --num-slots 8 16 --slots-plot no/growth.png", "--slots-plot.*no folder no"),
+        ("ntm --slots-plot growth.png", "--slots-plot needs several --num-slots"),
+        ("ntm --num-slots 8 16 --infer --slots-plot growth.png", "--slots-plot is of training"),
+        ("lstm ntm --num-slots 8 16 --slots-plot growth.png", "--slots-plot is for models with a memory.*lstm"),
+        ("ntm --slot-size 0", "--slot-size.*at least 1.*0"),
         ("ntm --plot growth.png", "--plot.*--length 10 20"),
         ("ntm --length 10 10 --plot growth.png", "--plot.*--length 10 20"),
         ("ntm --length 10 20 --plot growth.jpg", "--plot.*'growth.jpg'"),

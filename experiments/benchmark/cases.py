@@ -56,6 +56,7 @@ class Sizes(NamedTuple):
     by_step:     whether it goes step by step, so that its memory grows with the length.
     controlled:  whether there is a controller to choose.
     reads:       whether there are read heads to choose.
+    columns:     whether there are columns of the memory to choose.
     """
 
     length: int
@@ -65,6 +66,7 @@ class Sizes(NamedTuple):
     by_step: bool
     controlled: bool
     reads: bool
+    columns: bool
 
 
 @cache
@@ -85,7 +87,9 @@ def sizes_of_model(name: str) -> Sizes:
     unit: Literal["steps", "sentences"] = "sentences" if reads else "steps"
     # See memnet.abilities.GoesByStep.
     by_step = hasattr(make, "checkpoint_steps")
-    return Sizes(length, count, slots, unit, by_step, "controller" in options, "num_reads" in options)
+    return Sizes(
+        length, count, slots, unit, by_step, "controller" in options, "num_reads" in options, "slot_size" in options
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +101,7 @@ class Case:
     num_slots:  of its memory, or sentences that it keeps, None for a model with neither.
     seeds:      models of these sizes that are each given a batch of their own.
     num_reads:  read heads, None for the constructor's own.
+    slot_size:  columns of the memory, None for the constructor's own.
     """
 
     model: str
@@ -106,6 +111,7 @@ class Case:
     num_slots: int | None
     seeds: int
     num_reads: int | None
+    slot_size: int | None
     controller: str
     dtype: Number
     device: str
@@ -131,6 +137,8 @@ class Case:
             words["num_slots"] = f"{self.num_slots:,} slots"
         if self.num_reads is not None:
             words["num_reads"] = f"{self.num_reads} read heads"
+        if self.slot_size is not None:
+            words["slot_size"] = f"{self.slot_size} columns"
         if self.seeds > 1:
             words["seeds"] = f"{self.seeds} seeds"
         return words
@@ -164,8 +172,7 @@ def _make_model(case: Case) -> nn.Module:
     chosen: dict[str, Any] = {own.slots: case.num_slots, "hidden_size": _HIDDEN_SIZE, "controller": case.controller}
     # A story may be longer than those of the training where the constructor has no use for their length.
     chosen |= dict.fromkeys(known.sizes, case.length)
-    if case.num_reads is not None:
-        chosen["num_reads"] = case.num_reads
+    chosen |= {size: getattr(case, size) for size in ("num_reads", "slot_size") if getattr(case, size) is not None}
     options = {name: value for name, value in chosen.items() if name in options_of(make) and name not in known.fixed}
     model: Any = make(**{size: _TOLD[size] for size in sizes_of(make)}, **known.fixed, **options)
     if hasattr(model, "validate"):

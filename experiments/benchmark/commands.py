@@ -19,6 +19,7 @@ from experiments.benchmark.cases import Case, make_model
 from experiments.benchmark.flops import count_flop
 from experiments.benchmark.memory import GRADIENTS, PLAIN, taken_memory
 from experiments.benchmark.options import NO_MEMORY, BenchmarkOptions
+from experiments.benchmark.over_slots import measure_over_slots, over_slots_panels, over_slots_text
 from experiments.benchmark.report import MIB, Row, growth_panels, machine, memory_text, time_text
 from experiments.benchmark.timing import time_side_by_side
 from experiments.benchmark.variants import Refused, Variant, Way, make_variant, usual_ways
@@ -37,6 +38,8 @@ def benchmark(args: Sequence[str]) -> int:
     # What cannot be is refused before the first case has taken its time.
     for case in cases:
         make_model(case, 0)
+    if options.slots_plot is not None:
+        return _over_slots(cases, options, options.slots_plot)
     measure = _measure_memory if options.memory else _time
     found: dict[Case, Row] = {}
     for kind in dict.fromkeys(case.name for case in cases):
@@ -44,22 +47,43 @@ def benchmark(args: Sequence[str]) -> int:
         found |= zip(own, measure(own, options), strict=True)
     name, rows = machine(options.device), list(found.values())
     if options.json:
-        head = {
-            "command": without_places(command()),
-            "machine": name,
-            "threads": options.threads,
-            "versions": versions(),
-        }
-        print(json.dumps(head | {"cases": rows}, indent=1))
+        _print_json(rows, options)
     else:
         text = memory_text if options.memory else time_text
-        print(wrapped(text(rows, f"{name}, torch {torch.__version__}, threads: {options.threads}")))
+        print(wrapped(text(rows, _where(options))))
     if options.plot is not None:
         value = "memory, MiB" if options.memory else "median time, ms"
         figure = growth_figure(growth_panels(found), value, f"{value.split(',')[0].capitalize()}, {name}")
         save_figure(figure, options.plot)
         print(f"plot: {options.plot}", file=sys.stderr)
     return 0
+
+
+def _over_slots(cases: Sequence[Case], options: BenchmarkOptions, path: str) -> int:
+    """Measure, print and draw all cases together."""
+    rows, ends = measure_over_slots(cases, options)
+    if options.json:
+        _print_json(rows, options)
+    else:
+        print(wrapped(over_slots_text(rows, ends, _where(options))))
+    title = f"A step of training over the slots of the memory, {machine(options.device)}"
+    save_figure(growth_figure(over_slots_panels(rows), "", title), path)
+    print(f"plot: {path}", file=sys.stderr)
+    return 0
+
+
+def _print_json(rows: Sequence[Row], options: BenchmarkOptions) -> None:
+    head = {
+        "command": without_places(command()),
+        "machine": machine(options.device),
+        "threads": options.threads,
+        "versions": versions(),
+    }
+    print(json.dumps(head | {"cases": rows}, indent=1))
+
+
+def _where(options: BenchmarkOptions) -> str:
+    return f"{machine(options.device)}, torch {torch.__version__}, threads: {options.threads}"
 
 
 def _time(cases: Sequence[Case], options: BenchmarkOptions) -> Iterator[Row]:

@@ -50,6 +50,8 @@ class BenchmarkOptions:
     """Slots of a memory, or sentences that a model keeps; none for the constructor's own."""
     num_reads: int | None = None
     """Read heads of a memory that has some; none for the constructor's own."""
+    slot_size: int | None = None
+    """Columns of a memory of slots; none for the constructor's own."""
     seeds: tuple[int, ...] = (1,)
     """Models trained with a batch each, one after the other, or stacked into one computation."""
     controller: ControllerName = "lstm"
@@ -66,6 +68,10 @@ class BenchmarkOptions:
     """Print JSON instead of a table."""
     plot: str | None = None
     """A PNG, PDF or SVG file for a picture of how time, or memory, grows with the sizes that have several values."""
+    slots_plot: str | None = None
+    """A PNG, PDF or SVG file for one picture of all models over the values of --num-slots: time, and memory kept for
+    the backward pass, of one step of the sequence in training. One table tells them. A model goes no further than slots
+    with which a training step should take 10 s, or keep 8 GiB."""
     threads: int = 1
     """CPU threads."""
     device: Literal["cpu", "cuda"] = "cpu"
@@ -84,7 +90,7 @@ class BenchmarkOptions:
         for name in ("batch_size", "seeds"):
             if not getattr(self, name):
                 raise UserError(f"{option(name)} needs at least one value")
-        check_least(self, 1, *SIZES, "num_reads", "threads")
+        check_least(self, 1, *SIZES, "num_reads", "slot_size", "threads")
         check_positive(self, "seconds")
         if self.seconds > MOST_SECONDS:
             raise UserError(f"--seconds must be at most {MOST_SECONDS}, not {self.seconds:g}")
@@ -92,6 +98,8 @@ class BenchmarkOptions:
             raise UserError(f"--num-slots {self.num_slots[0]}: {' and '.join(self.models)} has no memory")
         if self.memory:
             self._check_memory()
+        if self.slots_plot is not None:
+            self._check_over_slots(Path(self.slots_plot))
         if self.plot is not None:
             self._check_plot(Path(self.plot))
 
@@ -103,11 +111,27 @@ class BenchmarkOptions:
         if unfit := set(self.backend) & NO_MEMORY:
             raise UserError(f"--memory is not measured for --backend {min(unfit)}")
 
+    def _check_over_slots(self, path: Path) -> None:
+        _check_figure("--slots-plot", path)
+        if self.memory or self.plot is not None or self.modes != ["train"] or self.seeds != (1,):
+            raise UserError(
+                "--slots-plot is of training one model: without --memory, --plot, --infer, --whole-step, --seeds"
+            )
+        if len(self.batch_size) > 1 or len(self.length) > 1 or len(set(self.num_slots)) < 2:
+            raise UserError("--slots-plot needs several --num-slots, and one --batch-size and --length")
+        if other := [
+            name for name in self.models if not sizes_of_model(name).by_step or not sizes_of_model(name).columns
+        ]:
+            raise UserError(
+                f"--slots-plot is for models with a memory of slots that go step by step, not for {other[0]}"
+            )
+        if not self.models:
+            raise UserError("--slots-plot needs models, such as sam ntm")
+        if unfit := set(self.backend) & NO_MEMORY:
+            raise UserError(f"--slots-plot is not measured for --backend {min(unfit)}")
+
     def _check_plot(self, path: Path) -> None:
-        if not is_figure(path):
-            raise UserError(f"--plot must name a .png, .pdf or .svg file, not {path.name!r}")
-        if not path.absolute().parent.is_dir():
-            raise UserError(f"--plot {path}: there is no folder {path.parent}")
+        _check_figure("--plot", path)
         if all(len(set(getattr(self, name))) < 2 for name in SIZES):
             raise UserError("--plot needs a size with several values, such as --length 10 20 40 80")
 
@@ -132,9 +156,18 @@ class BenchmarkOptions:
             num_slots=next(iter(values["num_slots"]), None),
             seeds=values["seeds"][0],
             num_reads=self.num_reads if own.reads else None,
+            slot_size=self.slot_size if own.columns else None,
             controller=self.controller,
             dtype=self.dtype,
             device=self.device,
         )
         grown = (dataclasses.replace(base, **{name: value}) for name in SIZES for value in values[name][1:])  # type: ignore[arg-type]
         return [base, *grown]
+
+
+def _check_figure(name: str, path: Path) -> None:
+    """UserError where no picture can be written to a path."""
+    if not is_figure(path):
+        raise UserError(f"{name} must name a .png, .pdf or .svg file, not {path.name!r}")
+    if not path.absolute().parent.is_dir():
+        raise UserError(f"{name} {path}: there is no folder {path.parent}")

@@ -41,16 +41,16 @@ def _time_table(row: Row) -> str:
     flop = row["flop"]
     lines = [["", "median ms", "quartiles ms", "times the floor", "eager / this", "this / base", "samples"]]
     for found in row["variants"]:
-        low, high = map(_number, found["quartiles_ms"])
+        low, high = map(number, found["quartiles_ms"])
         way = found["name"] if found["name"] == found["used"] else f"{found['name']} ({found['used']})"
-        ratios = [_number(found[name]) for name in ("over_floor", "eager_over_this", "over_base")]
-        lines.append([way, _number(found["median_ms"]), f"{low} to {high}", *ratios, str(found["samples"])])
+        ratios = [number(found[name]) for name in ("over_floor", "eager_over_this", "over_base")]
+        lines.append([way, number(found["median_ms"]), f"{low} to {high}", *ratios, str(found["samples"])])
     return "\n".join(
         [
             f"{row['case']}, {row['dtype']}",
-            f"{_number(flop['total'] / _MILLION)} MFLOP ({_number(flop['products'] / _MILLION)} in matrix products) "
-            f"at {_number(row['peak_gflop_per_second'])} GFLOP/s, the machine's best product: "
-            f"floor {_number(row['floor_ms'])} ms",
+            f"{number(flop['total'] / _MILLION)} MFLOP ({number(flop['products'] / _MILLION)} in matrix products) "
+            f"at {number(row['peak_gflop_per_second'])} GFLOP/s, the machine's best product: "
+            f"floor {number(row['floor_ms'])} ms",
             columns(lines),
             *_left_out(row),
         ]
@@ -65,10 +65,10 @@ def memory_text(rows: Sequence[Row], where: str) -> str:
         for found in row["variants"]:
             key = (row["model"], found["name"], found["gradient"])
             start = first.setdefault(key, found["peak_mib"])
-            ratio = _number(found["peak_mib"] / start) if start else "-"
+            ratio = number(found["peak_mib"] / start) if start else "-"
             kept = found["kept_mib_a_step"]
-            per_step = "-" if kept is None else _number(1024 * kept)
-            lines.append([row["case"], *key[1:], _number(found["peak_mib"]), ratio, per_step])
+            per_step = "-" if kept is None else number(1024 * kept)
+            lines.append([row["case"], *key[1:], number(found["peak_mib"]), ratio, per_step])
     notes = dict.fromkeys(note for row in rows for note in _left_out(row))
     return "\n".join([where, "", columns(lines), *notes])
 
@@ -108,6 +108,6 @@ def _left_out(row: Row) -> list[str]:
     return [f"{row['model']}: without {way}, {reason}" for way, reason in row["left_out"].items()]
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """Three digits, all of those before the point."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -37,6 +37,8 @@ _LINES = {
     "stacked": (PURPLE, "D"),
     "graph": (GREEN, "P"),
 }
+# Where models are beside each other, a colour for each.
+_OF_MODELS = {"sam": BLUE, "sdnc": GREEN, "ntm": VERMILION, "dnc": PURPLE}
 _FLOOR = "floor"
 # Lines of what memory it is, behind the way; none of times.
 _OF_MEMORY = {"": "-", "plain": "-", "kept a step": "--", "checkpointed": "-."}
@@ -48,11 +50,14 @@ class GrowthPanel(NamedTuple):
     title: of the panel.
     size:  what grows, in words: the horizontal axis.
     lines: by name, points (size, value, lower quartile, upper quartile), all above zero; "floor" is drawn dashed.
+           A name is a way to run a model, behind the model's where there are several, or before what is measured.
+    value: what is measured, with its unit, where panels differ in it.
     """
 
     title: str
     size: str
     lines: Mapping[str, Sequence[tuple[float, float, float, float]]]
+    value: str = ""
 
 
 def growth_figure(panels: Sequence[GrowthPanel], value: str, title: str) -> Figure:
@@ -66,12 +71,13 @@ def growth_figure(panels: Sequence[GrowthPanel], value: str, title: str) -> Figu
     columns = min(3, len(panels), max(1, figure_width() // 350))
     rows = -(-len(panels) // columns)
     pitch = (figure_width() - 90) // columns
+    between = 105 if any(panel.value for panel in panels) else 70
     with styled():
         figure = new_figure(90 + 420 * rows, title, 80)
         for index, panel in enumerate(panels):
             row, column = divmod(index, columns)
-            axes = add_axes(figure, 80 + pitch * column, 102 + 420 * row, pitch - 70, 290)
-            _draw_panel(axes, panel, value if column == 0 else "")
+            axes = add_axes(figure, 80 + pitch * column, 102 + 420 * row, pitch - between, 290)
+            _draw_panel(axes, panel, panel.value or (value if column == 0 else ""))
         key_below(figure, [Line2D([], [], label=name, **_look(name)) for name in names], 80)
     return figure
 
@@ -80,8 +86,11 @@ def _look(name: str) -> dict[str, Any]:
     if name == _FLOOR:
         return {"color": GREY, "linestyle": "--", "linewidth": 1.4}
     way, _, what = name.partition(", ")
+    model, _, way = way.rpartition(" ")
     colour, mark = _LINES.get(way, (INK, "x"))
     line = _OF_MEMORY.get(what, ":")
+    if model:
+        colour, line = _OF_MODELS.get(model, INK), "--" if way == "eager" else "-"
     return {"color": colour, "marker": mark, "markersize": 4.5, "linewidth": 1.4, "linestyle": line}
 
 
