@@ -33,13 +33,15 @@ class ShortConvolution(nn.Module):
         y_t = silu(sum_j w_j x_{t - K + 1 + j} + b)
 
     channels: features in and out. size: K, steps that it sees; 1 for none but the present. bias: whether there is a b.
+    straight: the last so many channels go without SiLU, and see the mean of these steps at first.
     `weight` is (channels, 1, size), as that of torch.nn.Conv1d with as many groups as channels.
     """
 
-    def __init__(self, channels: int, size: int, *, bias: bool = False) -> None:
+    def __init__(self, channels: int, size: int, *, bias: bool = False, straight: int = 0) -> None:
         super().__init__()
-        self.size = size
+        self.size, self._bent = size, [channels - straight, straight]
         self.weight = nn.Parameter(torch.empty(channels, 1, size).uniform_(-(size**-0.5), size**-0.5))
+        nn.init.constant_(self.weight[channels - straight :], 1 / size)
         self.bias = nn.Parameter(torch.zeros(channels)) if bias else None
 
     def forward(self, input: Tensor, tail: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -55,7 +57,9 @@ class ShortConvolution(nn.Module):
         assert isinstance(output, Tensor)
         if self.bias is not None:
             output = output + self.bias.to(seen)
-        return functional.silu(output), last_steps(seen, self.size - 1, lengths)
+        bent, straight = output.split(self._bent, -1)
+        output = torch.cat([functional.silu(bent), straight], -1) if straight.size(-1) else functional.silu(output)
+        return output, last_steps(seen, self.size - 1, lengths)
 
 
 def last_steps(seen: Tensor, count: int, lengths: Tensor | None) -> Tensor:
@@ -172,6 +176,7 @@ class ConvolvedMixer(Mixer):
 
     channels:    features that are convolved. others: further features of the linear layer.
     convolution: steps that the convolution sees, followed by SiLU; 0 for neither.
+    straight:    the last so many channels go without SiLU.
     A class brings `steer` in place of `prepare`.
     """
 
@@ -185,12 +190,15 @@ class ConvolvedMixer(Mixer):
         *,
         convolution: int,
         convolution_bias: bool = False,
+        straight: int = 0,
     ) -> None:
         check_sizes(0, convolution=convolution)
         super().__init__(input_size, output_size, width, (max(convolution - 1, 0), channels))
         self.channels = channels
         self.projection = nn.Linear(input_size, channels + others, bias=False)
-        self.convolution = ShortConvolution(channels, convolution, bias=convolution_bias) if convolution else None
+        self.convolution = (
+            ShortConvolution(channels, convolution, bias=convolution_bias, straight=straight) if convolution else None
+        )
 
     def steer(self, convolved: Tensor, others: Tensor) -> Any:
         """What steers the memory, a NamedTuple of tensors with the leading axes of (..., channels), (..., others)."""

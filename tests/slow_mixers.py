@@ -82,15 +82,15 @@ def by_levels(read_of: Callable[[range], Array], time: int, scales: Array) -> Ar
     return np.array(sum(scales[min(level, len(scales) - 1)] * read_of(tokens) for level, tokens in buckets(time)))
 
 
-def convolved(inputs: Array, weights: Array, bias: Array | None = None) -> Array:
-    """silu of a causal convolution of every channel: inputs (time, channel), weights (channel, size)."""
+def convolved(inputs: Array, weights: Array, bias: Array | None = None, *, straight: int = 0) -> Array:
+    """silu of a causal convolution, without silu of the last: inputs (time, channel), weights (channel, size)."""
     size = weights.shape[1]
     found = np.zeros_like(inputs)
     for t in range(len(inputs)):
         for c in range(inputs.shape[1]):
             total = sum(weights[c, j] * inputs[t - size + 1 + j, c] for j in range(size) if t - size + 1 + j >= 0)
             total += 0.0 if bias is None else bias[c]
-            found[t, c] = total / (1 + math.exp(-total))
+            found[t, c] = total if c >= inputs.shape[1] - straight else total / (1 + math.exp(-total))
     return found
 
 
@@ -176,17 +176,22 @@ def delta_layer(
     features: str,
     output_gate: bool,
     num_levels: int,
+    convolved_strength: bool,
 ) -> Array:
     """Linear attention, DeltaNet, Gated DeltaNet, Kimi Delta Attention, DeltaProduct."""
     emitted = inputs @ w["projection.weight"].T
-    channels = num_heads * (key_size + num_factors * (key_size + value_size))
+    vectors_end = num_heads * (key_size + num_factors * (key_size + value_size))
+    straight = num_heads * num_factors * convolved_strength
     rates = {"none": 0, "head": 1, "channel": key_size}[decay]
     erases, elu = rule == "delta", features == "elu"
     empty = np.zeros((value_size + elu, key_size))
     memories, tokens = [empty] * num_heads, [[] for _ in range(num_heads)]
     outputs: list[Array] = []
-    seen = convolved(emitted[:, :channels], w["convolution.weight"][:, 0])
-    for vectors, numbers in zip(seen, emitted[:, channels:], strict=True):
+    channels = vectors_end + straight
+    seen = convolved(emitted[:, :channels], w["convolution.weight"][:, 0], straight=straight)
+    # Strengths, convolved or not, stand before decays and gates.
+    numbers_of = np.concatenate([seen[:, vectors_end:], emitted[:, channels:]], 1)
+    for vectors, numbers in zip(seen[:, :vectors_end], numbers_of, strict=True):
         queries, keys, values = parts(
             vectors, (num_heads, key_size), (num_factors, num_heads, key_size), (num_factors, num_heads, value_size)
         )
@@ -209,8 +214,8 @@ def delta_layer(
             beta = sigmoid(betas[:, h]) if erases else np.ones(num_factors)
             if strength == "twice":
                 beta = 2 * beta
-            elif strength == "closed":
-                beta = 2 * np.minimum(np.maximum(1.1 * beta - 0.05, 0), 1)
+            elif strength in ("hard", "closed"):
+                beta = (1 + (strength == "closed")) * np.minimum(np.maximum(1.1 * beta - 0.05, 0), 1)
             if rates:
                 kept = kept * np.exp(-np.exp(w["log_rate"][h]) * softplus(steps[h] + w["decay_bias"][h]))
             if num_levels:

@@ -22,7 +22,18 @@ DELTAS = [name for name in MIXERS if isinstance(MIXERS[name](), DeltaCell)]
 @pytest.mark.parametrize("name", DELTAS)
 def test_a_layer_is_that_of_the_slow_loops(name: str) -> None:
     sizes = ("num_heads", "key_size", "value_size", "num_factors")
-    assert_is(name, slow.delta_layer, *sizes, "rule", "decay", "strength", "features", "output_gate", "num_levels")
+    assert_is(
+        name,
+        slow.delta_layer,
+        *sizes,
+        "rule",
+        "decay",
+        "strength",
+        "features",
+        "output_gate",
+        "num_levels",
+        "convolved_strength",
+    )
 
 
 def test_keys_and_queries_have_their_length_and_gates_their_range() -> None:
@@ -31,12 +42,31 @@ def test_keys_and_queries_have_their_length_and_gates_their_range() -> None:
     assert_equal(told.key.square().sum(-1), torch.ones(2, 2, 3), 1e-3)
     assert_equal(told.query.square().sum(-1) * 4, torch.ones(2, 2), 1e-3)
     ends = torch.tensor([-1e3, 0.0, 1e3])
-    for kind, expected in (("sigmoid", [0, 0.5, 1]), ("twice", [0, 1, 2]), ("closed", [0, 1, 2])):
+    unit, twice = [0, 0.5, 1], [0, 1, 2]
+    for kind, expected in (("sigmoid", unit), ("hard", unit), ("twice", twice), ("closed", twice)):
         assert strengths(ends, kind).tolist() == pytest.approx(expected)  # type: ignore[arg-type]
+    assert strengths(torch.tensor([-4.0, 4.0]), "hard").tolist() == [0, 1]
     assert strengths(torch.tensor(4.0), "closed") == 2 > strengths(torch.tensor(4.0), "twice")
     assert float(log_decays(ends[1], torch.tensor(0.7), torch.tensor(0.0))) == pytest.approx(
         -math.exp(0.7) * math.log(2)
     )
+
+
+def test_what_is_written_with_a_hard_strength_of_0_stays_to_the_bit() -> None:
+    """The strength hangs on the token before: after the mark it writes, and then nothing for whatever long."""
+    cell = DeltaCell(
+        2, 2, num_heads=1, key_size=1, value_size=2, strength="hard", convolution=2, convolved_strength=True
+    )
+    mark, other = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
+    with torch.no_grad():
+        cell.projection.weight[4] = 20 * (mark - other)  # the strength's row; what it sees is the step before alone
+        cell.convolution.weight[4] = torch.tensor([[1.0, 0.0]])  # type: ignore[union-attr]
+    start = torch.stack([mark, other]).unsqueeze(0)
+    with torch.inference_mode():
+        _, written = cell.scan(start, cell.initial_state(1), None)
+        _, later = cell.scan(other.expand(1, 5000, 2), written, None)
+    assert float(written.memory.abs().sum()) > 0  # type: ignore[union-attr]
+    assert torch.equal(later.memory, written.memory)  # type: ignore[arg-type]
 
 
 def test_elu_features_are_attention_by_a_kernel() -> None:
@@ -196,6 +226,7 @@ def test_options_that_cannot_be_are_refused() -> None:
         ({"num_levels": -1}, "num_levels must be at least 0, not -1"),
         ({"num_levels": 25}, "num_levels must be at most 24, not 25"),
         ({"convolution": -1}, "convolution must be at least 0, not -1"),
+        ({"convolution": 0, "convolved_strength": True}, "needs rule \"delta\" and a convolution, got 'delta' and 0"),
     ):
         with pytest.raises(ValueError, match=told):
             DeltaNet(3, 2, **options)

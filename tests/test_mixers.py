@@ -53,6 +53,9 @@ MIXERS: dict[str, Callable[[], Mixer]] = {
     "mesa": lambda: MesaCell(3, 5, num_steps=6, **SMALL),
     "mesa, exact": lambda: MesaCell(3, 5, solver="exact", output_gate=True, **SMALL),
     "delta product": lambda: DeltaCell(3, 5, decay="head", num_factors=3, strength="closed", **SMALL),
+    "delta, strengths convolved": lambda: DeltaCell(
+        3, 5, num_factors=2, strength="hard", convolution=3, convolved_strength=True, **SMALL
+    ),
 }
 every_mixer = pytest.mark.parametrize("name", MIXERS)
 

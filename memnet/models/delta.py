@@ -24,7 +24,7 @@ from memnet.trace import Part
 
 Rule: TypeAlias = Literal["delta", "sum"]
 Decay: TypeAlias = Literal["none", "head", "channel"]
-Strength: TypeAlias = Literal["sigmoid", "twice", "closed"]
+Strength: TypeAlias = Literal["sigmoid", "hard", "twice", "closed"]
 Features: TypeAlias = Literal["unit", "elu"]
 
 
@@ -53,13 +53,14 @@ def strengths(emitted: Tensor, kind: Strength) -> Tensor:
     """How much of what a key finds is replaced, beta.
 
     "sigmoid": s = sigmoid(x), eigenvalues of I - beta k k^T from 0 to 1.
+    "hard":    clamp(1.1 s - 0.05, 0, 1), which reaches 0, where a token leaves the memory as it is, and 1.
     "twice":   2 s, down to -1 (Grazzi et al. 2025, arXiv 2411.12537), which no x reaches.
     "closed":  2 clamp(1.1 s - 0.05, 0, 1), which reaches 0 and 2.
     """
     sigmoid = torch.sigmoid(emitted)
-    if kind == "closed":
-        return 2 * (1.1 * sigmoid - 0.05).clamp(0, 1)
-    return 2 * sigmoid if kind == "twice" else sigmoid
+    if kind in ("hard", "closed"):
+        sigmoid = (1.1 * sigmoid - 0.05).clamp(0, 1)
+    return 2 * sigmoid if kind in ("twice", "closed") else sigmoid
 
 
 def log_decays(emitted: Tensor, log_rate: Tensor, bias: Tensor) -> Tensor:
@@ -95,8 +96,8 @@ class DeltaCell(ConvolvedMixer):
     rule:        "delta", or "sum", which adds and takes nothing away.
     decay:       "none", one for each "head", or one for each "channel" of the keys.
     num_factors: how often a token writes, each time with key, value and strength of its own.
-    strength:    "sigmoid", beta from 0 to 1; "twice", up to 2, so that eigenvalues reach down to -1; or "closed", which
-                 reaches 0 and 2. It is 1 where rule is "sum".
+    strength:    "sigmoid", beta between 0 and 1; "hard", which reaches both; "twice", up to 2, so that eigenvalues
+                 reach down to -1; or "closed", which reaches 0 and 2. It is 1 where rule is "sum".
     features:    "unit", of keys and queries of length one; or "elu", 1 + elu(x), with which what is read is
                  divided by what the query finds in a sum of all keys (Katharopoulos et al. 2020, eqs. 7 and 20); that
                  needs rule "sum".
@@ -105,6 +106,8 @@ class DeltaCell(ConvolvedMixer):
                  log2 T + 1 of them, rounded up; the last one takes what is older.
     convolution: steps that queries, keys and values see, before SiLU; 0 for neither. What flash-linear-attention makes
                  without its convolutions, which leaves the SiLU, is 1 with weights of one.
+    convolved_strength: whether strengths see these steps, too, before their sigmoid in place of SiLU, so that a write
+                 may hang on what stood before it. They are the last rows that are convolved.
     Raises ValueError for sizes that cannot be.
     """
 
@@ -124,6 +127,7 @@ class DeltaCell(ConvolvedMixer):
         output_gate: bool = True,
         num_levels: int = 0,
         convolution: int = 4,
+        convolved_strength: bool = False,
     ) -> None:
         check_sizes(num_heads=num_heads, key_size=key_size, value_size=value_size, num_factors=num_factors)
         check_levels(num_levels)
@@ -141,8 +145,13 @@ class DeltaCell(ConvolvedMixer):
             num_heads * value_size,
             {"none": 0, "head": 1, "channel": key_size},
         )
+        if convolved_strength and not (convolution and rule == "delta"):
+            raise ValueError(f'convolved_strength needs rule "delta" and a convolution, got {rule!r} and {convolution}')
+        of_strength = num_heads * num_factors * (rule == "delta")
+        straight = of_strength if convolved_strength else 0
+        self._convolved = [keys, num_factors * keys, num_factors * values, straight]
         self._sizes = [
-            num_heads * num_factors * (rule == "delta"),
+            of_strength - straight,
             num_heads * of_decay[decay],
             values * output_gate,
             num_heads * num_levels,
@@ -150,14 +159,15 @@ class DeltaCell(ConvolvedMixer):
         super().__init__(
             input_size,
             hidden_size,
-            keys + num_factors * (keys + values),
+            sum(self._convolved),
             sum(self._sizes),
             values,
             convolution=convolution,
+            straight=straight,
         )
         self.num_heads, self.key_size, self.value_size, self.num_factors = num_heads, key_size, value_size, num_factors
         self.rule, self.decay, self.strength, self.features = rule, decay, strength, features
-        self.output_gate, self.num_levels = output_gate, num_levels
+        self.output_gate, self.num_levels, self.convolved_strength = output_gate, num_levels, convolved_strength
         if decay == "channel":
             self.chunk_size = 16  # see associate_chunks
         if decay != "none":
@@ -172,10 +182,10 @@ class DeltaCell(ConvolvedMixer):
         return first_memory(self.zeros, self.num_levels, batch_size, *sizes)
 
     def steer(self, convolved: Tensor, others: Tensor) -> DeltaSteered:
-        keys, values = self.num_heads * self.key_size, self.num_heads * self.value_size
         factors, heads = self.num_factors, self.num_heads
-        query, key, value = convolved.split([keys, factors * keys, factors * values], -1)
-        emitted, decay, gate, scales = others.split(self._sizes, -1)
+        query, key, value, of_steps = convolved.split(self._convolved, -1)
+        of_step, decay, gate, scales = others.split(self._sizes, -1)
+        emitted = torch.cat([of_steps, of_step], -1)
         query = query.unflatten(-1, (heads, -1))
         key, value = (one.unflatten(-1, (factors, heads, -1)).transpose(-2, -3) for one in (key, value))
         if self.features == "unit":
