@@ -55,7 +55,7 @@ def drawn_dnc(draw: random.Random) -> memnet.DNC:
         controller=draw.choice(["feedforward", "rnn-tanh", "rnn-relu", "lstm", "gru"]),
         hidden_size=draw.randint(1, 21),
         num_layers=draw.randint(1, 2),
-        num_slots=draw.choice([1, 3, 8, 9, 16, 20, 35]),
+        num_slots=draw.choice([1, 3, 8, 9, 16, 20, 35, 130]),
         slot_size=draw.randint(1, 9),
         num_reads=draw.randint(1, 6),
         num_writes=draw.randint(1, 3),
@@ -326,6 +326,14 @@ def test_saturated_heads_keep_finite_gradients(kind: str, size: float, dtype: to
         assert one.isfinite().all()
         tolerance = 1e-8 if dtype == torch.float64 else 1e-2
         torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
+
+
+@with_memory
+def test_numbers_below_all_normal_ones_are_torchs_own_again_after_an_operator(kind: str) -> None:
+    model, tiny = KINDS[kind](3, 2, hidden_size=5, num_slots=6), torch.full((100,), 1e-40)
+    model.backend = "native"
+    model(torch.randn(2, 4, 3))[0].sum().backward()
+    assert (tiny * 1 > 0).all()
 
 
 def test_the_graph_can_be_walked_twice_and_changed_weights_are_noticed() -> None:

@@ -47,7 +47,7 @@ template <class Number> class DNC : public Controlled<Number, DNCProblem<Number>
     const int64_t scales = (masked ? reads + writes : 2) * blocks;
     const int64_t scalars = reads + writes + 2 * masked * (reads + writes) * width;
     const int64_t rest_size = blocks + 6 * write_size + 2 * read_size + scales + 2 * sharp * ways + (scalars + L - 1) / L;
-    const int64_t kept_size = 2 * linked * ways;  // what following links gives
+    const int64_t kept_size = 2 * linked * ways + rest_size;  // what following links gives, and the rest
 
     // What one row did in one step: what it began with, what it left, and between them.
     struct Parts {
@@ -69,7 +69,7 @@ template <class Number> class DNC : public Controlled<Number, DNCProblem<Number>
         step.usage = at.before + usage_at, step.next_usage = at.after + usage_at;
         step.precedence = at.before + precedence_at, step.next_precedence = at.after + precedence_at;
         step.links = at.before + links_at, step.next_links = at.after + links_at;
-        Vec* rest = at.rest;
+        Vec* rest = P::kept ? at.kept + 2 * linked * ways : at.rest;
         auto take = [&](int64_t count) { return (rest += count) - count; };
         step.retained = take(blocks);
         for (Vec** part : {&step.used, &step.in_use, &step.before, &step.allocation, &step.write_similarity,
@@ -239,11 +239,19 @@ template <class Number> class DNC : public Controlled<Number, DNCProblem<Number>
 
     // ------------------------------------------------------------------------------------------ allocation
 
-    // By what slots are ordered.
-    static Vec in_steps(Vec usage) {
-        constexpr int digits = std::numeric_limits<Number>::digits - 1;
+    // By what slots are ordered: their usage in whole steps, of 2^(digits - 6) for all. Of few slots each has a number of
+    // its own, in which equal ones follow each other.
+    static constexpr int digits = std::numeric_limits<Number>::digits - 1;
+    const Number half = std::exp2(Number(digits - 7));
+    const bool apart = slots <= 128;
+    void in_order(const Vec* usage, Vec* order) const {
         const Number whole = 3 * std::exp2(Number(digits - 1));  // to which nothing but whole numbers can be added
-        return usage * std::exp2(Number(digits - 6)) + whole - whole;
+        Vec places;
+        for (int lane = 0; lane < L; lane++) places[lane] = lane;
+        for (int64_t block = 0; block < blocks; block++) {
+            const Vec steps = usage[block] * (2 * half) + whole - whole;
+            order[block] = apart ? (steps - half) * 128 + (places + Number(block * L)) : steps;
+        }
     }
 
     // For every slot, the sum of what the slots have that are before it, or after it, in their order.
@@ -255,6 +263,13 @@ template <class Number> class DNC : public Controlled<Number, DNCProblem<Number>
             constexpr int count = together;
             Vec mine[count], total[count]{};
             for (int at = 0; at < count; at++) mine[at] = order[block + at];
+            if (apart) {
+                for (int64_t slot = 0; slot < slots; slot++)
+                    for (int at = 0; at < count; at++)
+                        total[at] += (after ? one[slot] > mine[at] : one[slot] < mine[at]) ? all(term[slot]) : Vec{};
+                for (int at = 0; at < count; at++) to[block + at] = total[at];
+                return;
+            }
             auto add_all = [&](int64_t first, int64_t end, auto counts) {
                 for (int64_t slot = first; slot < end; slot++)
                     for (int at = 0; at < count; at++)
@@ -283,9 +298,9 @@ template <class Number> class DNC : public Controlled<Number, DNCProblem<Number>
             Vec *allocation = step.allocation + head * blocks;
             for (int64_t block = 0; block < blocks; block++) {
                 allocation[block] = least + (1 - least) * in_use[block];
-                order[block] = in_steps(allocation[block]);
                 logs[block] = logarithm(allocation[block]);
             }
+            in_order(allocation, order);
             sum_by_order<false>(order, logs, before);
             const Number taken = step.told[allocation_gate + head] * step.told[write_gate + head];
             for (int64_t block = 0; block < blocks; block++) {
@@ -315,8 +330,8 @@ template <class Number> class DNC : public Controlled<Number, DNCProblem<Number>
                 d_own[block] += share * (by_allocation * writing);
                 d_in_use[block] *= 1 - by_allocation * writing * allocation[block];
                 used[block] = least + (1 - least) * in_use[block];
-                order[block] = in_steps(used[block]);
             }
+            in_order(used, order);
             gradient[allocation_gate + head] += sum<Number>(d_taken) * writing;
             gradient[write_gate + head] += sum<Number>(d_taken) * by_allocation;
             Vec* terms = d_own;
@@ -477,22 +492,29 @@ template <class Number> class DNC : public Controlled<Number, DNCProblem<Number>
 
     // ------------------------------------------------------------------------------------------ steps
 
-    void move(const At& at, Room& room, Number* reads_to) const {
-        const Parts step = parts(at);
-        const Number* told = step.told;
+    // How much of every slot is retained, and what is used after each head's last write.
+    void use(const Parts& step) const {
         for (int64_t block = 0; block < blocks; block++) {
             Vec retained = all<Number>(1), usage = step.usage[block];
             for (int64_t head = 0; head < reads; head++)
-                retained *= 1 - told[free + head] * step.read_weights[head * blocks + block];
+                retained *= 1 - step.told[free + head] * step.read_weights[head * blocks + block];
             for (int64_t head = 0; head < writes; head++) {
                 const Vec written = step.write_weights[head * blocks + block];
                 step.used[head * blocks + block] = usage = usage + written - usage * written;
             }
             step.retained[block] = retained;
-            step.next_usage[block] = usage * retained;
         }
-        allocate(step, room.used.data());
-        this->find(write_search(step));
+    }
+
+    void move(const At& at, Room& room, Number* reads_to) const {
+        const Parts step = parts(at);
+        const Number* told = step.told;
+        const bool again = !reads_to;  // with what was kept
+        if (!again) use(step);
+        for (int64_t block = 0; block < blocks; block++)
+            step.next_usage[block] = step.used[(writes - 1) * blocks + block] * step.retained[block];
+        if (!again) allocate(step, room.used.data());
+        if (!again) this->find(write_search(step));
         for (int64_t head = 0; head < writes; head++) {
             const Number by_allocation = told[allocation_gate + head], gate = told[write_gate + head];
             for (int64_t place = head * blocks; place < (head + 1) * blocks; place++) {
@@ -502,10 +524,10 @@ template <class Number> class DNC : public Controlled<Number, DNCProblem<Number>
         }
         this->write(step.memory, step.next_memory, step.next_writes, told + erase, told + add,
                     deallocate ? step.retained : nullptr, [](auto...) {});
-        if (linked) move_links(step, room, reads_to);
-        this->find(read_search(step));
+        if (linked) move_links(step, room, !again);
+        if (!again) this->find(read_search(step));
         mix(step);
-        if (!reads_to) return;
+        if (again) return;
         Vec* total = room.sums.data();
         std::fill_n(total, reads * width, Vec{});
         each_block([&](auto together, int64_t block) {
@@ -541,7 +563,7 @@ template <class Number> class DNC : public Controlled<Number, DNCProblem<Number>
             for (int64_t block = 0; block < blocks; block++)
                 step.next_precedence[head * blocks + block] = stays * precedence[block] + weights[block];
         }
-        for (int64_t way = 0; sharp && way < reads * writes; way++) {
+        for (int64_t way = 0; sharp && follows && way < reads * writes; way++) {
             sharpen(step.backward + way * blocks, step.told[sharpness + way], step.sharp_backward + way * blocks);
             sharpen(step.forward + way * blocks, step.told[sharpness + reads * writes + way], step.sharp_forward + way * blocks);
         }

@@ -270,8 +270,25 @@ template <class Number> struct Panels {
 
 // ---------------------------------------------------------------------------------------------- being called
 
+// While it lives, numbers below all normal ones count as zero, where the processor can: it computes with them a hundred
+// times slower.
+class Flushed {
+#if defined(__SSE__)
+    const unsigned before = __builtin_ia32_stmxcsr();
+
+public:
+    Flushed() { __builtin_ia32_ldmxcsr(before | 0x8040); }
+    ~Flushed() { __builtin_ia32_ldmxcsr(before); }
+#else
+public:
+    Flushed() {}
+#endif
+    Flushed(const Flushed&) = delete;
+};
+
 // Gives 0, 1 when there is not enough memory, or 2 for an index out of range.
 template <class Sequence, class Problem> int run(const Problem& problem, bool backward) {
+    const Flushed flushed;
     try {
         Sequence(problem).run(backward);
         return 0;
