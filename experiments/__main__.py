@@ -27,6 +27,7 @@ HELP = """usage: python -m experiments COMMAND ...
   results                 all results beside the published numbers, as a page
   benchmark [MODEL ...]   time models beside their floor and eager PyTorch, or
                           measure their memory
+  speed                   everything that was asked of their speed, as a result
   suite SUITE [options]   many trainings: tasks x models x recipes x seeds;
                           published/... are the papers' tables; none: a list
   sync RUN ...            give W&B clean runs from their folders

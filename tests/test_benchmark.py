@@ -25,10 +25,13 @@ from experiments.benchmark.cases import (
     known_models,
     make_example,
     make_model,
+    make_peer,
     sizes_of_model,
     train_step,
 )
 from experiments.benchmark.flops import count_flop, count_operations
+from experiments.benchmark.goals import GOALS as GOALS_FILE
+from experiments.benchmark.goals import cases_of, read_goals
 from experiments.config.registry import DOMAINS
 from experiments.figures import GrowthPanel, growth_figure
 from tests.figure_parts import panels, words
@@ -359,3 +362,103 @@ def test_an_interrupt_ends_it_cleanly() -> None:
     assert (process.returncode, out) == (130, "")
     # Before it, how long the timing takes, on a machine that is busy.
     assert [line for line in told.splitlines() if not line.startswith("timing")] == ["stopped"]
+
+
+# ------------------------------------------------------------------------------------------ options, peers, goals
+
+
+def test_options_are_those_of_the_constructor(capsys: Capture) -> None:
+    (case,) = measured(
+        capsys, "lstm", "--set", "hidden_size=7", "skip=true", "num_layers=2", "--backend", "auto", *SMALL
+    )
+    assert case["options"] == [["hidden_size", 7], ["skip", True], ["num_layers", 2]]
+    model: Any = make_model(small_case("lstm", options=(("hidden_size", 7), ("num_layers", 2))), 0)
+    assert model.cell.output_size == 7
+    story: Any = make_model(small_case("memn2n", options=(("vocab_size", 9),)), 0)
+    assert int(make_example(small_case("memn2n", options=(("vocab_size", 9),))).inputs[0].max()) < 9 == story.vocab_size
+
+
+@pytest.mark.parametrize(("name", "options"), [("lstm", ()), ("gru", (("num_layers", 2),)), ("rnn-relu", ())])
+def test_a_peer_is_torchs_own_of_the_same_equations(name: str, options: Any) -> None:
+    """With the same weights it gives the same; it is refused where torch has no such options."""
+    case = small_case(name, options=(("hidden_size", 6), *options))
+    ours, peer = make_model(case, 0), make_peer(case)
+    assert peer is not None
+    theirs = dict(peer.named_parameters())
+    assert sorted(one.shape for one in ours.parameters()) == sorted(one.shape for one in theirs.values())
+    with torch.no_grad():
+        own: Any = ours
+        cells = list(own.cell.layers) if options else [own.cell]
+        for layer, cell in enumerate(cells):
+            for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+                theirs[f"network.{kind}_l{layer}"].copy_(getattr(cell, kind))
+        for kind in ("weight", "bias"):
+            theirs[f"readout.{kind}"].copy_(getattr(own.readout, kind))
+    input = make_example(case).inputs[0]
+    torch.testing.assert_close(peer(input)[0], ours(input)[0])
+    assert make_peer(small_case(name, options=(("skip", True),))) is None
+    assert make_peer(small_case("slstm")) is None
+
+
+GOALS = """
+- title: Some
+  about: of little
+  rows:
+    - {work: never slower than itself, run: "RUN", ratio: [native, native], at_least: 1, aim: 2}
+    - {work: above its floor, run: "RUN", ratio: [native, floor], at_most: 0}
+    - work: longer
+      run: "RUN"
+      ratio: [{way: eager, length: 40}, {way: eager, length: 4}]
+      at_least: 0.1
+"""
+
+
+def test_goals_are_measured_and_judged_by_their_numbers(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = "lstm --set hidden_size=3 --batch-size 1 --length 4 40 --backend native"
+    Path("goals.yaml").write_text(GOALS.replace("RUN", run))
+    assert main(["speed", "goals.yaml", "--out", "fast", "--seconds", "0.01"]) == 0
+    text, told = Path("fast.md").read_text(), json.loads(Path("fast.json").read_text())
+    same, floor, longer = told["goals"]["Some"]
+    assert (same["measured"], same["reached"], floor["reached"]) == (1, True, False)
+    cases = told["benchmarks"][run]
+    first, last = (next(one for one in case["variants"] if one["name"] == "eager") for case in cases)
+    assert longer["measured"] == last["median_ms"] / first["median_ms"]
+    assert text.count(f"$ python -m experiments benchmark {run}") == 1
+    assert "| never slower than itself | native / native | at least 1 | 2 | 1 | yes |" in text
+    assert "python -m experiments speed goals.yaml" in text
+    assert told["versions"]["torch"] == str(torch.__version__)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("at_most: 0", "aim: 0"), "goals.yaml: above its floor: expected one of at_least and at_most"),
+        (("[native, floor]", "[native]"), "above its floor: expected a ratio of two numbers, not of 1"),
+        (("[native, floor]", "[nativ, floor]"), "above its floor: way 'nativ', expected floor or one of eager"),
+        (("length: 40}", "length: 41}"), "longer: its benchmark has no case of {'length': 41}"),
+        (("length: 40}", "lenght: 40}"), "longer: lenght is no part of a number"),
+        (("way: eager, length: 40", "way: eager, model: ltsm"), "longer: there is no model 'ltsm'"),
+        (("RUN", "lstm --set size=3"), "--set size: lstm has no such option"),
+        (("RUN", "lstm --set hidden_size=3 hidden_size=4"), "hidden_size is set twice"),
+        (("RUN", "lstm --set hidden_size=x"), "--set hidden_size=x: expected int for lstm"),
+        (("RUN", "lstm --set hidden_size"), "--set hidden_size: expected NAME=VALUE"),
+    ],
+)
+def test_goals_that_cannot_be_are_refused_before_anything_is_timed(
+    change: tuple[str, str], message: str, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = "lstm --set hidden_size=3 --batch-size 1 --length 4 40 --backend native"
+    Path("goals.yaml").write_text(GOALS.replace(*change).replace("RUN", run))
+    assert main(["speed", "goals.yaml"]) == 2
+    assert message in capsys.readouterr().err
+    assert not Path("speed.md").exists()
+
+
+def test_our_own_goals_name_what_there_is() -> None:
+    for section in read_goals(GOALS_FILE):
+        for row in section["rows"]:
+            cases_of(row, None)

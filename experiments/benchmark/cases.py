@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from functools import cache, partial
+from inspect import formatannotation
 from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import torch
@@ -15,6 +16,7 @@ from torch.nn import functional
 from experiments.base.files import UserError
 from experiments.base.names import nearest
 from experiments.base.seeds import drawing_weights, generator_for
+from experiments.config.fields import fitted
 from experiments.config.options import options_of, sizes_of
 from experiments.config.registry import DOMAINS, Model, at
 from experiments.training.updates import Updates
@@ -102,6 +104,7 @@ class Case:
     seeds:      models of these sizes that are each given a batch of their own.
     num_reads:  read heads, None for the constructor's own.
     slot_size:  columns of the memory, None for the constructor's own.
+    options:    further options of the constructor, or sizes that it asks for, by name.
     """
 
     model: str
@@ -115,6 +118,7 @@ class Case:
     controller: str
     dtype: Number
     device: str
+    options: tuple[tuple[str, Any], ...] = ()
 
     def __str__(self) -> str:
         return ", ".join([self.name, *self.sizes().values()])
@@ -141,7 +145,26 @@ class Case:
             words["slot_size"] = f"{self.slot_size} columns"
         if self.seeds > 1:
             words["seeds"] = f"{self.seeds} seeds"
-        return words
+        return words | {name: f"{name.replace('_', ' ')} {value}" for name, value in self.options}
+
+    def check(self) -> None:
+        """UserError for options that the constructor has not, or of another type, or which its name decides."""
+        known = known_models()[self.model]
+        make = at(known.place)
+        kinds = {name: one.kind for name, one in options_of(make).items()} | dict.fromkeys(sizes_of(make), int)
+        own = sizes_of_model(self.model)
+        taken = {*known.fixed, *known.sizes, own.slots, "controller", "num_reads", "slot_size"}
+        for name, value in self.options:
+            if name not in kinds or name in taken:
+                there = ", ".join(sorted({*kinds} - taken))
+                raise UserError(
+                    f"--set {name}: {self.model} has no such option{nearest(name, kinds)}: there are {there}"
+                )
+            try:
+                fitted(kinds[name], value)
+            except ValueError:
+                expected = formatannotation(kinds[name])
+                raise UserError(f"--set {name}={value}: expected {expected} for {self.model}") from None
 
 
 class Example(NamedTuple):
@@ -173,21 +196,51 @@ def _make_model(case: Case) -> nn.Module:
     # A story may be longer than those of the training where the constructor has no use for their length.
     chosen |= dict.fromkeys(known.sizes, case.length)
     chosen |= {size: getattr(case, size) for size in ("num_reads", "slot_size") if getattr(case, size) is not None}
+    chosen |= dict(case.options)
     options = {name: value for name, value in chosen.items() if name in options_of(make) and name not in known.fixed}
-    model: Any = make(**{size: _TOLD[size] for size in sizes_of(make)}, **known.fixed, **options)
+    told = {size: chosen.get(size, _TOLD[size]) for size in sizes_of(make)}
+    model: Any = make(**told, **known.fixed, **options)
     if hasattr(model, "validate"):
         # As our training does: the stories come from here.
         model.validate = False
     return cast(nn.Module, model)
 
 
+class Peer(nn.Module):
+    """torch's own module of the same equations and sizes, with a linear readout."""
+
+    def __init__(self, case: Case) -> None:
+        super().__init__()
+        known = known_models()[case.model]
+        sizes: dict[str, Any] = {**_TOLD, "hidden_size": _HIDDEN_SIZE, **known.fixed, **dict(case.options)}
+        options = {name: sizes[name] for name in (*known.fixed, "input_size", "hidden_size", *dict(case.options))}
+        self.network = at(known.peer)(**options | {"batch_first": True})
+        self.readout = nn.Linear(sizes["hidden_size"], sizes["output_size"])
+
+    def forward(self, input: Tensor) -> tuple[Tensor, Any]:
+        output, state = self.network(input)
+        return self.readout(output), state
+
+
+def make_peer(case: Case) -> nn.Module | None:
+    """torch's own; None where it has none with these options."""
+    if not known_models()[case.model].peer:
+        return None
+    try:
+        peer = Peer(case)
+    except TypeError:
+        return None
+    return peer.to(case.device, getattr(torch, case.dtype))
+
+
 def make_example(case: Case) -> Example:
     """Random bits, or stories of random words, for the batches of all seeds."""
+    words = dict(case.options).get("vocab_size", _VOCABULARY)
     generator = generator_for("train", 0)
     rows = case.seeds * case.batch_size
     if case.unit == "sentences":
         shapes = ((rows, case.length, _WORDS), (rows, _WORDS), (rows,))
-        parts = [torch.randint(1, _VOCABULARY, shape, generator=generator) for shape in shapes]
+        parts = [torch.randint(1, words, shape, generator=generator) for shape in shapes]
     else:
         widths = (_COPY.input_size, _COPY.output_size)
         parts = [torch.randint(2, (rows, case.length, width), generator=generator) for width in widths]

@@ -32,25 +32,15 @@ from experiments.training.running import prepare
 def benchmark(args: Sequence[str]) -> int:
     """Measure every case and print the results."""
     options = parse(BenchmarkOptions, "benchmark", args, flags=True)
-    options.check()
-    prepare(options.device, options.threads)
-    cases = options.cases()
-    # What cannot be is refused before the first case has taken its time.
-    for case in cases:
-        make_model(case, 0)
+    cases = checked(options)
     if options.slots_plot is not None:
         return _over_slots(cases, options, options.slots_plot)
-    measure = _measure_memory if options.memory else _time
-    found: dict[Case, Row] = {}
-    for kind in dict.fromkeys(case.name for case in cases):
-        own = [case for case in cases if case.name == kind]
-        found |= zip(own, measure(own, options), strict=True)
+    found = measured(options, cases)
     name, rows = machine(options.device), list(found.values())
     if options.json:
         _print_json(rows, options)
     else:
-        text = memory_text if options.memory else time_text
-        print(wrapped(text(rows, _where(options))))
+        print(wrapped(as_text(options, rows)))
     if options.plot is not None:
         value = "memory, MiB" if options.memory else "median time, ms"
         figure = growth_figure(growth_panels(found), value, f"{value.split(',')[0].capitalize()}, {name}")
@@ -84,6 +74,32 @@ def _print_json(rows: Sequence[Row], options: BenchmarkOptions) -> None:
 
 def _where(options: BenchmarkOptions) -> str:
     return f"{machine(options.device)}, torch {torch.__version__}, threads: {options.threads}"
+
+
+def checked(options: BenchmarkOptions) -> list[Case]:
+    """What is to be measured; UserError for what cannot be, before the first case has taken its time."""
+    options.check()
+    prepare(options.device, options.threads)
+    cases = options.cases()
+    for case in cases:
+        make_model(case, 0)
+    return cases
+
+
+def measured(options: BenchmarkOptions, cases: Sequence[Case]) -> dict[Case, Row]:
+    """What was found of every case."""
+    measure = _measure_memory if options.memory else _time
+    found: dict[Case, Row] = {}
+    for kind in dict.fromkeys(case.name for case in cases):
+        own = [case for case in cases if case.name == kind]
+        found |= zip(own, measure(own, options), strict=True)
+    return found
+
+
+def as_text(options: BenchmarkOptions, rows: Sequence[Row]) -> str:
+    """What was found as tables, beneath a line about the machine."""
+    text = memory_text if options.memory else time_text
+    return text(rows, _where(options))
 
 
 def _time(cases: Sequence[Case], options: BenchmarkOptions) -> Iterator[Row]:

@@ -145,7 +145,7 @@ def _peak(device: str) -> int:
 def main() -> None:
     """Read what to measure from stdin and write what was taken, or why it cannot be run, to stdout."""
     told = json.load(sys.stdin)
-    case = Case(**told["case"])
+    case = Case(**told["case"] | {"options": tuple(map(tuple, told["case"]["options"]))})
     prepare(case.device, told["threads"])
     try:
         answer: dict[str, object] = _measure(case, told["way"], told["gradient"])._asdict()

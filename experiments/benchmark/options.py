@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import tyro
 
@@ -16,7 +17,7 @@ from experiments.figures import is_figure
 from memnet.cells import ControllerName
 
 # Ways to run whose memory is that of something else.
-NO_MEMORY = {"stacked", "graph"}
+NO_MEMORY = {"stacked", "graph", "torch"}
 
 MOST_SECONDS = 3600
 
@@ -58,7 +59,10 @@ class BenchmarkOptions:
     """Of a model that has one."""
     backend: tuple[Way, ...] = ()
     """Ways to run beside eager: compile, native (an operator for the CPU), chunked (linear memories), auto, stacked
-    (the seeds as one computation by torch.func), graph (a step captured on a CUDA device); none for all that apply."""
+    (the seeds as one computation by torch.func), graph (a step captured on a CUDA device), torch (torch.nn's own of the
+    same equations); none for all that apply but the last."""
+    set: tuple[str, ...] = ()
+    """Further options of the models, as train has them: hidden_size=512 num_layers=3 skip=true."""
     seconds: float = 5.0
     """How long to time each case; at most an hour."""
     memory: bool = False
@@ -94,6 +98,7 @@ class BenchmarkOptions:
         check_positive(self, "seconds")
         if self.seconds > MOST_SECONDS:
             raise UserError(f"--seconds must be at most {MOST_SECONDS}, not {self.seconds:g}")
+        self.settings()
         if self.num_slots and self.models and all(sizes_of_model(name).num_slots is None for name in self.models):
             raise UserError(f"--num-slots {self.num_slots[0]}: {' and '.join(self.models)} has no memory")
         if self.memory:
@@ -102,6 +107,21 @@ class BenchmarkOptions:
             self._check_over_slots(Path(self.slots_plot))
         if self.plot is not None:
             self._check_plot(Path(self.plot))
+
+    def settings(self) -> tuple[tuple[str, Any], ...]:
+        """The options that --set names, with their values; UserError for what is none."""
+        found: dict[str, Any] = {}
+        for one in self.set:
+            name, equals, text = one.partition("=")
+            if not (name.isidentifier() and equals and text):
+                raise UserError(f"--set {one}: expected NAME=VALUE, such as hidden_size=512")
+            if name in found:
+                raise UserError(f"--set {one}: {name} is set twice")
+            try:
+                found[name] = json.loads(text.lower())
+            except ValueError:
+                found[name] = text
+        return tuple(found.items())
 
     def _check_memory(self) -> None:
         if self.infer or self.whole_step or self.seeds != (1,):
@@ -160,7 +180,9 @@ class BenchmarkOptions:
             controller=self.controller,
             dtype=self.dtype,
             device=self.device,
+            options=self.settings(),
         )
+        base.check()
         grown = (dataclasses.replace(base, **{name: value}) for name in SIZES for value in values[name][1:])  # type: ignore[arg-type]
         return [base, *grown]
 

@@ -9,11 +9,11 @@ from typing import Literal, NamedTuple, TypeAlias, cast, get_args
 import torch
 from torch import nn
 
-from experiments.benchmark.cases import STEPS, Case, Example, Stacked, make_example, make_model
+from experiments.benchmark.cases import STEPS, Case, Example, Stacked, make_example, make_model, make_peer
 from memnet.abilities import GoesByStep, TellsBackend
 from memnet.sequence import Backend
 
-Way: TypeAlias = Literal["eager", "compile", "native", "chunked", "auto", "stacked", "graph"]
+Way: TypeAlias = Literal["eager", "compile", "native", "chunked", "auto", "stacked", "graph", "torch"]
 Work: TypeAlias = Callable[[], object]
 
 # Variants of one function, where torch's own limit is eight.
@@ -41,14 +41,18 @@ def make_variant(case: Case, way: Way) -> Variant:
     """Build, compile and call a case once; Refused where it cannot be run this way and no other.
 
     Seeds run one after the other, but "stacked", which runs them as one eager computation. "graph" is a step that is
-    recorded once as a CUDA graph.
+    recorded once as a CUDA graph, "torch" torch's own module of the same equations.
     """
     if way == "graph" and case.device != "cuda":
         raise Refused(f"a captured graph needs --device cuda, not {case.device}")
     example = make_example(case)
     models, examples = [make_model(case, seed) for seed in range(case.seeds)], example.split(case.seeds)
     try:
-        if way == "stacked":
+        if way == "torch":
+            models = [peer for _ in models if (peer := make_peer(case)) is not None]
+            if not models:
+                raise Refused("torch has no module of these equations and options")
+        elif way == "stacked":
             models, examples = [Stacked(models)], [example]
         else:
             models = [running(model, way, examples[0]) for model in models]

@@ -22,6 +22,7 @@ COMMANDS = {
     "report": "experiments.report.command:report",
     "results": "experiments.report.results:results",
     "benchmark": "experiments.benchmark.commands:benchmark",
+    "speed": "experiments.benchmark.goals:speed",
     "suite": "experiments.suite.commands:suite",
     "keep": "experiments.commands.keep:keep",
     "sync": "experiments.commands.sync:sync",
@@ -126,6 +127,7 @@ class Model:
     only:     options that count for one value of another option alone: {"forget_bias": ("controller", "lstm")}.
     sizes:    what it calls otherwise than its domain does, of what the data tell: {"max_sentences": "longest_story"}.
     named_by: options that are part of its short name: ntm-lstm.
+    peer:     where torch's own module of the same equations is, MODULE:NAME, to be timed beside it.
     """
 
     place: str
@@ -133,6 +135,7 @@ class Model:
     only: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
     sizes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     named_by: tuple[str, ...] = ()
+    peer: str = ""
 
 
 _GATES = {"forget_bias": ("controller", "lstm")}
@@ -161,10 +164,10 @@ _SEQUENCE_FAMILIES = {
         ),
     },
     "Recurrent networks": {
-        "rnn-tanh": Model("memnet:RNN", fixed={"nonlinearity": "tanh"}),
-        "rnn-relu": Model("memnet:RNN", fixed={"nonlinearity": "relu"}),
-        "lstm": Model("memnet:LSTM"),
-        "gru": Model("memnet:GRU"),
+        "rnn-tanh": Model("memnet:RNN", fixed={"nonlinearity": "tanh"}, peer="torch.nn:RNN"),
+        "rnn-relu": Model("memnet:RNN", fixed={"nonlinearity": "relu"}, peer="torch.nn:RNN"),
+        "lstm": Model("memnet:LSTM", peer="torch.nn:LSTM"),
+        "gru": Model("memnet:GRU", peer="torch.nn:GRU"),
         "slstm": Model("memnet:SLSTM"),
         "fast-weights": Model("memnet:FastWeights"),
         "relational-memory": Model("memnet:RelationalMemory"),
