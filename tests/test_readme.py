@@ -34,7 +34,7 @@ BLOCKS = [
     (name, block) for name, text in READMES.items() for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)
 ]
 # Not run: what serves, needs a cluster or W&B, or is a benchmark. These have tests of their own.
-ELSEWHERE = ("--serve", "--on", "--shard", "sync", "push", "benchmark")
+ELSEWHERE = ("--serve", "--on", "--shard", "sync", "push", "benchmark", "speed")
 # What is added to a command, or takes the place of an option's value, so that it is small.
 TRANSLATION = [
     *("--sentences", "300", "--valid-sentences", "20", "--test-sentences", "5", "--hidden-size", "6"),
