@@ -9,7 +9,6 @@ Only the slots are touched that a sequence may reach: those from the first to th
 and of the others, which are all alike, the first few more at every step. So no step and no copy grows with the memory.
 """
 
-import math
 import mmap
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -168,7 +167,7 @@ def first_untouched(state: Any, slots: Tensor) -> int:
         memory = memory[:, :1]  # of a first state, one row for all
     if age.stride(1) == 0:
         age = age[:, :1]
-    touched = ((torch.linalg.vector_norm(memory, math.inf, -1) != 0) | (age < age.amax(-1, keepdim=True))).any(0)
+    touched = ((memory.abs().sum(-1) != 0) | (age < age.amax(-1, keepdim=True))).any(0)
     alike = len(touched) == 1
     ends = state.memory.size(1) if alike else torch.arange(1, len(touched) + 1, device=touched.device)
     return int(torch.maximum((touched * ends).amax(), slots.amax() + 1))
