@@ -4,6 +4,7 @@ tables.yaml   in the folder of results: which number of which result stands besi
               needs words; see `Row` and `Comparison`
 NAME.json     results as `summarize` writes them
 README.md     the page: everything in it is from these two
+choose.md     which memory for what, where there is a benchmark of the models, see `choose`
 NAME.png      a picture of all rows of a table that names one
 """
 
@@ -27,6 +28,7 @@ from experiments.base.statistics import deviation
 from experiments.base.tables import marked
 from experiments.config.command_line import parse
 from experiments.figures import HeatCell, heat_figure, save_figure
+from experiments.report.choose import CHOICE, COSTS, choice
 from experiments.report.measured import (
     Comparison,
     Control,
@@ -104,6 +106,8 @@ def results(args: Sequence[str]) -> int:
     for name, figure in list(pictures(found)):
         save_figure(figure, folder / name)
     write_whole(folder / PAGE, text)
+    if (folder / COSTS).is_file():
+        write_whole(folder / CHOICE, choice(folder, found.found))
     print(counts)
     print(folder / PAGE, file=sys.stderr)
     return 0
