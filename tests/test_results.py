@@ -12,7 +12,7 @@ import yaml
 
 from experiments.__main__ import main
 from experiments.base.statistics import student_quantile
-from experiments.report.results import PAGE, RESULTS, TABLES, page, read
+from experiments.report.results import PAGE, RESULTS, TABLES, page, pictures, read
 from experiments.report.verdict import Ours, Published, of_restarts, of_runs, verdict
 from experiments.suite.reading import find_suite
 from tests.test_command_line import refused
@@ -231,6 +231,23 @@ ONE = "about: []\ntables: [{title: t, about: a, rows: [{what: w, result: r, %s}]
 def test_what_cannot_be_read_is_told_in_one_line(content: str, words: str, tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / TABLES).write_text(content)
     assert words in refused(capsys, "results", tmp_path)
+
+
+def test_scores_are_drawn_against_the_size_of_the_state(tmp_path: Path) -> None:
+    shares = {"right_share": {"by_seed": {"0": 0.5, "1": 0.75}}}
+    result = {"state_floats": 300, "tests": [{"at": {"length": 5}, "scores": shares}]}
+    measured_and_not = (
+        {"what": f"4 pairs, {name}", "result": one, "at": {"length": 5}} for name, one in (("A", "one"), ("B", "two"))
+    )
+    folder = folder_of(tmp_path, result, *measured_and_not, score="right_share", states="by-state")
+    ((name, figure),) = pictures(read(folder))
+    (axes,) = figure.axes
+    (line,) = axes.containers
+    assert name == "by-state.png"
+    assert "](by-state.png)" in page(read(folder))[0]
+    assert line[0].get_xydata().tolist() == [[300, 62.5]]
+    assert line[2][0].get_segments()[0].tolist() == [[300, 50], [300, 75]]
+    assert [text.get_text() for text in axes.texts] == ["A"]
 
 
 def test_a_damaged_result_is_named_and_the_old_page_stays(tmp_path: Path, capsys: Capture) -> None:

@@ -22,6 +22,7 @@ from experiments.figures.growth import GrowthPanel, growth_figure
 from experiments.figures.heat import HeatCell, heat_figure
 from experiments.figures.lengths import length_figure
 from experiments.figures.memory import Episode, memory_figure
+from experiments.figures.states import StatePoint, states_figure
 from experiments.figures.style import MODELS, Format, Measure, Size, drawn_as, figure_name, is_figure, save_figure
 from experiments.figures.tasks import task_error_figure
 
@@ -36,6 +37,7 @@ __all__ = [
     "Learner",
     "Measure",
     "Size",
+    "StatePoint",
     "captions_figure",
     "curve_of_rows",
     "drawn_as",
@@ -53,5 +55,6 @@ __all__ = [
     "save_figure",
     "seeds_figure",
     "settings_figure",
+    "states_figure",
     "task_error_figure",
 ]

@@ -68,6 +68,7 @@ class Comparison(TypedDict):
     chosen:      in words what else they are than one run, of which nothing here makes use.
     settings:    as a row's, of all of them.
     picture:     the name of a picture of all rows, each called "task, model", whose score is a share.
+    states:      the name of one of such rows against the size of each one's state.
     """
 
     title: str
@@ -80,6 +81,7 @@ class Comparison(TypedDict):
     by: NotRequired[Literal["train", "valid"]]
     margin: NotRequired[Margin]
     picture: NotRequired[str]
+    states: NotRequired[str]
     rows: list[Row]
 
 

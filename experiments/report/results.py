@@ -27,7 +27,7 @@ from experiments.base.reading import expect, read_json, read_yaml
 from experiments.base.statistics import deviation
 from experiments.base.tables import marked
 from experiments.config.command_line import parse
-from experiments.figures import HeatCell, heat_figure, save_figure
+from experiments.figures import HeatCell, StatePoint, heat_figure, save_figure, states_figure
 from experiments.report.choose import CHOICE, COSTS, choice
 from experiments.report.measured import (
     Comparison,
@@ -146,7 +146,18 @@ def pictures(what: Read) -> Iterator[tuple[str, Figure]]:
     for table, rows in what.told:
         if "picture" in table:
             cells = {_task_and_model(row): _heat(found) for row, found in rows}
-            yield _picture(table), heat_figure(cells, table["title"], _HEAT)
+            yield f"{table['picture']}.png", heat_figure(cells, table["title"], _HEAT)
+        if points := _points(table, rows):
+            yield f"{table['states']}.png", states_figure(points, table["title"])
+
+
+def _points(table: Comparison, rows: Sequence[tuple[Row, Measured]]) -> dict[tuple[str, str], StatePoint]:
+    """What is measured of a table that has a picture of states."""
+    return {
+        _task_and_model(row): StatePoint(found.state, mean(found.ours.values), found.ours.ends)
+        for row, found in rows
+        if "states" in table and found.ours is not None and found.state is not None
+    }
 
 
 def _task_and_model(row: Row) -> tuple[str, str]:
@@ -171,7 +182,7 @@ def read_content(path: Path) -> Content:
         _check_names(table.get("margin", {}), Margin, path)
         if ("best_of" in table) != ("by" in table):
             raise UserError(f"{path}: table {table['title']!r} needs both best_of and by, or none of them")
-        if "picture" in table and not is_share(table.get("score", "")):
+        if {"picture", "states"} & table.keys() and not is_share(table.get("score", "")):
             raise UserError(f"{path}: table {table['title']!r} has a picture, and no score that is a share")
         for row in table["rows"]:
             _check_names(row, Row, path)
@@ -223,17 +234,15 @@ def _table(
     controls = [control_of(row, table, results) for row, _ in rows]
     shown = [_cells(folder, table, *one, control) for one, control in zip(rows, controls, strict=True)]
     if "picture" in table:
-        lines += [f"![{marked(table['title'])}]({_picture(table)})", ""]
+        lines += [f"![{marked(table['title'])}]({table['picture']}.png)", ""]
+    if _points(table, rows):
+        lines += [f"![{marked(table['title'])}]({table['states']}.png)", ""]
     kept = [head for head in _HEAD if any(cells[head] != "-" for cells in shown)]
     lines += _grid(kept)
     lines += [line for cells in shown for line in _grid([cells[head] for head in kept], head=False)]
     notes = [(row, [row[part] for part in ("differs", "settings", "remark") if part in row]) for row, _ in rows]
     words = [f"- {marked(row['what'])}: {'; '.join(told)}" for row, told in notes if told]
     return [*lines, "", *words] if words else lines
-
-
-def _picture(table: Comparison) -> str:
-    return f"{table['picture']}.png"
 
 
 def _protocol(table: Comparison) -> list[str]:
