@@ -114,9 +114,12 @@ protected:
         in_vectors<Number>(count, function);
     }
 
-    // Rows that go through time together: their memories stay in cache, and weights serve several rows.
-    int64_t rows_together() const {
-        return std::clamp<int64_t>((1 << 19) / (memory().state_size * vector_bytes), 1, 8);
+    // Rows that go through time together: their memories, going back those of a segment's steps, stay in cache, and
+    // weights serve several rows.
+    int64_t rows_together(bool backward) const {
+        const int64_t state = memory().state_size * vector_bytes, rest = memory().rest_size * vector_bytes;
+        if (!backward || Memory::rolls_back) return std::clamp<int64_t>((1 << 19) / state, 1, 8);
+        return std::clamp<int64_t>((11 << 17) / ((segment + 1) * state + segment * rest), 1, 4);
     }
 
     // Room for what a row's memory does: `count` steps whose states follow each other, or one that changes in place.
@@ -359,8 +362,9 @@ public:
 
     void run(bool backward) const {
         const std::vector<Panels<Number>> products = panels(backward);
-        for (int64_t first = 0; first < batch; first += rows_together()) {
-            const int64_t count = std::min(rows_together(), batch - first);
+        const int64_t together = rows_together(backward);
+        for (int64_t first = 0; first < batch; first += together) {
+            const int64_t count = std::min(together, batch - first);
             if (backward) backward_rows(first, count, products);
             else forward_rows(first, count, products);
         }
