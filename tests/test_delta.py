@@ -218,6 +218,16 @@ def test_positions_stay_exact_and_tell_the_same_levels(start: int) -> None:
         kept = advanced(kept, 1, count)
 
 
+@pytest.mark.parametrize("count", [1, 5, 24])
+def test_many_tokens_at_once_leave_the_position_exact(count: int) -> None:
+    """In float32, which has no more whole numbers beside each other than the largest number of levels needs."""
+    span = 2 ** (count - 1)
+    for start, steps in ((0, span), (span - 1, 1), (2 * span - 1, 2), (2 * span - 1, 3 * span + 1)):
+        expected = start + steps
+        expected = expected if expected < 2 * span else span + expected % span
+        assert int(advanced(torch.tensor([float(start)]), steps, count)) == expected
+
+
 def test_options_that_cannot_be_are_refused() -> None:
     for options, told in (
         ({"features": "elu"}, 'features "elu" need rule "sum"'),

@@ -102,6 +102,18 @@ def test_a_gradient_whose_squares_overflow_is_scaled_as_if_it_were_small(large: 
         torch.testing.assert_close(other.grad, one.grad)
 
 
+def test_the_gradient_of_a_copy_that_is_no_number_is_left_out() -> None:
+    """The other goes on as it would alone."""
+    weight = nn.Parameter(torch.zeros(2, 3))
+    weight.grad = torch.tensor([[3.0, 4.0, 0.0], [1.0, torch.inf, torch.nan]])
+    optimizer = SGD([weight], 1.0, 0.0)
+    norms = UpdatesByCopy(1.0, 1.0, copies=2).clip(optimizer.gather())
+    assert norms[0] == 5
+    assert not norms[1].isfinite()
+    optimizer.step()
+    torch.testing.assert_close(weight.detach(), torch.tensor([[-0.6, -0.8, 0.0], [0.0, 0.0, 0.0]]))
+
+
 KINDS: list[Callable[[Any], Optimizer]] = [
     lambda w: Adam(w, 0.1),
     lambda w: GravesRMSProp(w, 0.1),

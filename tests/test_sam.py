@@ -196,13 +196,25 @@ def test_a_row_without_a_step_keeps_all_that_it_read_and_its_gradient(form: str)
     for backend in ("eager", "native"):
         model = drawn(backend, num_reads=2, slots_per_read=3)
         weights = torch.full((2, 2, 6), 1 / 6, dtype=torch.float64, requires_grad=True)
-        state = model.initial_state(2)._replace(read_weights=weights)
+        age = model.initial_state(2).age.clone().requires_grad_()
+        state = model.initial_state(2)._replace(read_weights=weights, age=age)
         _, last = model(normal(2, 5, 3), state, lengths=torch.tensor([5, 0]))
         assert torch.equal(last.read_weights[1], weights[1])
-        (gradient,) = torch.autograd.grad((last.read_weights * normal(2, 2, 6)).sum(), weights)
-        results.append(gradient)
-    assert_equal(results[1], results[0], 1e-10)
-    assert results[1][1].all()
+        loss = (last.read_weights * normal(2, 2, 6)).sum() + (last.age * normal(2, 6, seed=1)).sum()
+        results.append(torch.autograd.grad(loss, [weights, age]))
+    for one, other in zip(*results, strict=True):
+        assert_equal(other, one, 1e-10)
+        assert other[1].all()
+
+
+@every_form
+def test_an_age_that_asks_for_no_gradient_has_none(form: str) -> None:
+    for backend in ("eager", "native"):
+        model = drawn(backend)
+        _, state = model(normal(2, 3, 3))
+        _, last = model(normal(2, 3, 3), state)
+        assert not last.age.requires_grad
+        assert last.memory.requires_grad
 
 
 def test_a_normalized_controller_is_run_by_it() -> None:

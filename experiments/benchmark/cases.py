@@ -16,7 +16,7 @@ from torch.nn import functional
 from experiments.base.files import UserError
 from experiments.base.names import nearest
 from experiments.base.seeds import drawing_weights, generator_for
-from experiments.config.fields import fitted
+from experiments.config.fields import fitted, option
 from experiments.config.options import options_of, sizes_of
 from experiments.config.registry import DOMAINS, Model, at
 from experiments.training.updates import Updates
@@ -154,11 +154,13 @@ class Case:
         kinds = {name: one.kind for name, one in options_of(make).items()} | dict.fromkeys(sizes_of(make), int)
         own = sizes_of_model(self.model)
         taken = {*known.fixed, *known.sizes, own.slots, "controller", "num_reads", "slot_size"}
+        free = sorted({*kinds} - taken)
         for name, value in self.options:
-            if name not in kinds or name in taken:
-                there = ", ".join(sorted({*kinds} - taken))
+            if name in {own.slots, "controller", "num_reads", "slot_size"}:
+                raise UserError(f"--set {name}: that is {option('num_slots' if name == own.slots else name)} here")
+            if name not in free:
                 raise UserError(
-                    f"--set {name}: {self.model} has no such option{nearest(name, kinds)}: there are {there}"
+                    f"--set {name}: {self.model} has no such option{nearest(name, free)}: there are {', '.join(free)}"
                 )
             try:
                 fitted(kinds[name], value)
@@ -235,14 +237,14 @@ def make_peer(case: Case) -> nn.Module | None:
 
 def make_example(case: Case) -> Example:
     """Random bits, or stories of random words, for the batches of all seeds."""
-    words = dict(case.options).get("vocab_size", _VOCABULARY)
+    sizes = _TOLD | dict(case.options)
     generator = generator_for("train", 0)
     rows = case.seeds * case.batch_size
     if case.unit == "sentences":
         shapes = ((rows, case.length, _WORDS), (rows, _WORDS), (rows,))
-        parts = [torch.randint(1, words, shape, generator=generator) for shape in shapes]
+        parts = [torch.randint(1, sizes["vocab_size"], shape, generator=generator) for shape in shapes]
     else:
-        widths = (_COPY.input_size, _COPY.output_size)
+        widths = (sizes["input_size"], sizes["output_size"])
         parts = [torch.randint(2, (rows, case.length, width), generator=generator) for width in widths]
         parts = [part.to(getattr(torch, case.dtype)) for part in parts]
     *inputs, target = (part.to(case.device) for part in parts)

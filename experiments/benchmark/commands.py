@@ -88,6 +88,7 @@ def checked(options: BenchmarkOptions) -> list[Case]:
 
 def measured(options: BenchmarkOptions, cases: Sequence[Case]) -> dict[Case, Row]:
     """What was found of every case."""
+    prepare(options.device, options.threads)
     measure = _measure_memory if options.memory else _time
     found: dict[Case, Row] = {}
     for kind in dict.fromkeys(case.name for case in cases):

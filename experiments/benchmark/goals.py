@@ -9,7 +9,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NotRequired, TypedDict, get_args
+from typing import Any, Literal, NotRequired, TypedDict, cast, get_args
 
 import tyro
 
@@ -22,7 +22,7 @@ from experiments.benchmark.cases import SIZES, Case, known_models
 from experiments.benchmark.commands import as_text, checked, measured
 from experiments.benchmark.options import BenchmarkOptions
 from experiments.benchmark.report import Row, machine
-from experiments.benchmark.variants import Way
+from experiments.benchmark.variants import Way, usual_ways
 from experiments.config.command_line import parse
 from experiments.runs.folder import versions
 
@@ -54,7 +54,7 @@ class Goal(TypedDict):
 
     work: str
     run: str
-    ratio: list[str | Term]
+    ratio: list[str | dict[str, Any]]
     at_least: NotRequired[float]
     at_most: NotRequired[float]
     aim: NotRequired[float]
@@ -95,7 +95,12 @@ def speed(args: Sequence[str]) -> int:
     made_by = without_places(command_line("speed", *args))
     tables = [_table(section, rows[section["title"]]) for section in sections]
     texts = {run: as_text(asked[run][0], list(one.values())) for run, one in found.items()}
-    head = {"command": made_by, "machine": machine("cpu"), "load_before": begun, "versions": versions()}
+    head = {
+        "command": made_by,
+        "machine": machine(next(iter(asked.values()))[0].device),
+        "load_before": begun,
+        "versions": versions(),
+    }
     write_whole(f"{out}.md", _markdown(tables, texts, head))
     data = {"goals": rows, "benchmarks": {run: list(one.values()) for run, one in found.items()}}
     write_whole(f"{out}.json", json.dumps(head | data, indent=1) + "\n")
@@ -108,6 +113,9 @@ def read_goals(path: Path) -> list[Section]:
     """What was asked; UserError, which names the place, for what is no such file."""
     sections: list[Section] = read_yaml(path, "goals")
     expect(sections, list[Section], path)
+    titles = [section["title"] for section in sections]
+    if twice := [title for title in titles if titles.count(title) > 1]:
+        raise UserError(f"{path}: two sections are called {twice[0]!r}")
     for row in (row for section in sections for row in section["rows"]):
         place = f"{path}: {row['work']}"
         if ("at_least" in row) == ("at_most" in row):
@@ -115,6 +123,7 @@ def read_goals(path: Path) -> list[Section]:
         if len(row["ratio"]) != 2:
             raise UserError(f"{place}: expected a ratio of two numbers, not of {len(row['ratio'])}")
         for term in map(_term, row["ratio"]):
+            expect(term, Term, place)
             if term["way"] not in (FLOOR, *get_args(Way)):
                 raise UserError(f"{place}: way {term['way']!r}, expected {FLOOR} or one of {', '.join(get_args(Way))}")
             if unknown := {*term} - {"way", "model", "gradient", "memory", *SIZES}:
@@ -126,17 +135,25 @@ def read_goals(path: Path) -> list[Section]:
 
 def cases_of(row: Goal, seconds: float | None) -> tuple[BenchmarkOptions, list[Case]]:
     """What a row has to be measured; UserError for what cannot be, or has not what its ratio is of."""
-    options = parse(BenchmarkOptions, "benchmark", shlex.split(row["run"]), flags=True)
+    try:
+        options = parse(BenchmarkOptions, "benchmark", shlex.split(row["run"]), flags=True)
+    except ValueError as error:
+        raise UserError(f"{row['work']}: cannot read its run: {error}") from None
     if seconds is not None:
         options = dataclasses.replace(options, seconds=seconds)
     cases = checked(options)
-    for term in row["ratio"]:
-        _case(_term(term), cases, row["work"])
+    ways = {"eager", *(options.backend or usual_ways(options.device, max(options.seeds)))}
+    for term in map(_term, row["ratio"]):
+        _case(term, cases, row["work"])
+        if ("memory" in term) != options.memory:
+            raise UserError(f"{row['work']}: memory is of a run with --memory, and time of one without")
+        if term["way"] not in ({*ways} if options.memory else {FLOOR, *ways}):
+            raise UserError(f"{row['work']}: its benchmark does not run {term['way']}")
     return options, cases
 
 
-def _term(term: str | Term) -> Term:
-    return {"way": term} if isinstance(term, str) else term
+def _term(term: str | dict[str, Any]) -> Term:
+    return {"way": term} if isinstance(term, str) else cast(Term, term)
 
 
 def _case(term: Term, cases: Sequence[Case], work: str) -> Case:
@@ -185,7 +202,7 @@ def _table(section: Section, rows: Sequence[Mapping[str, Any]]) -> Table:
     return Table(section["title"], head, cells, [" ".join(section["about"].split())])
 
 
-def _words(term: str | Term) -> str:
+def _words(term: str | dict[str, Any]) -> str:
     if isinstance(term, str):
         return term
     sizes = [f"{value:,} {SIZES[name]}" for name, value in term.items() if name in SIZES]

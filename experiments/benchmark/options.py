@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -118,9 +119,11 @@ class BenchmarkOptions:
             if name in found:
                 raise UserError(f"--set {one}: {name} is set twice")
             try:
-                found[name] = json.loads(text.lower())
+                found[name] = json.loads(text if text.lower() not in ("true", "false") else text.lower())
             except ValueError:
                 found[name] = text
+            if isinstance(found[name], float) and not math.isfinite(found[name]):
+                raise UserError(f"--set {one}: expected a finite number")
         return tuple(found.items())
 
     def _check_memory(self) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 
+from experiments.base.files import UserError
 from experiments.base.progress import working
 from experiments.base.terminal import columns
 from experiments.benchmark.cases import Case
@@ -61,6 +62,8 @@ def measure_over_slots(cases: Sequence[Case], options: BenchmarkOptions) -> tupl
     works = {key: variant.work for key, variant in variants.items()}
     with working("timing"):
         timings, _ = time_side_by_side(works, options.seconds * len(works), options.dtype, options.device)
+    if not timings:
+        raise UserError(f"--slots-plot: no case could be measured: {ends[0]}")
     rows = []
     for (case, way), timing in timings.items():
         low, middle, high = (1e3 * one / case.length for one in (timing.low, timing.median, timing.high))

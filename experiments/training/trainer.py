@@ -214,7 +214,7 @@ class Trainer(Generic[Work]):
         self._note_gradients()
         norm = self.objective.updates.clip(gradients)
         losses, norms = (values.reshape(-1).tolist() for values in (counts["loss"], norm))
-        self._note_lost(losses, progress)
+        self._note_lost(losses, norms, progress)
         if any(math.isfinite(loss) and math.isfinite(own) for loss, own in zip(losses, norms, strict=True)):
             self.objective.noted({name: count.tolist() for name, count in counts.items()} | {"norm": norm.tolist()})
             self.optimizer.step()
@@ -251,12 +251,18 @@ class Trainer(Generic[Work]):
         finite = {part: list(filter(math.isfinite, own.tolist())) for part, own in norms.items()}
         self._gradients = {f"gradient/{part}": mean(own) for part, own in finite.items() if own}
 
-    def _note_lost(self, losses: Sequence[float], progress: Progress) -> None:
-        """Tell of every copy once whose loss is no number while others go on."""
-        for copy, loss in enumerate(losses):
-            if len(losses) > 1 and copy not in self._lost and not math.isfinite(loss):
+    def _note_lost(self, losses: Sequence[float], norms: Sequence[float], progress: Progress) -> None:
+        """Tell of every copy whose loss is no number while others go on, once, or whose gradient is left out."""
+        for copy, (loss, norm) in enumerate(zip(losses, norms, strict=True)):
+            if len(losses) == 1 or copy in self._lost:
+                continue
+            if not math.isfinite(loss):
                 self._lost.add(copy)
                 progress.message(f"step {self.step + 1}: the loss of restart {copy} is {loss}; it is lost")
+            elif not math.isfinite(norm):
+                progress.message(
+                    f"step {self.step + 1}: the gradient's norm of restart {copy} is {norm}; it is left out"
+                )
 
     def _not_finite(self, loss: float, norm: float) -> NotFinite:
         """What is raised where the loss or the gradient's norm of the next step is no number."""

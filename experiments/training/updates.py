@@ -115,14 +115,24 @@ class UpdatesByCopy(Updates):
     scope: Literal["matrix", "model"] = "model"
 
     def clip(self, gradients: Gradients) -> Tensor:
-        """Scale the gradients of each copy down to a norm of at most `clip_norm`; returns (copy,) the norms before."""
+        """Scale the gradients of each copy down to a norm of at most `clip_norm`; returns (copy,) the norms before.
+
+        The gradient of a copy whose norm is no number is zero after it.
+        """
         if not gradients.each:
             return torch.zeros(self.copies)
         rows = [gradient.reshape(self.copies, -1) for gradient in gradients.each]
         norms = _wide(lambda kind: torch.stack([torch.linalg.vector_norm(row, dim=1, dtype=kind) for row in rows]))
         total = _wide(lambda kind: torch.linalg.vector_norm(norms, dim=0, dtype=kind))
+        if self.copies > 1 and not total.isfinite().all():
+            for row in rows:
+                row[~total.isfinite()] = 0
         if self.clip_norm is not None:
-            scales = (self.clip_norm / (norms if self.scope == "matrix" else total.expand_as(norms))).clamp_max(1.0)
+            scales = (
+                (self.clip_norm / (norms if self.scope == "matrix" else total.expand_as(norms)))
+                .clamp_max(1.0)
+                .nan_to_num(0.0)
+            )
             for gradient, scale in zip(gradients.each, scales, strict=True):
                 # Of one copy there is no axis for the copy.
                 gradient.mul_(scale.view(self.copies, *[1] * (gradient.dim() - 1)) if self.copies > 1 else scale)

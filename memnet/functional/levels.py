@@ -11,7 +11,7 @@ so that at every t the past lies in buckets as those of a Fenwick tree: at most 
     o_t = sum_l lambda_t^(l) (S_t^(l))^T q_t
 
 With every lambda 1 it is the memory without levels. The last level takes all that is older, so that a memory of
-num_levels reads any length; with as many levels as the length has binary digits and one more it is the paper's.
+num_levels reads any length; with log2 T + 1 levels, rounded up, it is the paper's for a time T.
 """
 
 from typing import Any, NamedTuple
@@ -59,8 +59,8 @@ def moved(levels: Tensor, places: Tensor) -> Tensor:
 def advanced(position: Tensor, steps: Tensor | int, num_levels: int) -> Tensor:
     """A position so many tokens later, see LevelMemory."""
     span = 2 ** (num_levels - 1)
-    later = position + steps
-    return torch.where(later >= 2 * span, span + torch.remainder(later, span), later)
+    later = position.long() + steps
+    return torch.where(later >= 2 * span, span + torch.remainder(later, span), later).to(position)
 
 
 def associate_levels(memory: LevelMemory, scales: Tensor, **told: Any) -> tuple[Tensor, LevelMemory]:

@@ -6,7 +6,9 @@ As its authors' code has it. A is bound to keys phi by the delta rule, z counts 
     write   A <- A + sum_i beta_i phi_i (v_i - read of phi_i)^T        z <- z + sum_i gamma_i phi_i
             gamma_i = clamp(1 - z . phi_i, 0, 1), by which a key that is known already is not counted again
 
-where all of a segment's writes read the memory of before.
+where all of a segment's writes read the memory of before. (In the code 1e-5 is taken off gamma, too.) So it is no delta
+rule where several tokens of a segment have keys that lie close together: n of one key that is known change what it is
+bound to by n beta, which overshoots, and grows from segment to segment, for n beta above 2. A few tokens are safe.
 """
 
 from typing import NamedTuple

@@ -43,7 +43,7 @@ template <class Number> struct Problem {
 // What the memory of one row does in a step. Where nothing is kept, it changes in place: `after` is `before`.
 template <class Number> struct Step {
     Lanes<Number> *before, *after, *rest;  // its state, and whatever else a backward pass needs
-    Lanes<Number>* kept;                   // of that, what is not computed again
+    Lanes<Number>* kept;                   // what is kept of it from the forward pass, not computed again
     const Number* emitted;                 // what steers it, and that squashed into its range
     Number* parameters;
     int64_t step, row;
@@ -51,7 +51,7 @@ template <class Number> struct Step {
 
 // Memory: the class that takes after this one. It tells
 //     emitted:                how many numbers steer it.
-//     state_size, rest_size:  vectors of its state, and of the rest of a step that is computed again.
+//     state_size, rest_size:  vectors of its state, and of the rest of a step, computed again if not kept.
 //     kept_size:              vectors of a step that are kept for the backward pass.
 //     Room:                   a class of what a step needs and nobody else, made of a Memory.
 //     gather, scatter:        a row of its tensors (or null) to a state, and back.

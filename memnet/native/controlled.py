@@ -259,7 +259,7 @@ def _rooms(make: Callable[[int], Tensor], shapes: Sequence[tuple[int, ...]]) -> 
 
 
 class _Unroll(torch.autograd.Function):
-    """(plan, problem, lengths, tensors as for _forward) to features and state leaves."""
+    """(plan, problem, lengths, tensors as for forward) to features and state leaves."""
 
     @staticmethod
     def forward(ctx: Any, plan: Plan, problem: Problem, lengths: Tensor | None, *tensors: Tensor) -> Any:

@@ -315,7 +315,8 @@ class _Sequence(torch.autograd.Function):
         kept: list[_Step] = []
         results, slots, ctx.reach = run(cell, input, with_leaves(layout, leaves), lengths, kept if keep else None)
         ctx.set_materialize_grads(False)
-        ctx.mark_non_differentiable(results[-1])
+        if not ctx.needs_input_grad[5 + len(leaves)]:
+            ctx.mark_non_differentiable(results[-1])
         ctx.cell, ctx.names = cell, names
         # All that is large is saved with the graph, and so goes with it.
         ctx.steps = [map_state(lambda one: one.new_empty(0), step) for step in kept[:1]] * len(kept)
@@ -335,7 +336,7 @@ class _Sequence(torch.autograd.Function):
             apart = [one.detach().requires_grad_(need) for one, need in zip(tensors, needed, strict=True)]
             count = len(apart) - len(ctx.names)
             named = {f"cell.{name}": one for name, one in zip(ctx.names, apart[count:], strict=True)}
-            d_output, *d_controller, d_reads, d_last, d_every, _ = gradients
+            d_output, *d_controller, d_reads, d_last, d_every, d_age = gradients
             reached = memory[:, : ctx.reach].clone(memory_format=torch.contiguous_format)
             d_memory = torch.zeros_like(reached) if d_last is None else d_last[:, : ctx.reach].clone()
             d_weights = None if d_every is None else d_every.gather(-1, slots)
@@ -349,7 +350,9 @@ class _Sequence(torch.autograd.Function):
             read = None if d_first is None else Entries(kept[0].last.slots, d_first)
             went = steps_gone(lengths, len(kept))
             whole = first_gradients(needed[first : first + 2], (d_last, d_every), memory, d_memory, read, went)
-            found = [*found[:first], *whole, *found[first + 2 :]]
+            # The age has a gradient in rows without a step alone, which keep it.
+            d_age = None if isinstance(went, int) or d_age is None else d_age.masked_fill((went > 0).view(-1, 1), 0)
+            found = [*found[:first], *whole, d_age, *found[first + 3 :]]
         return None, None, None, None, None, *found
 
 

@@ -146,7 +146,7 @@ class _Sequence(torch.autograd.Function):
         features, last, ran = _forward(call, tensors, keep=True)
         memory, age = last[-_OF_MEMORY], last[-1]
         ctx.set_materialize_grads(False)
-        if not ctx.needs_input_grad[len(last)]:
+        if not ctx.needs_input_grad[len(last) + 1]:
             ctx.mark_non_differentiable(age)
         ctx.call, ctx.problem, ctx.reach, ctx.kept = call, ran.problem, ran.reach, len(ran.kept)
         ctx.function = build.library(_OPERATOR, tensors[0].dtype).backward
