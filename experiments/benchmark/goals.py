@@ -21,7 +21,7 @@ from experiments.base.terminal import page
 from experiments.benchmark.cases import SIZES, Case, known_models
 from experiments.benchmark.commands import as_text, checked, measured
 from experiments.benchmark.options import BenchmarkOptions
-from experiments.benchmark.report import Row, machine
+from experiments.benchmark.report import Row, machine, number
 from experiments.benchmark.variants import Way, usual_ways
 from experiments.config.command_line import parse
 from experiments.runs.folder import versions
@@ -194,7 +194,7 @@ def _table(section: Section, rows: Sequence[Mapping[str, Any]]) -> Table:
         least = "at least" if "at_least" in row else "at most"
         verdict = {True: "yes", False: "no", None: "not measured"}[row["reached"]]
         aim = f"{row['aim']:g}" if "aim" in row else "-"
-        value = "-" if row["measured"] is None else f"{row['measured']:,.3g}"
+        value = "-" if row["measured"] is None else number(row["measured"])
         return [row["work"], " / ".join(map(_words, row["ratio"])), f"{least} {row['limit']:g}", aim, value, verdict]
 
     head = ["work", "ratio", "asked", "hoped", "measured", "reached"]
@@ -205,7 +205,7 @@ def _table(section: Section, rows: Sequence[Mapping[str, Any]]) -> Table:
 def _words(term: str | dict[str, Any]) -> str:
     if isinstance(term, str):
         return term
-    sizes = [f"{value:,} {SIZES[name]}" for name, value in term.items() if name in SIZES]
+    sizes = [f"{SIZES[name]} {value:,}" for name, value in term.items() if name in SIZES]
     parts = [term.get("model", ""), term["way"], term.get("gradient", ""), term.get("memory", ""), *sizes]
     return " ".join(part for part in parts if part)
 
