@@ -31,9 +31,13 @@ def first_memory(zeros: Callable[..., Tensor], num_levels: int, batch_size: int,
     return LevelMemory(zeros(batch_size, sizes[0], num_levels, *sizes[1:]), zeros(batch_size))
 
 
-def level_scales(emitted: Tensor, rate: Tensor) -> Tensor:
-    """lambda = softplus(a x), as flash-linear-attention's log-linear Mamba-2 has it: (..., head, level)."""
-    return functional.softplus(rate * emitted)
+def level_scales(emitted: Tensor, num_heads: int, rate: Tensor | None) -> Tensor:
+    """lambda = softplus(a x), as flash-linear-attention's log-linear Mamba-2 has it: (..., head, level).
+
+    emitted: x, (..., head * level). rate: a, (head, level); None for a memory without levels, of which there are none.
+    """
+    scales = emitted.unflatten(-1, (num_heads, -1))
+    return scales if rate is None else functional.softplus(rate.to(scales) * scales)
 
 
 def remember_token(memory: Any, scales: Tensor, **told: Any) -> tuple[Tensor, LinearMemory]:

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from experiments.__main__ import main
-from experiments.benchmark import memory, over_slots, timing
+from experiments.benchmark import commands, memory, over_slots, timing
 from experiments.benchmark.cases import (
     STEPS,
     Case,
@@ -271,6 +271,18 @@ def test_models_are_measured_beside_each_other_over_their_slots(
     assert any("would keep some 0.00195 GiB" in " ".join(line) and line[0] == "ntm" for line in table)
 
 
+def test_a_picture_over_slots_of_short_sequences_is_of_time_and_has_a_colour_for_every_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr(commands, "save_figure", lambda figure, _: drawn.append(figure))
+    sizes = ["--num-slots", "8", "16", *SMALL, "--num-reads", "1", "--slot-size", "5", "--backend", "eager"]
+    assert main(["benchmark", "sam", "lrua", *sizes, "--slots-plot", str(tmp_path / "slots.png")]) == 0
+    ((title, axes),) = panels(drawn[0]).items()
+    assert title == "time of a training step"
+    assert len({line.get_color() for line in axes.lines if len(line.get_xdata()) == 2}) == 2
+
+
 def test_a_growth_figure_draws_the_given_values() -> None:
     lines = {"native": [(40, 3.0, 2.0, 5.0), (10, 1.0, 0.9, 1.2)], "floor": [(10, 0.1, 0.1, 0.1), (40, 0.4, 0.4, 0.4)]}
     figure = growth_figure([GrowthPanel("ntm train", "steps", lines)] * 4, "median time, ms", "Growth")
@@ -438,6 +450,7 @@ def test_goals_are_measured_and_judged_by_their_numbers(
     ("change", "message"),
     [
         (("at_most: 0", "aim: 0"), "goals.yaml: above its floor: expected one of at_least and at_most"),
+        ((GOALS, "[]"), "goals.yaml: nothing was asked"),
         (("[native, floor]", "[native]"), "above its floor: expected a ratio of two numbers, not of 1"),
         (("[native, floor]", "[nativ, floor]"), "above its floor: way 'nativ', expected floor or one of eager"),
         (("length: 40}", "length: 41}"), "longer: its benchmark has no case of {'length': 41}"),

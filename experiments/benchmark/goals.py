@@ -113,6 +113,8 @@ def read_goals(path: Path) -> list[Section]:
     """What was asked; UserError, which names the place, for what is no such file."""
     sections: list[Section] = read_yaml(path, "goals")
     expect(sections, list[Section], path)
+    if not any(section["rows"] for section in sections):
+        raise UserError(f"{path}: nothing was asked")
     titles = [section["title"] for section in sections]
     if twice := [title for title in titles if titles.count(title) > 1]:
         raise UserError(f"{path}: two sections are called {twice[0]!r}")

@@ -125,14 +125,15 @@ def _words_of(row: Row) -> dict[str, str]:
 
 
 def over_slots_panels(rows: Sequence[Row]) -> list[GrowthPanel]:
-    """Two panels: time and memory."""
+    """A panel of time, and one of memory where sequences are long enough to tell what a further step keeps."""
     times: dict[str, list[Any]] = {}
     sizes: dict[str, list[Any]] = {}
     for row in rows:
         times.setdefault(_line(row), []).append((row["num_slots"], row["ms_a_step"], *row["quartiles_ms_a_step"]))
         if kept := row["kept_kib_a_step"]:
             sizes.setdefault(_line(row), []).append((row["num_slots"], *[kept] * 3))
-    return [
+    panels = [
         GrowthPanel("time of a training step", "slots", times, "ms a step of the sequence"),
         GrowthPanel("memory kept for the backward pass", "slots", sizes, "KiB a step of the sequence"),
     ]
+    return [panel for panel in panels if panel.lines]

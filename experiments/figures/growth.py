@@ -37,8 +37,8 @@ _LINES = {
     "stacked": (PURPLE, "D"),
     "graph": (GREEN, "P"),
 }
-# Where models are beside each other, a colour for each.
-_OF_MODELS = {"sam": BLUE, "sdnc": GREEN, "ntm": VERMILION, "dnc": PURPLE}
+# Where models are beside each other, a colour for each, as they come.
+_OF_MODELS = (BLUE, GREEN, VERMILION, PURPLE, ORANGE, SKY, INK)
 _FLOOR = "floor"
 # Lines of what memory it is, behind the way; none of times.
 _OF_MEMORY = {"": "-", "plain": "-", "kept a step": "--", "checkpointed": "-."}
@@ -68,6 +68,8 @@ def growth_figure(panels: Sequence[GrowthPanel], value: str, title: str) -> Figu
     from matplotlib.lines import Line2D
 
     names = list(dict.fromkeys(name for panel in panels for name in panel.lines))
+    models = list(dict.fromkeys(model for name in names if (model := _parts(name)[0])))
+    looks = {name: _look(name, models) for name in names}
     columns = min(3, len(panels), max(1, figure_width() // 350))
     rows = -(-len(panels) // columns)
     pitch = (figure_width() - 90) // columns
@@ -77,24 +79,30 @@ def growth_figure(panels: Sequence[GrowthPanel], value: str, title: str) -> Figu
         for index, panel in enumerate(panels):
             row, column = divmod(index, columns)
             axes = add_axes(figure, 80 + pitch * column, 102 + 420 * row, pitch - between, 290)
-            _draw_panel(axes, panel, panel.value or (value if column == 0 else ""))
-        key_below(figure, [Line2D([], [], label=name, **_look(name)) for name in names], 80)
+            _draw_panel(axes, panel, looks, panel.value or (value if column == 0 else ""))
+        key_below(figure, [Line2D([], [], label=name, **look) for name, look in looks.items()], 80)
     return figure
 
 
-def _look(name: str) -> dict[str, Any]:
-    if name == _FLOOR:
-        return {"color": GREY, "linestyle": "--", "linewidth": 1.4}
+def _parts(name: str) -> tuple[str, str, str]:
+    """Of a line's name the model, the way to run it, and what is measured; "" for what it does not say."""
     way, _, what = name.partition(", ")
     model, _, way = way.rpartition(" ")
+    return model, way, what
+
+
+def _look(name: str, models: Sequence[str]) -> dict[str, Any]:
+    if name == _FLOOR:
+        return {"color": GREY, "linestyle": "--", "linewidth": 1.4}
+    model, way, what = _parts(name)
     colour, mark = _LINES.get(way, (INK, "x"))
     line = _OF_MEMORY.get(what, ":")
     if model:
-        colour, line = _OF_MODELS.get(model, INK), "--" if way == "eager" else "-"
+        colour, line = _OF_MODELS[models.index(model) % len(_OF_MODELS)], "--" if way == "eager" else "-"
     return {"color": colour, "marker": mark, "markersize": 4.5, "linewidth": 1.4, "linestyle": line}
 
 
-def _draw_panel(axes: Axes, panel: GrowthPanel, value: str) -> None:
+def _draw_panel(axes: Axes, panel: GrowthPanel, looks: Mapping[str, dict[str, Any]], value: str) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     sizes = sorted({point[0] for points in panel.lines.values() for point in points})
@@ -103,7 +111,7 @@ def _draw_panel(axes: Axes, panel: GrowthPanel, value: str) -> None:
     numbered_log_scale(axes, sizes, (sizes[0], sizes[-1]))
     for name, points in panel.lines.items():
         size, middle, low, high = np.array(sorted(points)).T
-        look = _look(name)
+        look = looks[name]
         axes.plot(size, middle, **look)
         axes.fill_between(size, low, high, color=look["color"], alpha=0.18, linewidth=0)
     axes.grid(True, axis="y")

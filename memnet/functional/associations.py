@@ -165,8 +165,10 @@ def solved_chunks(
         write = key * decay[..., -1, :, :].unsqueeze(-2)
     scores = _scores(left, key, decay).flatten(-2)
     write = write.flatten(3, 4).transpose(-1, -2)
-    own = torch.eye(write.size(-1), device=write.device, dtype=write.dtype).expand(*write.shape[:3], -1, -1)
-    values = own if value is None else by_chunks(value, size).flatten(3, 4)
+    if value is None:
+        values = torch.eye(write.size(-1), device=write.device, dtype=write.dtype).expand(*write.shape[:3], -1, -1)
+    else:
+        values = by_chunks(value, size).flatten(3, 4)
     left = left if since is None else left * since.unsqueeze(-2)
     query, among = left[..., -1, :], scores[..., -1, :]
     within = None

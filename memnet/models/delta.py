@@ -173,8 +173,7 @@ class DeltaCell(ConvolvedMixer):
         if decay != "none":
             self.log_rate = nn.Parameter(torch.empty(num_heads, 1).uniform_(1, 16).log())
             self.decay_bias = nn.Parameter(first_biases(num_heads, of_decay[decay]))
-        if num_levels:
-            self.level_rate = nn.Parameter(torch.ones(num_heads, num_levels))
+        self.level_rate = nn.Parameter(torch.ones(num_heads, num_levels)) if num_levels else None
         self.norm_weight = nn.Parameter(torch.ones(value_size))
 
     def first_memory(self, batch_size: int) -> LinearMemory:
@@ -200,9 +199,7 @@ class DeltaCell(ConvolvedMixer):
         decay = decay.unflatten(-1, (heads, -1))
         if self.decay != "none":
             decay = log_decays(decay, self.log_rate.to(decay), self.decay_bias.to(decay))
-        scales = scales.unflatten(-1, (heads, -1))
-        if self.num_levels:
-            scales = level_scales(scales, self.level_rate.to(scales))
+        scales = level_scales(scales, heads, self.level_rate)
         return DeltaSteered(query, key, value, strength, decay, gate.unflatten(-1, (heads, -1)), scales)
 
     def _told(self, steered: DeltaSteered) -> dict[str, Any]:

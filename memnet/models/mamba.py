@@ -151,8 +151,7 @@ class MambaCell(ConvolvedMixer):
         self.log_rate = nn.Parameter(torch.empty(num_heads, 1).uniform_(1, 16).log())
         self.decay_bias = nn.Parameter(first_biases(num_heads, 1))
         self.skip = nn.Parameter(torch.ones(num_heads, 1))
-        if num_levels:
-            self.level_rate = nn.Parameter(torch.ones(num_heads, num_levels))
+        self.level_rate = nn.Parameter(torch.ones(num_heads, num_levels)) if num_levels else None
         self.norm_weight = nn.Parameter(torch.ones(num_groups, inner // num_groups))
 
     def first_memory(self, batch_size: int) -> MambaMemory:
@@ -173,9 +172,7 @@ class MambaCell(ConvolvedMixer):
         log_decay = -torch.exp(self.log_rate.to(emitted)) * interval
         value, gate = (one.unflatten(-1, (self.num_heads, -1)) for one in (value, gate))
         turn = torch.tanh(speed).unsqueeze(-2) * interval / 2
-        scales = scales.unflatten(-1, (self.num_heads, -1))
-        if self.num_levels:
-            scales = level_scales(scales, self.level_rate.to(scales))
+        scales = level_scales(scales, self.num_heads, self.level_rate)
         return MambaSteered(value, write, read, interval, log_decay, turn, gate, scales)
 
     def _told(self, steered: MambaSteered, angle: Tensor) -> dict[str, Any]:

@@ -148,6 +148,11 @@ def first_gradients(
     return [d_memory, d_weights]
 
 
+def age_gradient(d_last: Tensor | None, went: Tensor | int) -> Tensor | None:
+    """That of the first state's age: in rows without a step alone, which keep it. d_last: of the last state's."""
+    return None if isinstance(went, int) or d_last is None else d_last.masked_fill(went > 0, 0)
+
+
 def steps_gone(lengths: Tensor | None, steps: int) -> Tensor | int:
     """How many steps each row of the batch goes, (batch, 1), or all of them."""
     return steps if lengths is None else lengths.clamp_max(steps).unsqueeze(1)
@@ -350,9 +355,7 @@ class _Sequence(torch.autograd.Function):
             read = None if d_first is None else Entries(kept[0].last.slots, d_first)
             went = steps_gone(lengths, len(kept))
             whole = first_gradients(needed[first : first + 2], (d_last, d_every), memory, d_memory, read, went)
-            # The age has a gradient in rows without a step alone, which keep it.
-            d_age = None if isinstance(went, int) or d_age is None else d_age.masked_fill((went > 0).view(-1, 1), 0)
-            found = [*found[:first], *whole, d_age, *found[first + 3 :]]
+            found = [*found[:first], *whole, age_gradient(d_age, went), *found[first + 3 :]]
         return None, None, None, None, None, *found
 
 

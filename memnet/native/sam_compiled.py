@@ -17,7 +17,7 @@ from torch.nn import Linear
 
 from memnet.functional.sparse import Entries
 from memnet.native import build, controlled, near_slots
-from memnet.native.sam import first_gradients, first_read, last_state, reach_of, steps_gone
+from memnet.native.sam import age_gradient, first_gradients, first_read, last_state, reach_of, steps_gone
 from memnet.state import State, state_tensors, with_leaves
 
 _OPERATOR = build.Operator("SAM", "sam.cpp")
@@ -177,6 +177,4 @@ class _Sequence(torch.autograd.Function):
         whole = first_gradients(
             wanted[at : at + 2], (d_memory, d_weights), memory, d_rows, Entries(first, d_read), went
         )
-        # The age has a gradient in rows without a step alone, which keep it.
-        d_age = None if isinstance(went, int) or d_age is None else d_age.masked_fill(went > 0, 0)
-        return None, *found[:at], *whole, d_age, *found[at:]
+        return None, *found[:at], *whole, age_gradient(d_age, went), *found[at:]
