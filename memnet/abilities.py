@@ -119,6 +119,16 @@ class StartsLinear(Protocol):
 
 
 @runtime_checkable
+class AnswersCopies(Protocol):
+    """May answer by several copies of itself at once without torch.func, see MemN2N."""
+
+    def answer_copies(
+        self, story: Tensor, story_lengths: Tensor, question: Tensor, times: Tensor | None = None
+    ) -> Tensor | None:
+        """Logits (copy, batch, word), parameters having an axis for the copy; None where this call is not covered."""
+
+
+@runtime_checkable
 class CountsWords(Protocol):
     """May read sentences as counts of words, with the same results, see MemN2N."""
 

@@ -9,7 +9,7 @@ for a table A, where j = 1, 2, ... counts words and k = 1..d features.
 """
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
 import torch
@@ -131,6 +131,19 @@ def sentence_weights(
     return facebook_positions(position, max_words + 1, width)
 
 
+@lru_cache(64)
+def weights_by_length(
+    encoding: Encoding, *, width: int, columns: int, max_words: int, times: bool, dtype: torch.dtype
+) -> Tensor:
+    """The weights l_kj of sentences as (kind, word, width): a kind for every length 1..columns, or one for all.
+
+    columns: words of a sentence, without the time word. The others: see sentence_weights.
+    """
+    words = functional.pad(torch.ones(columns, columns, dtype=torch.int64).tril(), (0, int(times)), value=1)
+    table = sentence_weights(words, encoding, width=width, max_words=max_words, times=times, dtype=dtype).table()
+    return table.expand(-1 if table.dim() > 2 else 1, *table.shape[-2:]).contiguous()
+
+
 class Sentences:
     """Sentences that any word table can turn into vectors: the plain definition, which looks every word up.
 
@@ -228,6 +241,39 @@ def time_index(story_lengths: Tensor, num_sentences: int) -> Tensor:
     return (story_lengths.unsqueeze(-1) - sentence).clamp_min(0)
 
 
+class TimeNoise(NamedTuple):
+    """What noisy ages are made of, numbers evenly from 0..1.
+
+    blanks: (batch, 1). draws: (batch, age), room for the most ages that there can be.
+    """
+
+    blanks: Tensor
+    draws: Tensor
+
+
+def draw_time_noise(
+    story_lengths: Tensor, num_sentences: int, noise: float, generator: torch.Generator | None = None
+) -> TimeNoise:
+    """For `noisy_ages` of the same arguments."""
+    columns = num_sentences + int(-(-noise * num_sentences // 1))
+    blanks, draws = (
+        torch.rand(*story_lengths.shape, count, generator=generator, device=story_lengths.device)
+        for count in (1, columns)
+    )
+    return TimeNoise(blanks, draws)
+
+
+def noisy_ages(story_lengths: Tensor, num_sentences: int, noise: float, drawn: TimeNoise) -> Tensor:
+    """What noisy_time_index gives of these numbers."""
+    rows, columns = story_lengths.unsqueeze(-1), drawn.draws.size(-1)
+    most = (noise * rows.double()).ceil()
+    blanks = (drawn.blanks * (most + 1)).floor()
+    draws = drawn.draws.masked_fill(torch.arange(columns, device=rows.device) >= rows + blanks, 2.0)
+    ages = draws.argsort(stable=True)[..., :num_sentences] + 1
+    kept = torch.arange(num_sentences, device=rows.device) < rows
+    return torch.where(kept, ages, 0).sort(-1, descending=True).values
+
+
 def noisy_time_index(
     story_lengths: Tensor, num_sentences: int, noise: float, generator: torch.Generator | None = None
 ) -> Tensor:
@@ -238,15 +284,8 @@ def noisy_time_index(
 
     story_lengths: (batch,). Returns (batch, num_sentences) integers, 0 after the end; up to n + ceil(noise n).
     """
-    device, rows = story_lengths.device, story_lengths.unsqueeze(-1)
-    most = (noise * rows.double()).ceil()
-    blanks = (torch.rand(rows.shape, generator=generator, device=device) * (most + 1)).floor()
-    columns = num_sentences + int(-(-noise * num_sentences // 1))
-    draws = torch.rand(*rows.shape[:-1], columns, generator=generator, device=device)
-    draws = draws.masked_fill(torch.arange(columns, device=device) >= rows + blanks, 2.0)
-    ages = draws.argsort(-1)[..., :num_sentences] + 1
-    kept = torch.arange(num_sentences, device=device) < rows
-    return torch.where(kept, ages, 0).sort(-1, descending=True).values
+    drawn = draw_time_noise(story_lengths, num_sentences, noise, generator)
+    return noisy_ages(story_lengths, num_sentences, noise, drawn)
 
 
 def keep_newest(story: Tensor, story_lengths: Tensor, max_sentences: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -255,12 +294,16 @@ def keep_newest(story: Tensor, story_lengths: Tensor, max_sentences: int) -> tup
     Returns the story (batch, sentence, word), its lengths (batch,), and for every sentence its index in the story
     given (batch, sentence).
     """
-    dropped = (story_lengths - max_sentences).clamp_min(0).unsqueeze(-1)
-    sentence = torch.arange(min(story.size(1), max_sentences), device=story.device)
-    index = dropped + sentence
+    index = newest_index(story_lengths, story.size(1), max_sentences)
     if story.size(1) > max_sentences:
         story = story.gather(1, index.unsqueeze(-1).expand(-1, -1, story.size(-1)))
     return story, story_lengths.clamp_max(max_sentences), index
+
+
+def newest_index(story_lengths: Tensor, num_sentences: int, max_sentences: int) -> Tensor:
+    """Where the last max_sentences sentences of stories with room for num_sentences stand: (batch, sentence)."""
+    dropped = (story_lengths - max_sentences).clamp_min(0).unsqueeze(-1)
+    return dropped + torch.arange(min(num_sentences, max_sentences), device=story_lengths.device)
 
 
 def spread_sentences(kept: Tensor, index: Tensor, num_sentences: int) -> Tensor:

@@ -70,6 +70,15 @@ class StoryModel(Pretrained):
 
     def read(self, story: Tensor, question: Tensor, story_lengths: Tensor | None) -> Story:
         """Check the arguments of forward and bring them into one form."""
+        story, question, lengths = self.accept(story, question, story_lengths)
+        if lengths is None:
+            return Story(story, question, last_filled(story.amax(-1)))
+        return Story(without_rest(story, lengths), question, lengths)
+
+    def accept(
+        self, story: Tensor, question: Tensor, story_lengths: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Check the arguments of forward, and leave out what is too wide; words after a story's end may be left."""
         self._check_shapes(story, question)
         if story_lengths is not None:
             story_lengths = check_lengths("story_lengths", story_lengths, story, story.size(1), look=self.validate)
@@ -77,11 +86,7 @@ class StoryModel(Pretrained):
             self._check_values(story, question)
         if 0 in story.shape[1:]:
             story = story.new_zeros(story.size(0), max(story.size(1), 1), 1)
-        story, question = story[..., : self.max_words], question[..., : self.max_words]
-        if story_lengths is None:
-            return Story(story, question, last_filled(story.amax(-1)))
-        past = torch.arange(story.size(1), device=story.device) >= story_lengths.unsqueeze(-1)
-        return Story(story.masked_fill(past.unsqueeze(-1), 0), question, story_lengths)
+        return story[..., : self.max_words], question[..., : self.max_words], story_lengths
 
     def _check_shapes(self, story: Tensor, question: Tensor) -> None:
         device = next(self.parameters()).device
@@ -110,3 +115,9 @@ class StoryModel(Pretrained):
                 words = int(last_filled(ids).max())
                 if words > self.max_words:
                     raise ValueError(f"{name} must have at most {self.max_words} words a sentence, not {words}")
+
+
+def without_rest(story: Tensor, lengths: Tensor) -> Tensor:
+    """Stories (batch, sentence, word) with nil after their ends."""
+    past = torch.arange(story.size(1), device=story.device) >= lengths.unsqueeze(-1)
+    return story.masked_fill(past.unsqueeze(-1), 0)

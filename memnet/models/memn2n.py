@@ -1,8 +1,9 @@
 """End-to-end memory networks (Sukhbaatar et al. 2015, arXiv 1503.08895)."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,20 +13,23 @@ from memnet.checks import check_choice, check_sizes, values_known
 from memnet.encoding import (
     CountedSentences,
     Encoding,
-    NativeSentences,
     Sentences,
     WordTable,
+    draw_time_noise,
     keep_newest,
-    noisy_time_index,
+    newest_index,
+    noisy_ages,
     sentence_weights,
     spread_sentences,
     time_index,
+    weights_by_length,
 )
 from memnet.functional.addressing import attention_weights
-from memnet.native import bag, hops
+from memnet.native import memn2n as native
 from memnet.sequence import BackendModule
-from memnet.story import StoryModel
+from memnet.story import StoryModel, without_rest
 from memnet.trace import Part
+from memnet.unroll import hooked
 
 Tying: TypeAlias = Literal["adjacent", "layerwise"]
 
@@ -79,10 +83,9 @@ class MemN2N(StoryModel, BackendModule):
 
     Attribute linear_start: leave the softmax out of eq. 1, for the first phase of training (section 4.1); it may be
     set at any time and is no part of the weights.
-    Attribute counted: whether sentences are read as counts of words or word by word, see CountedSentences; the results
-    are the same. At first it is what takes fewer numbers.
-    Attribute backend: see BackendModule; "native" is for the vectors of sentences, whatever `counted` is, and for
-    the hops.
+    Attribute counted: whether "eager" reads sentences as counts of words or word by word, see CountedSentences; the
+    results are the same. At first it is what takes fewer numbers.
+    Attribute backend: see BackendModule; "native" is all of it, from words to logits.
     """
 
     linear_start = False
@@ -141,7 +144,7 @@ class MemN2N(StoryModel, BackendModule):
         times: (batch, sentence) ages from 1 (the newest) to max_sentences, 0 where there is no sentence, for as many
                sentences as the memory keeps; None draws them by draw_times.
         """
-        return self._hops(story, question, story_lengths, times)[0]
+        return self._answer(story, question, story_lengths, times)[0]
 
     def trace(
         self,
@@ -152,9 +155,29 @@ class MemN2N(StoryModel, BackendModule):
         times: Tensor | None = None,
     ) -> MemN2NTrace:
         """Run as forward does and keep where every hop looked."""
-        logits, attention, queries, index = self._hops(story, question, story_lengths, times)
-        by_sentence = spread_sentences(torch.stack(list(attention), -1), index, story.size(1))
-        return MemN2NTrace(logits, by_sentence.transpose(1, 2), torch.stack(list(queries), 1), self.linear_start)
+        logits, queries, attention, lengths = self._answer(story, question, story_lengths, times)
+        index = newest_index(lengths, max(story.size(1), 1), self.max_sentences)
+        by_sentence = spread_sentences(attention.mT, index, story.size(1))
+        return MemN2NTrace(logits, by_sentence.mT, queries, self.linear_start)
+
+    def answer_copies(
+        self, story: Tensor, story_lengths: Tensor, question: Tensor, times: Tensor | None = None
+    ) -> Tensor | None:
+        """Logits (copy, batch, vocab_size) by several copies of the model as one computation, natively.
+
+        Every parameter has an axis for the copy in front. Arguments are those of forward, with that axis in front or
+        for all copies alike; no ages are drawn.
+        Returns None where the native step does not cover it, which backend_refusal tells.
+        """
+        weights = self._weights()
+        reason = "it runs no hooks" if hooked(self) else self._native_refusal(story, weights)
+        if self._choose_backend(lambda: reason) != "native":
+            return None
+        lead = story.shape[:-3]
+        rows, asked, lengths = self.accept(*(one.flatten(0, len(lead)) for one in (story, question, story_lengths)))
+        assert lengths is not None
+        rows, asked, lengths = (one.unflatten(0, (*lead, -1)) for one in (rows, asked, lengths))
+        return self._answer_natively(native.Reading(rows, asked, lengths, times), weights)[0]
 
     def draw_times(self, story_lengths: Tensor, num_sentences: int, generator: torch.Generator | None = None) -> Tensor:
         """Ages (batch, sentence) of the sentences in memory; random while training, if there is noise.
@@ -162,77 +185,141 @@ class MemN2N(StoryModel, BackendModule):
         story_lengths: (batch,) sentences in memory, at most max_sentences.
         num_sentences: size of the result's second axis.
         """
-        if self.training and self.time_noise > 0:
-            times = noisy_time_index(story_lengths, num_sentences, self.time_noise, generator)
-            return times.clamp_max(self.max_sentences)
-        return time_index(story_lengths, num_sentences)
+        times = self._noisy_ages(story_lengths, num_sentences, generator)
+        return time_index(story_lengths, num_sentences) if times is None else times
 
-    def _hops(
+    def _noisy_ages(
+        self, story_lengths: Tensor, num_sentences: int, generator: torch.Generator | None = None
+    ) -> Tensor | None:
+        """What draw_times gives, None where the ages are those of time_index."""
+        if not self.training or self.time_noise == 0:
+            return None
+        drawn = draw_time_noise(story_lengths, num_sentences, self.time_noise, generator)
+        given = (story_lengths, num_sentences, self.time_noise)
+        if self.backend in ("auto", "native") and native.refusal([], [story_lengths], drawn, own=True) is None:
+            return native.noisy_ages(*given, *drawn, oldest=self.max_sentences)
+        return noisy_ages(*given, drawn).clamp_max(self.max_sentences)
+
+    def _answer(
         self, story: Tensor, question: Tensor, story_lengths: Tensor | None, times: Tensor | None
-    ) -> tuple[Tensor, Sequence[Tensor], Sequence[Tensor], Tensor]:
-        self._choose_backend(lambda: self._native_refusal(story))
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Logits, queries (batch, hop + 1, width), attention (batch, hop, slot) and how long the stories are."""
+        weights = self._weights()
+        if self._choose_backend(lambda: self._native_refusal(story, weights)) == "native":
+            story, question, given = self.accept(story, question, story_lengths)
+            lengths = native.count_sentences(story, weights.embeddings[0].dtype) if given is None else given
+            slots = min(story.size(1), self.max_sentences)
+            if times is None:
+                times = self._noisy_ages(lengths.clamp_max(slots), slots)
+            else:
+                self._check_times(times, (story.size(0), slots))
+            return *self._answer_natively(native.Reading(story, question, lengths, times), weights), lengths
         story, question, lengths = self.read(story, question, story_lengths)
-        story, lengths, index = keep_newest(story, lengths, self.max_sentences)
+        newest, kept, _ = keep_newest(story, lengths, self.max_sentences)
         if times is None:
-            times = self.draw_times(lengths, story.size(1))
+            times = self.draw_times(kept, newest.size(1))
         else:
-            self._check_times(times, story.shape[:2])
+            self._check_times(times, newest.shape[:2])
+        tables = weights._replace(
+            embeddings=[table() for table in self.embeddings],
+            question=None if self.question is None else self.question(),
+            answer=None if self.answer is None else self.answer(),
+        )
+        read = native.Reading(newest, question, kept, times)
+        return *self._answer_plainly(read, tables, linear=self.linear_start), lengths
+
+    def _answer_plainly(
+        self, read: native.Reading, tables: native.Weights, *, linear: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits, queries and attention.
+
+        read: no more than the memory's slots, with ages. tables: with a row for nil.
+        """
+        story, question, lengths, times = read
+        assert times is not None
         present = torch.arange(story.size(1), device=story.device) < lengths.unsqueeze(-1)
         time_words = torch.where(present & (times > 0), times + (self.vocab_size - 1), 0)
-        sentences = self._sentences(torch.cat([story, time_words.unsqueeze(-1)], -1), self.num_words, times=True)
-        tables = [table() for table in self.embeddings]
-        query = self._asked(question, tables[0])
-        look = self._look_natively if self.backend_used == "native" else self._look
-        attention, queries = look(sentences, tables, query, lengths)
-        answers = tables[-1] if self.answer is None else self.answer()
-        scored = self.num_words if self.score_times else self.vocab_size
-        return functional.linear(queries[-1], answers[:scored]), attention, [query, *queries], index
-
-    def _look(
-        self, sentences: Sentences, tables: Sequence[Tensor], query: Tensor, lengths: Tensor
-    ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
-        """p and the new u of every hop."""
-        prepared = sentences.prepare_all(tables)
-        present = torch.arange(sentences.words.size(1), device=query.device) < lengths.unsqueeze(-1)
-        empty = self._empty(lengths)
-        attention, queries = [], []
+        first, last = tables.embeddings[0], tables.embeddings[-1]
+        words = torch.cat([story, time_words.unsqueeze(-1)], -1)
+        sentences = self._sentences(words, first, times=True)
+        asking = first if tables.question is None else tables.question
+        asked = self._sentences(question, asking, times=False)
+        query = asked.vectors(asked.prepare(asking))
+        prepared = sentences.prepare_all(tables.embeddings)
+        empty = torch.zeros_like(lengths) if self.mask_empty else self.max_sentences - lengths
+        attention, queries = [], [query]
         for key, value in self._hop_tables:
             scores = sentences.score(prepared[key], query)
-            weights = scores if self.linear_start else attention_weights(scores, present, empty)
-            carried = query if self.update is None else functional.linear(query, self.update)
-            query = carried + sentences.blend(prepared[value], weights)
+            shares = scores if linear else attention_weights(scores, present, empty)
+            carried = query if tables.update is None else functional.linear(query, tables.update)
+            query = carried + sentences.blend(prepared[value], shares)
             if self.nonlinearity == "relu":
                 query = torch.relu(query)
-            attention.append(weights)
+            attention.append(shares)
             queries.append(query)
-        return attention, queries
+        answers = last if tables.answer is None else tables.answer
+        return functional.linear(query, answers[: self._scored]), torch.stack(queries, 1), torch.stack(attention, 1)
 
-    def _look_natively(
-        self, sentences: Sentences, tables: Sequence[Tensor], query: Tensor, lengths: Tensor
-    ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
-        """What _look gives, as one operator."""
-        queries, attention = hops.hops(
-            query,
-            sentences.prepare_all(tables),
-            self._hop_tables,
-            lengths,
-            self._empty(lengths),
-            self.update,
+    def _answer_natively(self, read: native.Reading, weights: native.Weights) -> tuple[Tensor, Tensor, Tensor]:
+        """What _answer_plainly gives, for copies of weights, too.
+
+        read: whole stories, with ages of those that are kept, or None for ages without noise.
+        """
+        told, asked = (
+            weights_by_length(
+                self.encoding,
+                width=self.embedding_size,
+                columns=words.size(-1),
+                max_words=self.max_words or 0,
+                times=times,
+                dtype=weights.embeddings[0].dtype,
+            )
+            for words, times in ((read.story, True), (read.question, False))
+        )
+        settings = native.Settings(
+            vocab_size=self.vocab_size,
+            max_sentences=self.max_sentences,
+            num_hops=self.num_hops,
+            adjacent=self.tying == "adjacent",
+            factors=(told, asked),
+            memory=0 if self.mask_empty else self.max_sentences,
+            scored=self._scored,
             linear=self.linear_start,
             relu=self.nonlinearity == "relu",
         )
-        return attention.unbind(1), queries.unbind(1)
+        return native.answer(settings, weights, read, partial(self._derived, read, self.linear_start))
 
-    def _native_refusal(self, story: Tensor) -> str | None:
-        parameters = list(self.parameters())
-        return bag.refusal(story, *parameters) or hops.refusal(*parameters)
+    def _derived(self, read: native.Reading, linear: bool, weights: native.Weights) -> Sequence[Tensor]:
+        """What _answer_natively gives, by torch's own operations, which have derivatives of any order."""
+        if (copies := weights.copies) is not None:
+            own = read.copies(len(copies))
+            found = [self._derived(rows, linear, copy) for rows, copy in zip(own, copies, strict=True)]
+            return [torch.stack(column) for column in zip(*found, strict=True)]
+        story, lengths, _ = keep_newest(without_rest(read.story, read.lengths), read.lengths, self.max_sentences)
+        times = time_index(lengths, story.size(1)) if read.times is None else read.times
+        embeddings, *apart, update = weights
+        pad = [None if one is None else functional.pad(one, (0, 0, 1, 0)) for one in (*embeddings, *apart)]
+        tables = weights.filled([one for one in (*pad, update) if one is not None])
+        return self._answer_plainly(native.Reading(story, read.question, lengths, times), tables, linear=linear)
 
-    def _empty(self, lengths: Tensor) -> Tensor:
-        """Slots without a sentence that take part in the softmax."""
-        return torch.zeros_like(lengths) if self.mask_empty else self.max_sentences - lengths
+    def _weights(self) -> native.Weights:
+        """As they are kept: without a row for nil."""
+        question, answer = (None if one is None else one.weight for one in (self.question, self.answer))
+        embeddings = [cast(WordTable, table).weight for table in self.embeddings]
+        return native.Weights(embeddings, question, answer, self.update)
 
-    def _check_times(self, times: Tensor, shape: torch.Size) -> None:
-        if times.shape != shape or times.dtype != torch.int64:
+    def _native_refusal(self, story: Tensor, weights: native.Weights) -> str | None:
+        tables = [*self.embeddings, *(one for one in (self.question, self.answer) if one is not None)]
+        own = all(type(table) is WordTable for table in tables)
+        return native.refusal(tables, [story], weights.flat(), own=own)
+
+    @property
+    def _scored(self) -> int:
+        """Ids that have a logit."""
+        return self.num_words if self.score_times else self.vocab_size
+
+    def _check_times(self, times: Tensor, shape: Sequence[int]) -> None:
+        if times.shape != tuple(shape) or times.dtype != torch.int64:
             raise ValueError(f"times must be int64 {tuple(shape)}, not {times.dtype} {tuple(times.shape)}")
         look = self.validate and values_known() and times.numel() > 0
         if look and not 0 <= int(times.min()) <= int(times.max()) <= self.max_sentences:
@@ -243,22 +330,11 @@ class MemN2N(StoryModel, BackendModule):
         """Which tables are A and C of every hop."""
         return list(pairwise(range(self.num_hops + 1))) if self.tying == "adjacent" else [(0, 1)] * self.num_hops
 
-    def _asked(self, question: Tensor, first: Tensor) -> Tensor:
-        """u before the first hop: the question by table B."""
-        table = first if self.question is None else self.question()
-        sentence = self._sentences(question, table.size(0), times=False)
-        return sentence.vectors(sentence.prepare(table))
-
-    def _sentences(self, words: Tensor, num_words: int, *, times: bool) -> Sentences:
+    def _sentences(self, words: Tensor, table: Tensor, *, times: bool) -> Sentences:
+        """Of ids that are rows of a table."""
         assert self.max_words is not None
+        num_words, width = table.shape
         weights = sentence_weights(
-            words,
-            self.encoding,
-            width=self.embedding_size,
-            max_words=self.max_words,
-            times=times,
-            dtype=next(self.parameters()).dtype,
+            words, self.encoding, width=width, max_words=self.max_words, times=times, dtype=table.dtype
         )
-        if self.backend_used == "native":
-            return NativeSentences(words, weights)
         return CountedSentences(words, weights, num_words) if self.counted else Sentences(words, weights)

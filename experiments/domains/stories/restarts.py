@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from experiments.domains.stories.data import Questions
+from memnet.abilities import AnswersCopies
 from memnet.story import StoryModel
 
 
@@ -48,10 +49,9 @@ def train_logits(stacked: StoryModel, restarts: int, batch: Questions, times: Te
     try:
         if restarts == 1:
             return _call(stacked, {}, *(part.squeeze(0) for part in own)).unsqueeze(0)
-        logits: Tensor = torch.vmap(partial(_call, stacked))(dict(stacked.named_parameters()), *own)
+        return _of_several(stacked, own, 0)
     finally:
         stacked.validate = validate
-    return logits
 
 
 def by_length(
@@ -72,8 +72,18 @@ def test_logits(stacked: StoryModel, restarts: int, batch: Questions) -> Tensor:
     """Logits (restart, question, word), all restarts reading the same questions."""
     if restarts == 1:
         return _call(stacked, {}, *batch[:3]).unsqueeze(0)
-    axes = (0, None, None, None)
-    logits: Tensor = torch.vmap(partial(_call, stacked), axes)(dict(stacked.named_parameters()), *batch[:3])
+    return _of_several(stacked, batch[:3], None)
+
+
+def _of_several(stacked: StoryModel, given: Sequence[Tensor], axis: int | None) -> Tensor:
+    """Logits (restart, question, word).
+
+    given: stories, lengths, questions and perhaps ages. axis: of the restarts in them, None where all read the same.
+    """
+    if isinstance(stacked, AnswersCopies) and (answered := stacked.answer_copies(*given)) is not None:
+        return answered
+    axes = (0, *[axis] * len(given))
+    logits: Tensor = torch.vmap(partial(_call, stacked), axes)(dict(stacked.named_parameters()), *given)
     return logits
 
 

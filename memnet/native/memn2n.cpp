@@ -1,0 +1,429 @@
+// A MemN2N's answers to questions about stories, forward and backward: bags of words, hops of attention, logits.
+//
+// The definition is MemN2N in memn2n.py, with Sentences and noisy_ages in encoding.py and attention_weights in
+// addressing.py. The numbers of all tables for a word, or a sentence, lie side by side, those of each table in whole
+// vectors of the processor with zeros after the end.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <stdexcept>
+#include <vector>
+
+#include "numbers.h"
+
+namespace {
+
+// Sizes and tensors, laid out as memn2n.py fills it in. A word's id is that of a row of tables, whose first is of id 1.
+template <class Number> struct Problem {
+    int64_t copies, batch;                         // of weights, and stories that each reads
+    int64_t sentences, columns, asked, slots;      // of a story, words of a sentence and of a question, sentences read
+    int64_t vocabulary, words, width, hops, tables, scored;  // ids of words, and those of ages behind them
+    int64_t kinds, asked_kinds;                    // of weights: one for every length of a sentence, or one for all
+    int64_t memory;                                // slots that have a share, with a sentence or without
+    int64_t adjacent, linear, relu;                // tying; no softmax; a rectifier after every hop
+    int64_t shared;                                // whether all copies read the same stories
+    const int64_t *story, *question, *lengths;     // (row, sentence, column), (row, asked), (row)
+    const int64_t* times;                          // (row, slot), or null for the ages as they are
+    const Number *weights, *asked_weights;         // (kind, column + 1, width), (kind, asked, width)
+    const Number* const* embeddings;               // tables (copy, words - 1, width)
+    const Number *asking, *answers;                // (copy, its words - 1, width), or null for the first and the last
+    const Number* update;                          // (copy, width, width), or null
+    Number *logits, *queries, *attention;          // by copy and row: (scored), (hop + 1, width), (hop, slot)
+    const Number *d_logits, *d_queries, *d_attention;  // gradients from here on; null for none
+    Number* const* d_embeddings;
+    Number *d_asking, *d_answers, *d_update;
+};
+
+template <class Number> class Sequence : Problem<Number> {
+    typedef Lanes<Number> Vec;
+    typedef Problem<Number> P;
+    using P::batch, P::sentences, P::columns, P::asked, P::slots, P::vocabulary, P::words, P::width, P::hops, P::tables;
+    using P::scored, P::linear, P::relu;
+    static constexpr int L = lanes<Number>;
+
+    const int64_t vectors = (width + L - 1) / L;    // of one table's numbers
+    const int64_t across = tables * vectors;        // of all tables' numbers
+
+    // Rows of one table, or of a matrix, to where their vectors lie, `step` apart, and back.
+    void put(int64_t count, const Number* from, Vec* to, int64_t step) const {
+        for (int64_t row = 0; row < count; row++) std::copy_n(from + row * width, width, (Number*)(to + row * step));
+    }
+    void take(int64_t count, const Vec* from, int64_t step, Number* to) const {
+        for (int64_t row = 0; row < count; row++) std::copy_n((const Number*)(from + row * step), width, to + row * width);
+    }
+
+    // A word that counts: its row in a table, and where its weights begin.
+    struct Word { int64_t row, weights; };
+    // Rows of a table: the first, and the vectors from one to the next.
+    struct Table { Vec* first; int64_t step; };
+
+    // The weights of one copy, or their gradients.
+    struct Weights {
+        std::vector<Vec> embeddings, asking, answers, update;
+        Weights(const Sequence& of, bool there)
+            : embeddings(there * (of.words - 1) * of.across),
+              asking(there && of.P::asking ? (of.vocabulary - 1) * of.vectors : 0),
+              answers(there && of.P::answers ? (of.scored - 1) * of.vectors : 0),
+              update(there && of.P::update ? of.width * of.vectors : 0) {}
+        void clear() {
+            for (std::vector<Vec>* one : {&embeddings, &asking, &answers, &update}) std::fill(one->begin(), one->end(), Vec{});
+        }
+    };
+    Table asking_of(Weights& of) const {
+        return of.asking.empty() ? Table{of.embeddings.data(), across} : Table{of.asking.data(), vectors};
+    }
+    Table answers_of(Weights& of) const {
+        return of.answers.empty() ? Table{of.embeddings.data() + across - vectors, across} : Table{of.answers.data(), vectors};
+    }
+
+    struct Work {
+        Weights own, gradient;
+        std::vector<Vec> factors, asked_factors;    // the weights of words
+        std::vector<Word> words, question;          // of the row that is read, and room for more
+        std::vector<int64_t> ends;                  // of every sentence of it, among its words
+        int64_t asked;                              // words of its question
+        std::vector<Vec> story;                     // (slot, table), every sentence's vectors
+        std::vector<Vec> queries, after, d_query, next;  // (hop + 1), (hop) gradients of what comes out, one, one
+        std::vector<Number> shares, d_scores;       // (slot), (hop, slot)
+        Work(const Sequence& of, bool backward)
+            : own(of, true), gradient(of, backward), factors(of.P::kinds * (of.columns + 1) * of.vectors),
+              asked_factors(of.P::asked_kinds * of.asked * of.vectors), words(of.slots * (of.columns + 1) + 1),
+              question(of.asked + 1), ends(of.slots), asked(0), story(of.slots * of.across),
+              queries((of.hops + 1) * of.vectors), after(backward ? of.hops * of.vectors : 0), d_query(of.vectors),
+              next(of.vectors), shares(of.slots), d_scores(backward ? of.hops * of.slots : 0) {
+            of.put(of.P::kinds * (of.columns + 1), of.P::weights, factors.data(), of.vectors);
+            of.put(of.P::asked_kinds * of.asked, of.P::asked_weights, asked_factors.data(), of.vectors);
+        }
+    };
+
+    void read_weights(int64_t copy, Work& work) const {
+        for (int64_t table = 0; table < tables; table++)
+            put(words - 1, P::embeddings[table] + copy * (words - 1) * width, &work.own.embeddings[table * vectors], across);
+        const auto alone = [&](int64_t rows, const Number* from, std::vector<Vec>& to) {
+            if (from) put(rows, from + copy * rows * width, to.data(), vectors);
+        };
+        alone(vocabulary - 1, P::asking, work.own.asking);
+        alone(scored - 1, P::answers, work.own.answers);
+        alone(width, P::update, work.own.update);
+    }
+
+    void give_gradients(int64_t copy, Work& work) const {
+        for (int64_t table = 0; table < tables; table++)
+            if (P::d_embeddings[table])
+                take(words - 1, &work.gradient.embeddings[table * vectors], across,
+                     P::d_embeddings[table] + copy * (words - 1) * width);
+        const auto alone = [&](int64_t rows, const std::vector<Vec>& from, Number* to) {
+            if (to) take(rows, from.data(), vectors, to + copy * rows * width);
+        };
+        alone(vocabulary - 1, work.gradient.asking, P::d_asking);
+        alone(scored - 1, work.gradient.answers, P::d_answers);
+        alone(width, work.gradient.update, P::d_update);
+    }
+
+    // ------------------------------------------------------------------------------------------ words
+
+    // The words of one sentence that count; `behind` is one more, with the last weights, or 0. Gives the place after them.
+    Word* read_sentence(const int64_t* ids, int64_t count, int64_t kinds, int64_t step, int64_t behind, Word* to) const {
+        Word* word = to;
+        int64_t last = 0, highest = 0, lowest = 0;
+        for (int64_t place = 0; place < count; place++) {
+            const int64_t id = ids[place];
+            *word = {id - 1, place * vectors};
+            word += id != 0;
+            last = id ? place : last;
+            highest = std::max(highest, id);
+            lowest = std::min(lowest, id);
+        }
+        if (lowest < 0 || highest >= vocabulary) throw std::out_of_range("id");
+        if (behind) *word++ = {behind - 1, count * vectors};
+        if (kinds > 1)
+            for (Word* one = to; one < word; one++) one->weights += last * step;
+        return word;
+    }
+
+    // The story and the question of a row: how many sentences are read.
+    int64_t read_row(int64_t row, Work& work) const {
+        if (P::lengths[row] < 0 || P::lengths[row] > sentences) throw std::out_of_range("length");
+        const int64_t kept = std::min(P::lengths[row], slots), first = P::lengths[row] - kept;
+        Word* word = work.words.data();
+        for (int64_t slot = 0; slot < kept; slot++) {
+            const int64_t age = P::times ? P::times[row * slots + slot] : kept - slot;
+            if (age < 0 || vocabulary + age > words) throw std::out_of_range("age");
+            word = read_sentence(P::story + (row * sentences + first + slot) * columns, columns, P::kinds,
+                                 (columns + 1) * vectors, age ? vocabulary - 1 + age : 0, word);
+            work.ends[slot] = word - work.words.data();
+        }
+        Word* const question = work.question.data();
+        work.asked = read_sentence(P::question + row * asked, asked, P::asked_kinds, asked * vectors, 0, question) - question;
+        return kept;
+    }
+
+    // Sentences: their words one after another, and where those of each end.
+    struct Sentences { int64_t count; const Word* words; const int64_t* ends; const Vec* factors; };
+
+    // Calls function(parts of a table's vectors, tables at once, the first of both, sentence, its words) for all.
+    template <class Function> void in_parts(const Sentences& of, int64_t count, Function function) const {
+        in_tiles<2>(vectors, [&](auto parts, int64_t part) {
+            in_tiles<4>(count, [&](auto together, int64_t first) {
+                int64_t begin = 0;
+                for (int64_t one = 0; one < of.count; begin = of.ends[one++])
+                    function(parts, together, first * vectors + part, one, of.words + begin, of.words + of.ends[one]);
+            });
+        });
+    }
+
+    // The vectors of sentences by several tables beside one another.
+    void add_up(const Sentences& of, Table from, int64_t count, Vec* to) const {
+        in_parts(of, count, [&](auto parts, auto together, int64_t at, int64_t one, const Word* word, const Word* end) {
+            Vec total[together][decltype(parts)::value] = {};
+            for (; word < end; word++) {
+                const Vec *row = from.first + word->row * from.step + at, *factor = of.factors + word->weights + at % vectors;
+                for (int table = 0; table < together; table++)
+                    for (int j = 0; j < parts; j++) total[table][j] += factor[j] * row[table * vectors + j];
+            }
+            for (int table = 0; table < together; table++)
+                std::copy_n(total[table], int(parts), to + one * count * vectors + at + table * vectors);
+        });
+    }
+
+    // The way back: from the gradients of those vectors to the gradients of words.
+    void spread(const Sentences& of, const Vec* from, int64_t count, Table to) const {
+        in_parts(of, count, [&](auto parts, auto together, int64_t at, int64_t one, const Word* word, const Word* end) {
+            Vec gradient[together][decltype(parts)::value];
+            for (int table = 0; table < together; table++)
+                std::copy_n(from + one * count * vectors + at + table * vectors, int(parts), gradient[table]);
+            for (; word < end; word++) {
+                Vec* row = to.first + word->row * to.step + at;
+                const Vec* factor = of.factors + word->weights + at % vectors;
+                for (int table = 0; table < together; table++)
+                    for (int j = 0; j < parts; j++) row[table * vectors + j] += factor[j] * gradient[table][j];
+            }
+        });
+    }
+
+    Sentences story_of(int64_t kept, const Work& work) const {
+        return {kept, work.words.data(), work.ends.data(), work.factors.data()};
+    }
+    Sentences question_of(const Work& work) const {
+        return {1, work.question.data(), &work.asked, work.asked_factors.data()};
+    }
+
+    // ------------------------------------------------------------------------------------------ vectors
+
+    Vec products(const Vec* one, const Vec* other) const {
+        Vec total = one[0] * other[0];
+        for (int64_t j = 1; j < vectors; j++) total += one[j] * other[j];
+        return total;
+    }
+
+    // The dot products of rows with a vector.
+    void dots(int64_t count, Table rows, const Vec* with, Number* to) const {
+        for (int64_t at = 0; at < count; at += L) {
+            Vec parts[L] = {};
+            for (int64_t row = at; row < std::min(count, at + L); row++)
+                parts[row - at] = products(rows.first + row * rows.step, with);
+            store(to + at, sums<Number>(parts), count - at);
+        }
+    }
+
+    void add(Vec* to, Number share, const Vec* from) const {
+        for (int64_t j = 0; j < vectors; j++) to[j] += share * from[j];
+    }
+
+    // Adds so much of every row.
+    void blend(int64_t count, const Number* shares, Table rows, Vec* to) const {
+        in_tiles<2>(vectors, [&](auto parts, int64_t part) {
+            Vec total[4][parts] = {};
+            in_tiles<4>(count, [&](auto together, int64_t first) {
+                for (int one = 0; one < together; one++)
+                    for (int j = 0; j < parts; j++)
+                        total[one][j] += shares[first + one] * rows.first[(first + one) * rows.step + part + j];
+            });
+            for (int j = 0; j < parts; j++) to[part + j] += total[0][j] + total[1][j] + (total[2][j] + total[3][j]);
+        });
+    }
+
+    // Scores to shares, beside `empty` slots that score zero.
+    void softmax(int64_t count, Number empty, Number* shares) const {
+        Number most = empty > 0 ? 0 : -std::numeric_limits<Number>::infinity();
+        for (int64_t slot = 0; slot < count; slot++) most = std::max(most, shares[slot]);
+        Vec total{};
+        for (int64_t slot = 0; slot < count; slot += L) {
+            Vec part = exponential(load(shares + slot, count - slot) - most);
+            store(shares + slot, part, count - slot);
+            total += load(shares + slot, count - slot);
+        }
+        const Number whole = sum<Number>(total) + (empty > 0 ? empty * std::exp(-most) : 0);
+        for (int64_t slot = 0; slot < count; slot++) shares[slot] /= whole;
+    }
+
+    // ------------------------------------------------------------------------------------------ a story
+
+    int64_t keys_of(int64_t hop) const { return P::adjacent ? hop : 0; }
+    int64_t values_of(int64_t hop) const { return P::adjacent ? hop + 1 : 1; }
+    Table slots_of(Work& work, int64_t table) const { return {work.story.data() + table * vectors, across}; }
+
+    int64_t encode(int64_t row, Work& work) const {
+        const int64_t kept = read_row(row, work);
+        add_up(story_of(kept, work), {work.own.embeddings.data(), across}, tables, work.story.data());
+        return kept;
+    }
+
+    // row: of what is read. place: of what comes out.
+    void forward_story(int64_t row, int64_t place, Work& work) const {
+        const int64_t kept = encode(row, work);
+        add_up(question_of(work), asking_of(work.own), 1, work.queries.data());
+        for (int64_t hop = 0; hop < hops; hop++) {
+            Vec *query = &work.queries[hop * vectors], *next = query + vectors;
+            Number* shares = P::attention + (place * hops + hop) * slots;
+            dots(kept, slots_of(work, keys_of(hop)), query, shares);
+            std::fill(shares + kept, shares + slots, Number(0));
+            if (!linear) softmax(kept, Number(std::max<int64_t>(P::memory - kept, 0)), shares);
+            if (P::update) dots(width, {work.own.update.data(), vectors}, query, (Number*)next);
+            else std::copy_n(query, vectors, next);
+            blend(kept, shares, slots_of(work, values_of(hop)), next);
+            for (int64_t j = 0; relu && j < vectors; j++) next[j] = next[j] < 0 ? Vec{} : next[j];
+        }
+        take(hops + 1, work.queries.data(), vectors, P::queries + place * (hops + 1) * width);
+        Number* logits = P::logits + place * scored;
+        logits[0] = 0;
+        dots(scored - 1, answers_of(work.own), &work.queries[hops * vectors], logits + 1);
+    }
+
+    // One hop of backward_story: work.d_query holds the gradient of what follows it, and then of what goes into it.
+    void backward_hop(int64_t kept, int64_t place, int64_t hop, Work& work) const {
+        const Vec *query = &work.queries[hop * vectors], *next = query + vectors;
+        Vec* d_query = work.d_query.data();
+        for (int64_t j = 0; relu && j < vectors; j++) d_query[j] = next[j] <= 0 ? Vec{} : d_query[j];
+        std::copy_n(d_query, vectors, &work.after[hop * vectors]);
+        const Number* shares = P::attention + (place * hops + hop) * slots;
+        Number *d_shares = work.shares.data(), *d_scores = &work.d_scores[hop * slots], mean = 0;
+        dots(kept, slots_of(work, values_of(hop)), d_query, d_shares);
+        for (int64_t slot = 0; slot < kept; slot++) {
+            if (P::d_attention) d_shares[slot] += P::d_attention[(place * hops + hop) * slots + slot];
+            mean += shares[slot] * d_shares[slot];
+        }
+        for (int64_t slot = 0; slot < kept; slot++)
+            d_scores[slot] = linear ? d_shares[slot] : shares[slot] * (d_shares[slot] - mean);
+        if (P::update) {
+            std::fill(work.next.begin(), work.next.end(), Vec{});
+            blend(width, (const Number*)d_query, {work.own.update.data(), vectors}, work.next.data());
+            for (int64_t j = 0; j < width; j++)
+                add(&work.gradient.update[j * vectors], ((const Number*)d_query)[j], query);
+            work.d_query.swap(work.next);
+        }
+        blend(kept, d_scores, slots_of(work, keys_of(hop)), work.d_query.data());
+    }
+
+    void backward_story(int64_t row, int64_t place, Work& work) const {
+        const int64_t kept = encode(row, work);
+        put(hops + 1, P::queries + place * (hops + 1) * width, work.queries.data(), vectors);
+        std::fill(work.d_query.begin(), work.d_query.end(), Vec{});
+        if (P::d_logits) {
+            const Number* d_logits = P::d_logits + place * scored + 1;
+            const Table to = answers_of(work.gradient);
+            blend(scored - 1, d_logits, answers_of(work.own), work.d_query.data());
+            for (int64_t word = 0; word < scored - 1; word++)
+                add(to.first + word * to.step, d_logits[word], &work.queries[hops * vectors]);
+        }
+        for (int64_t hop = hops; hop >= 0; hop--) {
+            const Number* d_queries = P::d_queries + (place * (hops + 1) + hop) * width;
+            for (int64_t j = 0; P::d_queries && j < width; j++) ((Number*)work.d_query.data())[j] += d_queries[j];
+            if (hop) backward_hop(kept, place, hop - 1, work);
+        }
+        spread(question_of(work), work.d_query.data(), 1, asking_of(work.gradient));
+        // The sentences' gradients take the place of their vectors.
+        for (int64_t slot = 0; slot < kept; slot++) {
+            Vec* d_sentence = &work.story[slot * across];
+            std::fill(d_sentence, d_sentence + across, Vec{});
+            for (int64_t hop = 0; hop < hops; hop++) {
+                add(d_sentence + keys_of(hop) * vectors, work.d_scores[hop * slots + slot], &work.queries[hop * vectors]);
+                add(d_sentence + values_of(hop) * vectors, P::attention[(place * hops + hop) * slots + slot],
+                    &work.after[hop * vectors]);
+            }
+        }
+        spread(story_of(kept, work), work.story.data(), tables, {work.gradient.embeddings.data(), across});
+    }
+
+public:
+    Sequence(const Problem<Number>& problem) : Problem<Number>(problem) {}
+
+    void run(bool backward) const {
+        Work work(*this, backward);
+        for (int64_t copy = 0; copy < P::copies; copy++) {
+            read_weights(copy, work);
+            for (int64_t one = 0; one < batch; one++) {
+                const int64_t place = copy * batch + one, row = P::shared ? one : place;
+                if (backward) backward_story(row, place, work);
+                else forward_story(row, place, work);
+            }
+            if (!backward) continue;
+            give_gradients(copy, work);
+            work.gradient.clear();
+        }
+    }
+};
+
+// Sentences of stories, and ages with gaps at random, laid out as memn2n.py fills it in.
+template <class Number> struct Ages {
+    int64_t rows, sentences, words, slots, columns, oldest;
+    double noise;
+    const int64_t* story;            // (row, sentence, word), whose sentences are counted; or null
+    int64_t* lengths;                // (row)
+    const Number *blanks, *draws;    // (row), (row, column), or null for no ages
+    int64_t* times;                  // (row, slot)
+};
+
+template <class Number> class Drawn : Ages<Number> {
+    typedef Ages<Number> P;
+    using P::slots, P::columns;
+
+    int64_t count(const int64_t* story) const {
+        for (int64_t left = P::sentences * P::words; left > 0; left--)
+            if (story[left - 1]) return (left + P::words - 1) / P::words;
+        return 0;
+    }
+
+    void draw(int64_t row, std::vector<Number>& sorted) const {
+        const Number* draws = P::draws + row * columns;
+        int64_t* times = P::times + row * slots;
+        const double most = std::ceil(P::noise * double(P::lengths[row]));
+        const int64_t blanks = int64_t(std::floor(double(P::blanks[row]) * (most + 1)));
+        const int64_t kept = P::lengths[row], ages = kept + blanks;
+        if (kept < 0 || kept > slots || ages > columns) throw std::out_of_range("length");
+        std::fill(times, times + slots, 0);
+        if (!kept) return;
+        sorted.assign(draws, draws + ages);
+        std::nth_element(sorted.begin(), sorted.begin() + (kept - 1), sorted.end());
+        const Number limit = sorted[kept - 1];
+        // Of ages that drew alike the youngest are taken.
+        int64_t alike = kept - std::count_if(draws, draws + ages, [&](Number one) { return one < limit; });
+        int64_t place = kept;
+        for (int64_t age = 0; age < ages; age++)
+            if (draws[age] < limit || (draws[age] == limit && alike-- > 0))
+                times[--place] = std::min(age + 1, P::oldest);
+    }
+
+public:
+    Drawn(const Ages<Number>& problem) : Ages<Number>(problem) {}
+
+    void run(bool) const {
+        std::vector<Number> sorted;
+        for (int64_t row = 0; row < P::rows; row++) {
+            if (P::story) P::lengths[row] = count(P::story + row * P::sentences * P::words);
+            if (P::draws) draw(row, sorted);
+        }
+    }
+};
+
+}  // namespace
+
+// For one kind of number, NUMBER. Each gives what `run` does.
+extern "C" {
+int forward(const Problem<NUMBER>* problem) { return run<Sequence<NUMBER>>(*problem, false); }
+int backward(const Problem<NUMBER>* problem) { return run<Sequence<NUMBER>>(*problem, true); }
+int ages(const Ages<NUMBER>* problem) { return run<Drawn<NUMBER>>(*problem, false); }
+int size_of_a_number() { return sizeof(NUMBER); }
+}
