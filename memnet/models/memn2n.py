@@ -185,20 +185,17 @@ class MemN2N(StoryModel, BackendModule):
         story_lengths: (batch,) sentences in memory, at most max_sentences.
         num_sentences: size of the result's second axis.
         """
-        times = self._noisy_ages(story_lengths, num_sentences, generator)
-        return time_index(story_lengths, num_sentences) if times is None else times
-
-    def _noisy_ages(
-        self, story_lengths: Tensor, num_sentences: int, generator: torch.Generator | None = None
-    ) -> Tensor | None:
-        """What draw_times gives, None where the ages are those of time_index."""
-        if not self.training or self.time_noise == 0:
-            return None
+        if not self._draws_ages:
+            return time_index(story_lengths, num_sentences)
         drawn = draw_time_noise(story_lengths, num_sentences, self.time_noise, generator)
         given = (story_lengths, num_sentences, self.time_noise)
         if self.backend in ("auto", "native") and native.refusal([], [story_lengths], drawn, own=True) is None:
             return native.noisy_ages(*given, *drawn, oldest=self.max_sentences)
         return noisy_ages(*given, drawn).clamp_max(self.max_sentences)
+
+    @property
+    def _draws_ages(self) -> bool:
+        return self.training and self.time_noise > 0
 
     def _answer(
         self, story: Tensor, question: Tensor, story_lengths: Tensor | None, times: Tensor | None
@@ -209,10 +206,12 @@ class MemN2N(StoryModel, BackendModule):
             story, question, given = self.accept(story, question, story_lengths)
             lengths = native.count_sentences(story, weights.embeddings[0].dtype) if given is None else given
             slots = min(story.size(1), self.max_sentences)
-            if times is None:
-                times = self._noisy_ages(lengths.clamp_max(slots), slots)
-            else:
+            if times is not None:
                 self._check_times(times, (story.size(0), slots))
+            elif self._draws_ages:
+                kept = lengths if slots == story.size(1) else lengths.clamp_max(slots)
+                drawn = draw_time_noise(kept, slots, self.time_noise)
+                times = native.noisy_ages(kept, slots, self.time_noise, *drawn, oldest=self.max_sentences)
             return *self._answer_natively(native.Reading(story, question, lengths, times), weights), lengths
         story, question, lengths = self.read(story, question, story_lengths)
         newest, kept, _ = keep_newest(story, lengths, self.max_sentences)

@@ -1,14 +1,16 @@
 // A MemN2N's answers to questions about stories, forward and backward: bags of words, hops of attention, logits.
 //
 // The definition is MemN2N in memn2n.py, with Sentences and noisy_ages in encoding.py and attention_weights in
-// addressing.py. The numbers of all tables for a word, or a sentence, lie side by side, those of each table in whole
-// vectors of the processor with zeros after the end.
+// addressing.py. The numbers of all tables for a word, or a sentence, lie side by side, those of one table after those
+// of the other, in whole vectors of the processor; a query lies in whole vectors with zeros after the end, so that what
+// follows a table's numbers counts for nothing.
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "numbers.h"
@@ -43,27 +45,30 @@ template <class Number> class Sequence : Problem<Number> {
     using P::scored, P::linear, P::relu;
     static constexpr int L = lanes<Number>;
 
-    const int64_t vectors = (width + L - 1) / L;    // of one table's numbers
-    const int64_t across = tables * vectors;        // of all tables' numbers
-
-    // Rows of one table, or of a matrix, to where their vectors lie, `step` apart, and back.
-    void put(int64_t count, const Number* from, Vec* to, int64_t step) const {
-        for (int64_t row = 0; row < count; row++) std::copy_n(from + row * width, width, (Number*)(to + row * step));
-    }
-    void take(int64_t count, const Vec* from, int64_t step, Number* to) const {
-        for (int64_t row = 0; row < count; row++) std::copy_n((const Number*)(from + row * step), width, to + row * width);
-    }
+    const int64_t vectors = (width + L - 1) / L;            // of one table's numbers
+    const int64_t across = (tables * width + L - 1) / L;    // of all tables' numbers
 
     // A word that counts: its row in a table, and where its weights begin.
     struct Word { int64_t row, weights; };
-    // Rows of a table: the first, and the vectors from one to the next.
-    struct Table { Vec* first; int64_t step; };
+    // Rows of a table: the first, and the numbers from one to the next. Whole vectors of the last may be read and written.
+    struct Table { Number* first; int64_t step; };
 
-    // The weights of one copy, or their gradients.
+    // Rows of `width` numbers to a table, and back.
+    void put(int64_t count, const Number* from, Table to) const {
+        for (int64_t row = 0; row < count; row++) std::copy_n(from + row * width, width, to.first + row * to.step);
+    }
+    void take(int64_t count, Table from, Number* to) const {
+        for (int64_t row = 0; row < count; row++) std::copy_n(from.first + row * from.step, width, to + row * width);
+    }
+    // Rows of vectors as a table; those of all tables, from the numbers of one of them on.
+    Table alone(std::vector<Vec>& of) const { return {(Number*)of.data(), vectors * L}; }
+    Table beside(std::vector<Vec>& of, int64_t table) const { return {(Number*)of.data() + table * width, across * L}; }
+
+    // The weights of one copy, or their gradients; a vector more than they fill, see Table.
     struct Weights {
         std::vector<Vec> embeddings, asking, answers, update;
         Weights(const Sequence& of, bool there)
-            : embeddings(there * (of.words - 1) * of.across),
+            : embeddings(there ? (of.words - 1) * of.across + of.vectors : 0),
               asking(there && of.P::asking ? (of.vocabulary - 1) * of.vectors : 0),
               answers(there && of.P::answers ? (of.scored - 1) * of.vectors : 0),
               update(there && of.P::update ? of.width * of.vectors : 0) {}
@@ -71,75 +76,75 @@ template <class Number> class Sequence : Problem<Number> {
             for (std::vector<Vec>* one : {&embeddings, &asking, &answers, &update}) std::fill(one->begin(), one->end(), Vec{});
         }
     };
-    Table asking_of(Weights& of) const {
-        return of.asking.empty() ? Table{of.embeddings.data(), across} : Table{of.asking.data(), vectors};
-    }
+    Table asking_of(Weights& of) const { return of.asking.empty() ? beside(of.embeddings, 0) : alone(of.asking); }
     Table answers_of(Weights& of) const {
-        return of.answers.empty() ? Table{of.embeddings.data() + across - vectors, across} : Table{of.answers.data(), vectors};
+        return of.answers.empty() ? beside(of.embeddings, tables - 1) : alone(of.answers);
     }
 
     struct Work {
         Weights own, gradient;
-        std::vector<Vec> factors, asked_factors;    // the weights of words
+        std::vector<Vec> factors, asked_factors;    // the weights of words, for all tables and for one
         std::vector<Word> words, question;          // of the row that is read, and room for more
         std::vector<int64_t> ends;                  // of every sentence of it, among its words
-        int64_t asked;                              // words of its question
-        std::vector<Vec> story;                     // (slot, table), every sentence's vectors
+        int64_t asked = 0;                          // words of its question
+        std::vector<Vec> story;                     // (slot, table), every sentence's vectors, and room for another
         std::vector<Vec> queries, after, d_query, next;  // (hop + 1), (hop) gradients of what comes out, one, one
         std::vector<Number> shares, d_scores;       // (slot), (hop, slot)
         Work(const Sequence& of, bool backward)
-            : own(of, true), gradient(of, backward), factors(of.P::kinds * (of.columns + 1) * of.vectors),
+            : own(of, true), gradient(of, backward), factors(of.P::kinds * (of.columns + 1) * of.across),
               asked_factors(of.P::asked_kinds * of.asked * of.vectors), words(of.slots * (of.columns + 1) + 1),
-              question(of.asked + 1), ends(of.slots), asked(0), story(of.slots * of.across),
+              question(of.asked + 1), ends(of.slots), story(of.slots * of.across + of.vectors),
               queries((of.hops + 1) * of.vectors), after(backward ? of.hops * of.vectors : 0), d_query(of.vectors),
               next(of.vectors), shares(of.slots), d_scores(backward ? of.hops * of.slots : 0) {
-            of.put(of.P::kinds * (of.columns + 1), of.P::weights, factors.data(), of.vectors);
-            of.put(of.P::asked_kinds * of.asked, of.P::asked_weights, asked_factors.data(), of.vectors);
+            for (int64_t table = 0; table < of.tables; table++)
+                of.put(of.P::kinds * (of.columns + 1), of.P::weights, of.beside(factors, table));
+            of.put(of.P::asked_kinds * of.asked, of.P::asked_weights, of.alone(asked_factors));
         }
     };
 
     void read_weights(int64_t copy, Work& work) const {
         for (int64_t table = 0; table < tables; table++)
-            put(words - 1, P::embeddings[table] + copy * (words - 1) * width, &work.own.embeddings[table * vectors], across);
-        const auto alone = [&](int64_t rows, const Number* from, std::vector<Vec>& to) {
-            if (from) put(rows, from + copy * rows * width, to.data(), vectors);
+            put(words - 1, P::embeddings[table] + copy * (words - 1) * width, beside(work.own.embeddings, table));
+        const auto apart = [&](int64_t rows, const Number* from, std::vector<Vec>& to) {
+            if (from) put(rows, from + copy * rows * width, alone(to));
         };
-        alone(vocabulary - 1, P::asking, work.own.asking);
-        alone(scored - 1, P::answers, work.own.answers);
-        alone(width, P::update, work.own.update);
+        apart(vocabulary - 1, P::asking, work.own.asking);
+        apart(scored - 1, P::answers, work.own.answers);
+        apart(width, P::update, work.own.update);
     }
 
     void give_gradients(int64_t copy, Work& work) const {
         for (int64_t table = 0; table < tables; table++)
             if (P::d_embeddings[table])
-                take(words - 1, &work.gradient.embeddings[table * vectors], across,
-                     P::d_embeddings[table] + copy * (words - 1) * width);
-        const auto alone = [&](int64_t rows, const std::vector<Vec>& from, Number* to) {
-            if (to) take(rows, from.data(), vectors, to + copy * rows * width);
+                take(words - 1, beside(work.gradient.embeddings, table), P::d_embeddings[table] + copy * (words - 1) * width);
+        const auto apart = [&](int64_t rows, std::vector<Vec>& from, Number* to) {
+            if (to) take(rows, alone(from), to + copy * rows * width);
         };
-        alone(vocabulary - 1, work.gradient.asking, P::d_asking);
-        alone(scored - 1, work.gradient.answers, P::d_answers);
-        alone(width, work.gradient.update, P::d_update);
+        apart(vocabulary - 1, work.gradient.asking, P::d_asking);
+        apart(scored - 1, work.gradient.answers, P::d_answers);
+        apart(width, work.gradient.update, P::d_update);
     }
 
     // ------------------------------------------------------------------------------------------ words
 
-    // The words of one sentence that count; `behind` is one more, with the last weights, or 0. Gives the place after them.
-    Word* read_sentence(const int64_t* ids, int64_t count, int64_t kinds, int64_t step, int64_t behind, Word* to) const {
+    // The words of one sentence that count, and one more with the last weights if there is one. Gives the place after them.
+    // columns: that there are weights for. step: from those of one to those of the next.
+    Word* read_sentence(const int64_t* ids, int64_t count, int64_t more, int64_t kinds, int64_t columns, int64_t step,
+                        Word* to) const {
         Word* word = to;
         int64_t last = 0, highest = 0, lowest = 0;
         for (int64_t place = 0; place < count; place++) {
             const int64_t id = ids[place];
-            *word = {id - 1, place * vectors};
+            *word = {id - 1, place * step};
             word += id != 0;
             last = id ? place : last;
             highest = std::max(highest, id);
             lowest = std::min(lowest, id);
         }
         if (lowest < 0 || highest >= vocabulary) throw std::out_of_range("id");
-        if (behind) *word++ = {behind - 1, count * vectors};
+        if (more) *word++ = {more - 1, count * step};
         if (kinds > 1)
-            for (Word* one = to; one < word; one++) one->weights += last * step;
+            for (Word* one = to; one < word; one++) one->weights += last * columns * step;
         return word;
     }
 
@@ -147,58 +152,52 @@ template <class Number> class Sequence : Problem<Number> {
     int64_t read_row(int64_t row, Work& work) const {
         if (P::lengths[row] < 0 || P::lengths[row] > sentences) throw std::out_of_range("length");
         const int64_t kept = std::min(P::lengths[row], slots), first = P::lengths[row] - kept;
-        Word* word = work.words.data();
+        Word *const begin = work.words.data(), *const question = work.question.data(), *word = begin;
         for (int64_t slot = 0; slot < kept; slot++) {
             const int64_t age = P::times ? P::times[row * slots + slot] : kept - slot;
             if (age < 0 || vocabulary + age > words) throw std::out_of_range("age");
-            word = read_sentence(P::story + (row * sentences + first + slot) * columns, columns, P::kinds,
-                                 (columns + 1) * vectors, age ? vocabulary - 1 + age : 0, word);
-            work.ends[slot] = word - work.words.data();
+            word = read_sentence(P::story + (row * sentences + first + slot) * columns, columns,
+                                 age ? vocabulary - 1 + age : 0, P::kinds, columns + 1, across, word);
+            work.ends[slot] = word - begin;
         }
-        Word* const question = work.question.data();
-        work.asked = read_sentence(P::question + row * asked, asked, P::asked_kinds, asked * vectors, 0, question) - question;
+        work.asked = read_sentence(P::question + row * asked, asked, 0, P::asked_kinds, asked, vectors, question) - question;
         return kept;
     }
 
     // Sentences: their words one after another, and where those of each end.
     struct Sentences { int64_t count; const Word* words; const int64_t* ends; const Vec* factors; };
 
-    // Calls function(parts of a table's vectors, tables at once, the first of both, sentence, its words) for all.
-    template <class Function> void in_parts(const Sentences& of, int64_t count, Function function) const {
-        in_tiles<2>(vectors, [&](auto parts, int64_t part) {
-            in_tiles<4>(count, [&](auto together, int64_t first) {
-                int64_t begin = 0;
-                for (int64_t one = 0; one < of.count; begin = of.ends[one++])
-                    function(parts, together, first * vectors + part, one, of.words + begin, of.words + of.ends[one]);
-            });
+    // Calls function(vectors at once, the first, sentence, its words) for all vectors that the sentences have.
+    template <class Function> void in_parts(const Sentences& of, int64_t vectors, Function function) const {
+        in_tiles<5>(vectors, [&](auto together, int64_t first) {
+            int64_t begin = 0;
+            for (int64_t one = 0; one < of.count; begin = of.ends[one++])
+                function(together, first, one, of.words + begin, of.words + of.ends[one]);
         });
     }
 
-    // The vectors of sentences by several tables beside one another.
-    void add_up(const Sentences& of, Table from, int64_t count, Vec* to) const {
-        in_parts(of, count, [&](auto parts, auto together, int64_t at, int64_t one, const Word* word, const Word* end) {
-            Vec total[together][decltype(parts)::value] = {};
+    // The vectors of sentences, so many each.
+    void add_up(const Sentences& of, int64_t vectors, Table from, Vec* to) const {
+        in_parts(of, vectors, [&](auto together, int64_t first, int64_t one, const Word* word, const Word* end) {
+            Vec total[together] = {};
             for (; word < end; word++) {
-                const Vec *row = from.first + word->row * from.step + at, *factor = of.factors + word->weights + at % vectors;
-                for (int table = 0; table < together; table++)
-                    for (int j = 0; j < parts; j++) total[table][j] += factor[j] * row[table * vectors + j];
+                const Number* row = from.first + word->row * from.step + first * L;
+                const Vec* factor = of.factors + word->weights + first;
+                for (int j = 0; j < together; j++) total[j] += factor[j] * load(row + j * L);
             }
-            for (int table = 0; table < together; table++)
-                std::copy_n(total[table], int(parts), to + one * count * vectors + at + table * vectors);
+            std::copy_n(total, int(together), to + one * vectors + first);
         });
     }
 
     // The way back: from the gradients of those vectors to the gradients of words.
-    void spread(const Sentences& of, const Vec* from, int64_t count, Table to) const {
-        in_parts(of, count, [&](auto parts, auto together, int64_t at, int64_t one, const Word* word, const Word* end) {
-            Vec gradient[together][decltype(parts)::value];
-            for (int table = 0; table < together; table++)
-                std::copy_n(from + one * count * vectors + at + table * vectors, int(parts), gradient[table]);
+    void spread(const Sentences& of, int64_t vectors, const Vec* from, Table to) const {
+        in_parts(of, vectors, [&](auto together, int64_t first, int64_t one, const Word* word, const Word* end) {
+            Vec gradient[together];
+            std::copy_n(from + one * vectors + first, int(together), gradient);
             for (; word < end; word++) {
-                Vec* row = to.first + word->row * to.step + at;
-                const Vec* factor = of.factors + word->weights + at % vectors;
-                for (int table = 0; table < together; table++)
-                    for (int j = 0; j < parts; j++) row[table * vectors + j] += factor[j] * gradient[table][j];
+                Number* row = to.first + word->row * to.step + first * L;
+                const Vec* factor = of.factors + word->weights + first;
+                for (int j = 0; j < together; j++) store(row + j * L, load(row + j * L) + factor[j] * gradient[j]);
             }
         });
     }
@@ -212,24 +211,15 @@ template <class Number> class Sequence : Problem<Number> {
 
     // ------------------------------------------------------------------------------------------ vectors
 
-    Vec products(const Vec* one, const Vec* other) const {
-        Vec total = one[0] * other[0];
-        for (int64_t j = 1; j < vectors; j++) total += one[j] * other[j];
-        return total;
-    }
-
     // The dot products of rows with a vector.
     void dots(int64_t count, Table rows, const Vec* with, Number* to) const {
         for (int64_t at = 0; at < count; at += L) {
             Vec parts[L] = {};
             for (int64_t row = at; row < std::min(count, at + L); row++)
-                parts[row - at] = products(rows.first + row * rows.step, with);
+                for (int64_t j = 0; j < vectors; j++)
+                    parts[row - at] += load(rows.first + row * rows.step + j * L) * with[j];
             store(to + at, sums<Number>(parts), count - at);
         }
-    }
-
-    void add(Vec* to, Number share, const Vec* from) const {
-        for (int64_t j = 0; j < vectors; j++) to[j] += share * from[j];
     }
 
     // Adds so much of every row.
@@ -239,10 +229,20 @@ template <class Number> class Sequence : Problem<Number> {
             in_tiles<4>(count, [&](auto together, int64_t first) {
                 for (int one = 0; one < together; one++)
                     for (int j = 0; j < parts; j++)
-                        total[one][j] += shares[first + one] * rows.first[(first + one) * rows.step + part + j];
+                        total[one][j] += shares[first + one] * load(rows.first + (first + one) * rows.step + (part + j) * L);
             });
             for (int j = 0; j < parts; j++) to[part + j] += total[0][j] + total[1][j] + (total[2][j] + total[3][j]);
         });
+        std::fill((Number*)to + width, (Number*)(to + vectors), Number(0));
+    }
+
+    // The way back of `dots`: adds so much of a vector to every row.
+    void grow(int64_t count, const Number* shares, const Vec* by, Table rows) const {
+        for (int64_t row = 0; row < count; row++)
+            for (int64_t j = 0; j < vectors; j++) {
+                Number* to = rows.first + row * rows.step + j * L;
+                store(to, load(to) + shares[row] * by[j]);
+            }
     }
 
     // Scores to shares, beside `empty` slots that score zero.
@@ -263,30 +263,30 @@ template <class Number> class Sequence : Problem<Number> {
 
     int64_t keys_of(int64_t hop) const { return P::adjacent ? hop : 0; }
     int64_t values_of(int64_t hop) const { return P::adjacent ? hop + 1 : 1; }
-    Table slots_of(Work& work, int64_t table) const { return {work.story.data() + table * vectors, across}; }
+    Table slots_of(Work& work, int64_t table) const { return beside(work.story, table); }
 
     int64_t encode(int64_t row, Work& work) const {
         const int64_t kept = read_row(row, work);
-        add_up(story_of(kept, work), {work.own.embeddings.data(), across}, tables, work.story.data());
+        add_up(story_of(kept, work), across, beside(work.own.embeddings, 0), work.story.data());
         return kept;
     }
 
     // row: of what is read. place: of what comes out.
     void forward_story(int64_t row, int64_t place, Work& work) const {
         const int64_t kept = encode(row, work);
-        add_up(question_of(work), asking_of(work.own), 1, work.queries.data());
+        add_up(question_of(work), vectors, asking_of(work.own), work.queries.data());
         for (int64_t hop = 0; hop < hops; hop++) {
             Vec *query = &work.queries[hop * vectors], *next = query + vectors;
             Number* shares = P::attention + (place * hops + hop) * slots;
             dots(kept, slots_of(work, keys_of(hop)), query, shares);
             std::fill(shares + kept, shares + slots, Number(0));
             if (!linear) softmax(kept, Number(std::max<int64_t>(P::memory - kept, 0)), shares);
-            if (P::update) dots(width, {work.own.update.data(), vectors}, query, (Number*)next);
+            if (P::update) dots(width, alone(work.own.update), query, (Number*)next);
             else std::copy_n(query, vectors, next);
             blend(kept, shares, slots_of(work, values_of(hop)), next);
             for (int64_t j = 0; relu && j < vectors; j++) next[j] = next[j] < 0 ? Vec{} : next[j];
         }
-        take(hops + 1, work.queries.data(), vectors, P::queries + place * (hops + 1) * width);
+        take(hops + 1, alone(work.queries), P::queries + place * (hops + 1) * width);
         Number* logits = P::logits + place * scored;
         logits[0] = 0;
         dots(scored - 1, answers_of(work.own), &work.queries[hops * vectors], logits + 1);
@@ -309,9 +309,8 @@ template <class Number> class Sequence : Problem<Number> {
             d_scores[slot] = linear ? d_shares[slot] : shares[slot] * (d_shares[slot] - mean);
         if (P::update) {
             std::fill(work.next.begin(), work.next.end(), Vec{});
-            blend(width, (const Number*)d_query, {work.own.update.data(), vectors}, work.next.data());
-            for (int64_t j = 0; j < width; j++)
-                add(&work.gradient.update[j * vectors], ((const Number*)d_query)[j], query);
+            blend(width, (const Number*)d_query, alone(work.own.update), work.next.data());
+            grow(width, (const Number*)d_query, query, alone(work.gradient.update));
             work.d_query.swap(work.next);
         }
         blend(kept, d_scores, slots_of(work, keys_of(hop)), work.d_query.data());
@@ -319,32 +318,45 @@ template <class Number> class Sequence : Problem<Number> {
 
     void backward_story(int64_t row, int64_t place, Work& work) const {
         const int64_t kept = encode(row, work);
-        put(hops + 1, P::queries + place * (hops + 1) * width, work.queries.data(), vectors);
+        put(hops + 1, P::queries + place * (hops + 1) * width, alone(work.queries));
         std::fill(work.d_query.begin(), work.d_query.end(), Vec{});
         if (P::d_logits) {
             const Number* d_logits = P::d_logits + place * scored + 1;
-            const Table to = answers_of(work.gradient);
             blend(scored - 1, d_logits, answers_of(work.own), work.d_query.data());
-            for (int64_t word = 0; word < scored - 1; word++)
-                add(to.first + word * to.step, d_logits[word], &work.queries[hops * vectors]);
+            grow(scored - 1, d_logits, &work.queries[hops * vectors], answers_of(work.gradient));
         }
         for (int64_t hop = hops; hop >= 0; hop--) {
             const Number* d_queries = P::d_queries + (place * (hops + 1) + hop) * width;
             for (int64_t j = 0; P::d_queries && j < width; j++) ((Number*)work.d_query.data())[j] += d_queries[j];
             if (hop) backward_hop(kept, place, hop - 1, work);
         }
-        spread(question_of(work), work.d_query.data(), 1, asking_of(work.gradient));
-        // The sentences' gradients take the place of their vectors.
-        for (int64_t slot = 0; slot < kept; slot++) {
-            Vec* d_sentence = &work.story[slot * across];
-            std::fill(d_sentence, d_sentence + across, Vec{});
+        spread(question_of(work), vectors, work.d_query.data(), asking_of(work.gradient));
+        backward_slots(kept, place, work);
+        spread(story_of(kept, work), across, work.story.data(), beside(work.gradient.embeddings, 0));
+    }
+
+    // Puts the gradients of the sentences' vectors where those were.
+    void backward_slots(int64_t kept, int64_t place, Work& work) const {
+        for (int64_t table = 0; table < tables; table++) {
+            // So much of a vector for every slot: of queries where the table has keys, of gradients where it has values.
+            std::vector<std::pair<const Number*, const Vec*>> terms;
             for (int64_t hop = 0; hop < hops; hop++) {
-                add(d_sentence + keys_of(hop) * vectors, work.d_scores[hop * slots + slot], &work.queries[hop * vectors]);
-                add(d_sentence + values_of(hop) * vectors, P::attention[(place * hops + hop) * slots + slot],
-                    &work.after[hop * vectors]);
+                if (keys_of(hop) == table) terms.push_back({&work.d_scores[hop * slots], &work.queries[hop * vectors]});
+                if (values_of(hop) == table)
+                    terms.push_back({P::attention + (place * hops + hop) * slots, &work.after[hop * vectors]});
             }
+            const Table to = slots_of(work, table);
+            in_tiles<2>(terms.size(), [&](auto together, int64_t first) {
+                for (int64_t j = 0; j < vectors; j++)
+                    for (int64_t slot = 0; slot < kept; slot++) {
+                        Number* own = to.first + slot * to.step + j * L;
+                        Vec total = first ? load(own) : Vec{};
+                        for (int one = 0; one < together; one++)
+                            total += terms[first + one].first[slot] * terms[first + one].second[j];
+                        store(own, total, width - j * L);
+                    }
+            });
         }
-        spread(story_of(kept, work), work.story.data(), tables, {work.gradient.embeddings.data(), across});
     }
 
 public:

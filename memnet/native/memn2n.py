@@ -174,8 +174,8 @@ def _check(settings: Settings, weights: Weights, read: Reading, lead: list[int],
     others = [
         (read.question, (*own, batch, asked)),
         (read.lengths, (*own, batch)),
-        (told, (columns if len(told) > 1 else 1, columns + 1, width)),
-        (asking, (asked if len(asking) > 1 else 1, asked, width)),
+        (told, (columns if told.size(0) > 1 else 1, columns + 1, width)),
+        (asking, (asked if asking.size(0) > 1 else 1, asked, width)),
     ]
     if read.times is not None:
         others.append((read.times, (*own, batch, min(sentences, settings.max_sentences))))
@@ -282,6 +282,7 @@ def noisy_ages(
     """Those of encoding.noisy_ages, at most `oldest`."""
     times = lengths.new_empty(*lengths.shape, num_sentences, dtype=torch.int64)
     build.check_shapes([blanks, draws], [(len(lengths), 1), (len(lengths), draws.size(-1))])
+    blanks, draws = (one if one.dtype == torch.float32 else one.double() for one in (blanks, draws))
     sizes = _Ages(rows=len(lengths), slots=num_sentences, columns=draws.size(-1), oldest=oldest, noise=noise)
     given = {"lengths": lengths.long().contiguous(), "blanks": blanks.contiguous(), "draws": draws.contiguous()}
     build.call(_OPERATOR, build.library(_OPERATOR, draws.dtype).ages, sizes, **given, times=times)
