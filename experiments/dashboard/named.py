@@ -6,8 +6,7 @@ from typing import Any
 from experiments.runs.about import Reference
 from experiments.runs.groups import told
 from experiments.runs.reading import Run
-from experiments.runs.restarts import pooled, published, whole_test
-from experiments.runs.tests import TestRow
+from experiments.runs.restarts import settings_of_restarts
 
 
 def named_tables(runs: Sequence[Run], copies: Collection[int]) -> list[dict[str, Any]]:
@@ -15,23 +14,19 @@ def named_tables(runs: Sequence[Run], copies: Collection[int]) -> list[dict[str,
 
     A run is named by its place in `runs`; copies of others, whose places are given, are left out.
     """
-    members: dict[str, dict[str, list[tuple[int, Run, TestRow]]]] = {}
-    for place, run in enumerate(runs):
-        if run.about is None or not run.about["tests"]["names"] or not run.result or place in copies:
-            continue
-        for row in run.tests:
-            if whole_test(row, run):
-                key = repr((run.about["setting"], run.about["data"], row["on"]))
-                members.setdefault(run.about["task"], {}).setdefault(key, []).append((place, run, row))
-    return [_table(family, list(columns.values())) for family, columns in members.items()]
+    named = [run.about is not None and bool(run.about["tests"]["names"] and run.result) for run in runs]
+    counting = [place for place, told_by_name in enumerate(named) if told_by_name and place not in copies]
+    families: dict[str, list[dict[str, Any]]] = {}
+    for one in settings_of_restarts(runs, counting):
+        families.setdefault(one["about"]["task"], []).append(one)
+    return [_table(family, members) for family, members in families.items()]
 
 
-def _table(family: str, members: Sequence[Sequence[tuple[int, Run, TestRow]]]) -> dict[str, Any]:
-    abouts = [run.about for tests in members for _, run, _ in tests if run.about is not None]
-    names = {key: words for about in abouts for key, words in about["tests"]["names"].items()}
+def _table(family: str, members: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    names = {key: words for one in members for key, words in one["about"]["tests"]["names"].items()}
     # Those that read word by word come last, and are never compared with the others.
     columns = sorted(map(_column, members), key=lambda column: bool(column["by_word"]))
-    tests = abouts[0]["tests"]
+    tests = members[0]["about"]["tests"]
     return {
         "family": family,
         "by": tests["by"],
@@ -42,22 +37,15 @@ def _table(family: str, members: Sequence[Sequence[tuple[int, Run, TestRow]]]) -
     }
 
 
-def _column(tests: Sequence[tuple[int, Run, TestRow]]) -> dict[str, Any]:
-    _, first, row = tests[0]
-    about = first.about
-    assert about is not None
-    by_task: dict[str, list[tuple[int, Run, TestRow]]] = {}
-    for test in tests:
-        by_task.setdefault(str(test[2]["at"][about["tests"]["by"]]), []).append(test)
-    order = [task for task in about["tests"]["names"] if task in by_task]
-    cells = {task: pooled(by_task[task], about) for task in order}
-    paper = published(about, row)
+def _column(one: dict[str, Any]) -> dict[str, Any]:
+    about, paper = one["about"], one["published"]
+    cells = {str(value): row for value, row in one["rows"].items()}
     return told(about) | {
         "joint": about["setting"].get("joint") is not None,
         "trained_on": about["data"],
-        "tested_on": row["on"],
-        "runs": sorted({place for place, _, _ in tests}),
-        "cells": cells,
+        "tested_on": one["tested_on"],
+        "runs": sorted({place for row in cells.values() for place in row["runs"]}),
+        "cells": {task: cells[task] for task in about["tests"]["names"] if task in cells},
         "published": paper and _published(paper, list(cells)),
     }
 

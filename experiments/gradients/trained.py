@@ -10,7 +10,7 @@ from experiments.figures import Learner, Measure, figure_name, flows_figure, nor
 from experiments.runs.about import read_about
 from experiments.runs.folder import RunFolder, versions
 from experiments.runs.metrics import read_metrics
-from experiments.training.pictures import without_learning
+from experiments.runs.tests import without_learning
 
 _HEAD = (
     *("run", "learned", "last validation", "without learning", "steps back"),

@@ -6,11 +6,13 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from experiments.base.curves import Curve
 from experiments.figures import Measure, length_figure, settings_figure, task_error_figure
-from experiments.report.restarts import settings_of_restarts
 from experiments.report.settings import about_of, groups_at, setting_name, shown_scores
+from experiments.runs.about import published_curve
 from experiments.runs.groups import alike, lengths_of
 from experiments.runs.reading import Run
+from experiments.runs.restarts import settings_of_restarts
 from experiments.runs.tests import conditions
 
 if TYPE_CHECKING:
@@ -48,12 +50,9 @@ def report_figures(runs: Sequence[Run], places: Sequence[int]) -> Iterator[tuple
 
 def _learning(named: Mapping[str, Sequence[Run]], subject: str) -> Figure:
     about = about_of(next(iter(named.values()))[0])
-    published = {}
+    published: dict[str, Curve] = {}
     for members in named.values():
-        own = about_of(members[0])
-        for one in own["references"]:
-            if one["curve"]:
-                published[own["model"]] = [(x, y) for x, y in one["curve"]]
+        published |= published_curve(about_of(members[0]))
     return settings_figure(
         {name: [run.curves["valid"][1] for run in members] for name, members in named.items()},
         published,

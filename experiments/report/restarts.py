@@ -13,8 +13,7 @@ from experiments.report.settings import about_of
 from experiments.runs.about import Reference
 from experiments.runs.outcomes import LEARNED_FROM
 from experiments.runs.reading import Run
-from experiments.runs.restarts import pooled, published, whole_test
-from experiments.runs.tests import TestRow, in_order, name_of
+from experiments.runs.restarts import settings_of_restarts
 
 _READ = {None: "", False: ", read sentence by sentence", True: ", read word by word"}
 
@@ -42,40 +41,6 @@ def restart_tables(runs: Sequence[Run], places: Sequence[int]) -> list[Table]:
             tables.append(_overview(same))
         tables += map(_by_task, same)
     return tables
-
-
-def settings_of_restarts(runs: Sequence[Run], places: Sequence[int]) -> list[dict[str, Any]]:
-    """Each setting, trained and tested on some data: its restarts and seeds by task or length."""
-    found: dict[str, dict[str, Any]] = {}
-    for place in places:
-        run, about = runs[place], about_of(runs[place])
-        for row in run.tests:
-            if not whole_test(row, run):
-                continue
-            key = repr((about["setting"], about["data"], row["on"]))
-            facts: dict[str, Any] = {
-                "about": about,
-                "tested_on": row["on"],
-                "published": published(about, row),
-                "tests": {},
-            }
-            facts["by"] = run.result.get("selection", {}).get("by", "valid")
-            tests = found.setdefault(key, facts)["tests"]
-            tests.setdefault(row["at"][about["tests"]["by"]], []).append((place, run, row))
-    for facts in found.values():
-        facts["rows"] = {value: _row(facts["tests"][value], facts) for value in in_order(facts["tests"])}
-    return list(found.values())
-
-
-def _row(tests: Sequence[tuple[int, Run, TestRow]], facts: dict[str, Any]) -> dict[str, Any]:
-    """One task or length: what is told of its restarts and seeds, and the published score."""
-    about, paper = facts["about"], facts["published"]
-    value = tests[0][2]["at"][about["tests"]["by"]]
-    return pooled(tests, about) | {
-        "name": name_of(value, about["tests"]),
-        "published": paper["tests"].get(str(value)) if paper else None,
-        "runs": tuple(sorted({place for place, _, _ in tests})),
-    }
 
 
 def _overview(same: Sequence[dict[str, Any]]) -> Table:

@@ -20,9 +20,10 @@ from experiments.figures.drawing import DrawingOptions
 from experiments.figures.style import Measure
 from experiments.report.summary_restarts import restart_result, restart_text
 from experiments.report.summary_seeds import Member, same_seed, seed_result, seed_text, solving, test_lines
-from experiments.runs.about import About, options_of_setting, read_about, recipe_words
+from experiments.runs.about import About, options_of_setting, published_curve, read_about, recipe_words
 from experiments.runs.folder import RunFolder, versions
 from experiments.runs.metrics import read_metrics
+from experiments.runs.tests import without_learning
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,18 +126,15 @@ def _shared(first: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> di
 
 
 def _draw_seeds(members: Sequence[Member], about: About, out: str) -> None:
-    curve, model = about["curve"], about["model"]
-    papers = [[(x, y) for x, y in one["curve"]] for one in about["references"] if one["curve"]]
-    trained = about["tests"]["trained"]
-    longest = [row for row in members[0].tests if trained and row["at"].get(about["tests"]["by"]) == trained[1]]
+    curve = about["curve"]
     figure = seeds_figure(
         {f"seed {one.about['seed']}": curve_of_rows(one.rows, f"valid/{curve['metric']}") for one in members},
-        {model: papers[0]} if papers else {},
+        published_curve(about),
         f"{about['subject']}, {about['model_words']}, {recipe_words(about)}",
-        model=model,
+        model=about["model"],
         measure=Measure(curve["metric"], curve["words"], curve["unit"]),
         target_bits=0.1 if curve["unit"] == "bits" else None,
-        baseline=longest[0]["baselines"].get(curve["metric"]) if longest else None,
+        baseline=without_learning(about, members[0].tests),
     )
     save_figure(figure, figure_name(out))
 

@@ -157,6 +157,12 @@ def setting_name(about: About) -> str:
     return f"{about['model']}-{hashlib.sha256(text.encode(errors='surrogateescape')).hexdigest()[:8]}"
 
 
+def published_curve(about: About) -> dict[str, list[tuple[float, float]]]:
+    """The published learning curve of this very setting, by its model; empty where there is none."""
+    curves = [[(x, y) for x, y in one["curve"]] for one in about["references"] if one["curve"]]
+    return {about["model"]: curves[0]} if curves else {}
+
+
 def recipe_words(about: About) -> str:
     """The recipe of a run, and what it has other than that: "recipe paper/copy-lstm (steps 100)"."""
     return f"recipe {about['recipe']}" + (f" ({about['differences']})" if about["differences"] else "")

@@ -72,6 +72,11 @@ class RunFolder:
     def __init__(self, path: str | Path) -> None:
         """UserError if there is no run at `path`; the name of a pretrained model, too, is one of a run."""
         self.path = opened(path, RUNS / "pretrained")
+        self.config, self.metrics = self.path / "config.yaml", self.path / "metrics.jsonl"
+        self.checkpoint, self.result = self.path / "checkpoint.safetensors", self.path / "result.json"
+        self.evaluation, self.vocabulary = self.path / "evaluation.json", self.path / "vocabulary.json"
+        self.failures, self.answers = self.path / "failures.jsonl", self.path / "answers.jsonl"
+        self.figures = self.path / "figures"
         if not self.config.is_file():
             killed = self.path.is_dir() and any(self.path.iterdir()) and half_made(self.path)
             again = "; it was killed while it was made: begin it again" if killed else ""
@@ -126,54 +131,19 @@ class RunFolder:
         return f"{path.parent.name}-{path.name}" if re.fullmatch(r"s\d+", path.name) else path.name
 
     @property
-    def config(self) -> Path:
-        return self.path / "config.yaml"
-
-    @property
-    def metrics(self) -> Path:
-        return self.path / "metrics.jsonl"
-
-    @property
-    def checkpoint(self) -> Path:
-        return self.path / "checkpoint.safetensors"
-
-    @property
     def kept(self) -> bool:
         """Whether it is of a trained model alone, as `keep` leaves it."""
         return (self.path / WEIGHTS).exists() and not self.checkpoint.exists()
 
     @property
     def weights(self) -> Path:
+        """The weights alone, of a run that has ended."""
         return self.path / (WEIGHTS if self.kept else "weights.safetensors")
 
     @property
     def latest_weights(self) -> Path:
         """What holds the model: where training has not ended, the checkpoint."""
         return self.weights if self.weights.exists() else self.checkpoint
-
-    @property
-    def result(self) -> Path:
-        return self.path / "result.json"
-
-    @property
-    def evaluation(self) -> Path:
-        return self.path / "evaluation.json"
-
-    @property
-    def vocabulary(self) -> Path:
-        return self.path / "vocabulary.json"
-
-    @property
-    def failures(self) -> Path:
-        return self.path / "failures.jsonl"
-
-    @property
-    def answers(self) -> Path:
-        return self.path / "answers.jsonl"
-
-    @property
-    def figures(self) -> Path:
-        return self.path / "figures"
 
     def training_picture(self, step: int) -> Path:
         """The picture drawn after a step."""

@@ -2,9 +2,10 @@
 
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from experiments.base.curves import Curve, curve_of_rows, first_below
 from experiments.base.files import UserError
@@ -18,6 +19,7 @@ from experiments.runs.tests import TestRow, check_tests
 
 Status = Literal["done", "running", "stopped", "diverged", "damaged"]
 Row = dict[str, Any]
+Told = TypeVar("Told")
 
 # A folder with one of these is a run's, though perhaps half written.
 MARKS = ("config.yaml", "metrics.jsonl")
@@ -103,9 +105,11 @@ def read_run(path: Path) -> Run:
 
 def _read(path: Path) -> Run:
     troubles: list[str] = []
-    about = _about(path, troubles)
-    rows = _rows(path, troubles)
-    result, tests = _result(path, troubles), _tests(path, troubles)
+    about = _known(lambda: _about(path), troubles, None)
+    rows: list[Row] = _known(lambda: _rows(path / "metrics.jsonl"), troubles, [])
+    result: Row = _known(lambda: _result(path / "result.json"), troubles, {})
+    evaluation = path / "evaluation.json"
+    tests: list[TestRow] = _known(lambda: check_tests(read_json(evaluation), evaluation), troubles, [])
     files = tuple(name for name in FILES if (path / name).is_file())
     facts: dict[str, Any] = {
         "troubles": tuple(troubles),
@@ -141,52 +145,36 @@ def _states(path: Path) -> list[tuple[str, int, int]]:
     return states
 
 
-def _about(path: Path, troubles: list[str]) -> About | None:
+def _about(path: Path) -> About | None:
     """What the run tells of itself; it must have a configuration, too, though only a person reads that."""
-    try:
-        expect(read_yaml(path / "config.yaml", "a configuration"), dict[str, Any], path / "config.yaml")
-        if not (path / ABOUT).exists() and is_locked(path) and half_made(path):
-            return None
-        return read_about(path)
-    except UserError as error:
-        troubles.append(str(error))
+    expect(read_yaml(path / "config.yaml", "a configuration"), dict[str, Any], path / "config.yaml")
+    if not (path / ABOUT).exists() and is_locked(path) and half_made(path):
         return None
+    return read_about(path)
 
 
-def _rows(path: Path, troubles: list[str]) -> list[Row]:
-    """The rows of the metrics with a step and sequences; none where the file is damaged or not there yet."""
-    if not (path / "metrics.jsonl").is_file():
-        return []
+def _known(read: Callable[[], Told], troubles: list[str], nothing: Told) -> Told:
+    """What is read, or nothing where the file is not there yet, or damaged, which is told."""
     try:
-        rows = read_metrics(path / "metrics.jsonl")
+        return read()
+    except FileNotFoundError:
+        pass
     except (UserError, OSError) as error:
         troubles.append(str(error))
-        return []
+    return nothing
+
+
+def _rows(path: Path) -> list[Row]:
+    """The rows of the metrics with a step and sequences."""
+    rows = read_metrics(path) if path.is_file() else []
     return [row for row in rows if is_number(row.get("step")) and is_number(row.get("sequences"))]
 
 
-def _result(path: Path, troubles: list[str]) -> Row:
-    """What the run says of its end, nothing where it is absent or damaged."""
-    try:
-        result: Row = read_json(path / "result.json")
-        check_result(result, path / "result.json")
-    except FileNotFoundError:
-        return {}
-    except UserError as error:
-        troubles.append(str(error))
-        return {}
+def _result(path: Path) -> Row:
+    """What the run says of its end."""
+    result: Row = read_json(path)
+    check_result(result, path)
     return result
-
-
-def _tests(path: Path, troubles: list[str]) -> list[TestRow]:
-    """The tests of the run, none where they are absent or damaged."""
-    try:
-        return check_tests(read_json(path / "evaluation.json"), path / "evaluation.json")
-    except FileNotFoundError:
-        return []
-    except UserError as error:
-        troubles.append(str(error))
-        return []
 
 
 def _learning(about: About, rows: list[Row], result: Row) -> dict[str, Any]:

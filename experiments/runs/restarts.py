@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from experiments.base.statistics import deviation
@@ -10,7 +10,7 @@ from experiments.runs.about import About, Reference
 from experiments.runs.curves import short
 from experiments.runs.outcomes import choose
 from experiments.runs.reading import Run
-from experiments.runs.tests import TestRow
+from experiments.runs.tests import Condition, TestRow, in_order, name_of
 
 
 def whole_test(row: TestRow, run: Run) -> bool:
@@ -34,6 +34,42 @@ def published(about: About, row: TestRow) -> Reference | None:
     """The paper whose numbers stand beside a test; none beside one on other data."""
     papers = [one for one in about["references"] if one["kind"] == "published" and row["as_trained"]]
     return papers[0] if papers else None
+
+
+def settings_of_restarts(runs: Sequence[Run], places: Iterable[int]) -> list[dict[str, Any]]:
+    """Each setting, trained and tested on some data: all restarts of all its seeds by task or length.
+
+    places: those of the runs that count.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for place in places:
+        run, about = runs[place], runs[place].about
+        for row in run.tests if about is not None else ():
+            assert about is not None
+            if not whole_test(row, run):
+                continue
+            facts: dict[str, Any] = {
+                "about": about,
+                "tested_on": row["on"],
+                "published": published(about, row),
+                "by": run.result.get("selection", {}).get("by", "valid"),
+                "tests": {},
+            }
+            tests = found.setdefault(repr((about["setting"], about["data"], row["on"])), facts)["tests"]
+            tests.setdefault(row["at"][about["tests"]["by"]], []).append((place, run, row))
+    for facts in found.values():
+        facts["rows"] = {value: _of_value(value, facts) for value in in_order(facts["tests"])}
+    return list(found.values())
+
+
+def _of_value(value: Condition, facts: dict[str, Any]) -> dict[str, Any]:
+    """One task or length: what is told of its restarts and seeds, and the published score."""
+    tests, about, paper = facts["tests"][value], facts["about"], facts["published"]
+    return pooled(tests, about) | {
+        "name": name_of(value, about["tests"]),
+        "published": paper["tests"].get(str(value)) if paper else None,
+        "runs": tuple(sorted({place for place, _, _ in tests})),
+    }
 
 
 def pooled(tests: Sequence[tuple[int, Run, TestRow]], about: About) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from experiments.base.files import UserError
 from experiments.base.reading import expect
 from experiments.base.statistics import success_interval
 from experiments.base.terminal import columns
-from experiments.runs.about import Reference, Tests
+from experiments.runs.about import About, Reference, Tests
 
 Condition: TypeAlias = int | str | None
 
@@ -87,6 +87,13 @@ def conditions(row: TestRow, tests: Tests) -> str:
         if name not in (tests["by"], "seed") and value and (isinstance(value, int) or not row["as_trained"])
     ]
     return ", ".join(told)
+
+
+def without_learning(about: About, tests: Sequence[TestRow]) -> float | None:
+    """What has learned nothing has of it at the greatest length in training; None where that is not known."""
+    trained, by = about["tests"]["trained"], about["tests"]["by"]
+    longest = [row["baselines"] for row in tests if trained and row["at"].get(by) == trained[1]]
+    return longest[0].get(about["curve"]["metric"]) if longest else None
 
 
 class Headline(NamedTuple):

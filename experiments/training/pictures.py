@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +18,10 @@ from experiments.figures import (
 from experiments.figures.grids import grid_figure
 from experiments.figures.style import Rows
 from experiments.figures.view import View, grid_of
-from experiments.runs.about import About
+from experiments.runs.about import About, published_curve
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import read_metrics
-from experiments.runs.tests import TestRow, conditions
+from experiments.runs.tests import TestRow, conditions, without_learning
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,13 +56,6 @@ def draw_learning(folder: RunFolder, about: About, *, restarts: int = 1, optimum
     return list(files)
 
 
-def without_learning(about: About, tests: Sequence[TestRow]) -> float | None:
-    """What has learned nothing has of it at the greatest length in training; None where that is not known."""
-    trained, by = about["tests"]["trained"], about["tests"]["by"]
-    longest = [row["baselines"] for row in tests if trained and row["at"].get(by) == trained[1]]
-    return longest[0].get(about["curve"]["metric"]) if longest else None
-
-
 def draw_views(figures: Path, views: Mapping[str, View], title: str) -> list[Path]:
     """Draw a figure for each view into a folder, called by its kind and the view's name, and return the files.
 
@@ -93,10 +86,9 @@ def _learning_curve(
     # What an update has some of may be counted more exactly.
     counted = about["tests"]["examples"]
     seen = counted if any(counted in row for row in rows) else about["examples"]
-    papers = [[(x, y) for x, y in one["curve"]] for one in about["references"] if one["curve"]]
     return learning_curve_figure(
         rows,
-        {about["model"]: papers[0]} if papers else {},
+        published_curve(about),
         title,
         model=about["model"],
         measure=measure,
