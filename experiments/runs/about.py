@@ -52,6 +52,13 @@ class Score(TypedDict):
     drawn: NotRequired[bool]
 
 
+def score(
+    name: str, words: str, heading: str, unit: str, *, format: str = ".1f", best: Literal["low", "high"] = "low"
+) -> Score:
+    """A score with what it must have."""
+    return {"name": name, "words": words, "heading": heading, "unit": unit, "format": format, "best": best}
+
+
 class Tests(TypedDict):
     """What a run is tested by.
 

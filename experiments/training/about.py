@@ -1,12 +1,12 @@
 """What is told of a run of any kind, from its configuration and what its domain adds."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from experiments.base.names import model_words
 from experiments.config.form import Config
 from experiments.config.settings import differences
-from experiments.runs.about import FORMAT, About, Reference, Solved, Tests
+from experiments.runs.about import FORMAT, About, Reference, Score, Solved, Tests
 
 
 def about_run(
@@ -16,17 +16,34 @@ def about_run(
     curve: tuple[str, str, str],
     parameters: int,
     last_step: int,
-    tests: Tests,
+    by: str,
+    unit: str,
+    examples: str,
+    scores: Sequence[Score],
+    together: Literal["longest", "mean", "first"],
+    names: Mapping[str, str] | None = None,
+    trained: tuple[int, int] | None = None,
+    failed_above: float | None = None,
     by_word: bool | None = None,
     solved: Solved | None = None,
     references: Sequence[Reference] = (),
     published: str = "",
 ) -> About:
-    """See About.
+    """See About, and Tests, of which `by` to `failed_above` are.
 
     curve: in what learning is measured: the end of a metric's name, the unit, and that on an axis.
     """
-    metric, unit, words = curve
+    metric, curve_unit, words = curve
+    tests: Tests = {
+        "by": by,
+        "unit": unit,
+        "examples": examples,
+        "names": dict(names or {}),
+        "trained": None if trained is None else list(trained),
+        "failed_above": failed_above,
+        "together": together,
+        "scores": list(scores),
+    }
     return {
         "format": FORMAT,
         "domain": config.domain,
@@ -43,7 +60,7 @@ def about_run(
         "examples": config.training.examples,
         "data": data,
         "parameters": parameters,
-        "curve": {"metric": metric, "words": words, "unit": unit},
+        "curve": {"metric": metric, "words": words, "unit": curve_unit},
         "solved": solved,
         "last_step": last_step,
         "may_end_early": config.training.may_end_early,

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 
 import torch
 
-from experiments.domains.captions.about import about
 from experiments.domains.captions.models import World, make_model
 from experiments.domains.captions.options import CaptionConfig
 from experiments.domains.captions.testing import caption_losses, captions_of, measure, seen
 from experiments.figures.trace import named_panel
-from experiments.runs.about import About
+from experiments.runs.about import About, score
+from experiments.training.about import about_run
 from experiments.training.looks import NOTHING, Look, at_rest
 from experiments.training.objective import Objective, Piece, Row, mean
 from experiments.training.schedules import WarmUpAndDown
@@ -20,6 +20,7 @@ from tasks.captions import CaptionBatch
 
 # Validation scenes that a look is about.
 _WATCHED = 2
+_ERROR = score("error_percent", "wrong captions, %", "error %", "% wrong")
 
 
 class CaptionObjective(Objective[Captioner, CaptionBatch]):
@@ -43,7 +44,18 @@ class CaptionObjective(Objective[Captioner, CaptionBatch]):
         return make_model(self.config, beginning).to(self.device)
 
     def about(self, *, parameters: int, last_step: int) -> About:
-        return about(self.config, parameters=parameters, last_step=last_step)
+        return about_run(
+            self.config,
+            data=self.data.name,
+            curve=("error_percent", "%", "error %"),
+            parameters=parameters,
+            last_step=last_step,
+            by="part",
+            unit="captions",
+            examples="scenes",
+            scores=[_ERROR],
+            together="first",
+        )
 
     def most_things(self, step: int) -> int:
         """How many things the scenes of a step may have."""

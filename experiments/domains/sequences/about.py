@@ -3,7 +3,7 @@
 from experiments.domains.sequences.models import training_lengths
 from experiments.domains.sequences.options import SequenceConfig
 from experiments.domains.sequences.papers import paper_curve, paper_statement, paper_tests
-from experiments.runs.about import About, Reference, Score, Solved, Tests
+from experiments.runs.about import About, Reference, Score, Solved, score
 from experiments.training.about import about_run
 from tasks import Task
 from tasks.bits import BITS
@@ -17,43 +17,32 @@ def about(config: SequenceConfig, task: Task, *, parameters: int, last_step: int
         metric, unit = f"valid/{task.criterion.name}", task.criterion.unit
         solved = {"metric": metric, "under": limit, "unit": unit, "then_steps": config.training.cooldown_steps}
     others = [one for one in task.scores if one.name != task.exact.name]
-    tests: Tests = {
-        "by": "length",
-        "unit": task.length_unit,
-        "examples": "sequences",
-        "names": {},
-        "trained": list(training_lengths(config)),
-        "failed_above": None,
-        "together": "longest",
-        "scores": [_score(one, task) for one in (task.exact, *others)],
-    }
     return about_run(
         config,
         data=config.task.short,
         curve=(task.curve.name, task.curve.unit, task.curve.words.removeprefix("cross-entropy, ")),
         parameters=parameters,
         last_step=last_step,
-        tests=tests,
+        by="length",
+        unit=task.length_unit,
+        examples="sequences",
+        scores=[_score(one, task) for one in (task.exact, *others)],
+        together="longest",
+        trained=training_lengths(config),
         solved=solved,
         references=_references(config),
         published=paper_statement(config),
     )
 
 
-def _score(score: TaskScore, task: Task) -> Score:
-    words = score.words.removeprefix("cross-entropy, ")
-    told: Score = {
-        "name": score.name,
-        "words": words[0].lower() + words[1:],
-        "heading": score.heading,
-        "unit": score.unit,
-        "format": score.format,
-        "best": score.best,
-        "drawn": score in task.panels,
-    }
-    if score.counted:
+def _score(one: TaskScore, task: Task) -> Score:
+    words = one.words.removeprefix("cross-entropy, ")
+    words = words[0].lower() + words[1:]
+    told = score(one.name, words, one.heading, one.unit, format=one.format, best=one.best)
+    told["drawn"] = one in task.panels
+    if one.counted:
         told["counted"] = True
-    return told if score.chance is None else {**told, "chance": score.chance}
+    return told if one.chance is None else {**told, "chance": one.chance}
 
 
 def _references(config: SequenceConfig) -> list[Reference]:

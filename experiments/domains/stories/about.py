@@ -2,42 +2,32 @@
 
 from experiments.domains.stories.options import StoryConfig
 from experiments.domains.stories.published import published_for, shortcuts
-from experiments.runs.about import About, Reference, Score, Tests
+from experiments.runs.about import About, Reference, score
 from experiments.training.about import about_run
 
 # A task with a higher error, in percent, counts as failed.
 _FAILED = 5.0
-_ERROR: Score = {
-    "name": "error_percent",
-    "words": "wrong answers, %",
-    "heading": "error %",
-    "unit": "% wrong",
-    "format": ".1f",
-    "best": "low",
-}
+_ERROR = score("error_percent", "wrong answers, %", "error %", "% wrong")
 
 
 def about(config: StoryConfig, stories: str, *, parameters: int, last_step: int) -> About:
     """See About. stories: what those that it is trained on are called."""
     task = config.learned
     by_task = task.tested_by == "task"
-    tests: Tests = {
-        "by": task.tested_by,
-        "unit": "task" if by_task else "sentences",
-        "examples": "questions",
-        "names": {str(number): name for number, name in task.names.items()},
-        "trained": None if task.trained is None else list(task.trained),
-        "failed_above": _FAILED if by_task else None,
-        "together": "mean",
-        "scores": [_ERROR],
-    }
     return about_run(
         config,
         data=stories,
         curve=("error_percent", "%", "error %"),
         parameters=parameters,
         last_step=last_step,
-        tests=tests,
+        by=task.tested_by,
+        unit="task" if by_task else "sentences",
+        examples="questions",
+        scores=[_ERROR],
+        together="mean",
+        names={str(number): name for number, name in task.names.items()},
+        trained=task.trained,
+        failed_above=_FAILED if by_task else None,
         by_word=config.form.network.reads,
         references=_references(config, stories),
     )

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from experiments.domains.text.about import about
 from experiments.domains.text.data import Chunk, Streams, TextData
 from experiments.domains.text.models import make_model, write_known
 from experiments.domains.text.options import TextConfig
 from experiments.domains.text.testing import bits_per_character, losses_of, perplexity
 from experiments.figures.snapshot import Panel
 from experiments.figures.trace import in_twos, panels_of
-from experiments.runs.about import About
+from experiments.runs.about import About, score
 from experiments.runs.folder import RunFolder
+from experiments.training.about import about_run
 from experiments.training.looks import Look, at_rest
 from experiments.training.objective import Objective, Piece, Row, mean
 from experiments.training.schedules import WarmUpAndDown
@@ -25,6 +25,9 @@ from memnet.trace import numbers
 
 # Characters that a look is about.
 _WATCHED = 100
+_BITS = score("bits_per_character", "bits per character", "bits/char", "bits/char", format=".4f")
+_KNOWS = "bits per character above those of who knows the source"
+_ABOVE = score("bits_above_source", _KNOWS, "above the source", "bits/char", format=".4f")
 
 
 class TextObjective(Objective[LanguageModel, Chunk]):
@@ -57,7 +60,18 @@ class TextObjective(Objective[LanguageModel, Chunk]):
         return make_model(self.config, len(self.data.alphabet), beginning).to(self.device)
 
     def about(self, *, parameters: int, last_step: int) -> About:
-        return about(self.config, self.data, parameters=parameters, last_step=last_step)
+        return about_run(
+            self.config,
+            data=self.data.name,
+            curve=("bits_per_character", "bits/char", "bits a character"),
+            parameters=parameters,
+            last_step=last_step,
+            by="part",
+            unit="part",
+            examples="characters",
+            scores=[_BITS, *([_ABOVE] if self.data.source is not None else [])],
+            together="first",
+        )
 
     def characters(self, step: int) -> int:
         """Training characters seen after so many steps; of those that are seen again each time."""

@@ -6,7 +6,6 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
-from experiments.domains.translation.about import about
 from experiments.domains.translation.data import TranslationData
 from experiments.domains.translation.loading import keep_words
 from experiments.domains.translation.models import make_model
@@ -14,8 +13,9 @@ from experiments.domains.translation.options import TranslationConfig
 from experiments.domains.translation.testing import measure, sentence_losses
 from experiments.figures.snapshot import Panel
 from experiments.figures.trace import named_panel
-from experiments.runs.about import About
+from experiments.runs.about import About, Score, Solved, score
 from experiments.runs.folder import RunFolder
+from experiments.training.about import about_run
 from experiments.training.looks import NOTHING, Look
 from experiments.training.objective import Objective, Piece, Row, Update, added, mean
 from experiments.training.schedules import CoolDown
@@ -25,6 +25,26 @@ from memnet.trace import find, real
 
 # Validation sentences that a look is about, of how many of them there is a picture, and of how many words.
 _WATCHED, _DRAWN, _LINES = 32, 2, 60
+
+
+def _share(name: str, how: str) -> Score:
+    words = f"sentences right to the word, {how}, %"
+    return score(name, words, f"exact, {how}", "of the sentences right", format=".1%", best="high")
+
+
+def _bleu(name: str, how: str) -> Score:
+    return score(name, f"BLEU, {how}", f"BLEU, {how}", "BLEU", best="high")
+
+
+# It is what is left of the share of those that are right.
+_ERROR: Score = {
+    **score("error_percent", "sentences with a wrong word, greedy, %", "error %", "% wrong"),
+    "drawn": False,
+}
+_SCORES = [
+    *(_share("exact_share", "greedy"), _share("beam_exact_share", "beam"), _ERROR),
+    *(_bleu("bleu", "greedy"), _bleu("beam_bleu", "beam")),
+]
 
 
 class _Update(Update):
@@ -65,7 +85,24 @@ class TranslationObjective(Objective[EncoderDecoder, Tensor]):
         return make_model(self.config, self.data.words, beginning).to(self.device)
 
     def about(self, *, parameters: int, last_step: int) -> About:
-        return about(self.config, parameters=parameters, last_step=last_step)
+        training, task, solved = self.config.training, self.config.learned, None
+        if (limit := training.solved_at) is not None:
+            metric, then = "valid/error_percent", training.cooldown_steps
+            solved = Solved(metric=metric, under=limit, unit="% wrong", then_steps=then)
+        return about_run(
+            self.config,
+            data=self.data.name,
+            curve=("error_percent", "%", "error %"),
+            parameters=parameters,
+            last_step=last_step,
+            by="length",
+            unit="words",
+            examples="sentences",
+            scores=_SCORES,
+            together="longest",
+            trained=None if task.own_files else (task.min_length, task.max_length),
+            solved=solved,
+        )
 
     def draw(self, model: EncoderDecoder, step: int, generator: torch.Generator) -> Tensor:
         return torch.randint(len(self.data.train), (self.config.training.batch_size,), generator=generator)
