@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from experiments.figures import Episode
+from experiments.figures.memory import Episode
 
 
 def panels(figure: Figure) -> dict[str, Axes]:

@@ -33,7 +33,7 @@ from experiments.benchmark.flops import count_flop, count_operations
 from experiments.benchmark.goals import GOALS as GOALS_FILE
 from experiments.benchmark.goals import cases_of, read_goals
 from experiments.config.registry import DOMAINS
-from experiments.figures import GrowthPanel, growth_figure
+from experiments.figures.growth import GrowthPanel, growth_figure
 from tests.figure_parts import panels, words
 from tests.forked import Forked
 from tests.running import start

@@ -21,7 +21,7 @@ from experiments.domains.captions.models import make_model
 from experiments.domains.captions.picture_files import MOST_PIXELS, read_picture
 from experiments.domains.captions.testing import caption_losses, judge_tests, measure
 from experiments.domains.captions.training import CaptionObjective
-from experiments.figures import Card, captions_figure
+from experiments.figures.captions import Card, captions_figure
 from experiments.inspector.command import open_runs
 from experiments.runs.about import read_about
 from experiments.runs.folder import RunFolder

@@ -11,7 +11,8 @@ import pytest
 
 from experiments.base import curves
 from experiments.domains.sequences.papers import PUBLISHED, paper_curves
-from experiments.figures import MODELS, Measure, learning_curve_figure, save_figure, seeds_figure, settings_figure
+from experiments.figures.curves import learning_curve_figure, seeds_figure, settings_figure
+from experiments.figures.style import MODELS, Measure, save_figure
 from tests.figure_parts import crosses, line, rows_of, words
 
 pytestmark = pytest.mark.pictures

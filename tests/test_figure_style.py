@@ -15,15 +15,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 
-from experiments.figures import (
-    MODELS,
-    Size,
-    drawn_as,
-    figure_name,
-    learning_curve_figure,
-    memory_figure,
-    save_figure,
-)
+from experiments.figures.curves import learning_curve_figure
+from experiments.figures.memory import memory_figure
+from experiments.figures.style import MODELS, Size, drawn_as, figure_name, save_figure
 from tests.figure_parts import beyond, episode, rows_of
 
 pytestmark = pytest.mark.pictures
@@ -137,11 +131,13 @@ def run_python(code: str) -> None:
 def test_matplotlib_is_imported_late_and_pyplot_never(tmp_path: Path) -> None:
     run_python(f"""
 import sys
-from experiments import figures
+from experiments.base.curves import curve_of_rows
+from experiments.figures.curves import learning_curve_figure
+from experiments.figures.style import save_figure
 assert not [name for name in sys.modules if name.startswith(("matplotlib", "torch", "wandb"))]
-figures.curve_of_rows([])
+curve_of_rows([])
 assert "matplotlib" not in sys.modules
-figures.save_figure(figures.learning_curve_figure([]), {str(tmp_path / "empty.png")!r})
+save_figure(learning_curve_figure([]), {str(tmp_path / "empty.png")!r})
 assert "matplotlib.figure" in sys.modules and "matplotlib.pyplot" not in sys.modules
 """)
 

@@ -18,7 +18,7 @@ from experiments.__main__ import main
 from experiments.base.seeds import generator_for
 from experiments.domains.sequences.gradient_flow import gradient_row
 from experiments.domains.sequences.training import SequenceObjective
-from experiments.figures import gradient_flow_figure
+from experiments.figures.gradients import gradient_flow_figure
 from experiments.gradients.measuring import clipping, half_life, lags_of, propagated
 from experiments.gradients.networks import AT_REST, DRIVEN, NETWORKS
 from experiments.gradients.tables import power

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.figures import length_figure, save_figure
+from experiments.figures.lengths import length_figure
+from experiments.figures.style import save_figure
 from tests.figure_parts import crosses, panels, words
 
 pytestmark = pytest.mark.pictures

@@ -17,7 +17,10 @@ from experiments.config.form import Config, started
 from experiments.dashboard.collect import Collector
 from experiments.domains.sequences.models import make_model
 from experiments.domains.sequences.training import SequenceObjective, chunks_of
-from experiments.figures import Episode, Measure, learning_curve_figure, length_figure, memory_figure
+from experiments.figures.curves import learning_curve_figure
+from experiments.figures.lengths import length_figure
+from experiments.figures.memory import Episode, memory_figure
+from experiments.figures.style import Measure
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import MetricsFile, read_metrics
 from experiments.runs.tracking import Tracker

@@ -11,8 +11,8 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 
-from experiments.figures import Episode, memory_figure, save_figure
-from experiments.figures.style import VERMILION
+from experiments.figures.memory import Episode, memory_figure
+from experiments.figures.style import VERMILION, save_figure
 from memnet import NTM
 from tasks import TASKS
 from tests.figure_parts import crosses, episode, panels, shown, words

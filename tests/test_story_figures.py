@@ -12,8 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.domains.stories.pictures import slot_names, story_view
-from experiments.figures import memory_figure, save_figure, task_error_figure
 from experiments.figures.grids import MOST_ROWS, grid_figure
+from experiments.figures.memory import memory_figure
+from experiments.figures.style import save_figure
+from experiments.figures.tasks import task_error_figure
 from experiments.figures.view import View, grid_of
 from experiments.training.pictures import draw_views
 from memnet import LSTM, NTM, EntNet, KeyValueMemoryNetwork, MemN2N, Part, StoryReader

@@ -18,7 +18,8 @@ from experiments.domains.stories.answers import answer_rows
 from experiments.domains.stories.data import Questions
 from experiments.domains.stories.looks import look_at_questions
 from experiments.domains.stories.pictures import story_view
-from experiments.figures import memory_figure, save_figure
+from experiments.figures.memory import memory_figure
+from experiments.figures.style import save_figure
 from experiments.figures.trace import episode_arrays, panels_of
 from experiments.inspector.watch import show_parts
 from experiments.training.looks import Look

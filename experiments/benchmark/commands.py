@@ -24,7 +24,8 @@ from experiments.benchmark.report import MIB, Row, growth_panels, machine, memor
 from experiments.benchmark.timing import time_side_by_side
 from experiments.benchmark.variants import Refused, Variant, Way, make_variant, usual_ways
 from experiments.config.command_line import parse
-from experiments.figures import growth_figure, save_figure
+from experiments.figures.growth import growth_figure
+from experiments.figures.style import save_figure
 from experiments.runs.folder import versions
 from experiments.training.running import prepare
 

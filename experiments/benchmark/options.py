@@ -14,7 +14,7 @@ from experiments.base.files import UserError
 from experiments.benchmark.cases import SIZES, Case, Mode, Number, known_models, sizes_of_model
 from experiments.benchmark.variants import Way
 from experiments.config.fields import check_least, check_positive, option
-from experiments.figures import is_figure
+from experiments.figures.style import is_figure
 from memnet.cells import ControllerName
 
 # Ways to run whose memory is that of something else.

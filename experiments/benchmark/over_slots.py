@@ -18,7 +18,7 @@ from experiments.benchmark.options import BenchmarkOptions
 from experiments.benchmark.report import Row, number
 from experiments.benchmark.timing import time_side_by_side
 from experiments.benchmark.variants import Refused, Variant, Way, make_variant
-from experiments.figures import GrowthPanel
+from experiments.figures.growth import GrowthPanel
 
 # What a training step may take of a line's next slots, as its last ones let expect; else the line ends before them.
 _MOST_SECONDS, _MOST_BYTES = 10.0, 8 << 30

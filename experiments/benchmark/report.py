@@ -13,7 +13,7 @@ import torch
 
 from experiments.base.terminal import columns
 from experiments.benchmark.cases import SIZES, Case
-from experiments.figures import GrowthPanel
+from experiments.figures.growth import GrowthPanel
 
 Row: TypeAlias = dict[str, Any]
 MIB = 1 << 20

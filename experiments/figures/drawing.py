@@ -3,7 +3,7 @@
 import dataclasses
 from contextlib import AbstractContextManager
 
-from experiments.figures import Format, Size, drawn_as
+from experiments.figures.style import Format, Size, drawn_as
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from experiments.base.files import UserError, write_whole
 from experiments.base.tables import Cell, Table, coded
-from experiments.figures import Learner, Measure, figure_name, flows_figure, norms_by_lag, save_figure
+from experiments.figures.gradients import Learner, flows_figure, norms_by_lag
+from experiments.figures.style import Measure, figure_name, save_figure
 from experiments.runs.about import read_about
 from experiments.runs.folder import RunFolder, versions
 from experiments.runs.metrics import read_metrics

@@ -7,7 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from experiments.base.curves import Curve
-from experiments.figures import Measure, length_figure, settings_figure, task_error_figure
+from experiments.figures.curves import settings_figure
+from experiments.figures.lengths import length_figure
+from experiments.figures.style import Measure
+from experiments.figures.tasks import task_error_figure
 from experiments.report.settings import about_of, groups_at, setting_name, shown_scores
 from experiments.runs.about import published_curve
 from experiments.runs.groups import alike, lengths_of

@@ -6,17 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.figures import (
-    Measure,
-    figure_name,
-    gradient_flow_figure,
-    learning_curve_figure,
-    length_figure,
-    memory_figure,
-    save_figure,
-)
+from experiments.figures.curves import learning_curve_figure
+from experiments.figures.gradients import gradient_flow_figure
 from experiments.figures.grids import grid_figure
-from experiments.figures.style import Rows
+from experiments.figures.lengths import length_figure
+from experiments.figures.memory import memory_figure
+from experiments.figures.style import Measure, Rows, figure_name, save_figure
 from experiments.figures.view import View, grid_of
 from experiments.runs.about import About, published_curve
 from experiments.runs.folder import RunFolder

@@ -18,7 +18,8 @@ from experiments.domains.captions.testing import (
     judge_tests,
 )
 from experiments.domains.captions.training import CaptionObjective
-from experiments.figures import Card, captions_figure, figure_name, save_figure
+from experiments.figures.captions import Card, captions_figure
+from experiments.figures.style import figure_name, save_figure
 from experiments.runs.about import About
 from experiments.runs.folder import RunFolder
 from experiments.runs.tests import TestRow

@@ -17,7 +17,8 @@ from experiments.domains.captions.commands import FILMS, PICTURES, cards_of
 from experiments.domains.captions.models import World
 from experiments.domains.captions.picture_files import read_picture
 from experiments.domains.captions.testing import captions_of, describe_scenes
-from experiments.figures import Card, captions_figure, is_figure, save_figure
+from experiments.figures.captions import Card, captions_figure
+from experiments.figures.style import is_figure, save_figure
 from experiments.training.loading import load_run
 from experiments.training.running import prepare
 from memnet import Captioner

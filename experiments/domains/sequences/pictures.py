@@ -12,7 +12,7 @@ from experiments.base.progress import working
 from experiments.base.seeds import generator_for
 from experiments.domains.sequences.models import SequenceModel, core, training_lengths
 from experiments.domains.sequences.options import SequenceConfig
-from experiments.figures import Episode
+from experiments.figures.memory import Episode
 from experiments.figures.trace import as_array, episode_arrays
 from experiments.figures.view import View
 from experiments.runs.about import About

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from experiments.figures import Episode
+from experiments.figures.memory import Episode
 from experiments.figures.trace import as_array, episode_arrays
 from experiments.figures.view import View
 from memnet import Part, StoryModel

@@ -17,7 +17,7 @@ from experiments.domains.text.options import TextConfig
 from experiments.domains.text.testing import CHUNK, known_bits, test_row
 from experiments.domains.text.training import TextObjective
 from experiments.domains.text.units import activations, choose_units, named_units
-from experiments.figures import figure_name, save_figure
+from experiments.figures.style import figure_name, save_figure
 from experiments.figures.text import coloured_text_figure
 from experiments.runs.about import About
 from experiments.runs.folder import RunFolder

@@ -9,7 +9,7 @@ from torch.nn import functional
 from experiments.base.files import UserError
 from experiments.base.seeds import generator_for
 from experiments.domains.text.models import own_text
-from experiments.figures import Episode
+from experiments.figures.memory import Episode
 from experiments.figures.trace import as_array, episode_arrays
 from experiments.figures.view import View
 from experiments.runs.folder import RunFolder
