@@ -7,19 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from experiments.figures.style import (
-    DPI,
-    GREEN,
-    GREY,
-    INK,
-    LEAST,
-    VERMILION,
-    Array,
-    add_axes,
-    figure_width,
-    new_figure,
-    styled,
-)
+from experiments.figures import style
+from experiments.figures.style import Array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -75,18 +64,18 @@ def captions_figure(cards: Sequence[Card], title: str = "") -> Figure:
         return _strips(cards, title)
     story = any(card.story for card in cards)
     columns = _STORY_COLUMNS if story else _COLUMNS
-    width = _letters((figure_width(LEAST) - _LEFT) / columns - (_BESIDE + 14 if story else 0))
+    width = _letters((style.figure_width(style.LEAST) - _LEFT) / columns - (_BESIDE + 14 if story else 0))
     rows = [cards[first : first + columns] for first in range(0, len(cards), columns)]
     heights = []
     for row in rows:
         text = _LINE * max(len(card.lines(width)) for card in row)
         heights.append(_GAP + (max(_BESIDE, text) if story else _PICTURE + text + 8))
-    with styled():
-        figure = new_figure(_TOP + sum(heights), title, _LEFT, LEAST)
+    with style.styled():
+        figure = style.new_figure(_TOP + sum(heights), title, _LEFT, style.LEAST)
         top = float(_TOP)
         for row, height in zip(rows, heights, strict=True):
             for place, card in enumerate(row):
-                left = _LEFT + place * (figure_width(LEAST) - _LEFT) / columns
+                left = _LEFT + place * (style.figure_width(style.LEAST) - _LEFT) / columns
                 side = _BESIDE if story else _PICTURE
                 _draw(figure, card.image, left, top, side, card.right)
                 shift = (side + 14, 0) if story else (0, side + 8)
@@ -96,10 +85,10 @@ def captions_figure(cards: Sequence[Card], title: str = "") -> Figure:
 
 
 def _strips(cards: Sequence[Card], title: str) -> Figure:
-    width = _letters(figure_width(LEAST) - 2 * _LEFT)
+    width = _letters(style.figure_width(style.LEAST) - 2 * _LEFT)
     heights = [_GAP + _FRAME + 8 + _LINE * len(card.lines(width)) for card in cards]
-    with styled():
-        figure = new_figure(_TOP + sum(heights), title, _LEFT, LEAST)
+    with style.styled():
+        figure = style.new_figure(_TOP + sum(heights), title, _LEFT, style.LEAST)
         top = float(_TOP)
         for card, height in zip(cards, heights, strict=True):
             for number, frame in enumerate(card.image):
@@ -115,11 +104,11 @@ def _letters(room: float) -> int:
 
 
 def _colour(right: bool | None) -> str:
-    return GREY if right is None else GREEN if right else VERMILION
+    return style.GREY if right is None else style.GREEN if right else style.VERMILION
 
 
 def _draw(figure: Figure, image: Array, left: float, top: float, side: float, right: bool | None) -> None:
-    axes = add_axes(figure, left, top, side, side)
+    axes = style.add_axes(figure, left, top, side, side)
     axes.imshow(image.transpose(1, 2, 0), interpolation="nearest", vmin=0, vmax=1)
     axes.set_xticks([])
     axes.set_yticks([])
@@ -129,7 +118,7 @@ def _draw(figure: Figure, image: Array, left: float, top: float, side: float, ri
 
 
 def _write(figure: Figure, card: Card, lines: Sequence[str], left: float, top: float) -> None:
-    wide, height = (inches * DPI for inches in figure.get_size_inches())
-    colour = INK if card.right is None else _colour(card.right)
+    wide, height = (inches * style.DPI for inches in figure.get_size_inches())
+    colour = style.INK if card.right is None else _colour(card.right)
     for number, line in enumerate(lines):
         figure.text(left / wide, 1 - (top + number * _LINE) / height, line, va="top", fontsize=8, color=colour)

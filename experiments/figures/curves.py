@@ -17,25 +17,8 @@ from experiments.base.curves import (
     running_median,
 )
 from experiments.base.names import counted
-from experiments.figures.style import (
-    BLUE,
-    GREY,
-    INK,
-    LINES,
-    MODELS,
-    SHADE,
-    Curves,
-    Measure,
-    Rows,
-    add_axes,
-    error_scale,
-    figure_width,
-    key_below,
-    mark_lost,
-    new_figure,
-    styled,
-    written_to_fit,
-)
+from experiments.figures import style
+from experiments.figures.style import Curves, Measure, Rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -87,25 +70,26 @@ def learning_curve_figure(
     if valid and reached and criterion != measure:
         note += f", {reached[-1][1]:.3g} {criterion.unit}"
     colour = _look(model)[1]
-    with styled():
+    with style.styled():
         when = None if solved_at is None else first_below(reached, solved_at)
         told = []
         if when is not None:
             solved = f"solved at {when:.3g} thousand {seen}: under {solved_at:g} {criterion.unit} in validation"
-            told = wrap(solved, int((figure_width() - 156) / _LETTER))
+            told = wrap(solved, int((style.figure_width() - 156) / _LETTER))
         figure, axes = _curve_axes(title, note, published, measure, seen, max(1, len(told)))
         if start := [row[column] / 1000 for row in rows if row.get("train/linear_start")]:
-            axes.axvspan(0, start[-1], color=SHADE, alpha=0.4, linewidth=0, label="linear start")
+            axes.axvspan(0, start[-1], color=style.SHADE, alpha=0.4, linewidth=0, label="linear start")
         if train:
             _draw_curve(axes, train, color=colour, alpha=0.3, linewidth=0.8, label=f"training{of}")
             median = {"color": colour, "linewidth": 1.8, "label": "training, running median"}
             _draw_curve(axes, running_median(train), **median)
         if valid:
-            look: dict[str, Any] = {"color": INK, "markerfacecolor": "white", "markersize": 4.0, "markeredgewidth": 1.0}
+            look: dict[str, Any] = {"color": style.INK, "markerfacecolor": "white", "markersize": 4.0}
+            look["markeredgewidth"] = 1.0
             axes.plot(*columns(valid), "o", label=f"validation{of}", clip_on=False, zorder=4, **look)
         if restarts > 1 and (best := curve_of_rows(rows, f"valid/lowest_{measure.name}", column)):
             dashes: dict[str, Any] = {"linewidth": 0.9, "linestyle": (0, (3, 2))}
-            _draw_curve(axes, best, color=INK, label="validation, best restart", **dashes)
+            _draw_curve(axes, best, color=style.INK, label="validation, best restart", **dashes)
         lines = {"best possible": optimum, "without learning": baseline}
         _finish_curves(figure, axes, [train, valid], published, measure, lines)
         if when is not None:
@@ -138,7 +122,7 @@ def seeds_figure(
     if target_bits is not None:
         reached = sum(curve[-1][1] <= target_bits for curve in every if curve)
         note += f", {reached} at or below {target_bits:g} bits at the end"
-    with styled():
+    with style.styled():
         figure, axes = _curve_axes(title, note, published, measure, seen)
         labels = "median of the seeds", "middle half of the seeds", "single seeds"
         _draw_seeds(axes, every, colour, *labels)
@@ -160,10 +144,10 @@ def settings_figure(
 
     curves: of every run, by what the setting is called, as for `seeds_figure`, whose other arguments these are.
     """
-    with styled():
+    with style.styled():
         figure, axes = _curve_axes(title, "median, and middle half of the runs", published, measure, seen)
         for place, (name, seeds) in enumerate(curves.items()):
-            _draw_seeds(axes, seeds, LINES[place % len(LINES)][0], f"{name}, {counted(len(seeds), 'run')}")
+            _draw_seeds(axes, seeds, style.LINES[place % len(style.LINES)][0], f"{name}, {counted(len(seeds), 'run')}")
         every = [curve for seeds in curves.values() for curve in seeds]
         _finish_curves(figure, axes, every, published, measure, {"without learning": baseline})
     return figure
@@ -187,7 +171,7 @@ def _draw_seeds(
 
 def _look(model: str | None) -> tuple[str, str]:
     """Words and colour for a model; one that is not in MODELS keeps its name."""
-    return MODELS.get(model or "", (model or "", BLUE))
+    return style.MODELS.get(model or "", (model or "", style.BLUE))
 
 
 def _curve_axes(
@@ -197,11 +181,11 @@ def _curve_axes(
 
     lines: that stand between the note and the axes.
     """
-    wide = figure_width()
-    figure = new_figure(770, title, 116)
-    axes = add_axes(figure, 116, 96 + _LINE * (lines - 1), wide - 156, min(500, 0.7 * wide))
-    shown, size = written_to_fit(note, 8, wide - 60)
-    axes.set_title(shown, loc="right", fontsize=size, color=GREY, pad=20 + 10 * (lines - 1))
+    wide = style.figure_width()
+    figure = style.new_figure(770, title, 116)
+    axes = style.add_axes(figure, 116, 96 + _LINE * (lines - 1), wide - 156, min(500, 0.7 * wide))
+    shown, size = style.written_to_fit(note, 8, wide - 60)
+    axes.set_title(shown, loc="right", fontsize=size, color=style.GREY, pad=20 + 10 * (lines - 1))
     axes.set_xlabel(f"{seen} seen in training, thousands")
     axes.set_ylabel(measure.words)
     axes.grid(True)
@@ -235,29 +219,29 @@ def _finish_curves(
     else:
         end = max([x.max() for x, _ in theirs], default=1)
         if not theirs:
-            axes.text(0.5, 0.5, "no values yet", transform=axes.transAxes, ha="center", color=GREY)
+            axes.text(0.5, 0.5, "no values yet", transform=axes.transAxes, ha="center", color=style.GREY)
     end = 1.02 * end if end > 0 else 1
     axes.set_xlim(0, end)
     lost = np.concatenate([x[~np.isfinite(y)] for x, y in ours] or [np.empty(0)])
     if len(lost):
         label = f"not finite ({len(lost)} value{'' if len(lost) == 1 else 's'})"
-        mark_lost(axes, lost, label)
+        style.mark_lost(axes, lost, label)
     levels = {words: level for words, level in lines.items() if level is not None}
     for dashes, (words, level) in zip((":", "--"), levels.items(), strict=False):
         label = f"{words}, {level:.4g} {measure.unit}"
-        axes.axhline(level, color=INK, linewidth=1, linestyle=dashes, label=label)
+        axes.axhline(level, color=style.INK, linewidth=1, linestyle=dashes, label=label)
     # One point beyond the edge, since the line to it is seen.
     shown = [y[: np.searchsorted(x, end) + 1] for x, y in ours + theirs]
     if "%" in measure.unit:
         axes.set_ylim(bottom=0)
     else:
-        error_scale(axes, np.concatenate([*shown, [*levels.values()]]))
-    key_below(figure, axes.get_legend_handles_labels()[0], 116)
+        style.error_scale(axes, np.concatenate([*shown, [*levels.values()]]))
+    style.key_below(figure, axes.get_legend_handles_labels()[0], 116)
 
 
 def _mark_solved(axes: Axes, when: float, words: str) -> None:
     """A line at `when` thousand sequences and words above the axes."""
-    axes.axvline(when, color=GREY, linewidth=1, linestyle=(0, (2, 2)), zorder=1.5)
+    axes.axvline(when, color=style.GREY, linewidth=1, linestyle=(0, (2, 2)), zorder=1.5)
     left, right = axes.get_xlim()
     place = (when - left) / (right - left)
     axes.annotate(

@@ -9,38 +9,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from experiments.base.curves import columns, curve_of_rows
-from experiments.figures.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    INK,
-    LEAST,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILION,
-    Array,
-    Measure,
-    Rows,
-    add_axes,
-    decade,
-    error_scale,
-    figure_width,
-    new_figure,
-    numbered_log_scale,
-    power_of_ten,
-    styled,
-)
+from experiments.figures import style
+from experiments.figures.style import Array, Measure, Rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COLOURS = (BLUE, GREEN, VERMILION, PURPLE, ORANGE, SKY)
+_COLOURS = (style.BLUE, style.GREEN, style.VERMILION, style.PURPLE, style.ORANGE, style.SKY)
 # Times the value that needs no learning that are drawn.
 _FAR = 10.0
-_TRAINING: dict[str, Any] = {"color": BLUE, "linewidth": 1, "alpha": 0.6}
-_VALIDATION: dict[str, Any] = {"color": INK, "marker": "o", "linestyle": "", "markersize": 3}
+_TRAINING: dict[str, Any] = {"color": style.BLUE, "linewidth": 1, "alpha": 0.6}
+_VALIDATION: dict[str, Any] = {"color": style.INK, "marker": "o", "linestyle": "", "markersize": 3}
 _NORM = "gradients/norm/lag-"
 # Powers of ten that are shown, and the resolution of float32.
 _LOWEST, _HIGHEST, _FLOAT32 = -20.0, 10.0, math.log10(2**-23)
@@ -67,23 +47,23 @@ def propagation_figure(panels: Sequence[LagPanel], title: str, note: str) -> Fig
 
     note: stands at the upper right.
     """
-    wide = figure_width()
+    wide = style.figure_width()
     across = max(1, wide // 500)
     rows, pitch = -(-len(panels) // across), (wide - 40) // across
-    with styled():
-        figure = new_figure(80 + 450 * rows, title, 92)
+    with style.styled():
+        figure = style.new_figure(80 + 450 * rows, title, 92)
         figure.text(
             0.985,
             1 - (26 if across > 1 else 54) / (80 + 450 * rows),
             note,
             fontsize=8,
-            color=GREY,
+            color=style.GREY,
             ha="right",
             va="center",
         )
         for index, panel in enumerate(panels):
             row, column = divmod(index, across)
-            _draw_panel(add_axes(figure, 92 + pitch * column, 96 + 450 * row, pitch - 105, 345), panel)
+            _draw_panel(style.add_axes(figure, 92 + pitch * column, 96 + 450 * row, pitch - 105, 345), panel)
     return figure
 
 
@@ -108,10 +88,12 @@ def gradient_flow_figure(rows: Rows, title: str) -> Figure:
     rows: of one metrics.jsonl, those with gradients/norm/lag-K among them; later curves are darker. A norm that is
           zero or not finite is left out.
     """
-    with styled():
-        figure = new_figure(620, title, 100)
-        wide = figure_width()
-        _draw_flow(add_axes(figure, 100, 96, wide - 280, 420), add_axes(figure, wide - 140, 96, 18, 420), rows)
+    with style.styled():
+        figure = style.new_figure(620, title, 100)
+        wide = style.figure_width()
+        _draw_flow(
+            style.add_axes(figure, 100, 96, wide - 280, 420), style.add_axes(figure, wide - 140, 96, 18, 420), rows
+        )
     return figure
 
 
@@ -121,16 +103,16 @@ def flows_figure(learners: Sequence[Learner], title: str) -> Figure:
     What is more than ten times the value that needs no learning, or not finite, stands at the upper edge.
     """
     height = 340
-    with styled():
-        figure = new_figure(80 + height * len(learners), title, 92, LEAST)
-        wide = figure_width(LEAST)
+    with style.styled():
+        figure = style.new_figure(80 + height * len(learners), title, 92, style.LEAST)
+        wide = style.figure_width(style.LEAST)
         for row, one in enumerate(learners):
             top = 104 + height * row
             figure.text(92 / wide, 1 - (top - 34) / (80 + height * len(learners)), one.title, fontweight="bold")
-            _draw_learning(add_axes(figure, 92, top, 0.37 * wide, 200), one)
+            _draw_learning(style.add_axes(figure, 92, top, 0.37 * wide, 200), one)
             _draw_flow(
-                add_axes(figure, 0.37 * wide + 196, top, 0.63 * wide - 336, 200),
-                add_axes(figure, wide - 126, top, 14, 200),
+                style.add_axes(figure, 0.37 * wide + 196, top, 0.63 * wide - 336, 200),
+                style.add_axes(figure, wide - 126, top, 14, 200),
                 one.rows,
             )
     return figure
@@ -147,8 +129,10 @@ def _draw_learning(axes: Axes, one: Learner) -> None:
             axes.plot(x, y, label=words, clip_on=False, **look)
             drawn += y.tolist()
     if one.baseline is not None:
-        axes.axhline(one.baseline, color=INK, linewidth=1, linestyle=":", label=f"without learning, {one.baseline:.4g}")
-    error_scale(axes, np.array(drawn))
+        axes.axhline(
+            one.baseline, color=style.INK, linewidth=1, linestyle=":", label=f"without learning, {one.baseline:.4g}"
+        )
+    style.error_scale(axes, np.array(drawn))
     axes.set_xlabel("sequences seen in training, thousands")
     axes.set_ylabel(one.measure.words.removeprefix("cross-entropy, "))
     axes.set_title("learning curve")
@@ -171,7 +155,7 @@ def _draw_flow(axes: Axes, key: Axes, rows: Rows) -> None:
         axes.plot(lags, seen, color=colour, linewidth=1.3, marker="o", markersize=3)
     _decades(axes, [norm for points in curves.values() for norm in points.values()])
     ends = list(next(iter(curves.values())))
-    numbered_log_scale(axes, ends, (ends[0], ends[-1]))
+    style.numbered_log_scale(axes, ends, (ends[0], ends[-1]))
     axes.set_title("gradient of a sequence's loss by the state")
     axes.set_xlabel("steps back from the end of the sequence")
     axes.set_ylabel("norm")
@@ -187,9 +171,11 @@ def norms_by_lag(row: Mapping[str, float]) -> dict[int, float]:
 def _draw_panel(axes: Axes, panel: LagPanel) -> None:
     steps = np.array(panel.steps)
     axes.set_title(panel.title)
-    numbered_log_scale(axes, [step for step in (1, 10, 100) if step < steps[-1]] + [steps[-1]], (1, steps[-1]))
-    axes.axhline(_FLOAT32, color=GREY, linewidth=0.8, linestyle=":")
-    axes.annotate("resolution of float32", (1, _FLOAT32), (0, 3), textcoords="offset points", fontsize=6.5, color=GREY)
+    style.numbered_log_scale(axes, [step for step in (1, 10, 100) if step < steps[-1]] + [steps[-1]], (1, steps[-1]))
+    axes.axhline(_FLOAT32, color=style.GREY, linewidth=0.8, linestyle=":")
+    axes.annotate(
+        "resolution of float32", (1, _FLOAT32), (0, 3), textcoords="offset points", fontsize=6.5, color=style.GREY
+    )
     for (name, curves), colour in zip(panel.lines.items(), _COLOURS, strict=False):
         # What is zero leaves the picture downwards.
         low, middle, high = np.quantile(np.maximum(curves, 10 * _LOWEST), (0.25, 0.5, 0.75), axis=0)
@@ -212,7 +198,7 @@ def _decades(axes: Axes, values: Sequence[float]) -> None:
     logs = [math.log10(value) for value in values if 0 < value < math.inf] or [0.0]
     axes.set_yscale("log")
     axes.set_ylim(10.0 ** math.floor(min(logs)), 10.0 ** (math.floor(max(logs)) + 1))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: decade(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: style.decade(value)))
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
@@ -222,5 +208,5 @@ def _powers_of_ten(axes: Axes) -> None:
 
     axes.set_ylim(_LOWEST, _HIGHEST)
     axes.yaxis.set_major_locator(FixedLocator(np.arange(_LOWEST, _HIGHEST + 1, 5).tolist()))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(round(value)) if value else "1"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: style.power_of_ten(round(value)) if value else "1"))
     axes.grid(True, axis="y")

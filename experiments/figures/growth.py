@@ -7,22 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from experiments.figures.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    INK,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILION,
-    add_axes,
-    figure_width,
-    key_below,
-    new_figure,
-    numbered_log_scale,
-    styled,
-)
+from experiments.figures import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,15 +15,15 @@ if TYPE_CHECKING:
 
 # A colour and a mark for each way to run a model, the same in all figures; others take what is left.
 _LINES = {
-    "eager": (VERMILION, "o"),
-    "compile": (ORANGE, "s"),
-    "native": (BLUE, "^"),
-    "auto": (SKY, "v"),
-    "stacked": (PURPLE, "D"),
-    "graph": (GREEN, "P"),
+    "eager": (style.VERMILION, "o"),
+    "compile": (style.ORANGE, "s"),
+    "native": (style.BLUE, "^"),
+    "auto": (style.SKY, "v"),
+    "stacked": (style.PURPLE, "D"),
+    "graph": (style.GREEN, "P"),
 }
 # Where models are beside each other, a colour for each, as they come.
-_OF_MODELS = (BLUE, GREEN, VERMILION, PURPLE, ORANGE, SKY, INK)
+_OF_MODELS = (style.BLUE, style.GREEN, style.VERMILION, style.PURPLE, style.ORANGE, style.SKY, style.INK)
 _FLOOR = "floor"
 # Lines of what memory it is, behind the way; none of times.
 _OF_MEMORY = {"": "-", "plain": "-", "kept a step": "--", "checkpointed": "-."}
@@ -70,17 +55,17 @@ def growth_figure(panels: Sequence[GrowthPanel], value: str, title: str) -> Figu
     names = list(dict.fromkeys(name for panel in panels for name in panel.lines))
     models = list(dict.fromkeys(model for name in names if (model := _parts(name)[0])))
     looks = {name: _look(name, models) for name in names}
-    columns = min(3, len(panels), max(1, figure_width() // 350))
+    columns = min(3, len(panels), max(1, style.figure_width() // 350))
     rows = -(-len(panels) // columns)
-    pitch = (figure_width() - 90) // columns
+    pitch = (style.figure_width() - 90) // columns
     between = 105 if any(panel.value for panel in panels) else 70
-    with styled():
-        figure = new_figure(90 + 420 * rows, title, 80)
+    with style.styled():
+        figure = style.new_figure(90 + 420 * rows, title, 80)
         for index, panel in enumerate(panels):
             row, column = divmod(index, columns)
-            axes = add_axes(figure, 80 + pitch * column, 102 + 420 * row, pitch - between, 290)
+            axes = style.add_axes(figure, 80 + pitch * column, 102 + 420 * row, pitch - between, 290)
             _draw_panel(axes, panel, looks, panel.value or (value if column == 0 else ""))
-        key_below(figure, [Line2D([], [], label=name, **look) for name, look in looks.items()], 80)
+        style.key_below(figure, [Line2D([], [], label=name, **look) for name, look in looks.items()], 80)
     return figure
 
 
@@ -93,9 +78,9 @@ def _parts(name: str) -> tuple[str, str, str]:
 
 def _look(name: str, models: Sequence[str]) -> dict[str, Any]:
     if name == _FLOOR:
-        return {"color": GREY, "linestyle": "--", "linewidth": 1.4}
+        return {"color": style.GREY, "linestyle": "--", "linewidth": 1.4}
     model, way, what = _parts(name)
-    colour, mark = _LINES.get(way, (INK, "x"))
+    colour, mark = _LINES.get(way, (style.INK, "x"))
     line = _OF_MEMORY.get(what, ":")
     if model:
         colour, line = _OF_MODELS[models.index(model) % len(_OF_MODELS)], "--" if way == "eager" else "-"
@@ -108,7 +93,7 @@ def _draw_panel(axes: Axes, panel: GrowthPanel, looks: Mapping[str, dict[str, An
     sizes = sorted({point[0] for points in panel.lines.values() for point in points})
     axes.set_title(panel.title)
     axes.set_yscale("log")
-    numbered_log_scale(axes, sizes, (sizes[0], sizes[-1]))
+    style.numbered_log_scale(axes, sizes, (sizes[0], sizes[-1]))
     for name, points in panel.lines.items():
         size, middle, low, high = np.array(sorted(points)).T
         look = looks[name]

@@ -9,24 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.figures.style import (
-    GREY,
-    INK,
-    LINES,
-    SHADE,
-    VERMILION,
-    Measure,
-    Rows,
-    add_axes,
-    error_scale,
-    figure_width,
-    key_below,
-    mark_lost,
-    new_figure,
-    numbered_log_scale,
-    styled,
-    written_to_fit,
-)
+from experiments.figures import style
+from experiments.figures.style import Measure, Rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,36 +46,37 @@ def length_figure(
     lengths = sorted({float(row["length"]) for row in rows})
     if (trained and not 1 <= trained[0] <= trained[1]) or any(length < 1 for length in lengths):
         raise ValueError(f"lengths must be at least 1, not {trained} in training and {lengths} in tests")
-    lines = {words: LINES[k % len(LINES)] for k, words in enumerate(dict.fromkeys(row["line"] for row in rows))}
+    named = dict.fromkeys(row["line"] for row in rows)
+    lines = {words: style.LINES[k % len(style.LINES)] for k, words in enumerate(named)}
     telling = [error for error in errors if _tells(rows, error)]
-    with styled():
+    with style.styled():
         ends = " to ".join(dict.fromkeys(map(str, trained or ())))
         marks = _marks(rows, lines, f"{ends} {unit}" if trained else "", telling)
-        wide = figure_width()
+        wide = style.figure_width()
         across = max(1, min(len(telling), wide // 340))
         pitch = (wide - 36) // across
         tall = 310 if across >= min(len(telling), 3) else 200
-        figure = new_figure(94 + (tall + _BELOW) * -(-len(telling) // across), title, 80)
+        figure = style.new_figure(94 + (tall + _BELOW) * -(-len(telling) // across), title, 80)
         for k, error in enumerate(telling):
             row, column = divmod(k, across)
-            axes = add_axes(figure, 80 + pitch * column, 94 + (tall + _BELOW) * row, pitch - 78, tall)
-            shown, size = written_to_fit(error.words, 9, pitch - 60)
+            axes = style.add_axes(figure, 80 + pitch * column, 94 + (tall + _BELOW) * row, pitch - 78, tall)
+            shown, size = style.written_to_fit(error.words, 9, pitch - 60)
             axes.set_title(shown, fontsize=size)
             axes.grid(True, axis="y")
             for words, (colour, marker) in lines.items():
                 _draw_errors(axes, [row for row in rows if row["line"] == words], error, colour, marker)
             baseline = _baseline(rows, error)
-            axes.plot(*baseline, color=INK, linewidth=1, linestyle=":", marker="_")
+            axes.plot(*baseline, color=style.INK, linewidth=1, linestyle=":", marker="_")
             if error.percent:
                 axes.set_ylim(0, 102)
             else:
                 values = [_number(row, error.name) for row in rows if error.name in row]
-                error_scale(axes, np.array([*values, *baseline[1]]), finest=-9, from_zero=True)
+                style.error_scale(axes, np.array([*values, *baseline[1]]), finest=-9, from_zero=True)
             axes.set_xlabel(f"test length, {unit}")
             _length_scale(axes, lengths, trained)
-        key_below(figure, marks, 80)
+        style.key_below(figure, marks, 80)
         if not telling:
-            figure.text(0.5, 0.5, "no tests yet", ha="center", color=GREY)
+            figure.text(0.5, 0.5, "no tests yet", ha="center", color=style.GREY)
     return figure
 
 
@@ -126,17 +111,17 @@ def _draw_errors(axes: Axes, rows: Rows, measure: Measure, colour: str, marker: 
         axes.plot(length, error, markersize=4.5, linewidth=1.4, **look)
         none = error == 0
         axes.plot(length[none], error[none], linestyle="", markersize=6, markerfacecolor="white", zorder=4, **look)
-    mark_lost(axes, length[~np.isfinite(error)])
+    style.mark_lost(axes, length[~np.isfinite(error)])
 
 
 def _length_scale(axes: Axes, lengths: Sequence[float], trained: Sequence[int] | None) -> None:
     """A logarithmic axis numbered at the tested lengths as far as there is room, the trained range shaded."""
     low, high = min([*lengths, *(trained or ())]), max([*lengths, *(trained or ())])
-    numbered_log_scale(axes, lengths, (low, high))
+    style.numbered_log_scale(axes, lengths, (low, high))
     if trained is None:
         return
     start, stop = trained if trained[0] < trained[1] else (trained[0] / 1.02, trained[1] * 1.02)
-    axes.axvspan(start, stop, color=SHADE, alpha=0.5, linewidth=0, zorder=0.5)
+    axes.axvspan(start, stop, color=style.SHADE, alpha=0.5, linewidth=0, zorder=0.5)
 
 
 def _marks(
@@ -151,14 +136,14 @@ def _marks(
         label = words + _sizes([row for row in rows if row["line"] == words])
         marks.append(Line2D([], [], color=colour, marker=marker, markersize=4.5, linewidth=1.4, label=label))
     if trained:
-        marks.append(Patch(color=SHADE, alpha=0.5, linewidth=0, label=f"trained at {trained}"))
+        marks.append(Patch(color=style.SHADE, alpha=0.5, linewidth=0, label=f"trained at {trained}"))
     if any(_baseline(rows, error)[0] for error in errors):
-        marks.append(Line2D([], [], color=INK, linewidth=1, linestyle=":", label="without learning"))
+        marks.append(Line2D([], [], color=style.INK, linewidth=1, linestyle=":", label="without learning"))
     if any(row.get(error.name) == 0 for row in rows for error in errors if not error.percent):
-        look: dict[str, Any] = {"color": INK, "marker": "o", "markerfacecolor": "white", "markersize": 6}
+        look: dict[str, Any] = {"color": style.INK, "marker": "o", "markerfacecolor": "white", "markersize": 6}
         marks.append(Line2D([], [], linestyle="", label="no error", **look))
     if any(not math.isfinite(_number(row, error.name)) for error in errors for row in rows if error.name in row):
-        marks.append(Line2D([], [], linestyle="", color=VERMILION, marker="x", markersize=5, label="not finite"))
+        marks.append(Line2D([], [], linestyle="", color=style.VERMILION, marker="x", markersize=5, label="not finite"))
     return marks
 
 

@@ -8,19 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from experiments.figures import style
 from experiments.figures.arrays import USED, colour_span, largest_magnitude, pool, used_slots
-from experiments.figures.style import (
-    DPI,
-    GREY,
-    LEAST,
-    SHADE,
-    VERMILION,
-    Array,
-    add_axes,
-    figure_width,
-    new_figure,
-    styled,
-)
+from experiments.figures.style import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -131,7 +121,7 @@ def memory_figure(episode: Episode, title: str = "", beside: Sequence[Episode] =
     beside: episodes whose figures are to be compared with this one, such as others of the same run: a colour is the
             same value in all of them.
     """
-    with styled():
+    with style.styled():
         page = _MemoryPage(episode, title, [episode, *beside])
         page.draw_bits()
         page.draw_vectors()
@@ -155,7 +145,7 @@ class _MemoryPage:
         self.episode, self.compared = episode, compared
         self.steps = len(episode.inputs)
         # Beside the panels their words and bars.
-        self.column = (figure_width(LEAST) - 300) // 2
+        self.column = (style.figure_width(style.LEAST) - 300) // 2
         self.slots_shown = ""
         self.wrong_mark = "x"
         self.lowest: dict[int, Axes] = {}
@@ -180,7 +170,7 @@ class _MemoryPage:
         if episode.kept:
             bottom = self.kept_top + -(-len(episode.kept) // 2) * (self.HEADER + self.KEPT + self.FOOTER) - self.FOOTER
         self.key_top = self.bits_top + key
-        self.figure = new_figure(bottom + self.FOOTER, title, self.LEFT, LEAST)
+        self.figure = style.new_figure(bottom + self.FOOTER, title, self.LEFT, style.LEAST)
 
     def draw_bits(self) -> None:
         """Inputs, targets and outputs, with what is wrong and what is not scored."""
@@ -201,7 +191,7 @@ class _MemoryPage:
         drawn = self.image(axes, episode.outputs, "Greys", *ends)
         self.bar(drawn, 1, top, self.output_height, "value" if episode.answer == "numbers" else "probability")
         self.shade_unscored(axes)
-        axes.set_title(episode.note, loc="right", pad=4, fontsize=7.5, color=GREY)
+        axes.set_title(episode.note, loc="right", pad=4, fontsize=7.5, color=style.GREY)
         self.mark_wrong(axes)
 
     def mark_wrong(self, axes: Axes) -> None:
@@ -213,11 +203,11 @@ class _MemoryPage:
             # Crosses would run into one another and hide the only row that there is.
             self.wrong_mark = "s"
             spans = [(start, max(width, 1 / wide)) for start, width in _stretches(wrong[:, 0])]
-            axes.broken_barh(spans, (0.2, 0.3), facecolor=VERMILION, linewidth=0)
+            axes.broken_barh(spans, (0.2, 0.3), facecolor=style.VERMILION, linewidth=0)
         else:
-            points = size * 72 / DPI
+            points = size * 72 / style.DPI
             look: dict[str, Any] = {"markersize": points, "markeredgewidth": max(points / 4.5, 0.8)}
-            axes.plot(*np.nonzero(wrong), "x", color=VERMILION, **look)
+            axes.plot(*np.nonzero(wrong), "x", color=style.VERMILION, **look)
 
     def draw_vectors(self) -> None:
         """Added and read vectors on one scale, so that what comes back can be compared with what was stored."""
@@ -281,10 +271,10 @@ class _MemoryPage:
         episode = self.episode
         marks: list[Line2D | Patch] = []
         if episode.wrong.any():
-            look: dict[str, Any] = {"color": VERMILION, "marker": self.wrong_mark, "markersize": 5}
+            look: dict[str, Any] = {"color": style.VERMILION, "marker": self.wrong_mark, "markersize": 5}
             marks.append(Line2D([], [], linestyle="none", label=f"wrong {episode.answer.removesuffix('s')}", **look))
         if not episode.mask.all():
-            marks.append(Patch(color=SHADE, alpha=0.8, label="not scored"))
+            marks.append(Patch(color=style.SHADE, alpha=0.8, label="not scored"))
         fields = [name for name in episode.__dataclass_fields__ if name not in _NO_ARRAYS]
         arrays = [
             *_present(*(getattr(episode, name) for name in fields)),
@@ -292,15 +282,15 @@ class _MemoryPage:
         ]
         if not all(np.isfinite(array).all() for array in arrays):
             marks.append(Patch(color=NOT_FINITE, label="not finite"))
-        axes = add_axes(self.figure, self.LEFT, self.key_top, self.column, self.KEY)
+        axes = style.add_axes(self.figure, self.LEFT, self.key_top, self.column, self.KEY)
         axes.set_axis_off()
         axes.legend(handles=marks, loc="upper left", borderaxespad=0, borderpad=0, ncols=3, handlelength=1.4)
-        axes.text(0, 0.6 if marks else 1, self.slots_shown, fontsize=7.5, color=GREY, va="top")
+        axes.text(0, 0.6 if marks else 1, self.slots_shown, fontsize=7.5, color=style.GREY, va="top")
 
     def panel(self, column: int, top: float, height: float, title: str, rows: str) -> Axes:
         """Empty axes in column 0 or 1, with the line of their title at `top`."""
         left = self.LEFT + column * (self.column + self.GAP)
-        axes = add_axes(self.figure, left, top + self.HEADER, self.column, height)
+        axes = style.add_axes(self.figure, left, top + self.HEADER, self.column, height)
         axes.set_title(title, pad=4)
         axes.set_ylabel(rows)
         axes.spines[:].set_visible(True)
@@ -348,7 +338,7 @@ class _MemoryPage:
     def bar(self, drawn: AxesImage, column: int, top: float, height: float, label: str = "") -> None:
         """A colour bar at the right of the panel with its title at `top`."""
         left = self.LEFT + column * (self.column + self.GAP) + self.column + 9
-        axes = add_axes(self.figure, left, top + self.HEADER, 9, height)
+        axes = style.add_axes(self.figure, left, top + self.HEADER, 9, height)
         low, high = drawn.get_clim()
         bar = self.figure.colorbar(drawn, cax=axes, ticks=[low, (low + high) / 2, high], format="%.2g")
         bar.outline.set_linewidth(0.4)
@@ -358,7 +348,9 @@ class _MemoryPage:
     def shade_unscored(self, axes: Axes) -> None:
         """Shade the steps that are not scored."""
         spans = _stretches(~self.episode.mask)
-        axes.broken_barh(spans, (0, 1), transform=axes.get_xaxis_transform(), facecolor=SHADE, alpha=0.8, linewidth=0)
+        axes.broken_barh(
+            spans, (0, 1), transform=axes.get_xaxis_transform(), facecolor=style.SHADE, alpha=0.8, linewidth=0
+        )
 
     def label_time(self) -> None:
         """Number the time steps under the lowest panel of each column."""

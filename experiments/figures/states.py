@@ -5,15 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from experiments.figures.style import (
-    LEAST,
-    add_axes,
-    figure_width,
-    key_below,
-    new_figure,
-    numbered_log_scale,
-    styled,
-)
+from experiments.figures import style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,11 +29,11 @@ def states_figure(points: Mapping[tuple[str, str], StatePoint], title: str) -> F
 
     points: by task and model.
     """
-    with styled():
-        figure = new_figure(_TOP + _HEIGHT + 60, title, _LEFT, LEAST)
-        axes = add_axes(figure, _LEFT, _TOP, figure_width(LEAST) - _LEFT - _RIGHT, _HEIGHT)
+    with style.styled():
+        figure = style.new_figure(_TOP + _HEIGHT + 60, title, _LEFT, style.LEAST)
+        axes = style.add_axes(figure, _LEFT, _TOP, style.figure_width(style.LEAST) - _LEFT - _RIGHT, _HEIGHT)
         sizes = [point.state for point in points.values()]
-        numbered_log_scale(axes, sorted(set(sizes)), (min(sizes), max(sizes)))
+        style.numbered_log_scale(axes, sorted(set(sizes)), (min(sizes), max(sizes)))
         handles = []
         for number, task in enumerate(dict.fromkeys(task for task, _ in points)):
             own = {model: point for (one, model), point in points.items() if one == task}
@@ -61,5 +53,5 @@ def states_figure(points: Mapping[tuple[str, str], StatePoint], title: str) -> F
         axes.set_ylim(0, 103)
         axes.set_xlabel("numbers of state")
         axes.set_ylabel("right, %")
-        key_below(figure, handles, _LEFT)
+        style.key_below(figure, handles, _LEFT)
     return figure

@@ -96,38 +96,7 @@ MODELS = {
     "rnn-relu": ("ReLU RNN", "#3c3c3c"),
 }
 
-STYLE = {
-    # Names of files and words of texts are no formulas.
-    "text.parse_math": False,
-    "font.family": FONT,
-    # Letters stay letters: fonts whole within a PDF, words as words in an SVG.
-    "pdf.fonttype": 42,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "memnet",
-    "font.size": 8.5,
-    "axes.titlesize": 9,
-    "axes.labelsize": 8.5,
-    "xtick.labelsize": 7.5,
-    "ytick.labelsize": 7.5,
-    "legend.fontsize": 8,
-    "legend.frameon": False,
-    "axes.titlelocation": "left",
-    "axes.edgecolor": GREY,
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": GREY,
-    "ytick.color": GREY,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "grid.color": "#e4e4e4",
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-}
+_STYLE = Path(__file__).with_name("memnet.mplstyle")
 
 
 def is_figure(path: str | Path) -> bool:
@@ -184,7 +153,7 @@ def styled() -> Iterator[None]:
         from matplotlib import style
     except ImportError:
         raise UserError("figures need matplotlib: pip install matplotlib") from None
-    with style.context(STYLE, after_reset=True), warnings.catch_warnings():
+    with style.context(_STYLE, after_reset=True), warnings.catch_warnings():
         # What no installed font has is a box.
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         yield

@@ -9,21 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.base.names import counted
-from experiments.figures.style import (
-    BLUE,
-    DPI,
-    GREY,
-    LEAST,
-    ORANGE,
-    Array,
-    Rows,
-    add_axes,
-    figure_width,
-    new_figure,
-    numbered,
-    styled,
-    text_width,
-)
+from experiments.figures import style
+from experiments.figures.style import Array, Rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,11 +18,11 @@ if TYPE_CHECKING:
 
 # What a task's errors are called (None: named by the caller) and how they are drawn, the first in front.
 MARKS: dict[str, tuple[str | None, dict[str, Any]]] = {
-    "error": ("ours", {"marker": "o", "color": BLUE, "markersize": 5}),
-    "mean": ("ours, mean", {"marker": "D", "color": BLUE, "markerfacecolor": "white", "markersize": 4}),
-    "published": (None, {"marker": "o", "color": ORANGE, "markerfacecolor": "white", "markersize": 8}),
-    "question_only": ("question only", {"marker": "|", "color": GREY, "markersize": 9, "markeredgewidth": 1.6}),
-    "last_fact": ("last fact", {"marker": "x", "color": GREY, "markersize": 5}),
+    "error": ("ours", {"marker": "o", "color": style.BLUE, "markersize": 5}),
+    "mean": ("ours, mean", {"marker": "D", "color": style.BLUE, "markerfacecolor": "white", "markersize": 4}),
+    "published": (None, {"marker": "o", "color": style.ORANGE, "markerfacecolor": "white", "markersize": 8}),
+    "question_only": ("question only", {"marker": "|", "color": style.GREY, "markersize": 9, "markeredgewidth": 1.6}),
+    "last_fact": ("last fact", {"marker": "x", "color": style.GREY, "markersize": 5}),
 }
 
 
@@ -55,26 +42,26 @@ def task_error_figure(rows: Rows, names: Mapping[str, str], title: str = "", pub
     table = {key: np.array([_percent(row, key) for row in ordered]) for key in MARKS}
     table = {key: values for key, values in table.items() if np.isfinite(values).any()}
     deviation = np.array([_percent(row, "deviation") for row in ordered])
-    wide = figure_width(LEAST)
+    wide = style.figure_width(style.LEAST)
     left, top, width, line = 270, 116, wide - 800, 23
-    with styled():
-        figure = new_figure(top + line * (len(rows) + 1) + 94, title, 40, LEAST)
-        axes = add_axes(figure, left, top, width, line * max(len(rows), 1))
+    with style.styled():
+        figure = style.new_figure(top + line * (len(rows) + 1) + 94, title, 40, style.LEAST)
+        axes = style.add_axes(figure, left, top, width, line * max(len(rows), 1))
         axes.set_ylim(max(len(rows), 1) - 0.5, -0.5)
         axes.set_xlim(-2, 102)
         axes.set_xlabel("error on the test questions, %", labelpad=2)
         axes.grid(True)
-        told = [numbered(row["task"], names[str(row["task"])].replace("-", " ")) for row in ordered]
+        told = [style.numbered(row["task"], names[str(row["task"])].replace("-", " ")) for row in ordered]
         axes.set_yticks(range(len(rows)), told, ha="left")
-        axes.tick_params(axis="y", length=0, pad=(left - 40) * 72 / DPI)
-        axes.axvline(5, color=GREY, linewidth=0.8, linestyle=(0, (2, 2)), label="5 %, failed above")
+        axes.tick_params(axis="y", length=0, pad=(left - 40) * 72 / style.DPI)
+        axes.axvline(5, color=style.GREY, linewidth=0.8, linestyle=(0, (2, 2)), label="5 %, failed above")
         for key, values in reversed(table.items()):
             words, look = MARKS[key]
             axes.plot(values, range(len(rows)), linestyle="", clip_on=False, label=words or published, **look)
         if "mean" in table:
             spread = np.nan_to_num(deviation)
             ends = table["mean"] - spread, table["mean"] + spread
-            axes.hlines(range(len(rows)), *ends, color=BLUE, linewidth=1.2, alpha=0.5)
+            axes.hlines(range(len(rows)), *ends, color=style.BLUE, linewidth=1.2, alpha=0.5)
         _write_table(axes, table, deviation, published, width)
         spacing = {"columnspacing": 1.2, "handletextpad": 0.2}
         figure.legend(loc="lower left", bbox_to_anchor=(30 / wide, 0), ncols=6, reverse=True, **spacing)
@@ -93,7 +80,7 @@ def _write_table(axes: Axes, table: Mapping[str, Array], deviation: Array, publi
             for known in np.flatnonzero(np.isfinite(deviation)):
                 texts[known] += f" ± {deviation[known]:.1f}"
         heading = wrap(MARKS[key][0] or published, 12)
-        place += (24 + max(text_width(text, 7.5) for text in [*heading, *texts])) / width
+        place += (24 + max(style.text_width(text, 7.5) for text in [*heading, *texts])) / width
         axes.text(place, -0.8, "\n".join(heading), ha="right", **look | {"va": "bottom"})
         for row, text in enumerate(texts):
             axes.text(place, row + (0.2 if row == len(deviation) else 0), text, ha="right", **look)
