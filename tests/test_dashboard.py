@@ -15,7 +15,7 @@ from experiments.base.curves import Curve
 from experiments.config.form import from_yaml
 from experiments.dashboard.collect import Collector
 from experiments.dashboard.look import LOOKS, SPARE, looks
-from experiments.dashboard.page import page
+from experiments.dashboard.serve import page
 from experiments.domains.sequences.models import make_model
 from experiments.domains.sequences.pictures import draw_run
 from experiments.runs.about import read_about

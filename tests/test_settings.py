@@ -9,8 +9,8 @@ from experiments.config.command_line import parse_train
 from experiments.config.form import from_yaml, started
 from experiments.config.recipes import recipe_names, recipes_of
 from experiments.config.registry import DOMAINS, TASKS
-from experiments.config.settings import differences
 from experiments.dashboard.collect import Collector
+from experiments.training.about import differences
 from tests.made_up_runs import copy_run, story_run
 from tests.test_report import reported, table
 

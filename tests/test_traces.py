@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import memnet
-from experiments.domains.sequences.looks import look_at_sequence
-from experiments.domains.sequences.pictures import pictured_sequence, sequence_view
+from experiments.domains.sequences.pictures import look_at_sequence, pictured_sequence, sequence_view
 from experiments.domains.stories.answers import answer_rows
 from experiments.domains.stories.data import Questions
 from experiments.domains.stories.looks import look_at_questions

@@ -10,8 +10,7 @@ import tyro
 from experiments.base.files import UserError
 from experiments.config.command_line import parse
 from experiments.dashboard.collect import Collector
-from experiments.dashboard.page import page
-from experiments.dashboard.serve import PageServer
+from experiments.dashboard.serve import PageServer, page
 from experiments.runs.folder import RUNS
 from experiments.web.document import write_page
 

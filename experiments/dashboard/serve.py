@@ -1,14 +1,27 @@
-"""The page from a server that only this machine reaches, with the data as it is now."""
+"""The page: one HTML file with all inside, or from a server that only this machine reaches, with the data of now."""
 
 import threading
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from experiments.dashboard.collect import Collector
-from experiments.dashboard.page import page
 from experiments.runs.reading import FILES
-from experiments.web.document import to_json
+from experiments.web.document import document, to_json
 from experiments.web.server import LocalHandler, LocalServer
+
+_SCRIPTS = ("first.js", "charts.js", "heat.js", "main.js")
+
+
+def page(data: dict[str, Any], *, live: bool = False) -> str:
+    """The whole HTML document.
+
+    data: as from Collector.read.
+    live: whether a server behind the page has newer data at data.json.
+    UserError where plotly is not installed.
+    """
+    return document(Path(__file__).parent / "page", _SCRIPTS, data | {"live": live})
+
 
 _TYPES = {
     ".yaml": "text/plain",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
 import warnings
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
@@ -309,3 +310,17 @@ def decade(value: float) -> str:
 def power_of_ten(power: int) -> str:
     """Ten to the power, with a raised number."""
     return "10" + str(power).translate(str.maketrans("-0123456789", "\N{SUPERSCRIPT MINUS}⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DrawingOptions:
+    """What files figures are, and for what place."""
+
+    format: Format = "png"
+    """What file a figure is; in pdf and svg letters stay letters."""
+    size: Size | None = None
+    """How wide: column is 3.5 in (7 in for what has no room there), page 7 in, None 8 in. Letters have 6 to 11 pt."""
+
+    def drawn(self) -> AbstractContextManager[None]:
+        """Have the figures within drawn so."""
+        return drawn_as(self.format, self.size)

@@ -18,9 +18,8 @@ from experiments.base.tables import Table, coded
 from experiments.base.terminal import page
 from experiments.config.command_line import parse
 from experiments.config.fields import check_least, check_positive
-from experiments.figures.drawing import DrawingOptions
 from experiments.figures.gradients import LagPanel, propagation_figure
-from experiments.figures.style import figure_name, save_figure
+from experiments.figures.style import DrawingOptions, figure_name, save_figure
 from experiments.gradients.measuring import Clipped, clipping, lags_of, propagated
 from experiments.gradients.networks import ABOUT, AT_REST, DRIVEN, GATED, NETWORKS, Network
 from experiments.gradients.tables import clipping_table, plain, propagation_table

@@ -11,10 +11,9 @@ from experiments.config.command_line import parse
 from experiments.config.fields import check_least
 from experiments.config.registry import DOMAINS, at
 from experiments.inspector.inspector import Inspector
-from experiments.inspector.page import page
-from experiments.inspector.serve import InspectorServer
+from experiments.inspector.serve import InspectorServer, page
 from experiments.runs.folder import RunFolder
-from experiments.training.opening import read_config
+from experiments.training.loading import read_config
 from experiments.training.running import prepare
 from experiments.training.showing import Shown
 from experiments.web.document import check_place, write_page

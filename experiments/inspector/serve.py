@@ -1,10 +1,11 @@
-"""The inspector's page from a server that only this machine reaches, with whatever is chosen computed at once."""
+"""The inspector's page: a file, or from a server that only this machine reaches, whatever is chosen computed."""
 
 import re
 import threading
 import time
 from collections.abc import Callable
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -12,9 +13,16 @@ from torch.overrides import TorchFunctionMode
 
 from experiments.base.files import UserError
 from experiments.inspector.inspector import Choice, Choices, Inspector
-from experiments.inspector.page import page
-from experiments.web.document import to_json
+from experiments.web.document import document, to_json
 from experiments.web.server import LocalHandler, LocalServer
+
+_SCRIPTS = ("decode.js", "time.js", "step.js", "story.js", "main.js")
+
+
+def page(data: dict[str, Any]) -> str:
+    """The whole HTML document for what Inspector.page_data gives; UserError where plotly is not installed."""
+    return document(Path(__file__).parent / "page", _SCRIPTS, data)
+
 
 # Views that are computed at the same time, so that a long one blocks no short one, and memory has a bound.
 _AT_ONCE = 4

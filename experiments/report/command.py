@@ -18,8 +18,7 @@ from experiments.base.provenance import command_line, without_places
 from experiments.base.tables import Table, coded, marked, printable
 from experiments.base.terminal import page
 from experiments.config.command_line import parse
-from experiments.figures.drawing import DrawingOptions
-from experiments.figures.style import figure_name, save_figure
+from experiments.figures.style import DrawingOptions, figure_name, save_figure
 from experiments.report.pictures import report_figures
 from experiments.report.restarts import has_restarts, restart_tables
 from experiments.report.settings import setting_tables

@@ -16,8 +16,7 @@ from experiments.base.provenance import command_line, without_places
 from experiments.base.terminal import page
 from experiments.config.command_line import parse
 from experiments.figures.curves import seeds_figure
-from experiments.figures.drawing import DrawingOptions
-from experiments.figures.style import Measure, figure_name, save_figure
+from experiments.figures.style import DrawingOptions, Measure, figure_name, save_figure
 from experiments.figures.tasks import task_error_figure
 from experiments.report.summary_restarts import restart_result, restart_text
 from experiments.report.summary_seeds import Member, same_seed, seed_result, seed_text, solving, test_lines

@@ -9,7 +9,7 @@ import tyro
 from torch import nn
 
 from experiments.config.fields import check_least
-from experiments.figures.drawing import DrawingOptions
+from experiments.figures.style import DrawingOptions
 from experiments.runs.about import About
 from experiments.runs.checkpoint import save_weights
 from experiments.runs.folder import RunFolder

@@ -25,8 +25,8 @@ from experiments.runs.tracking import Tracker, check_joined, start_tracker
 from experiments.runs.wandb_environment import given_run_id, import_wandb, legal_id, resolve_mode
 from experiments.training.domain import domain_of
 from experiments.training.ending import keep_all
+from experiments.training.loading import check_files
 from experiments.training.objective import Objective
-from experiments.training.opening import check_files
 from experiments.training.ranks import Ranks, choose_device, joined, ranks
 from experiments.training.trainer import NotFinite, Trainer
 

@@ -1,4 +1,4 @@
-"""The pictures of a run, drawn from its folder."""
+"""The pictures of a run, drawn from its folder, and looks at its model in training: what went in and came out."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,11 +13,15 @@ from experiments.base.seeds import generator_for
 from experiments.domains.sequences.models import SequenceModel, core, training_lengths
 from experiments.domains.sequences.options import SequenceConfig
 from experiments.figures.memory import Episode
-from experiments.figures.trace import as_array, episode_arrays
+from experiments.figures.snapshot import Panel
+from experiments.figures.style import Array
+from experiments.figures.trace import FLAT, as_array, episode_arrays, in_twos, panels_of
 from experiments.figures.view import View
 from experiments.runs.about import About
 from experiments.runs.folder import RunFolder
+from experiments.training.looks import Look, at_rest
 from experiments.training.pictures import draw_learning, draw_views, run_title
+from memnet.trace import numbers
 from tasks import Batch, Task
 
 
@@ -83,3 +87,30 @@ def _wrong_at(wrong: Tensor, answers: Tensor) -> list[tuple[int, int]]:
     grouped = answers.unflatten(-1, (wrong.size(-1), -1))
     given = functional.one_hot(grouped.argmax(-1), grouped.size(-1)).bool()
     return [(step, channel) for step, channel in (wrong.unsqueeze(-1) & given).flatten(-2).nonzero().tolist()]
+
+
+def look_at_sequence(model: SequenceModel, task: Task, batch: Batch) -> Look:
+    """What a sequence model does with a batch of one sequence."""
+    batch = batch.to(core(model).readout.weight.device)
+    with at_rest(model):
+        trace = model.trace(batch.input)
+    batch = task.channels(batch)
+    inputs = Panel("inputs", _of(batch.input), *_span(batch.input), "greys", FLAT)
+    high = max(float(batch.target.max()), 1.0)
+    targets = Panel("targets, where scored", _scored(batch.target, batch), 0, high, "greys", FLAT)
+    outputs = Panel("outputs, where scored", _scored(task.predict(trace.output), batch), 0, high, "greys", FLAT)
+    memory, over_time = panels_of(trace.parts)
+    return Look(numbers(trace.parts), [*in_twos([inputs, targets, *memory, outputs]), *over_time])
+
+
+def _of(values: Tensor) -> Array:
+    return values[0].T.cpu().numpy()
+
+
+def _scored(values: Tensor, batch: Batch) -> Array:
+    """(channel, time), white where no prediction is scored."""
+    return _of(values * batch.mask.unsqueeze(-1))
+
+
+def _span(values: Tensor) -> tuple[float, float]:
+    return min(float(values.min()), 0.0), max(float(values.max()), 1.0)

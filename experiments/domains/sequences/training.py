@@ -12,10 +12,9 @@ from experiments.domains.sequences.about import about
 from experiments.domains.sequences.curriculum import Curriculum, CurriculumState
 from experiments.domains.sequences.evaluation import chunks_of, evaluate, validation_batches
 from experiments.domains.sequences.gradient_flow import gradient_row
-from experiments.domains.sequences.looks import look_at_sequence
 from experiments.domains.sequences.models import SequenceModel, backend_line, core, make_model, training_lengths
 from experiments.domains.sequences.options import SequenceConfig
-from experiments.domains.sequences.pictures import pictured_sequence
+from experiments.domains.sequences.pictures import look_at_sequence, pictured_sequence
 from experiments.runs.about import About
 from experiments.training.looks import Look
 from experiments.training.objective import Objective, Piece, Row, Update, mean

@@ -31,8 +31,7 @@ from experiments.runs.outcomes import LEARNED_FROM, choose
 from experiments.runs.tests import TestRow
 from experiments.training.ending import Finished, More, Tested, TestOptions
 from experiments.training.ending import ShowOptions as RunShowOptions
-from experiments.training.loading import load_run
-from experiments.training.opening import read_config
+from experiments.training.loading import load_run, read_config
 from experiments.training.pictures import draw_learning, draw_views, run_title
 from experiments.training.trainer import Trainer
 from memnet import StoryModel

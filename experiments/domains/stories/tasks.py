@@ -15,7 +15,7 @@ from experiments.base.progress import working
 from experiments.base.seeds import generator_for
 from experiments.config.fields import check_least
 from experiments.domains.stories.data import Questions, Sizes, StoryData, Tests, encoded, joined
-from experiments.domains.stories.released import is_released
+from experiments.domains.stories.published import is_released
 from experiments.domains.stories.unknown import Unknown
 from tasks.babi import (
     TASK_NAMES,

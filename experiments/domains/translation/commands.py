@@ -8,12 +8,11 @@ from experiments.base.files import UserError
 from experiments.base.progress import working
 from experiments.base.provenance import command_line
 from experiments.config.fields import check_least
-from experiments.domains.translation import loading
+from experiments.domains.translation import models
 from experiments.domains.translation.data import Sentences, TranslationData, Words
-from experiments.domains.translation.loading import keep_words
-from experiments.domains.translation.models import make_model
+from experiments.domains.translation.models import keep_words, make_model
 from experiments.domains.translation.options import TranslationConfig
-from experiments.domains.translation.pictures import translation_view
+from experiments.domains.translation.showing import translation_view
 from experiments.domains.translation.testing import (
     Row,
     answer_rows,
@@ -40,7 +39,7 @@ _PICTURES = 3
 OBJECTIVE = TranslationObjective
 MORE: More = ()
 # See experiments.training.loading.
-load = loading.load
+load = models.load
 
 
 def possible_data(config: TranslationConfig) -> TranslationData:

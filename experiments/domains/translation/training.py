@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from experiments.domains.translation.data import TranslationData
-from experiments.domains.translation.loading import keep_words
-from experiments.domains.translation.models import make_model
+from experiments.domains.translation.models import keep_words, make_model
 from experiments.domains.translation.options import TranslationConfig
 from experiments.domains.translation.testing import measure, sentence_losses
 from experiments.figures.snapshot import Panel
