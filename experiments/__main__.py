@@ -5,43 +5,6 @@ import io
 import sys
 from collections.abc import Callable, Sequence
 
-HELP = """usage: python -m experiments COMMAND ...
-
-  train TASK [options]    train a model until it solves the task, test it
-  train babi --task 1-20  train on stories and questions, or world-model
-  train text --text FILE  train a character-level language model on any text
-  train translate         train on two invented languages, or your own files
-  train captions          train on pictures with captions; moving-captions has
-                          films, caption-story stories
-  train TASK --seeds 10   several seeds at once, each in a run folder of its own
-  train --resume RUN      continue a run, bit for bit, or several seeds
-  evaluate RUN [options]  test a run at other lengths or with more memory
-  translate RUN [TEXT]    translate sentences, or lines of the standard input
-  sample RUN [options]    let a model of text write, from a prompt
-  describe RUN [IMAGE]    put new pictures of shapes, or your own, into words
-  ask RUN                 tell a model of stories a story and ask it questions
-  show RUN [options]      draw a run's figures again
-  summarize RUN ...       put runs that differ in their seed, or on stories
-                          their tasks, together in one result
-  report FOLDER           put many runs into tables for a README or a paper
-  results                 all results beside the published numbers, as a page
-  benchmark [MODEL ...]   time models beside their floor and eager PyTorch, or
-                          measure their memory
-  speed                   everything that was asked of their speed, as a result
-  suite SUITE [options]   many trainings: tasks x models x recipes x seeds;
-                          published/... are the papers' tables; none: a list
-  sync RUN ...            give W&B clean runs from their folders
-  dashboard [FOLDER]      all runs below a folder on one page, a file or served;
-                          `push` makes W&B's own
-  inspect RUN [RUN2]      step through what a run's memory did, on one page
-  keep RUN FOLDER         its trained model alone, for others to use
-  gradients [options]     how far gradients reach back in untrained networks
-  recipes                 the named settings that --recipe takes
-
-`python -m experiments COMMAND --help` lists the options of a command,
-`python -m tasks list` the tasks.
-"""
-
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 2 for a user's mistake, told in one line on stderr."""
@@ -54,7 +17,7 @@ def main(args: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     args = list(sys.argv[1:] if args is None else args)
     if not args or args[0] in ("-h", "--help"):
-        print(HELP, end="")
+        print(_help(), end="")
         return 0 if args else 2
     try:
         with running(args):
@@ -83,6 +46,12 @@ def main(args: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
+
+
+def _help() -> str:
+    from experiments.config.registry import HELP
+
+    return HELP
 
 
 def _command(name: str) -> Callable[[Sequence[str]], int]:

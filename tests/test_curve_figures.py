@@ -161,11 +161,10 @@ def test_odd_seeds_make_a_figure(seeds: dict[str, curves.Curve], tmp_path: Path)
 
 def test_settings_are_medians_of_their_runs() -> None:
     one, other = [(1.0, 8.0), (2.0, 4.0)], [(1.0, 6.0), (2.0, math.inf)]
-    figure = settings_figure({"a": [one], "b": [one, other, other]}, {"lstm": [(1.0, 9.0)]}, "two", baseline=7)
+    figure = settings_figure({"a": [one], "b": [one, other, other]}, {"lstm": [(1.0, 9.0)]}, "two")
     (axes,) = figure.axes
     np.testing.assert_allclose(line(axes, "a, 1 run"), one)
     np.testing.assert_allclose(line(axes, "b, 3 runs"), other)
-    np.testing.assert_allclose(line(axes, "without learning, 7 bits"), [[0, 7], [1, 7]])
     assert crosses(axes) == {(2.0, 0.98)}
     assert "paper: LSTM" in words(figure)
 

@@ -147,7 +147,7 @@ def test_without_matplotlib_one_line_says_what_to_install() -> None:
 import sys
 sys.modules["matplotlib"] = None
 from experiments.base.files import UserError
-from experiments.figures import learning_curve_figure
+from experiments.figures.curves import learning_curve_figure
 try:
     learning_curve_figure([])
 except UserError as error:

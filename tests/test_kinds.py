@@ -11,13 +11,13 @@ import torch
 
 import memnet
 import tasks as sequences
-from experiments.__main__ import HELP, main
+from experiments.__main__ import main
 from experiments.base.files import UserError
 from experiments.config.command_line import parse_train
 from experiments.config.fields import CHANGEABLE
 from experiments.config.form import started
 from experiments.config.options import Place, options_of, sizes_of
-from experiments.config.registry import COMMANDS, DOMAINS, SEQUENCE_SIZES, TASKS, at
+from experiments.config.registry import COMMANDS, DOMAINS, HELP, SEQUENCE_SIZES, TASKS, at
 from experiments.domains.sequences.models import check_task, training_lengths
 from experiments.training.domain import Domain, domain_of
 from memnet.cells import ControllerName

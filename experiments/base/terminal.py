@@ -6,9 +6,8 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby, zip_longest
-from typing import Any
 
 _GAP = "  "
 # Spaces within a value.
@@ -36,17 +35,6 @@ def columns(lines: Sequence[Sequence[str]], left: int = 1) -> str:
     if kept < len(by_column):
         rows.append(wrapped(f"(no room for {', '.join(lines[0][kept:])})"))
     return "\n".join(rows)
-
-
-def facts(rows: Sequence[Mapping[str, Any]], known: Sequence[tuple[str, str, str]]) -> str:
-    """A line of cells for each row, under headings.
-
-    known: of each column its heading, its name in a row and the format of a value; shown are those that some row has.
-    """
-    shown = [one for one in known if any(row.get(one[1]) is not None for row in rows)]
-    cells = [[heading for heading, _, _ in shown]]
-    cells += [[f"{row[name]:{form}}" if name in row else "-" for _, name, form in shown] for row in rows]
-    return columns(cells, left=0)
 
 
 def wrapped(text: str) -> str:

@@ -36,9 +36,7 @@ _UNSAID = "No docstring has a line on it."
 _OTHERS = "Other tasks and models have other options, see `train babi --help`, `train copy --model lstm --help`."
 
 
-def parse(
-    kind: type[Options], name: str, args: Sequence[str], default: Options | None = None, *, flags: bool = False
-) -> Options:
+def parse(kind: type[Options], name: str, args: Sequence[str], *, flags: bool = False) -> Options:
     """Options of a dataclass from the command line; UserError of one line for what tyro would box.
 
     name:  the command, as in `python -m experiments NAME`.
@@ -51,7 +49,6 @@ def parse(
                 kind,
                 prog=f"python -m experiments {name}",
                 args=list(args),
-                default=tyro.MISSING_NONPROP if default is None else default,
                 config=(tyro.conf.FlagCreatePairsOff if flags else tyro.conf.FlagConversionOff,),
             )
     except SystemExit as end:

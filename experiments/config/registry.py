@@ -60,7 +60,8 @@ def _model(told: Mapping[str, Any]) -> Model:
 
 
 _READ = read_yaml(Path(__file__).with_suffix(".yaml"), "the registry")
-# Where commands are, and tasks, by families.
+# What `--help` tells of all commands; where they are, and tasks, by families.
+HELP: str = _READ["help"]
 COMMANDS: dict[str, str] = _READ["commands"]
 TASK_FAMILIES: dict[str, dict[str, str]] = _READ["tasks"]
 TASKS = {name: place for family in TASK_FAMILIES.values() for name, place in family.items()}

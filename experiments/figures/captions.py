@@ -60,40 +60,26 @@ def captions_figure(cards: Sequence[Card], title: str = "") -> Figure:
 
     What is right is green, what is wrong red, with the reason; what nobody knows is grey.
     """
-    if cards[0].film:
-        return _strips(cards, title)
-    story = any(card.story for card in cards)
-    columns = _STORY_COLUMNS if story else _COLUMNS
-    width = _letters((style.figure_width(style.LEAST) - _LEFT) / columns - (_BESIDE + 14 if story else 0))
+    film, story = cards[0].film, any(card.story for card in cards) and not cards[0].film
+    columns = 1 if film else _STORY_COLUMNS if story else _COLUMNS
+    side = _FRAME if film else _BESIDE if story else _PICTURE
+    wide = style.figure_width(style.LEAST) - _LEFT
+    width = _letters(wide - _LEFT if film else wide / columns - (_BESIDE + 14 if story else 0))
     rows = [cards[first : first + columns] for first in range(0, len(cards), columns)]
     heights = []
     for row in rows:
         text = _LINE * max(len(card.lines(width)) for card in row)
-        heights.append(_GAP + (max(_BESIDE, text) if story else _PICTURE + text + 8))
+        heights.append(_GAP + (max(side, text) if story else side + 8 + text))
     with style.styled():
         figure = style.new_figure(_TOP + sum(heights), title, _LEFT, style.LEAST)
         top = float(_TOP)
         for row, height in zip(rows, heights, strict=True):
             for place, card in enumerate(row):
-                left = _LEFT + place * (style.figure_width(style.LEAST) - _LEFT) / columns
-                side = _BESIDE if story else _PICTURE
-                _draw(figure, card.image, left, top, side, card.right)
+                left = _LEFT + place * wide / columns
+                for number, frame in enumerate(card.image if film else [card.image]):
+                    _draw(figure, frame, left + number * (side + 8), top, side, card.right)
                 shift = (side + 14, 0) if story else (0, side + 8)
                 _write(figure, card, card.lines(width), left + shift[0], top + shift[1])
-            top += height
-    return figure
-
-
-def _strips(cards: Sequence[Card], title: str) -> Figure:
-    width = _letters(style.figure_width(style.LEAST) - 2 * _LEFT)
-    heights = [_GAP + _FRAME + 8 + _LINE * len(card.lines(width)) for card in cards]
-    with style.styled():
-        figure = style.new_figure(_TOP + sum(heights), title, _LEFT, style.LEAST)
-        top = float(_TOP)
-        for card, height in zip(cards, heights, strict=True):
-            for number, frame in enumerate(card.image):
-                _draw(figure, frame, _LEFT + number * (_FRAME + 8), top, _FRAME, card.right)
-            _write(figure, card, card.lines(width), _LEFT, top + _FRAME + 8)
             top += height
     return figure
 

@@ -8,14 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.base.curves import (
-    Curve,
-    columns,
-    curve_of_rows,
-    first_below,
-    quartiles_of_seeds,
-    running_median,
-)
+from experiments.base.curves import Curve, columns, curve_of_rows, first_below, quartiles_of_seeds, running_median
 from experiments.base.names import counted
 from experiments.figures import style
 from experiments.figures.style import Curves, Measure, Rows
@@ -105,9 +98,7 @@ def seeds_figure(
     model: str | None = None,
     measure: Measure = BITS,
     target_bits: float | None = 0.1,
-    optimum: float | None = None,
     baseline: float | None = None,
-    seen: str = "sequences",
 ) -> Figure:
     """One setting with many seeds: each seed thin, their median, and the band of their middle half.
 
@@ -123,11 +114,9 @@ def seeds_figure(
         reached = sum(curve[-1][1] <= target_bits for curve in every if curve)
         note += f", {reached} at or below {target_bits:g} bits at the end"
     with style.styled():
-        figure, axes = _curve_axes(title, note, published, measure, seen)
-        labels = "median of the seeds", "middle half of the seeds", "single seeds"
-        _draw_seeds(axes, every, colour, *labels)
-        lines = {"best possible": optimum, "without learning": baseline}
-        _finish_curves(figure, axes, every, published, measure, lines)
+        figure, axes = _curve_axes(title, note, published, measure, "sequences")
+        _draw_seeds(axes, every, colour, "median of the seeds", "middle half of the seeds", "single seeds")
+        _finish_curves(figure, axes, every, published, measure, {"without learning": baseline})
     return figure
 
 
@@ -137,7 +126,6 @@ def settings_figure(
     title: str = "",
     *,
     measure: Measure = BITS,
-    baseline: float | None = None,
     seen: str = "sequences",
 ) -> Figure:
     """Settings side by side: of each the median of its runs, and the band of their middle half.
@@ -149,7 +137,7 @@ def settings_figure(
         for place, (name, seeds) in enumerate(curves.items()):
             _draw_seeds(axes, seeds, style.LINES[place % len(style.LINES)][0], f"{name}, {counted(len(seeds), 'run')}")
         every = [curve for seeds in curves.values() for curve in seeds]
-        _finish_curves(figure, axes, every, published, measure, {"without learning": baseline})
+        _finish_curves(figure, axes, every, published, measure, {})
     return figure
 
 

@@ -10,13 +10,7 @@ from experiments.config.fields import check_least
 from experiments.domains.captions import models
 from experiments.domains.captions.models import World, make_model
 from experiments.domains.captions.options import CaptionConfig
-from experiments.domains.captions.testing import (
-    FAULTS,
-    Described,
-    answer_rows,
-    describe_scenes,
-    judge_tests,
-)
+from experiments.domains.captions.testing import FAULTS, Described, answer_rows, describe_scenes, judge_tests
 from experiments.domains.captions.training import CaptionObjective
 from experiments.figures.captions import Card, captions_figure
 from experiments.figures.style import figure_name, save_figure

@@ -15,10 +15,7 @@ from experiments.config.fields import check_least
 from experiments.domains.stories import loading
 from experiments.domains.stories.answers import answer_rows
 from experiments.domains.stories.data import StoryData
-from experiments.domains.stories.loading import (
-    load_stacked,
-    read_vocabulary,
-)
+from experiments.domains.stories.loading import load_stacked, read_vocabulary
 from experiments.domains.stories.models import make_model
 from experiments.domains.stories.options import StoryConfig
 from experiments.domains.stories.pictures import story_view

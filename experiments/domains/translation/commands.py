@@ -13,13 +13,7 @@ from experiments.domains.translation.data import Sentences, TranslationData, Wor
 from experiments.domains.translation.models import keep_words, make_model
 from experiments.domains.translation.options import TranslationConfig
 from experiments.domains.translation.showing import translation_view
-from experiments.domains.translation.testing import (
-    Row,
-    answer_rows,
-    tell_missing_bleu,
-    test_rows,
-    translations,
-)
+from experiments.domains.translation.testing import Row, answer_rows, tell_missing_bleu, test_rows, translations
 from experiments.domains.translation.training import TranslationObjective
 from experiments.runs.about import About
 from experiments.runs.folder import RunFolder
