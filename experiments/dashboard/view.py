@@ -1,21 +1,18 @@
 """Which charts a workspace or report of W&B has, by what the runs have logged."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
-from typing import Literal
+import fnmatch
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
 
+from experiments.base.reading import read_yaml
 from experiments.runs.about import About
 from experiments.runs.folder import RunFolder
 from experiments.runs.handover import outcome, test_points
 from experiments.runs.tracking import TRAINING_PICTURES
 
-# Their curves are one chart each.
-_WATCHED = {
-    "gradient": "Norm of the gradient by part",
-    "entropy": "Entropy of weightings, bits",
-    "memory": "Slots used",
-    "gate": "Gates",
-}
+CHARTS = Path(__file__).with_name("charts.yaml")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,56 +51,27 @@ def logged_keys(folder: RunFolder, about: About, logged: Iterable[str]) -> set[s
 
 
 def sections(keys: Iterable[str]) -> dict[str, list[Chart]]:
-    """The charts by section, of nothing but the given names."""
+    """The charts by section, see charts.yaml, of nothing but the given names."""
     known = set(keys)
-    lines = [
-        Chart("line", "Bits per validation sequence", ["valid/bits_per_sequence"], log_y=True),
-        Chart("line", "Wrong bits per validation sequence", ["valid/wrong_bits_per_sequence"], log_y=True),
-        Chart("line", "Validation error, %", ["valid/error_percent"]),
-        Chart("line", "Nats per scored step of validation", ["valid/nats_per_step"], log_y=True),
-        Chart("line", "Mean squared error of validation", ["valid/mse"], log_y=True),
-        Chart("line", "Bits per validation character", ["valid/bits_per_character"]),
-        Chart("line", "Training loss", ["train/loss"], log_y=True),
-    ]
-    success = [
-        Chart("bars", "Share of seeds that solved the task", ["outcome/solved"]),
-        Chart("bars", "Sequences to solve, median", ["outcome/sequences_to_solve"], together="median"),
-        Chart("bars", "Failed tests (over 5 % wrong)", ["outcome/failed_tests"]),
-        Chart("bars", "Error over all tests, %", ["outcome/error_percent"]),
-    ]
-    tests = [
-        Chart("line", "Bit error rate by length", ["test/bit_error_rate"], x="test/length", log_x=True, log_y=True),
-        Chart("line", "Sequences exactly right by length", ["test/exact_share"], x="test/length", log_x=True),
-        Chart("line", "Test error by length, %", ["test/error_percent"], x="test/length", log_x=True),
-    ]
-    by_task = sorted((key for key in known if key.startswith("test/error_percent/task-")), key=_number)
-    babi = [Chart("bars", "Test error by bAbI task, %", by_task, by="setting")]
-    pictures = [Chart("pictures", "Memory, attention or gates in training", [TRAINING_PICTURES])]
-    drawn = sorted(key for key in known if key.startswith("figures/") and key != TRAINING_PICTURES)
-    pictures += [Chart("pictures", key.removeprefix("figures/"), [key]) for key in drawn]
-    watched = [
-        Chart("line", title, sorted(key for key in known if key.startswith(f"{prefix}/")), log_y=prefix == "gradient")
-        for prefix, title in _WATCHED.items()
-    ]
-    watched.append(Chart("line", "Sequences per second", ["perf/sequences_per_second"]))
-    tables = [Chart("table", name, [f"tables/{name}"]) for name in ("failures", "answers")]
-    every = {
-        "Learning": lines,
-        "Success": success,
-        "Error against length": tests,
-        "bAbI": babi,
-        "Pictures": pictures,
-        "Inside the model": watched,
-        "Answers and failures": tables,
-    }
-    kept = {name: [chart for chart in charts if _shown(chart, known)] for name, charts in every.items()}
+    every = read_yaml(CHARTS, "charts")
+    kept = {name: [chart for told in charts for chart in _charts(told, known)] for name, charts in every.items()}
     return {name: charts for name, charts in kept.items() if charts}
 
 
-def _shown(chart: Chart, known: set[str]) -> bool:
-    needed = {*chart.metrics, *([chart.x] if chart.kind == "line" else [])}
-    return bool(chart.metrics) and needed <= known
+def _charts(told: Mapping[str, Any], known: set[str]) -> Iterator[Chart]:
+    """The chart that is asked for, or one for each name, as far as there is something to show."""
+    options = {name: value for name, value in told.items() if name != "each"}
+    chart = Chart(**options | {"metrics": sorted(fnmatch.filter(known, told["metrics"]), key=_in_order)})
+    if not chart.metrics or (chart.kind == "line" and chart.x not in known):
+        return
+    if not told.get("each"):
+        yield chart
+    for key in chart.metrics if told.get("each") else ():
+        if key != TRAINING_PICTURES:
+            yield dataclasses.replace(chart, title=key.partition("/")[2], metrics=[key])
 
 
-def _number(key: str) -> int:
-    return int(key.rpartition("-")[2])
+def _in_order(key: str) -> tuple[str, int, str]:
+    """A key that puts task-2 before task-10."""
+    name, _, number = key.rpartition("-")
+    return (name, int(number), "") if number.isdecimal() else (key, 0, "")
