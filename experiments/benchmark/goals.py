@@ -181,14 +181,11 @@ def _number(term: Term, found: Mapping[Case, Row], work: str) -> float | None:
     if term["way"] == FLOOR:
         return float(row["floor_ms"])
     for variant in row["variants"]:
-        if variant["name"] == term["way"] and variant.get("gradient", "") == term.get("gradient", _plain(variant)):
+        plain = "plain" if "gradient" in variant else ""
+        if variant["name"] == term["way"] and variant.get("gradient", "") == term.get("gradient", plain):
             name = {"peak": "peak_mib", "kept": "kept_mib_a_step"}.get(term.get("memory", ""), "median_ms")
             return None if variant.get(name) is None else float(variant[name])
     return None
-
-
-def _plain(variant: Row) -> str:
-    return "plain" if "gradient" in variant else ""
 
 
 def _table(section: Section, rows: Sequence[Mapping[str, Any]]) -> Table:

@@ -71,8 +71,9 @@ def parse_train(args: Sequence[str], *, lenient: bool = False) -> Config[Any]:
     """
     given = _given(args)
     start = _start(args, given)
-    form, idle = start.form, start.form.network.idle({**start.model.options, **given})
-    known = {flag: name for flag, name in form.flags().items() if form.spelled[name] not in _of_model(idle)}
+    form = start.form
+    idle = {("model", name) for name in form.network.idle({**start.model.options, **given})}
+    known = {flag: name for flag, name in form.flags().items() if form.spelled[name] not in idle}
     kind = _dataclass(start, list(dict.fromkeys(known.values())))
     own = _own(args, start, known, given, lenient)
     # A task that is given already would not be among what is explained.
@@ -82,10 +83,6 @@ def parse_train(args: Sequence[str], *, lenient: bool = False) -> Config[Any]:
     if config.where.resume is not None:
         _check_resumed(config, start, {"task": asked.task.task, "model": asked.model.model, "recipe": asked.recipe})
     return config
-
-
-def _of_model(names: set[str]) -> set[tuple[str, str]]:
-    return {("model", name) for name in names}
 
 
 def _given(args: Sequence[str]) -> dict[str, str]:
@@ -309,7 +306,8 @@ def _one_line(box: str, name: str, kind: Any) -> str:
     if unknown := re.search(r"Unrecognized options?: (.*)", text):
         words = unknown[1].split(", ")
         if flags := [word for word in words if word.startswith("--")]:
-            return f"{name}: no option is called {flags[0]}{nearest(flags[0], map(option, _names(kind)))}"
+            own = [option(field.name) for field in dataclasses.fields(kind)]
+            return f"{name}: no option is called {flags[0]}{nearest(flags[0], own)}"
         return f"{name}: {', '.join(map(repr, words))} is too much: expected options there, --NAME VALUE"
     if choice := re.search(r"invalid choice '([^']*)' for argument '([^']*)'.*one of \(([^)]*)\)", text):
         value, wrong, known = choice.groups()
@@ -324,7 +322,3 @@ def _one_line(box: str, name: str, kind: Any) -> str:
         flag, why, value = number.groups()
         return f"{name}: {flag} cannot be {value}: expected {_KINDS['FLOAT' if why.startswith('could') else 'INT']}"
     return f"{name}: {text}"
-
-
-def _names(kind: type) -> list[str]:
-    return [field.name for field in dataclasses.fields(kind)]

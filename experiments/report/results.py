@@ -231,8 +231,10 @@ def _table(
     folder: Path, table: Comparison, rows: Sequence[tuple[Row, Measured]], results: Mapping[str, Any]
 ) -> list[str]:
     """A heading, what is measured and how, a line a row, and what needs words."""
-    protocol = _protocol(table) if any(found.published for _, found in rows) else []
-    lines = [f"## {marked(table['title'])}", "", *_wrapped(" ".join([table["about"], *protocol, *_suite(table)])), ""]
+    told = [table["about"], *(_protocol(table) if any(found.published for _, found in rows) else [])]
+    if "suite" in table:
+        told.append(f"By `python -m experiments suite {table['suite']}` where a result names no other.")
+    lines = [f"## {marked(table['title'])}", "", *_wrapped(" ".join(told)), ""]
     controls = [control_of(row, table, results) for row, _ in rows]
     shown = [_cells(folder, table, *one, control) for one, control in zip(rows, controls, strict=True)]
     if "picture" in table:
@@ -260,14 +262,6 @@ def _protocol(table: Comparison) -> list[str]:
     parts += [f"{'at least ' if parts else ''}{margin['least']:g}"] if "least" in margin else []
     told += [f"Margin: {', '.join(parts)}."] if parts else []
     return told
-
-
-def _suite(table: Comparison) -> list[str]:
-    return (
-        [f"By `python -m experiments suite {table['suite']}` where a result names no other."]
-        if "suite" in table
-        else []
-    )
 
 
 def _cells(

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from experiments.base.statistics import Interval, bootstrap, deviation, medians, quantile, success_interval
+from experiments.base.statistics import bootstrap, deviation, medians, quantile, success_interval
 from experiments.base.tables import Cell, Table
 from experiments.runs.about import About, Score
 from experiments.runs.curves import is_number
@@ -68,13 +68,14 @@ def _solving(runs: Sequence[Run], groups: Sequence[tuple[str, dict[str, Any]]], 
         after = {str(about_of(runs[place])["seed"]): runs[place].to_solve for place in members}
         values = [math.inf if value is None else value for value in after.values()]
         solved = sorted(value for value in values if value < math.inf)
+        of_median = bootstrap(values, medians)
         rate = success_interval(len(solved), len(values))
         cells = [
             Cell(str(len(values)), len(values), members),
             Cell(f"{len(solved)} of {len(values)}", len(solved), members),
             Cell(f"{100 * rate.low:.0f} to {100 * rate.high:.0f} %", rate, members),
             Cell(_quartiles(values, _count), after, members),
-            Cell(_interval(bootstrap(values, medians), _count), None, members),
+            Cell(f"{_count(of_median.low)} to {_count(of_median.high)}" if of_median else "-", None, members),
             Cell(_spread(solved, _count), None, members),
             Cell(_count(solved[0]) if solved else _NEVER, None, members),
         ]
@@ -163,10 +164,6 @@ def _quartiles(values: Sequence[float], text: Callable[[float], str]) -> str:
     if len(values) < 2:
         return middle
     return f"{middle} [{text(quantile(values, 0.25))} to {text(quantile(values, 0.75))}]"
-
-
-def _interval(interval: Interval | None, text: Callable[[float], str]) -> str:
-    return "-" if interval is None else f"{text(interval.low)} to {text(interval.high)}"
 
 
 def _spread(values: Sequence[float], text: Callable[[float], str]) -> str:

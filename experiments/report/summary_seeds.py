@@ -151,15 +151,11 @@ def seed_text(result: Mapping[str, Any], about: About) -> str:
         lines += [f"| {row['thousand_sequences']:.0f} | {row['ours']:.3g} | {row['paper']:.3g} |" for row in chosen]
         lines += [""]
     lines += [result["published"]["statement"]] if result["published"]["statement"] else []
+    words = {score["name"]: score["words"] for score in about["tests"]["scores"]}
     for one in about["references"]:
-        lines += [
-            f"Published {_words(one['score'], about)} at {place}: {value}." for place, value in one["tests"].items()
-        ]
+        what = words.get(one["score"], one["score"])
+        lines += [f"Published {what} at {place}: {value}." for place, value in one["tests"].items()]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _words(name: str, about: About) -> str:
-    return next((score["words"] for score in about["tests"]["scores"] if score["name"] == name), name)
 
 
 def solving(seeds: Sequence[Mapping[str, Any]], about: About) -> list[str]:
@@ -183,7 +179,8 @@ def solving(seeds: Sequence[Mapping[str, Any]], about: About) -> list[str]:
         lines.append(f"Sequences to solve: median {middle:,.0f}, quartiles {first:,.0f} and {third:,.0f}.")
     each = [f"{one['seed']}: {one['sequences_to_solve'] or 'not solved'}" for one in seeds]
     told = [*lines, "By seed: " + ", ".join(each) + "."]
-    if again := [f"{one['seed']} ({_times(one['begun'] - 1)})" for one in seeds if one["begun"] > 1]:
+    times = {one["seed"]: one["begun"] - 1 for one in seeds if one["begun"] > 1}
+    if again := [f"{seed} ({'once' if count == 1 else f'{count} times'})" for seed, count in times.items()]:
         told.append(f"Begun again with new weights, all sequences counted: {', '.join(again)}.")
     return told + left_out
 
@@ -235,11 +232,7 @@ def _spread(told: Mapping[str, Any], percent: bool = False) -> str:
     return f"{scale * told['mean']:.4g}{after}{unit}"
 
 
-def _thinned(rows: Sequence[dict[str, Any]], most: int = 12) -> Sequence[dict[str, Any]]:
-    """At most so many rows, evenly, the last always."""
-    step = -(-len(rows) // most)
+def _thinned(rows: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    """At most 12 rows, evenly, and the last."""
+    step = -(-len(rows) // 12)
     return [*rows[:-1:step], rows[-1]]
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"

@@ -51,7 +51,7 @@ def band(curves: Sequence[Curve]) -> dict[str, list[float | None]] | None:
     if not known:
         return None
     most = max(20, min(POINTS, _GRID // len(known)))
-    x, quartiles = quartiles_of_seeds([_spread(curve, most) for curve in known])
+    x, quartiles = quartiles_of_seeds([[curve[k] for k in _places(len(curve), most)] for curve in known])
     places = _places(len(x), POINTS)
     lines = (x, *quartiles)
     return {name: rounded(line[places]) for name, line in zip(("x", "low", "middle", "high"), lines, strict=True)}
@@ -79,10 +79,6 @@ def short(value: Any) -> float | int | None:
 def is_number(value: object) -> bool:
     """Whether what a file holds is a number that can be computed with, finite or not."""
     return type(value) is float or (type(value) is int and abs(value) < _MOST)
-
-
-def _spread(curve: Curve, most: int) -> Curve:
-    return [curve[k] for k in _places(len(curve), most)]
 
 
 def _places(count: int, most: int) -> list[int]:

@@ -5,7 +5,6 @@ A training hands over its own folder in this way, and `sync` that of any run, so
 
 import statistics
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from experiments.runs.about import About, setting_name
@@ -71,7 +70,7 @@ def replay_outcome(tracker: Tracker, folder: RunFolder, about: About, sequences:
     for path in sorted(folder.figures.glob("*.png")):
         tracker.image(f"figures/{path.stem}", path, sequences)
     for path in (folder.failures, folder.answers):
-        if rows := _table(path):
+        if path.exists() and (rows := read_rows(path)):
             tracker.table(f"tables/{path.stem}", rows, sequences)
     if result := folder.read_result():
         tests = folder.read_tests()
@@ -121,8 +120,3 @@ def _scored(about: About, tests: Sequence[TestRow]) -> list[tuple[Condition, dic
         for row in tests
         if row["as_trained"]
     ]
-
-
-def _table(path: Path) -> list[Row]:
-    """The rows of a file of JSON lines, none where it is not there."""
-    return read_rows(path) if path.exists() else []

@@ -142,8 +142,4 @@ def _metrics_row(line: bytes, where: str) -> dict[str, Any]:
 def _row(line: bytes, where: str) -> dict[str, Any]:
     row = parse_json(line, where)
     expect(row, _Flat, where)
-    return {key: _value(value) for key, value in row.items()}
-
-
-def _value(stored: object) -> object:
-    return _NOT_FINITE.get(stored, stored) if isinstance(stored, str) else stored
+    return {key: _NOT_FINITE.get(one, one) if isinstance(one, str) else one for key, one in row.items()}

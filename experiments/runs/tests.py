@@ -161,7 +161,7 @@ def table(
     more: further scores of the rows, each with its heading, name and format.
     """
     counted = {one["name"] for one in tests["scores"] if one.get("counted")}
-    scores = _scores(tests, more)
+    scores = [*((one["heading"], one["name"], one["format"]) for one in tests["scores"]), *more]
     known = [*_conditions(rows, tests), *(one for score in scores for one in _of_score(*score, score[1] in counted))]
     known += [_published(one, tests) for one in references if one["kind"] == "published"]
     shown = [column for column in known if any(column.cell(row) is not None for row in rows)]
@@ -200,10 +200,6 @@ def _conditions(rows: Sequence[TestRow], tests: Tests) -> list[Column]:
 
 def _count(value: int) -> str:
     return f"{value:,}" if value >= 10_000 else str(value)
-
-
-def _scores(tests: Tests, more: Sequence[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
-    return [*((one["heading"], one["name"], one["format"]) for one in tests["scores"]), *more]
 
 
 def _of_score(heading: str, name: str, form: str, counted: bool) -> list[Column]:

@@ -58,8 +58,9 @@ def resolve_mode(asked: str | None, environment: Mapping[str, str]) -> str:
         near = difflib.get_close_matches(mode, MODES, n=1)
         hint = f", did you mean {near[0]!r}?" if near else ""
         raise UserError(f"no W&B mode {mode!r}{hint} (there are {', '.join(MODES)})")
-    if mode in ("online", "shared"):
-        _check_key()
+    if mode in ("online", "shared") and not has_key():
+        how = "run `wandb login` or set WANDB_API_KEY, or leave the mode out to stay offline"
+        raise UserError(f"W&B online needs a key: {how}")
     return mode
 
 
@@ -122,13 +123,6 @@ def variable(setting: str) -> str:
 def reason_of(error: Exception) -> str:
     """The lines of W&B's own text that matter: of a wrong setting the second names it, the third gives its value."""
     return ", ".join(line.strip() for line in str(error).splitlines()[:3])
-
-
-def _check_key() -> None:
-    if not has_key():
-        raise UserError(
-            "W&B online needs a key: run `wandb login` or set WANDB_API_KEY, or leave the mode out to stay offline"
-        )
 
 
 def has_key() -> bool:
