@@ -2,31 +2,26 @@
 
 import difflib
 from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
 
-# What models are called by people; those of users by their own names.
-_WORDS = {
-    "ntm-feedforward": "NTM, feed-forward",
-    "ntm-lstm": "NTM, LSTM",
-    "ntm-gru": "NTM, GRU",
-    "ntm-rnn-tanh": "NTM, tanh RNN",
-    "ntm-rnn-relu": "NTM, ReLU RNN",
-    "lstm": "LSTM",
-    "gru": "GRU",
-    "rnn-tanh": "tanh RNN",
-    "rnn-relu": "ReLU RNN",
-    "memn2n": "MemN2N",
-    "kv": "Key-value memory",
-    "entnet": "EntNet",
-    "encoder-decoder": "Encoder-decoder",
-    "attention": "Attention",
-}
+from experiments.base.reading import read_yaml
+
 # Unknown words that are named, and letters of what they stand in that are shown.
 NAMED, SHOWN = 10, 200
 
 
+@cache
+def known_models() -> dict[str, dict[str, Any]]:
+    """What models.yaml has of each model."""
+    known: dict[str, dict[str, Any]] = read_yaml(Path(__file__).with_name("models.yaml"), "names of models")
+    return known
+
+
 def model_words(label: str) -> str:
     """The name of a model for people, "NTM, LSTM", from its short one."""
-    return _WORDS.get(label, label)
+    return str(known_models().get(label, {"words": label})["words"])
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

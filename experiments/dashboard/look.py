@@ -3,28 +3,12 @@
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
-from experiments.figures.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
+from experiments.base.names import known_models
 
-# Colour on a light ground (in the figures' colours) and on a dark one, mark.
+# Colour on a light ground and on a dark one, mark.
 Look: TypeAlias = tuple[str, str, str]
 
-# By model. Marks tell apart whom colours do not.
-LOOKS: dict[str, Look] = {
-    "ntm-feedforward": (BLUE, "#4fa9e2", "circle"),
-    "ntm-lstm": (VERMILION, "#f2874a", "square"),
-    "ntm-gru": (ORANGE, "#f0bb45", "diamond"),
-    "ntm-rnn-tanh": (SKY, "#8ed0f7", "triangle-up"),
-    "ntm-rnn-relu": ("#7d6608", "#cdb53c", "triangle-down"),
-    "lstm": (GREEN, "#35c79d", "cross"),
-    "gru": (PURPLE, "#e096bf", "x"),
-    "rnn-tanh": ("#6b7280", "#a3abb8", "pentagon"),
-    "rnn-relu": ("#3c3c3c", "#d5d9e0", "hexagon"),
-    "memn2n": ("#5b4fc4", "#a59cff", "star"),
-    "kv": ("#8a4b2a", "#cf9f7a", "bowtie"),
-    "encoder-decoder": ("#2f6f4f", "#7fc7a1", "hexagram"),
-    "attention": ("#b3261e", "#f28b82", "star-diamond"),
-    "entnet": ("#a8327d", "#ee7fc3", "hourglass"),
-}
+LOOKS: dict[str, Look] = {name: (*one["colours"], one["mark"]) for name, one in known_models().items()}
 # For models that are not among them.
 SPARE = [
     ("#1b7f8c", "#5fc9d6"),

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.base.files import UserError, write_whole
+from experiments.base.names import known_models
 from experiments.figures.letters import FONT, make_legible, with_escapes
 
 if TYPE_CHECKING:
@@ -86,17 +87,7 @@ INK, GREY, SHADE = "#3c3c3c", "#707070", "#c7d8e5"
 LINES = ((INK, "o"), (ORANGE, "s"), (PURPLE, "^"), (SKY, "D"), (GREY, "v"), (BLUE, "P"), (GREEN, "X"))
 
 # The words and the colour of a model, the same in all figures.
-MODELS = {
-    "ntm-feedforward": ("NTM, feed-forward controller", BLUE),
-    "ntm-lstm": ("NTM, LSTM controller", VERMILION),
-    "lstm": ("LSTM", GREEN),
-    "gru": ("GRU", PURPLE),
-    "ntm-gru": ("NTM, GRU controller", ORANGE),
-    "ntm-rnn-tanh": ("NTM, tanh RNN controller", SKY),
-    "rnn-tanh": ("tanh RNN", "#6b7280"),
-    "rnn-relu": ("ReLU RNN", "#3c3c3c"),
-}
-
+MODELS = {name: (one.get("in_curves", one["words"]), one["colours"][0]) for name, one in known_models().items()}
 _STYLE = Path(__file__).with_name("memnet.mplstyle")
 
 
