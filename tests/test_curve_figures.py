@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from experiments.base import curves
-from experiments.domains.sequences.papers import PUBLISHED, paper_curves
+from experiments.domains.sequences.about import PUBLISHED, paper_curves
 from experiments.figures.curves import learning_curve_figure, seeds_figure, settings_figure
 from experiments.figures.style import MODELS, Measure, save_figure
 from tests.figure_parts import crosses, line, rows_of, words

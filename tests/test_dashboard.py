@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from experiments.__main__ import main
-from experiments.base.curves import Curve
+from experiments.base.curves import Curve, band, smoothed, thinned
 from experiments.config.form import from_yaml
 from experiments.dashboard.collect import Collector
 from experiments.dashboard.look import LOOKS, SPARE, looks
@@ -19,7 +19,6 @@ from experiments.dashboard.serve import page
 from experiments.domains.sequences.models import make_model
 from experiments.domains.sequences.pictures import draw_run
 from experiments.runs.about import read_about
-from experiments.runs.curves import band, smoothed, thinned
 from experiments.runs.folder import RunFolder, is_locked
 from experiments.runs.reading import find_runs, read_run
 from experiments.training import pictures

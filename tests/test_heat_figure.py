@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from experiments.__main__ import main
-from experiments.figures.heat import HeatCell, heat_figure
+from experiments.figures.results import HeatCell, heat_figure
 from experiments.report.results import PAGE, RESULTS, TABLES, page, pictures, read
 from tests.figure_parts import beyond, shown
 from tests.test_command_line import refused

@@ -16,12 +16,11 @@ import torch
 
 from experiments.__main__ import main
 from experiments.base.files import UserError
-from experiments.base.ragged import Ragged
 from experiments.config.command_line import parse_train
 from experiments.config.form import Config, from_mapping, from_yaml
 from experiments.dashboard.collect import Collector
 from experiments.domains.translation import testing
-from experiments.domains.translation.data import Sentences
+from experiments.domains.translation.data import Ragged, Sentences
 from experiments.domains.translation.testing import answer_rows, bleu, measure, translations
 from experiments.domains.translation.training import TranslationObjective
 from experiments.inspector.command import open_runs

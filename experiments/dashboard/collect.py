@@ -7,10 +7,10 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.base.curves import pairs, short
 from experiments.base.files import UserError
 from experiments.dashboard.look import looks
 from experiments.runs.about import About, Reference
-from experiments.runs.curves import pairs, short
 from experiments.runs.groups import copies_of, group_runs, lengths_of, told
 from experiments.runs.reading import Run, find_runs, name_within, read_run, signature
 from experiments.runs.restarts import settings_of_restarts

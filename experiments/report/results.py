@@ -27,8 +27,7 @@ from experiments.base.reading import expect, read_json, read_yaml
 from experiments.base.statistics import deviation
 from experiments.base.tables import marked
 from experiments.config.command_line import parse
-from experiments.figures.heat import HeatCell, heat_figure
-from experiments.figures.states import StatePoint, states_figure
+from experiments.figures.results import HeatCell, StatePoint, heat_figure, states_figure
 from experiments.figures.style import save_figure
 from experiments.report.choose import CHOICE, COSTS, choice
 from experiments.report.measured import (

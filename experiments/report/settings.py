@@ -5,10 +5,10 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from experiments.base.curves import is_number
 from experiments.base.statistics import bootstrap, deviation, medians, quantile, success_interval
 from experiments.base.tables import Cell, Table
 from experiments.runs.about import About, Score
-from experiments.runs.curves import is_number
 from experiments.runs.groups import alike, group_runs
 from experiments.runs.reading import Run
 from experiments.runs.tests import Condition, conditions, in_order

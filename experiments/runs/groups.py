@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from experiments.base.curves import band, is_number, pairs, rounded, short
 from experiments.base.statistics import quantile
 from experiments.runs.about import About, Reference, copies_among
-from experiments.runs.curves import band, is_number, pairs, rounded, short
 from experiments.runs.reading import Run
 from experiments.runs.tests import TestRow, conditions
 

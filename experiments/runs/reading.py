@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from experiments.base.curves import Curve, curve_of_rows, first_below
+from experiments.base.curves import Curve, curve_of_rows, first_below, is_number, smoothed, thinned
 from experiments.base.files import UserError
 from experiments.base.reading import expect, read_json, read_yaml
 from experiments.runs.about import ABOUT, About, read_about
-from experiments.runs.curves import is_number, smoothed, thinned
 from experiments.runs.folder import half_made, is_locked
 from experiments.runs.metrics import read_metrics
 from experiments.runs.outcomes import check_result

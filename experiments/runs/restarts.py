@@ -5,9 +5,9 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from experiments.base.curves import short
 from experiments.base.statistics import deviation
 from experiments.runs.about import About, Reference
-from experiments.runs.curves import short
 from experiments.runs.outcomes import choose
 from experiments.runs.reading import Run
 from experiments.runs.tests import Condition, TestRow, in_order, name_of

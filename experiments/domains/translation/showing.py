@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from experiments.base.files import UserError
-from experiments.base.ragged import Ragged
 from experiments.base.seeds import generator_for
-from experiments.domains.translation.data import Words
+from experiments.domains.translation.data import Ragged, Words
 from experiments.domains.translation.testing import translations
 from experiments.figures.view import View
 from experiments.runs.folder import RunFolder

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from experiments.base.ragged import Ragged, like_lengths
-from experiments.domains.translation.data import MOST, UNKNOWN_NUMBER, Sentences, Words
+from experiments.domains.translation.data import MOST, UNKNOWN_NUMBER, Ragged, Sentences, Words, like_lengths
 from experiments.runs.tests import Condition, TestRow
 from experiments.training.looks import at_rest
 from memnet import EncoderDecoder, beam_search, greedy

@@ -9,10 +9,9 @@ import tyro
 
 from experiments.base.files import UserError
 from experiments.base.names import beginning, unknown_words
-from experiments.base.ragged import Ragged
 from experiments.config.command_line import parse
 from experiments.config.fields import check_least
-from experiments.domains.translation.data import UNKNOWN_NUMBER, Words
+from experiments.domains.translation.data import UNKNOWN_NUMBER, Ragged, Words
 from experiments.domains.translation.testing import translations
 from experiments.training.loading import load_run
 from memnet.decoding import Normalization

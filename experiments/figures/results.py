@@ -1,4 +1,4 @@
-"""What each of several models has on each of several tasks, as one table of shades."""
+"""What each of several models has on each of several tasks: a table of shades, and against the size of its state."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from experiments.figures.style import DPI, GREY, INK, LEAST, add_axes, figure_width, new_figure, styled, text_width
+from experiments.figures import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _LEFT, _TOP, _HEAD, _ROW, _FOOTER = 40, 48, 34, 46, 44
+_AXIS, _RIGHT, _HEIGHT = 84, 130, 300  # of states_figure
 _LARGE, _SMALL = 8.0, 6.5  # points
 _SHADES, _DARK = "Blues", 60  # from so many per cent on letters are white
 
@@ -40,21 +41,21 @@ def heat_figure(cells: Mapping[tuple[str, str], HeatCell], title: str, note: str
     means = np.full((len(tasks), len(models)), np.nan)
     for (task, model), cell in cells.items():
         means[tasks.index(task), models.index(model)] = math.nan if cell.mean is None else cell.mean
-    with styled():
+    with style.styled():
         import matplotlib
 
         down = _TOP + _HEAD + _ROW * len(tasks)
-        figure = new_figure(down + _FOOTER, title, _LEFT, LEAST)
-        wide = figure_width(LEAST)
-        left = _LEFT + max(text_width(task, _LARGE) for task in tasks) + 20
-        axes = add_axes(figure, left, _TOP + _HEAD, wide - _LEFT - left, _ROW * len(tasks))
+        figure = style.new_figure(down + _FOOTER, title, _LEFT, style.LEAST)
+        wide = style.figure_width(style.LEAST)
+        left = _LEFT + max(style.text_width(task, _LARGE) for task in tasks) + 20
+        axes = style.add_axes(figure, left, _TOP + _HEAD, wide - _LEFT - left, _ROW * len(tasks))
         shades = matplotlib.colormaps[_SHADES].with_extremes(bad="white")
         axes.imshow(np.ma.masked_invalid(means), cmap=shades, vmin=0, vmax=100, aspect="auto")
         axes.spines[:].set_visible(False)
         axes.set_xticks(range(len(models)), models, fontsize=_LARGE)
         axes.set_yticks(range(len(tasks)), tasks, ha="left", fontsize=_LARGE)
         axes.tick_params(length=0, labeltop=True, labelbottom=False)
-        axes.tick_params(axis="y", pad=(left - _LEFT) * 72 / DPI)
+        axes.tick_params(axis="y", pad=(left - _LEFT) * 72 / style.DPI)
         for count, ticks in ((len(models), axes.set_xticks), (len(tasks), axes.set_yticks)):
             ticks(np.arange(0.5, count - 1), minor=True)
         axes.grid(True, which="minor", color="white", linewidth=1.5)
@@ -62,12 +63,12 @@ def heat_figure(cells: Mapping[tuple[str, str], HeatCell], title: str, note: str
         axes.set_axisbelow(False)
         for (task, model), cell in cells.items():
             _write(axes, models.index(model), tasks.index(task), cell)
-        figure.text(_LEFT / wide, 18 / (down + _FOOTER), note, fontsize=7, color=GREY, va="center")
+        figure.text(_LEFT / wide, 18 / (down + _FOOTER), note, fontsize=7, color=style.GREY, va="center")
     return figure
 
 
 def _write(axes: Axes, column: int, row: int, cell: HeatCell) -> None:
-    colour = GREY if cell.mean is None else "white" if cell.mean > _DARK else INK
+    colour = style.GREY if cell.mean is None else "white" if cell.mean > _DARK else style.INK
     look: dict[str, Any] = {"color": colour, "ha": "center", "va": "center_baseline"}
     if cell.published is None:
         axes.text(column, row, _ours(cell), fontsize=_LARGE, **look)
@@ -89,3 +90,47 @@ def _percent(value: float) -> str:
     if not math.isfinite(value):
         return "no number"
     return "100" if value == 100 else f"{min(value, 99.9):.1f}"
+
+
+class StatePoint(NamedTuple):
+    """What a model reached.
+
+    state: numbers that it carries from step to step. mean, ends: of our seeds, in per cent.
+    """
+
+    state: int
+    mean: float
+    ends: tuple[float, float]
+
+
+def states_figure(points: Mapping[tuple[str, str], StatePoint], title: str) -> Figure:
+    """A colour for every task, a point for every model, named beside it, and a line from the worst seed to the best.
+
+    points: by task and model.
+    """
+    with style.styled():
+        figure = style.new_figure(_TOP + _HEIGHT + 60, title, _AXIS, style.LEAST)
+        axes = style.add_axes(figure, _AXIS, _TOP, style.figure_width(style.LEAST) - _AXIS - _RIGHT, _HEIGHT)
+        sizes = [point.state for point in points.values()]
+        style.numbered_log_scale(axes, sorted(set(sizes)), (min(sizes), max(sizes)))
+        handles = []
+        for number, task in enumerate(dict.fromkeys(task for task, _ in points)):
+            own = {model: point for (one, model), point in points.items() if one == task}
+            marks = axes.errorbar(
+                [point.state for point in own.values()],
+                [point.mean for point in own.values()],
+                [[abs(point.mean - point.ends[k]) for point in own.values()] for k in range(2)],
+                fmt="o",
+                color=f"C{number}",
+                label=task,
+            )
+            handles.append(marks[0])
+            marks[0].set_label(task)
+            for model, point in own.items():
+                place = (point.state, point.mean)
+                axes.annotate(model, place, (6, 0), textcoords="offset points", va="center", fontsize=7)
+        axes.set_ylim(0, 103)
+        axes.set_xlabel("numbers of state")
+        axes.set_ylabel("right, %")
+        style.key_below(figure, handles, _AXIS)
+    return figure
