@@ -5,13 +5,9 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from experiments.figures import style
-from experiments.figures.style import Array
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from experiments.figures.style import Array, Figure
 
 # In pixels: the left edge, a picture's side alone, beside a story and in a film, a line of text, and between cards.
 _LEFT, _TOP = 40, 60

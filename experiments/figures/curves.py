@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from experiments.base.curves import Curve, columns, curve_of_rows, first_below, quartiles_of_seeds, running_median
 from experiments.base.names import counted
 from experiments.figures import style
-from experiments.figures.style import Curves, Measure, Rows
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
+from experiments.figures.style import Axes, Curves, Figure, Measure, Rows
 
 # Pixels, about, of a line and of a letter of what stands above the axes.
 _LINE, _LETTER = 20, 8.5

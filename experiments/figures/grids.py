@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from experiments.base.names import counted
 from experiments.figures import style
 from experiments.figures.memory import NOT_FINITE
-from experiments.figures.style import Array
+from experiments.figures.style import Array, Axes, Figure
 from experiments.figures.view import SEEN, Grid, View
 from memnet.trace import Kind
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 # Of more sentences or words those that matter are shown.
 MOST_ROWS = 60

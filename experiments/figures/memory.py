@@ -10,11 +10,9 @@ import numpy as np
 
 from experiments.figures import style
 from experiments.figures.arrays import USED, colour_span, largest_magnitude, pool, used_slots
-from experiments.figures.style import Array
+from experiments.figures.style import Array, Axes, Figure
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
     from matplotlib.ticker import MaxNLocator
 

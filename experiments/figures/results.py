@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from experiments.figures import style
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from experiments.figures.style import Axes, Figure
 
 _LEFT, _TOP, _HEAD, _ROW, _FOOTER = 40, 48, 34, 46, 44
 _AXIS, _RIGHT, _HEIGHT = 84, 130, 300  # of states_figure

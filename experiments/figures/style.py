@@ -22,10 +22,14 @@ from experiments.base.names import known_models
 from experiments.figures.letters import FONT, make_legible, with_escapes
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    import matplotlib.artist
+    import matplotlib.axes
+    import matplotlib.figure
 
+# By their names, so that nothing is imported before a figure is made.
+Artist: TypeAlias = "matplotlib.artist.Artist"
+Axes: TypeAlias = "matplotlib.axes.Axes"
+Figure: TypeAlias = "matplotlib.figure.Figure"
 Array: TypeAlias = NDArray[Any]
 Curves: TypeAlias = Mapping[str, Sequence[tuple[float, float]]]
 Rows: TypeAlias = Sequence[Mapping[str, Any]]
@@ -156,10 +160,10 @@ def new_figure(height: float, title: str, left: float, least: float = 0) -> Figu
 
     In a column it begins at the edge. One that would be too long is written smaller, or cut off.
     """
-    from matplotlib.figure import Figure
+    from matplotlib import figure as made
 
     wide = figure_width(least)
-    figure = Figure(figsize=(wide / DPI, height / DPI), dpi=DPI)
+    figure = made.Figure(figsize=(wide / DPI, height / DPI), dpi=DPI)
     start = left if wide > figure_width() or wide >= round(_INCHES["page"] * DPI) else _EDGE
     shown, size = written_to_fit(title, 11, wide - start - _EDGE, bold=True)
     figure.text(start / wide, 1 - 26 / height, shown, fontsize=size, fontweight="bold", va="center")

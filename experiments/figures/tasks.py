@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from experiments.base.names import counted
 from experiments.figures import style
-from experiments.figures.style import Array, Rows
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from experiments.figures.style import Array, Axes, Figure, Rows
 
 # What a task's errors are called (None: named by the caller) and how they are drawn, the first in front.
 MARKS: dict[str, tuple[str | None, dict[str, Any]]] = {

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.figures.style import GREY, Array, add_axes, figure_width, new_figure, styled, written_to_fit
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from experiments.figures.style import GREY, Array, Figure, add_axes, figure_width, new_figure, styled, written_to_fit
 
 # In pixels: of a character of coloured text, of a line, of a title, and of the margin.
 _CHARACTER, _LINE, _TITLE, _MARGIN = 12.4, 22, 34, 40

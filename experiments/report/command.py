@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import tyro
 
@@ -18,7 +18,7 @@ from experiments.base.provenance import command_line, without_places
 from experiments.base.tables import Table, coded, marked, printable
 from experiments.base.terminal import page
 from experiments.config.command_line import parse
-from experiments.figures.style import DrawingOptions, figure_name, save_figure
+from experiments.figures.style import DrawingOptions, Figure, figure_name, save_figure
 from experiments.report.pictures import report_figures
 from experiments.report.restarts import has_restarts, restart_tables
 from experiments.report.settings import setting_tables
@@ -27,9 +27,6 @@ from experiments.runs.groups import copies_of
 from experiments.runs.reading import Run, find_runs, name_within, read_run
 from experiments.runs.suites import job_names
 from experiments.web.document import finite
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 # What is told of a run that has ended.
 _TOLD = ("command", "resumed_by", "versions", "config")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from experiments.base.curves import Curve
 from experiments.figures.curves import settings_figure
 from experiments.figures.lengths import length_figure
-from experiments.figures.style import Measure
+from experiments.figures.style import Figure, Measure
 from experiments.figures.tasks import task_error_figure
 from experiments.report.settings import about_of, groups_at, setting_name, shown_scores
 from experiments.runs.about import published_curve
@@ -17,9 +17,6 @@ from experiments.runs.groups import alike, lengths_of
 from experiments.runs.reading import Run
 from experiments.runs.restarts import settings_of_restarts
 from experiments.runs.tests import conditions
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def report_figures(runs: Sequence[Run], places: Sequence[int]) -> Iterator[tuple[str, Figure]]:

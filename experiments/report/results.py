@@ -17,7 +17,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NotRequired, TypedDict, get_args, is_typeddict
+from typing import Any, NamedTuple, NotRequired, TypedDict, get_args, is_typeddict
 
 import tyro
 
@@ -28,7 +28,7 @@ from experiments.base.statistics import deviation
 from experiments.base.tables import marked
 from experiments.config.command_line import parse
 from experiments.figures.results import HeatCell, StatePoint, heat_figure, states_figure
-from experiments.figures.style import save_figure
+from experiments.figures.style import Figure, save_figure
 from experiments.report.choose import CHOICE, COSTS, choice
 from experiments.report.measured import (
     Comparison,
@@ -43,9 +43,6 @@ from experiments.report.measured import (
     measured,
 )
 from experiments.report.verdict import RULE, Verdict, mean
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 RESULTS = Path(__file__).parents[1] / "results"
 TABLES, PAGE = "tables.yaml", "README.md"

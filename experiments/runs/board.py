@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from experiments.base.progress import BAR_WIDTH, abridged, duration, is_live, open_live, short
@@ -123,9 +122,7 @@ class Board:
         self._drawn = time.monotonic()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         # Gives the cursor back, whatever happened.
         if self._live is not None:
             self._live.stop()

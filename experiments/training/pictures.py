@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from experiments.figures.curves import learning_curve_figure
 from experiments.figures.gradients import gradient_flow_figure
 from experiments.figures.grids import grid_figure
 from experiments.figures.lengths import length_figure
 from experiments.figures.memory import memory_figure
-from experiments.figures.style import Measure, Rows, figure_name, save_figure
+from experiments.figures.style import Figure, Measure, Rows, figure_name, save_figure
 from experiments.figures.view import View, grid_of
 from experiments.runs.about import About, published_curve
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import read_metrics
 from experiments.runs.tests import TestRow, conditions, without_learning
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def run_title(about: About) -> str:
