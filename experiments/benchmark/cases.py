@@ -56,9 +56,7 @@ class Sizes(NamedTuple):
     slots:       the option that num_slots is.
     unit:        what a length counts.
     by_step:     whether it goes step by step, so that its memory grows with the length.
-    controlled:  whether there is a controller to choose.
-    reads:       whether there are read heads to choose.
-    columns:     whether there are columns of the memory to choose.
+    options:     what there is to choose: a controller, num_reads, slot_size and so on.
     """
 
     length: int
@@ -66,9 +64,7 @@ class Sizes(NamedTuple):
     slots: str
     unit: Literal["steps", "sentences"]
     by_step: bool
-    controlled: bool
-    reads: bool
-    columns: bool
+    options: frozenset[str]
 
 
 @cache
@@ -89,9 +85,7 @@ def sizes_of_model(name: str) -> Sizes:
     unit: Literal["steps", "sentences"] = "sentences" if reads else "steps"
     # See memnet.abilities.GoesByStep.
     by_step = hasattr(make, "checkpoint_steps")
-    return Sizes(
-        length, count, slots, unit, by_step, "controller" in options, "num_reads" in options, "slot_size" in options
-    )
+    return Sizes(length, count, slots, unit, by_step, frozenset(options))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +120,7 @@ class Case:
     @property
     def name(self) -> str:
         """What is timed, without the sizes."""
-        controller = f"-{self.controller}" if sizes_of_model(self.model).controlled else ""
+        controller = f"-{self.controller}" if "controller" in sizes_of_model(self.model).options else ""
         return f"{self.model}{controller} {self.mode}"
 
     @property
@@ -137,12 +131,8 @@ class Case:
     def sizes(self) -> dict[str, str]:
         """The sizes in words, by field, as far as there is something to say."""
         words = {"batch_size": f"batch {self.batch_size}", "length": f"{self.length:,} {self.unit}"}
-        if self.num_slots is not None:
-            words["num_slots"] = f"{self.num_slots:,} slots"
-        if self.num_reads is not None:
-            words["num_reads"] = f"{self.num_reads} read heads"
-        if self.slot_size is not None:
-            words["slot_size"] = f"{self.slot_size} columns"
+        memory = {"num_slots": "slots", "num_reads": "read heads", "slot_size": "columns"}
+        words |= {name: f"{size:,} {of}" for name, of in memory.items() if (size := getattr(self, name)) is not None}
         if self.seeds > 1:
             words["seeds"] = f"{self.seeds} seeds"
         return words | {name: f"{name.replace('_', ' ')} {value}" for name, value in self.options}

@@ -142,9 +142,8 @@ class BenchmarkOptions:
             )
         if len(self.batch_size) > 1 or len(self.length) > 1 or len(set(self.num_slots)) < 2:
             raise UserError("--slots-plot needs several --num-slots, and one --batch-size and --length")
-        if other := [
-            name for name in self.models if not sizes_of_model(name).by_step or not sizes_of_model(name).columns
-        ]:
+        known = {name: sizes_of_model(name) for name in self.models}
+        if other := [name for name, own in known.items() if not own.by_step or "slot_size" not in own.options]:
             raise UserError(
                 f"--slots-plot is for models with a memory of slots that go step by step, not for {other[0]}"
             )
@@ -178,8 +177,8 @@ class BenchmarkOptions:
             length=values["length"][0],
             num_slots=next(iter(values["num_slots"]), None),
             seeds=values["seeds"][0],
-            num_reads=self.num_reads if own.reads else None,
-            slot_size=self.slot_size if own.columns else None,
+            num_reads=self.num_reads if "num_reads" in own.options else None,
+            slot_size=self.slot_size if "slot_size" in own.options else None,
             controller=self.controller,
             dtype=self.dtype,
             device=self.device,

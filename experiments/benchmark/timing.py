@@ -42,7 +42,7 @@ def time_side_by_side(
     Returns  the timing of each, and the machine's peak in operations a second: that of the fastest size of a square
              matrix product, by its median, too.
     """
-    wait = torch.cuda.synchronize if device == "cuda" else _nothing
+    wait: Callable[[], object] = torch.cuda.synchronize if device == "cuda" else lambda: None
     products = _products(dtype, device)
     everything: dict[Any, Work] = {**works, **products}
     repeats = {key: math.ceil(_SHORTEST_SAMPLE / _sample(work, 1, wait)) for key, work in everything.items()}
@@ -58,17 +58,13 @@ def time_side_by_side(
     return {key: _timing(samples[key]) for key in works}, peak
 
 
-def _sample(work: Work, repeats: int, wait: Callable[[], None]) -> float:
+def _sample(work: Work, repeats: int, wait: Callable[[], object]) -> float:
     wait()
     start = time.perf_counter()
     for _ in range(repeats):
         work()
     wait()
     return (time.perf_counter() - start) / repeats
-
-
-def _nothing() -> None:
-    pass
 
 
 def _timing(samples: list[float]) -> Timing:

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,12 +56,7 @@ def name_within(folder: Path, path: Path) -> str:
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:
     """A key that puts s2 before s10."""
-    pieces: list[str] = []
-    for character in str(path):
-        if pieces and pieces[-1].isdecimal() == character.isdecimal():
-            pieces[-1] += character
-        else:
-            pieces.append(character)
+    pieces = filter(None, re.split(r"(\d+)", str(path)))
     return [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in pieces]
 
 

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import tyro
 
@@ -29,19 +29,9 @@ from experiments.suite.queue import SuiteQueue
 from experiments.suite.reading import Plan, find_suite, read_parts, read_yaml, suite_names
 from experiments.suite.sweep import read_sweep
 
-
-@dataclasses.dataclass(frozen=True)
-class Engine:
-    """What runs a queue.
-
-    at_once: jobs at the same time.
-    run:     runs all jobs of a queue; Stopped after a signal.
-    place:   the suite's folder as the jobs see it, None where it is the folder itself.
-    """
-
-    at_once: int
-    run: Callable[[SuiteQueue], None]
-    place: Path | None = None
+# Jobs at the same time; what runs all jobs of a queue, Stopped after a signal; the suite's folder as the jobs see it,
+# None where it is the folder itself.
+Engine: TypeAlias = tuple[int, Callable[[SuiteQueue], None], Path | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,12 +127,12 @@ def _engine(options: SuiteOptions, threads: int) -> Iterator[Engine]:
     if options.on == "local":
         at_once = options.jobs or room_for(threads)
         longest = math.inf if options.job_minutes is None else 60 * options.job_minutes
-        yield Engine(at_once, lambda queue: run_queue(queue, at_once, longest))
+        yield at_once, lambda queue: run_queue(queue, at_once, longest), None
         return
     from experiments.suite.cluster import connected
 
     with connected(options.jobs, threads) as cluster:
-        yield Engine(cluster.room, cluster.run, Path())
+        yield cluster.room, cluster.run, Path()
 
 
 def _list(plan: Plan, folder: SuiteFolder, jobs: Sequence[SuiteJob], at_once: int | None) -> None:
@@ -156,10 +146,11 @@ def _list(plan: Plan, folder: SuiteFolder, jobs: Sequence[SuiteJob], at_once: in
 
 def _run(folder: SuiteFolder, jobs: Sequence[SuiteJob], options: SuiteOptions, engine: Engine) -> int:
     """Run what is not done, and tell how all went."""
-    with Board({job.name: folder.run(job) for job in jobs}, engine.at_once) as board:
-        queue = SuiteQueue(folder, jobs, retries=options.retries, tell=board.tell, show=board.show, place=engine.place)
+    at_once, run, place = engine
+    with Board({job.name: folder.run(job) for job in jobs}, at_once) as board:
+        queue = SuiteQueue(folder, jobs, retries=options.retries, tell=board.tell, show=board.show, place=place)
         try:
-            engine.run(queue)
+            run(queue)
         except Stopped as stop:
             exit_code = stop.exit_code
         else:

@@ -83,10 +83,8 @@ def test_rows(
     Scores: exact_share and beam_exact_share, the share of sentences that are right to the word; error_percent, 100 less
     exact_share in percent; bleu and beam_bleu, not without sacrebleu.
     """
-    places: dict[int, list[int]] = {}
-    for place, pair in enumerate(pairs):
-        places.setdefault(len(pair.source.split()), []).append(place)
-    everything: list[tuple[int | str, list[int]]] = [*sorted(places.items()), (ALL, list(range(len(pairs))))]
+    lengths = sorted(_by_length(pairs).items())
+    everything: list[tuple[int | str, list[int]]] = [*lengths, (ALL, list(range(len(pairs))))]
     rows: list[TestRow] = []
     for length, some in everything:
         right = [pairs[place].target for place in some]
@@ -138,23 +136,20 @@ def answer_rows(pairs: Sequence[Pair], given: Sequence[str], beamed: Sequence[st
     given, right:           the greedy translation, and whether it is right to the word.
     beam_given, beam_right: the same by the beam search.
     """
-    shown, wrong = dict[int, int](), dict[int, int]()
     rows = []
-    for pair, one, other in zip(pairs, given, beamed, strict=True):
-        length, right = len(pair.source.split()), one == pair.target and other == pair.target
-        counts, most = (shown, SHOWN) if shown.get(length, 0) < SHOWN else (wrong, SHOWN_WRONG)
-        if (counts is wrong and right) or counts.get(length, 0) == most:
-            continue
-        counts[length] = counts.get(length, 0) + 1
-        rows.append(
-            {
-                "length": length,
-                "source": pair.source,
-                "answer": pair.target,
-                "given": one,
-                "right": one == pair.target,
-                "beam_given": other,
-                "beam_right": other == pair.target,
-            }
-        )
-    return sorted(rows, key=lambda row: row["length"])
+    for length, some in sorted(_by_length(pairs).items()):
+        wrong = [place for place in some[SHOWN:] if {given[place], beamed[place]} != {pairs[place].target}]
+        for place in [*some[:SHOWN], *wrong[:SHOWN_WRONG]]:
+            source, answer = pairs[place]
+            row = {"length": length, "source": source, "answer": answer}
+            row |= {"given": given[place], "right": given[place] == answer}
+            rows.append(row | {"beam_given": beamed[place], "beam_right": beamed[place] == answer})
+    return rows
+
+
+def _by_length(pairs: Sequence[Pair]) -> dict[int, list[int]]:
+    """The places of sentences by the words of their sources."""
+    places: dict[int, list[int]] = {}
+    for place, pair in enumerate(pairs):
+        places.setdefault(len(pair.source.split()), []).append(place)
+    return places
