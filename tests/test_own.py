@@ -289,6 +289,7 @@ def test_a_recipe_may_be_of_a_users_file(capsys: Capture) -> None:
         ("train wrong.py:Half", "abstract"),
         ("train wrong.py:Untold", "its option delay has no annotation"),
         ("train copy --model my.py:MyModel --num-slots 3", "MyModel on copy has no option --num-slots"),
+        ("train copy --model wrong.py:Clashing --num-bits 4", "--num-bits: it is --task-num-bits or --model-num-bits"),
         ("tasks", "no command is called 'tasks'"),
     ],
 )

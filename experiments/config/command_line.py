@@ -157,6 +157,8 @@ def _own(
 def owners(config: Config[Any], flag: str, given: Mapping[str, Any] | None = None) -> str | None:
     """The end of an error line: which models or tasks have an option; None where none does."""
     name, network = flag.removeprefix("--").replace("-", "_"), config.form.network
+    if called := [option(f"{part}_{name}") for part in ("task", "model") if f"{part}_{name}" in config.form.spelled]:
+        return f": it is {' or '.join(called)}"
     if name in network.options and name in network.entry.only:
         other, value = network.entry.only[name]
         now = {**config.model.options, **network.entry.fixed, **(given or {})}[other]
