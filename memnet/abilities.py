@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from memnet.sequence import Backend
+from memnet.straight import Straight
 from memnet.trace import AnyTrace
 
 
@@ -64,6 +65,14 @@ class GoesByStep(Protocol):
 
     @checkpoint_steps.setter
     def checkpoint_steps(self, value: int | None) -> None: ...
+
+
+@runtime_checkable
+class TrainsStraight(Protocol):
+    """May have gradients without a graph."""
+
+    def straight(self) -> Straight | None:
+        """What computes them, to be kept while nothing but numbers of the model change; None where there is none."""
 
 
 @runtime_checkable

@@ -7,9 +7,9 @@ cells within it as modules, so that their hooks run.
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +55,35 @@ class GRUGates(NamedTuple):
 
     reset: Tensor
     update: Tensor
+
+
+class StraightRun(Protocol):
+    """Sequences of one shape by an operator, without a graph, with all in place that it needs; see Cell.straight.
+
+    features: (batch, time, output_size), of the last forward.
+    written:  ids of the parameters that have a gradient by it.
+    """
+
+    features: Tensor
+    written: set[int]
+
+    def forward(self, input: Tensor, state: State | None) -> None:
+        """Compute the features. state: that before the first step where it is another than before."""
+
+    def backward(self, d_features: Tensor) -> list[Tensor | None]:
+        """Write the gradients of the parameters; returns those of the state's tensors, of all that want one."""
+
+
+class Room:
+    """Numbers that runs have in common, of which one is under way at a time."""
+
+    numbers: Tensor | None = None
+
+    def take(self, count: int, like: Tensor) -> Tensor:
+        """So many numbers, of the kind that `like` has."""
+        if self.numbers is None or self.numbers.numel() < count:
+            self.numbers = like.new_empty(count)
+        return self.numbers
 
 
 class Cell(Described):
@@ -135,6 +164,13 @@ class Cell(Described):
     def unroll_native(self, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
         """What memnet.unroll.unroll returns, from the operator."""
         raise NotImplementedError
+
+    def straight(self, input: Tensor, state: State, gradients: Mapping[int, Tensor], room: Room) -> StraightRun | None:
+        """Sequences like this one, which the operator covers, to be run again and again; None where it cannot be.
+
+        gradients: where those of the parameters are to be written, by a parameter's id. room: for what is kept.
+        """
+        return None
 
     def scan(self, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
         """What memnet.unroll.unroll returns, many steps at once: to rounding what `step`, the definition, gives."""

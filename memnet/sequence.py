@@ -2,14 +2,14 @@
 
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
 
-from memnet.cells import Cell
+from memnet.cells import Cell, Room, StraightRun
 from memnet.checks import check_lengths, check_tensor
 from memnet.pretrained import Pretrained
 from memnet.recompute import recomputed
@@ -25,6 +25,7 @@ from memnet.state import (
     under_autocast,
     with_leaves,
 )
+from memnet.straight import Straight
 from memnet.trace import SequenceTrace, Trace
 from memnet.unroll import Step, hooked, unroll
 
@@ -328,6 +329,23 @@ class SequenceModule(RecurrentModule, Pretrained):
         Raises   ValueError for a wrong shape, dtype or device, naming both; TypeError for what is no tensor.
         """
         return self._run(input, state, lengths, scored=scored)
+
+    def straight(self) -> Straight | None:
+        """Gradients without a graph, where an operator computes the cell; None where there is none."""
+        usual = type(self)._run is SequenceModule._run and type(self).forward is SequenceModule.forward
+        return Straight(self) if usual and self.cell.has_native else None
+
+    def run_straight(
+        self, input: Tensor, state: State, gradients: Mapping[int, Tensor], room: Room
+    ) -> StraightRun | None:
+        """The cell's, for sequences of this shape; None where only `forward` can run them as it is set."""
+        self._check(input, None)
+        watched = hooked(self, self.readout) or type(self.readout) is not nn.Linear
+        if watched or self.checkpoint_steps is not None or input.requires_grad:
+            return None
+        if self._choose_backend(partial(self._native_refusal, input, state)) != "native":
+            return None
+        return self.cell.straight(input, state, gradients, room)
 
     def trace(self, input: Tensor, state: State | None = None, *, lengths: Tensor | None = None) -> SequenceTrace:
         """Run as `forward` does and keep what the cell tells of every step, see Cell.parts.

@@ -24,7 +24,7 @@ FLOORS: dict[str, Floors] = {
         ["trace", "pretrained"],
         ["cells", "decoding"],
         ["unroll"],
-        ["native"],
+        ["native", "straight"],
         ["sequence", "encoding", "diagnostics"],
         ["story", "controlled"],
         ["blocks", "mixers", "structures", "leveled"],

@@ -20,6 +20,8 @@ from experiments.config.fields import fitted, option
 from experiments.config.options import options_of, sizes_of
 from experiments.config.registry import DOMAINS, Model, at
 from experiments.training.updates import Updates
+from memnet.abilities import TrainsStraight
+from memnet.straight import Straight
 from tasks import TASKS
 
 Mode: TypeAlias = Literal["train", "infer", "whole-step"]
@@ -247,8 +249,10 @@ def train_step(model: nn.Module, example: Example) -> None:
     _backpropagate(model, example)
 
 
-def _backpropagate(model: nn.Module, example: Example) -> None:
-    logits = _logits(model(*example.inputs))
+def _backpropagate(model: nn.Module, example: Example, straight: Straight | None = None) -> None:
+    """straight: what has gradients without a graph, as in training; see memnet.abilities.TrainsStraight."""
+    found = None if straight is None else straight(*example.inputs)
+    logits = _logits(model(*example.inputs)) if found is None else found
     loss = functional.binary_cross_entropy_with_logits if logits.dim() == 3 else functional.cross_entropy
     loss(logits, example.target, reduction="sum").backward()
 
@@ -263,10 +267,11 @@ def whole_step(model: nn.Module) -> Callable[[Example], None]:
     """A step of training as the trainer takes it: the gradient, a limit on its norm, the update of the weights."""
     updates = Updates(learning_rate=1e-4, clip_norm=10.0)
     optimizer = updates.make_optimizer(model)
+    straight = model.straight() if isinstance(model, TrainsStraight) else None
 
     def step(example: Example) -> None:
         optimizer.zero_grad()
-        _backpropagate(model, example)
+        _backpropagate(model, example, straight)
         updates.clip(optimizer.gather())
         optimizer.step()
 

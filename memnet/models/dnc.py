@@ -1,6 +1,6 @@
 """The Differentiable Neural Computer (Graves et al. 2016, Nature 538:471) and its improvements."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
 from functools import partial
 from typing import NamedTuple
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet.cells import Cell, ControllerName
+from memnet.cells import Cell, ControllerName, Room, StraightRun
 from memnet.controlled import (
     ControlledCell,
     ControlledModule,
@@ -234,6 +234,11 @@ class DNCCell(ControlledCell):
         undropped.bypass_dropout = 0.0
         output, state = dnc.unroll_dnc(undropped, input, state, lengths)
         return self._dropped(output), state
+
+    def straight(
+        self, input: Tensor, state: DNCState, gradients: Mapping[int, Tensor], room: Room
+    ) -> StraightRun | None:
+        return None if self.bypass_dropout else dnc.straight(self, input, state, gradients, room)
 
     def after_controller(
         self, hidden: Tensor, controller: State, state: DNCState

@@ -1,13 +1,13 @@
 """The Neural Turing Machine (Graves et al. 2014, arXiv 1410.5401)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet.cells import Cell, ControllerName
+from memnet.cells import Cell, ControllerName, Room, StraightRun
 from memnet.checks import check_choice
 from memnet.controlled import ControlledCell, ControlledModule, by_head, full_precision, with_reads
 from memnet.functional.addressing import content_weights, interpolate_weights, sharpen_weights, shift_weights
@@ -249,6 +249,9 @@ class NTMCell(ControlledCell):
 
     def unroll_native(self, input: Tensor, state: NTMState, lengths: Tensor | None) -> tuple[Tensor, State]:
         return ntm.unroll_ntm(self, input, state, lengths)
+
+    def straight(self, input: Tensor, state: NTMState, gradients: Mapping[int, Tensor], room: Room) -> StraightRun:
+        return ntm.straight(self, input, state, gradients, room)
 
     def after_controller(
         self, hidden: Tensor, controller: State, state: NTMState

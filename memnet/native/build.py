@@ -362,6 +362,13 @@ def plain_gradients(
 # ---------------------------------------------------------------------------------------------- calling
 
 
+def in_order(tensor: Tensor) -> Tensor:
+    """The tensor, or a copy of it, as C++ reads it."""
+    if tensor.is_contiguous() and not tensor.is_neg():
+        return tensor
+    return tensor.detach().contiguous().resolve_neg()
+
+
 def check_shapes(given: Sequence[Tensor], expected: Sequence[tuple[int, ...]]) -> None:
     """ValueError for any tensor that is not as large as C++ takes it to be."""
     for tensor, shape in zip(given, expected, strict=True):
@@ -373,6 +380,13 @@ def call(
     operator: Operator, function: Any, problem: ctypes.Structure, **tensors: Tensor | Sequence[Tensor | None] | None
 ) -> None:
     """Run a function of an operator on tensors, or tables of them, by their names in its Problem."""
+    kept = fill(problem, **tensors)
+    run(operator, function, problem)
+    del kept
+
+
+def fill(problem: ctypes.Structure, **tensors: Tensor | Sequence[Tensor | None] | None) -> list[Any]:
+    """Tell a problem where tensors are, or tables of them, by their names in it; returns the tables, to be kept."""
     tables = []
     for field, value in tensors.items():
         if isinstance(value, Tensor):
@@ -381,6 +395,11 @@ def call(
             addresses = [None if one is None else one.data_ptr() for one in value]
             tables.append((ctypes.c_void_p * len(addresses))(*addresses))
             setattr(problem, field, ctypes.addressof(tables[-1]))
+    return tables
+
+
+def run(operator: Operator, function: Any, problem: ctypes.Structure) -> None:
+    """Run a function of an operator on a problem that is filled in."""
     failed = function(ctypes.byref(problem))
     if failed == 2:
         raise IndexError(f"the native {operator.model} step is given an index out of range")

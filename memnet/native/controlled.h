@@ -10,33 +10,31 @@
 #include <vector>
 
 #include "layers.h"
+#include "projection.h"
 #include "slots.h"
 
 namespace {
 
 // Sizes and tensors, laid out as controlled.py fills it in; those of a memory's own come after them.
-// Steps come first in what is kept: (time, batch, features). There are layers + 1 projections: one for each layer of
-// the controller, and the one that steers the memory. A state is a table of tensors: each layer's hidden (and cell),
-// then what was read, and then the memory's own.
+// There are layers + 1 projections: one for each layer of the controller, and the one that steers the memory. A state is
+// a table of tensors: each layer's hidden (and cell), then what was read, and then the memory's own.
 template <class Number> struct Problem {
     int64_t batch, time, input_size, layers, hidden_size, controller, slots, width, reads, writes;
-    int64_t depth;    // time + 1 to keep every step for the backward pass, else 2
+    int64_t keep;     // whether every step is kept for the backward pass
     int64_t segment;  // steps between checkpoints of the memory
     double norm_floor;
     const int64_t* lengths;  // or null
     const Number* input;     // (batch, time, input_size)
-    const Number *const *weight, *const *bias;  // (units, features), (units)
-    const Number* const* first;                 // the state given
-    Number* const* last;                        // the state returned
-    Number* features;                           // (batch, time, hidden_size + reads * width)
-    Number *const *operand, *const *units;      // what each projection saw, and gave
-    Number* parameters;                         // of the memory, squashed
-    Number* const* cell;                        // an LSTM's cells
-    Number *saved, *kept;                       // checkpoints, and what is kept of every step; or null
-    const Number* d_features;                   // gradients from here on; null for none
+    // Of each projection, as torch has them, for what it sees from below, and for a layer's own hidden state; or null.
+    const Number *const *weight, *const *bias, *const *recurrent, *const *recurrent_bias;
+    const Number* const* first;  // the state given
+    Number* const* last;         // the state returned
+    Number* features;            // (batch, time, hidden_size + reads * width)
+    Number* room;                // for what is kept of the steps, see numbers_of_room; or null
+    const Number* d_features;    // gradients from here on; null for none
     const Number* const* d_last;
     Number* d_input;
-    Number* const* d_units;
+    Number *const *d_weight, *const *d_bias, *const *d_recurrent, *const *d_recurrent_bias;
     Number* const* d_first;
 };
 
@@ -69,12 +67,17 @@ protected:
     typedef Lanes<Number> Vec;
     typedef Told P;
     using P::batch, P::time, P::input_size, P::layers, P::hidden_size, P::controller, P::width, P::reads;
-    using P::depth, P::segment, P::operand, P::units, P::d_units, P::cell, P::lengths;
+    using P::segment, P::lengths;
     static constexpr int L = lanes<Number>;
     static constexpr bool rolls_back = false;
 
     const int64_t recurrent = controller != feedforward, leaves = recurrent + (controller == lstm);
-    const int64_t gates = gates_of(controller), table = layers * leaves;
+    const int64_t gates = gates_of(controller), table = layers * leaves, depth = P::keep ? time + 1 : 2;
+
+    // What is kept, (step, row): what each projection saw, and gave; an LSTM's cells; what steers the memory, squashed;
+    // checkpoints of the memory, and whatever else it keeps of a step.
+    std::vector<Number*> operand, units, cell;
+    Number *parameters = nullptr, *saved = nullptr, *kept = nullptr;
 
     const Memory& memory() const { return static_cast<const Memory&>(*this); }
     int64_t saved_size() const { return memory().state_size; }
@@ -94,19 +97,16 @@ protected:
         return units[layer] + (step % (depth - 1) * batch + row) * outputs(layer);
     }
     Number* parameters_of(int64_t step, int64_t row) const {
-        return P::parameters + (step % (depth - 1) * batch + row) * memory().emitted;
-    }
-    Number* d_units_of(int64_t layer, int64_t step, int64_t row) const {
-        return d_units[layer] + (step * batch + row) * outputs(layer);
+        return parameters + (step % (depth - 1) * batch + row) * memory().emitted;
     }
     Number* cell_of(int64_t layer, int64_t step, int64_t row) const {
         return cell[layer] + (step % depth * batch + row) * hidden_size;
     }
     Vec* saved_of(int64_t step, int64_t row) const {
-        return (Vec*)P::saved + (step / segment * batch + row) * memory().saved_size();
+        return (Vec*)saved + (step / segment * batch + row) * memory().saved_size();
     }
     Vec* kept_of(int64_t step, int64_t row) const {
-        return (Vec*)P::kept + (step * batch + row) * memory().kept_size;
+        return (Vec*)kept + (step * batch + row) * memory().kept_size;
     }
     bool active(int64_t row, int64_t step) const { return !lengths || step < lengths[row]; }
 
@@ -159,23 +159,44 @@ protected:
     }
 
     // From the gradient of a layer's hidden state to that of its units' sums, and to what goes on to the step before.
-    void control_backward(int64_t layer, int64_t step, int64_t row, const Number* above, Gradient& carried) const {
+    void control_backward(int64_t layer, int64_t step, int64_t row, const Number* above, Gradient& carried,
+                          Number* d_units) const {
         Number *d_hidden = carried.hidden.data() + layer * hidden_size, *d_cell = carried.cell.data() + layer * hidden_size;
         for (int64_t at = 0; at < hidden_size; at++) d_hidden[at] += above[at];
         move_layer_backward<Number>(controller, hidden_size, units_of(layer, step, row),
                                     operand_of(layer, step, row) + below(layer),
                                     controller == lstm ? cell_of(layer, step, row) : nullptr,
-                                    operand_of(layer + 1, step, row), d_hidden, d_cell, d_units_of(layer, step, row));
+                                    operand_of(layer + 1, step, row), d_hidden, d_cell, d_units);
     }
 
     // ------------------------------------------------------------------------------------------ whole sequences
 
-    std::vector<Panels<Number>> panels(bool backward) const {
-        std::vector<Panels<Number>> result;
+    typedef std::vector<Projection<Number>> Projections;
+    Projections projections(bool backward) const {
+        auto gradient = [&](Number* const* table, int64_t layer) { return table ? table[layer] : nullptr; };
+        Projections result;
         for (int64_t layer = 0; layer <= layers; layer++) {
-            const int64_t in = features(layer), out = outputs(layer);
-            if (backward) result.emplace_back(out, in, P::weight[layer], in, 1, nullptr);
-            else result.emplace_back(in, out, P::weight[layer], 1, in, P::bias[layer]);
+            std::vector<Block<Number>> blocks;
+            std::vector<Bias<Number>> biases;
+            // Units from `unit` on take the rows of a matrix from `row` on.
+            auto add = [&](int64_t unit, int64_t units, int64_t row, int64_t feature, int64_t features,
+                           const Number* weight, Number* d_weight, const Number* bias, Number* d_bias) {
+                d_weight = d_weight ? d_weight + row * features : nullptr;
+                blocks.push_back({unit, units, feature, features, weight + row * features, d_weight});
+                if (bias) biases.push_back({unit, units, bias + row, d_bias ? d_bias + row : nullptr});
+            };
+            const bool apart = layer < layers && controller == gru;
+            const int64_t size = hidden_size, all = outputs(layer) - apart * size;
+            add(0, all, 0, 0, below(layer), P::weight[layer], gradient(P::d_weight, layer), P::bias[layer],
+                gradient(P::d_bias, layer));
+            auto recall = [&](int64_t unit, int64_t units, int64_t row) {
+                add(unit, units, row, below(layer), size, P::recurrent[layer], gradient(P::d_recurrent, layer),
+                    P::recurrent_bias[layer], gradient(P::d_recurrent_bias, layer));
+            };
+            if (layer < layers && recurrent) recall(0, apart ? 2 * size : all, 0);
+            // The hidden state's part of a GRU's candidate is a gate of its own.
+            if (apart) recall(3 * size, size, 2 * size);
+            result.emplace_back(features(layer), outputs(layer), std::move(blocks), std::move(biases), backward, batch > 1);
         }
         return result;
     }
@@ -202,10 +223,12 @@ protected:
         memory().scatter(state, P::last + table + 1, row);
     }
 
-    // A step after the row's end: its state stays.
+    // A step after the row's end: its state stays, and nothing new is seen.
     void carry(int64_t step, int64_t row) const {
+        std::fill_n(operand_of(layers, step, row), hidden_size, Number(0));
         for (int64_t layer = 0; layer < layers; layer++) {
             const int64_t from = layer ? below(layer) : input_size;
+            std::fill_n(operand_of(layer, step, row), from, Number(0));
             std::copy_n(operand_of(layer, step, row) + from, features(layer) - from,
                         operand_of(layer, step + 1, row) + from);
             if (controller == lstm) std::copy_n(cell_of(layer, step, row), hidden_size, cell_of(layer, step + 1, row));
@@ -219,7 +242,7 @@ protected:
         at.row = row;
         at.emitted = units_of(layers, step, row);
         at.parameters = parameters_of(step, row);
-        if (P::kept) at.kept = kept_of(step, row);
+        if (kept) at.kept = kept_of(step, row);
     }
 
     template <class Room>
@@ -232,17 +255,13 @@ protected:
         std::copy_n(output + hidden_size, reads * width, operand_of(0, step + 1, row) + input_size);
     }
 
-    void forward_rows(int64_t first, int64_t count, const std::vector<Panels<Number>>& products) const {
-        std::vector<Tape> tapes;
-        for (int64_t row = 0; row < count; row++) {
-            tapes.emplace_back(memory(), 1, true);
-            start(first + row, tapes[row].steps[0].before);
-        }
+    void forward_rows(int64_t first, int64_t count, const Projections& products, std::vector<Tape>& tapes) const {
+        for (int64_t row = 0; row < count; row++) start(first + row, tapes[row].steps[0].before);
         typename Memory::Room room(memory());
         for (int64_t step = 0; step < time; step++) {
             for (int64_t row = first; row < first + count; row++) {
                 const Number* from = P::input + (row * time + step) * input_size;
-                if (P::saved && step % segment == 0)
+                if (saved && step % segment == 0)
                     std::copy_n(tapes[row - first].steps[0].before, memory().saved_size(), saved_of(step, row));
                 if (active(row, step)) std::copy_n(from, input_size, operand_of(0, step, row));
                 else carry(step, row);
@@ -304,18 +323,20 @@ protected:
     }
 
     template <class Room>
-    void move_backward(int64_t step, int64_t row, const Step<Number>& at, Gradient& carried, Room& room) const {
+    void move_backward(int64_t step, int64_t row, const Step<Number>& at, Gradient& carried, Number* d_units,
+                       Room& room) const {
         add_output_gradient(step, row, hidden_size, reads * width, carried.reads.data());
-        memory().move_backward(at, room, carried.reads.data(), d_units_of(layers, step, row), carried.state.data());
+        memory().move_backward(at, room, carried.reads.data(), d_units, carried.state.data());
     }
 
-    void backward_rows(int64_t first, int64_t count, const std::vector<Panels<Number>>& products) const {
-        std::vector<Tape> tapes;
+    // d_units: of each projection what it gave, (step, row).
+    void backward_rows(int64_t first, int64_t count, const Projections& products, std::vector<Tape>& tapes,
+                       const std::vector<Number*>& d_units) const {
         std::vector<Gradient> carried(count, Gradient(*this));
-        for (int64_t row = 0; row < count; row++) {
-            tapes.emplace_back(memory(), Memory::rolls_back ? 1 : segment, Memory::rolls_back);
-            start_backward(first + row, carried[row]);
-        }
+        for (int64_t row = 0; row < count; row++) start_backward(first + row, carried[row]);
+        auto d_units_of = [&](int64_t layer, int64_t step, int64_t row) {
+            return d_units[layer] + (step * count + row) * outputs(layer);
+        };
         typename Memory::Room room(memory());
         int64_t widest = hidden_size;
         for (int64_t layer = 0; layer < layers; layer++) widest = std::max(widest, features(layer));
@@ -326,26 +347,33 @@ protected:
             for (int64_t step = to - 1; step >= from; step--)
                 for (int64_t layer = layers; layer >= 0; layer--) {
                     for (int64_t row = 0; row < count; row++) {
-                        if (!active(first + row, step))
-                            std::fill_n(d_units_of(layer, step, first + row), outputs(layer), Number(0));
+                        Number* gradient = d_units_of(layer, step, row);
+                        if (!active(first + row, step)) std::fill_n(gradient, outputs(layer), Number(0));
                         else if (layer == layers) {
                             Step<Number>& at = tapes[row].steps[Memory::rolls_back ? 0 : step - from];
                             if (Memory::rolls_back) aim(step, first + row, at);
-                            move_backward(step, first + row, at, carried[row], room);
+                            move_backward(step, first + row, at, carried[row], gradient, room);
                         }
-                        else control_backward(layer, step, first + row, &d_above[row * widest], carried[row]);
+                        else control_backward(layer, step, first + row, &d_above[row * widest], carried[row], gradient);
                     }
-                    products[layer].apply(count, d_units_of(layer, step, first), outputs(layer), d_operand.data(), widest);
+                    products[layer].apply(count, d_units_of(layer, step, 0), outputs(layer), d_operand.data(), widest);
                     for (int64_t row = 0; row < count; row++)
-                        if (active(first + row, step)) pass_down(layer, step, first + row, &d_operand[row * widest], carried[row]);
+                        pass_down(layer, step, first + row, &d_operand[row * widest], carried[row]);
                     std::swap(d_operand, d_above);
                 }
         }
+        for (int64_t layer = 0; layer <= layers; layer++)
+            products[layer].gradients(time, count, {d_units[layer], outputs(layer), count * outputs(layer)},
+                                      {operand_of(layer, 0, first), features(layer), batch * features(layer)}, first > 0);
         for (int64_t row = 0; row < count; row++) finish_backward(first + row, carried[row]);
     }
 
     // The gradient of what a projection saw goes to the layer below (where it stands), the step before and the input.
     void pass_down(int64_t layer, int64_t step, int64_t row, Number* d_operand, Gradient& carried) const {
+        if (!active(row, step)) {
+            if (P::d_input) std::fill_n(P::d_input + (row * time + step) * input_size, input_size, Number(0));
+            return;
+        }
         if (layer == layers) {
             add_output_gradient(step, row, 0, hidden_size, d_operand);
             return;
@@ -360,27 +388,56 @@ protected:
 public:
     explicit Controlled(const Told& problem) : Slots<Number, Told>(problem) {}
 
-    void run(bool backward) const {
-        const std::vector<Panels<Number>> products = panels(backward);
-        const int64_t together = rows_together(backward);
+    // Finds its place for all that is kept; gives how many numbers that takes.
+    int64_t lay_out() {
+        int64_t taken = 0;
+        auto take = [&](int64_t steps, int64_t numbers) {
+            Number* found = P::room ? P::room + taken : nullptr;
+            taken += (steps * batch * numbers + L - 1) / L * L;
+            return found;
+        };
+        for (int64_t layer = 0; layer <= layers; layer++) operand.push_back(take(depth, features(layer)));
+        for (int64_t layer = 0; layer <= layers; layer++) units.push_back(take(depth - 1, outputs(layer)));
+        for (int64_t layer = 0; controller == lstm && layer < layers; layer++) cell.push_back(take(depth, hidden_size));
+        parameters = take(depth - 1, memory().emitted);
+        if (!P::keep) return taken;
+        saved = take((time + segment - 1) / segment, memory().saved_size() * L);
+        if (memory().kept_size) kept = take(time, memory().kept_size * L);
+        return taken;
+    }
+
+    void run(bool backward) {
+        lay_out();
+        const Projections products = projections(backward);
+        const int64_t together = std::min(rows_together(backward), batch);
+        const bool in_place = !backward || Memory::rolls_back;
+        std::vector<Tape> tapes;
+        for (int64_t row = 0; row < together; row++) tapes.emplace_back(memory(), in_place ? 1 : segment, in_place);
+        std::unique_ptr<Number[]> gradients;
+        std::vector<Number*> d_units;
+        if (backward) {
+            int64_t all = 0;
+            for (int64_t layer = 0; layer <= layers; layer++) all += time * together * outputs(layer);
+            gradients.reset(new Number[all]);
+            for (int64_t layer = layers; layer >= 0; layer--)
+                d_units.insert(d_units.begin(), gradients.get() + (all -= time * together * outputs(layer)));
+        }
         for (int64_t first = 0; first < batch; first += together) {
             const int64_t count = std::min(together, batch - first);
-            if (backward) backward_rows(first, count, products);
-            else forward_rows(first, count, products);
+            if (backward) backward_rows(first, count, products, tapes, d_units);
+            else forward_rows(first, count, products, tapes);
         }
     }
-    int64_t numbers(bool of_state) const { return (of_state ? memory().saved_size() : memory().kept_size) * L; }
 };
 
 }  // namespace
 
 // The functions of an operator for one kind of number, NUMBER. The first two give 0, or 1 when there is not enough
-// memory; the last two how many numbers a row's state has where it is saved, and what is kept of each of its steps.
+// memory.
 #define MEMNET_OPERATOR(Memory, Told)                                                                      \
     extern "C" {                                                                                           \
     int forward(const Told<NUMBER>* problem) { return run<Memory<NUMBER>>(*problem, false); }              \
     int backward(const Told<NUMBER>* problem) { return run<Memory<NUMBER>>(*problem, true); }              \
     int size_of_a_number() { return sizeof(NUMBER); }                                                      \
-    int64_t numbers_of_state(const Told<NUMBER>* problem) { return Memory<NUMBER>(*problem).numbers(true); } \
-    int64_t numbers_of_step(const Told<NUMBER>* problem) { return Memory<NUMBER>(*problem).numbers(false); } \
+    int64_t numbers_of_room(const Told<NUMBER>* problem) { return Memory<NUMBER>(*problem).lay_out(); }    \
     }

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import ctypes
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import accumulate
-from typing import Any, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 from torch.nn import Linear
 
-from memnet.cells import Cell, GRUCell
+from memnet.cells import Cell, Room
 from memnet.native import build
 from memnet.state import State, state_tensors, with_leaves
 
-# Numbers after which a tensor within another may begin: whole vectors of any processor.
-_ALIGNED = 16
+# What a layer has, in the order of the tables of a Problem: for what it sees from below, and for its own hidden state.
+_OF_PROJECTIONS = ("weight", "bias", "recurrent", "recurrent_bias")
 
 
 class Steps(Protocol):
@@ -37,11 +36,11 @@ class Problem(ctypes.Structure):
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("batch", "time", "input_size", "layers", "hidden_size", "controller")),
-        *((name, ctypes.c_int64) for name in ("slots", "width", "reads", "writes", "depth", "segment")),
+        *((name, ctypes.c_int64) for name in ("slots", "width", "reads", "writes", "keep", "segment")),
         ("norm_floor", ctypes.c_double),
-        *((name, ctypes.c_void_p) for name in ("lengths", "input", "weight", "bias", "first", "last", "features")),
-        *((name, ctypes.c_void_p) for name in ("operand", "units", "parameters", "cell", "saved", "kept")),
-        *((name, ctypes.c_void_p) for name in ("d_features", "d_last", "d_input", "d_units", "d_first")),
+        *((name, ctypes.c_void_p) for name in ("lengths", "input", *_OF_PROJECTIONS, "first", "last", "features")),
+        *((name, ctypes.c_void_p) for name in ("room", "d_features", "d_last", "d_input")),
+        *((f"d_{name}", ctypes.c_void_p) for name in (*_OF_PROJECTIONS, "first")),
     ]
 
 
@@ -74,70 +73,48 @@ def problem_of(kind: type[Own], cell: Steps, input: Tensor, state: Any, **own: f
     )
 
 
-class _Projection(NamedTuple):
-    """One matrix (units, features) and bias (units,) for all that a layer sees, its own hidden state last.
-
-    places: where among the cell's parameters its weight_ih and bias_ih are and, if it has them, weight_hh and bias_hh.
-    size:   hidden units of a GRU, whose candidate's two sums stay apart, the hidden state's as a fourth gate; else 0.
-    """
-
-    places: tuple[int, ...]
-    size: int = 0
-
-    def joined(self, parameters: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Matrix and bias."""
-        weight, bias, *own = (parameters[place] for place in self.places)
-        if not own:
-            return weight, bias
-        recurrent, *more = own
-        if size := self.size:
-            weight = torch.cat([weight, weight.new_zeros(size, weight.size(1))])
-            recurrent = torch.cat([recurrent[: 2 * size], recurrent.new_zeros(size, size), recurrent[2 * size :]])
-            bias = torch.cat([bias, bias.new_zeros(size)])
-            more = [torch.cat([one[: 2 * size], one.new_zeros(size), one[2 * size :]]) for one in more]
-        return torch.cat([weight, recurrent], 1), bias + more[0] if more else bias
-
-    def parted(self, weight: Tensor, bias: Tensor, inputs: int) -> list[Tensor]:
-        """Gradients of the parameters, in the order of their places, from those of matrix and bias.
-
-        inputs: features before the hidden state's, if there is one.
-        """
-        if len(self.places) == 2:
-            return [weight, bias]
-        recurrent, recurrent_bias = weight, bias
-        if size := self.size:
-            recurrent, recurrent_bias = (torch.cat([one[: 2 * size], one[3 * size :]]) for one in (weight, bias))
-            weight, bias = weight[: 3 * size], bias[: 3 * size]
-        return [weight[:, :inputs], bias, recurrent[:, inputs:], recurrent_bias][: len(self.places)]
-
-
 class Plan:
     """A cell's parameters, and what they are to the operator.
 
-    steering: the linear layer that tells the memory what to do.
-    shapes:   of the state's tensors after the controller's and the reads.
+    layers:   of the controller. steering: the linear layer that tells the memory what to do.
     more:     further parameters, by their names in the operator's Problem; their gradients are there as d_{name}.
+    Attribute projections: of each layer, and last of the steering one, where among the parameters its weight, bias, and
+    those of its own hidden state are, None where it has none; written: all of these; gates: of each layer.
     """
 
     def __init__(
         self,
         operator: build.Operator,
-        cell: Cell,
+        named: Sequence[tuple[str, Tensor]],
         layers: Sequence[Any],
         steering: Linear,
-        shapes: Sequence[tuple[int, ...]],
         more: Mapping[str, Tensor],
     ) -> None:
-        self.operator, self.cell, self.shapes = operator, cell, shapes
-        self.names, self.parameters = zip(*build.named_parameters(cell), strict=True)
-        places = {id(one): place for place, one in enumerate(self.parameters)}
-        self.projections: list[_Projection] = []
-        for layer in layers:
-            own = (layer.weight_ih, layer.bias_ih, layer.weight_hh, layer.bias_hh)
-            size = layer.hidden_size if isinstance(layer, GRUCell) else 0
-            self.projections.append(_Projection(tuple(places[id(one)] for one in own if one is not None), size))
-        self.projections.append(_Projection((places[id(steering.weight)], places[id(steering.bias)])))
+        self.operator = operator
+        self.names, self.parameters = zip(*named, strict=True)
+        places: dict[int, int] = {id(one): place for place, one in enumerate(self.parameters)}
+        own = [(one.weight_ih, one.bias_ih, one.weight_hh, one.bias_hh) for one in layers]
+        own.append((steering.weight, steering.bias, None, None))
+        self.projections = [tuple(None if one is None else places[id(one)] for one in each) for each in own]
+        self.steering = places[id(steering.weight)]
+        self.gates = [len(one.gates) for one in layers]
+        self.written = {place for each in self.projections for place in each if place is not None}
         self.more = {name: places[id(one)] for name, one in more.items()}
+
+    def of(self, named: Sequence[tuple[str, Tensor]]) -> bool:
+        """Whether these are the parameters of this plan."""
+        known = zip(self.names, self.parameters, strict=True)
+        return len(named) == len(self.names) and all(
+            name == other and one is own for (name, one), (other, own) in zip(named, known, strict=True)
+        )
+
+    def tables(self, values: Sequence[Tensor | None]) -> dict[str, list[Tensor | None]]:
+        """What belongs to the parameters, in their order, as the tables of a Problem by their names."""
+        columns = zip(*self.projections, strict=True)
+        return {
+            name: [None if place is None else values[place] for place in column]
+            for name, column in zip(_OF_PROJECTIONS, columns, strict=True)
+        }
 
     def check(
         self,
@@ -145,22 +122,39 @@ class Plan:
         lengths: Tensor | None,
         input: Tensor,
         first: Sequence[Tensor],
-        projections: Sequence[tuple[Tensor, Tensor]],
+        shapes: Sequence[tuple[int, ...]],
+        parameters: Sequence[Tensor],
     ) -> None:
-        """ValueError for sizes that C++ does not take."""
+        """ValueError for sizes that C++ does not take. shapes: see `unroll_controlled`."""
         batch, hidden, width = problem.batch, problem.hidden_size, problem.width
-        recurrent = hidden * (problem.controller != build.KINDS["feedforward"])
-        below = [problem.input_size + problem.reads * width + recurrent]
-        below += [hidden + recurrent] * (problem.layers - 1) + [hidden]
+        given = [input, *first]
         expected: list[tuple[int, ...]] = [(batch, problem.time, problem.input_size)]
-        expected += [(weight.size(0), features) for (weight, _), features in zip(projections, below, strict=True)]
-        expected += [(weight.size(0),) for weight, _ in projections]
-        expected += [(batch, hidden)] * (len(first) - 1 - len(self.shapes))
-        expected += [(batch, problem.reads, width), *((batch, *shape) for shape in self.shapes)]
-        given = [input, *(weight for weight, _ in projections), *(bias for _, bias in projections), *first]
+        expected += [(batch, hidden)] * (len(first) - 1 - len(shapes))
+        expected += [(batch, problem.reads, width), *((batch, *shape) for shape in shapes)]
         if lengths is not None:
             given, expected = [*given, lengths], [*expected, (batch,)]
+        below = problem.input_size + problem.reads * width
+        units = [count * hidden for count in self.gates] + [parameters[self.steering].size(0)]
+        for places, size in zip(self.projections, units, strict=True):
+            every = ((size, below), (size,), (size, hidden), (size,))
+            for place, shape in zip(places, every, strict=True):
+                if place is not None:
+                    given.append(parameters[place])
+                    expected.append(shape)
+            below = hidden
         build.check_shapes(given, expected)
+
+
+# Of every cell that was run, as long as it lives.
+_plans: WeakKeyDictionary[Steps, Plan] = WeakKeyDictionary()
+
+
+def plan_of(operator: build.Operator, cell: Steps, steering: Linear, more: Mapping[str, Tensor] | None = None) -> Plan:
+    """The cell's plan, made anew where its parameters are others than before; see Plan."""
+    named, known = build.named_parameters(cast(Cell, cell)), _plans.get(cell)
+    if known is None or not known.of(named):
+        known = _plans[cell] = Plan(operator, named, build.layers_of(cell.controller), steering, more or {})
+    return known
 
 
 def unroll_controlled(
@@ -174,168 +168,214 @@ def unroll_controlled(
     shapes: Sequence[tuple[int, ...]],
     more: Mapping[str, Tensor] | None = None,
 ) -> tuple[Tensor, State]:
-    """What memnet.unroll.unroll returns. steering, shapes, more: see Plan."""
-    plan = Plan(operator, cast(Cell, cell), build.layers_of(cell.controller), steering, shapes, more or {})
+    """What memnet.unroll.unroll returns.
+
+    steering, more: see Plan. shapes: of the state's tensors after the controller's and the reads.
+    """
+    plan = plan_of(operator, cell, steering, more)
     lengths = None if lengths is None else lengths.to(torch.int64, copy=True).contiguous()
     tensors = [input, *state_tensors(state), *plan.parameters]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-        features, *last = _Unroll.apply(plan, problem, lengths, *tensors)  # type: ignore[no-untyped-call]
+        plainly = partial(build.unroll_plainly, cast(Cell, cell), lengths, plan.names)
+        features, *last = _Unroll.apply(plan, problem, plainly, lengths, shapes, *tensors)  # type: ignore[no-untyped-call]
     else:
-        features, last, _ = forward(plan, problem, lengths, tensors, keep=False)
+        features, last, _ = forward(plan, problem, lengths, shapes, tensors, keep=False)
     return features, with_leaves(state, last)
+
+
+class Straight:
+    """What Cell.straight returns; see `unroll_controlled` and cells.StraightRun."""
+
+    def __init__(
+        self,
+        operator: build.Operator,
+        problem: Problem,
+        plan: Plan,
+        input: Tensor,
+        state: State,
+        shapes: Sequence[tuple[int, ...]],
+        gradients: Mapping[int, Tensor],
+        shared: Room,
+    ) -> None:
+        self._operator, self._plan, self._problem = operator, plan, problem
+        self._library = build.library(operator, input.dtype)
+        leaves, parameters = state_tensors(state), plan.parameters
+        first = [one.detach().clone(memory_format=torch.contiguous_format) for one in leaves]
+        plan.check(problem, None, input, first, shapes, parameters)
+        room = shared.take(_prepared(self._library, problem, keep=True), input)
+        self.features = input.new_empty(
+            problem.batch, problem.time, problem.hidden_size + problem.reads * problem.width
+        )
+        own = [gradients.get(id(one)) for one in parameters]
+        places = {*plan.written, *plan.more.values()}
+        self.written = {id(parameters[place]) for place in places if own[place] is not None}
+        self._d_tables, self._again = _apart(plan.tables(own))
+        # The problem tells where they are, and keeps none.
+        self._first, self._last, self._room = first, [torch.empty_like(one) for one in first], room
+        self._d_first = [
+            torch.empty_like(one) if leaf.requires_grad else None for one, leaf in zip(first, leaves, strict=True)
+        ]
+        self._added = [one for place in plan.more.values() if (one := own[place]) is not None]
+        self._addresses: list[int] = []
+        self._kept = build.fill(
+            problem,
+            first=first,
+            last=self._last,
+            features=self.features,
+            room=room,
+            d_last=[None] * len(first),
+            d_first=self._d_first,
+            **{f"d_{name}": table for name, table in self._d_tables.items()},
+            **{f"d_{name}": own[place] for name, place in plan.more.items()},
+        )
+
+    def forward(self, input: Tensor, state: State | None) -> None:
+        if state is not None:
+            for one, leaf in zip(self._first, state_tensors(state), strict=True):
+                one.copy_(leaf.detach())
+        parameters = self._plan.parameters
+        if (addresses := [one.data_ptr() for one in parameters]) != self._addresses:
+            self._addresses, more = addresses, {name: parameters[at] for name, at in self._plan.more.items()}
+            self._weights = build.fill(self._problem, **self._plan.tables(parameters), **more)
+        self._problem.input = input.data_ptr()
+        build.run(self._operator, self._library.forward, self._problem)
+
+    def backward(self, d_features: Tensor) -> list[Tensor | None]:
+        for one in self._added:
+            one.zero_()
+        self._problem.d_features = d_features.data_ptr()
+        build.run(self._operator, self._library.backward, self._problem)
+        for whole, more in self._again:
+            whole += more
+        return self._d_first
 
 
 def forward(
     plan: Plan,
     problem: Problem,
     lengths: Tensor | None,
+    shapes: Sequence[tuple[int, ...]],
     tensors: Sequence[Tensor],
     *,
     keep: bool,
     own: Mapping[str, Tensor | None] | None = None,
-) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+) -> tuple[Tensor, list[Tensor], Tensor]:
     """Features, last state, and what a backward pass needs (if `keep`).
 
     tensors: input; leaves of the state; parameters of the cell.
     own:     what else the memory's operator is given, by its names in its Problem.
     """
-    input, *rest = [tensor.detach().contiguous().resolve_neg() for tensor in tensors]
+    input, *rest = map(build.in_order, tensors)
     compiled = build.library(plan.operator, input.dtype)
     count = len(rest) - len(plan.parameters)
     first, parameters = rest[:count], rest[count:]
-    projections = [one.joined(parameters) for one in plan.projections]
-    plan.check(problem, lengths, input, first, projections)
-    weights, biases = zip(*projections, strict=True)
-    batch, time = problem.batch, problem.time
-    problem.depth = time + 1 if keep else 2
-    # The memory's state is kept once in so many steps, and computed again between them.
-    problem.segment = max(1, round(1.5 * time**0.5))
+    plan.check(problem, lengths, input, first, shapes, parameters)
+    room = input.new_empty(_prepared(compiled, problem, keep=keep))
     last = [torch.empty_like(one) for one in first]
-    features = input.new_empty(batch, time, problem.hidden_size + problem.reads * problem.width)
-    has_cells = problem.controller == build.KINDS["lstm"]
-    shapes = [(problem.depth, batch, weight.size(1)) for weight in weights]
-    shapes += [(problem.depth - 1, batch, weight.size(0)) for weight in weights]
-    shapes += [(problem.depth - 1, batch, weights[-1].size(0))]
-    shapes += [(problem.depth, batch, problem.hidden_size)] * (problem.layers * has_cells)
-    if keep:
-        for steps, numbers in (
-            (-(-time // problem.segment), compiled.numbers_of_state),
-            (time, compiled.numbers_of_step),
-        ):
-            numbers.restype = ctypes.c_int64
-            shapes += [(steps, batch, numbers(ctypes.byref(problem)))]
-    # Nothing is written past the end of a row, and products of it must be zero.
-    kept = _rooms(input.new_empty if lengths is None else input.new_zeros, shapes)
-    layers = problem.layers + 1
+    features = input.new_empty(problem.batch, problem.time, problem.hidden_size + problem.reads * problem.width)
     build.call(
         plan.operator,
         compiled.forward,
         problem,
         lengths=lengths,
         input=input,
-        weight=weights,
-        bias=biases,
         first=first,
         last=last,
         features=features,
-        operand=kept[:layers],
-        units=kept[layers : 2 * layers],
-        parameters=kept[2 * layers],
-        cell=kept[2 * layers + 1 : len(kept) - 2 * keep],
-        saved=kept[-2] if keep else None,
-        kept=kept[-1] if keep else None,
+        room=room,
+        **plan.tables(parameters),
         **{name: parameters[place] for name, place in plan.more.items()},
         **(own or {}),
     )
-    return features, last, [*weights, *kept]
+    return features, last, room
 
 
-def _rooms(make: Callable[[int], Tensor], shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
-    """Tensors of these shapes, cut from one, which the system's allocator keeps from step to step (no page faults)."""
-    starts = [0, *accumulate(-(-math.prod(shape) // _ALIGNED) * _ALIGNED for shape in shapes)]
-    room = make(starts.pop())
-    strides = ((rows * width, width, 1) for _, rows, width in shapes)
-    return [room.as_strided(*one) for one in zip(shapes, strides, starts, strict=True)]
+def _prepared(compiled: ctypes.CDLL, problem: Problem, *, keep: bool) -> int:
+    """How many numbers a call keeps; completes its sizes."""
+    problem.keep = keep
+    # The memory's state is kept once in so many steps, and computed again between them.
+    problem.segment = max(1, round(1.5 * problem.time**0.5))
+    compiled.numbers_of_room.restype = ctypes.c_int64
+    return int(compiled.numbers_of_room(ctypes.byref(problem)))
 
 
 class _Unroll(torch.autograd.Function):
-    """(plan, problem, lengths, tensors as for forward) to features and state leaves."""
+    """(plan, problem, the same plainly, lengths, shapes, tensors as for forward) to features and state leaves."""
 
     @staticmethod
-    def forward(ctx: Any, plan: Plan, problem: Problem, lengths: Tensor | None, *tensors: Tensor) -> Any:
-        features, last, kept = forward(plan, problem, lengths, tensors, keep=True)
+    def forward(
+        ctx: Any, plan: Plan, problem: Problem, plainly: Any, lengths: Any, shapes: Any, *tensors: Tensor
+    ) -> Any:
+        features, last, room = forward(plan, problem, lengths, shapes, tensors, keep=True)
         ctx.set_materialize_grads(False)
-        ctx.plan, ctx.problem, ctx.kept = plan, problem, len(kept)
-        ctx.plainly = partial(build.unroll_plainly, plan.cell, lengths, plan.names)
-        ctx.function = build.library(plan.operator, tensors[0].dtype).backward
-        ctx.save_for_backward(lengths, *kept, *tensors)
+        ctx.plan, ctx.problem, ctx.plainly = plan, problem, plainly
+        ctx.save_for_backward(lengths, room, *tensors)
         return features, *last
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
-        lengths, *saved = ctx.saved_tensors
-        kept, tensors, wanted = saved[: ctx.kept], saved[ctx.kept :], ctx.needs_input_grad[3:]
+        (lengths, room, *tensors), wanted = ctx.saved_tensors, ctx.needs_input_grad[5:]
         if build.wants_plain_gradients(gradients):
-            return None, None, None, *build.plain_gradients(ctx.plainly, tensors, gradients, wanted)
-        problem = type(ctx.problem).from_buffer_copy(ctx.problem)
-        gradients = tuple(None if one is None else one.contiguous().resolve_neg() for one in gradients)
-        found = backward(ctx.plan, problem, ctx.function, lengths, kept, tensors, gradients, wanted)
-        return None, None, None, *found
+            found = build.plain_gradients(ctx.plainly, tensors, gradients, wanted)
+        else:
+            problem = type(ctx.problem).from_buffer_copy(ctx.problem)
+            given = [None if one is None else build.in_order(one) for one in gradients]
+            found = backward(ctx.plan, problem, lengths, room, tensors, given, wanted)
+        return None, None, None, None, None, *found
 
 
 def backward(
     plan: Plan,
     problem: Problem,
-    function: Any,
     lengths: Tensor | None,
-    kept: Sequence[Tensor],
+    room: Tensor,
     tensors: Sequence[Tensor],
     gradients: Sequence[Tensor | None],
     wanted: Sequence[bool],
     own: Mapping[str, Tensor | None] | None = None,
 ) -> list[Tensor | None]:
     """Gradients of the tensors that want one, from those of features and last state; own as for `forward`."""
-    count, leaves = problem.layers + 1, len(gradients) - 1
-    weights, operands, units = kept[:count], kept[count : 2 * count], kept[2 * count : 3 * count]
-    emitted, *cells, saved, of_steps = kept[3 * count :]
-    parameters, wants = tensors[1 + leaves :], wanted[1 + leaves :]
-    # Nothing is written past the end of a row.
-    make = saved.new_empty if lengths is None else saved.new_zeros
-    d_input = make(problem.batch, problem.time, problem.input_size) if wanted[0] else None
-    d_units = [torch.empty_like(one) for one in units]
+    leaves = len(gradients) - 1
+    parameters, wants = [build.in_order(one) for one in tensors[1 + leaves :]], wanted[1 + leaves :]
+    d_input = torch.empty_like(tensors[0], memory_format=torch.contiguous_format) if wanted[0] else None
     pairs = zip(tensors[1 : 1 + leaves], wanted[1 : 1 + leaves], strict=True)
-    d_first = [saved.new_empty(one.shape) if want else None for one, want in pairs]
+    d_first = [room.new_empty(one.shape) if want else None for one, want in pairs]
     d_parameters: list[Tensor | None] = [None] * len(parameters)
+    for place in plan.written:
+        d_parameters[place] = torch.empty_like(parameters[place]) if wants[place] else None
     for place in plan.more.values():
         d_parameters[place] = torch.zeros_like(parameters[place]) if wants[place] else None
+    d_tables, again = _apart(plan.tables(d_parameters))
     build.call(
         plan.operator,
-        function,
+        build.library(plan.operator, room.dtype).backward,
         problem,
         lengths=lengths,
-        weight=weights,
-        operand=operands,
-        units=units,
-        parameters=emitted,
-        cell=cells,
-        saved=saved,
-        kept=of_steps,
+        room=room,
         d_features=gradients[0],
         d_last=gradients[1:],
         d_input=d_input,
-        d_units=d_units,
         d_first=d_first,
-        **{name: parameters[place].detach().contiguous().resolve_neg() for name, place in plan.more.items()},
+        **plan.tables(parameters),
+        **{f"d_{name}": table for name, table in d_tables.items()},
+        **{name: parameters[place] for name, place in plan.more.items()},
         **{f"d_{name}": d_parameters[place] for name, place in plan.more.items()},
         **(own or {}),
     )
-    for projection, operand, d_unit in zip(plan.projections, operands, d_units, strict=True):
-        if not any(wants[place] for place in projection.places):
-            continue
-        given, seen = d_unit.flatten(0, 1), operand[: problem.time].flatten(0, 1)
-        parts = projection.parted(given.t() @ seen, given.sum(0), seen.size(1) - problem.hidden_size)
-        for place, one in zip(projection.places, parts, strict=True):
-            before = d_parameters[place]
-            # A layer may stand in several places.
-            d_parameters[place] = one if before is None else before + one
+    for whole, more in again:
+        whole += more
     return [d_input, *d_first, *d_parameters]
+
+
+def _apart(
+    tables: dict[str, list[Tensor | None]],
+) -> tuple[dict[str, list[Tensor | None]], list[tuple[Tensor, Tensor]]]:
+    """The tables with each tensor once; and what stood in several places, as a layer may, with another in its place."""
+    seen, again = set[int](), list[tuple[Tensor, Tensor]]()
+    for table in tables.values():
+        for place, one in enumerate(table):
+            if one is not None and id(one) in seen:
+                table[place] = other = torch.empty_like(one)
+                again.append((one, other))
+            seen.add(id(one))
+    return tables, again

@@ -69,7 +69,7 @@ template <class Number> class DNC : public Controlled<Number, DNCProblem<Number>
         step.usage = at.before + usage_at, step.next_usage = at.after + usage_at;
         step.precedence = at.before + precedence_at, step.next_precedence = at.after + precedence_at;
         step.links = at.before + links_at, step.next_links = at.after + links_at;
-        Vec* rest = P::kept ? at.kept + 2 * linked * ways : at.rest;
+        Vec* rest = this->kept ? at.kept + 2 * linked * ways : at.rest;
         auto take = [&](int64_t count) { return (rest += count) - count; };
         step.retained = take(blocks);
         for (Vec** part : {&step.used, &step.in_use, &step.before, &step.allocation, &step.write_similarity,

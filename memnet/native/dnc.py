@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 from torch.nn import LayerNorm, Linear
 
-from memnet.cells import Cell
+from memnet.cells import Cell, Room, StraightRun
 from memnet.functional.allocation import LEAST_USED
 from memnet.functional.links import SHARP_FLOOR
 from memnet.native import build, controlled
@@ -55,6 +56,19 @@ def _as_built(cell: Steps) -> bool:
 
 def unroll_dnc(cell: Steps, input: Tensor, state: Any, lengths: Tensor | None) -> tuple[Tensor, State]:
     """What memnet.unroll.unroll returns, for a call that `refusal` has nothing against."""
+    problem, shapes, norms = _call(cell, input, state)
+    return controlled.unroll_controlled(_OPERATOR, problem, cell, cell.interface, input, state, lengths, shapes, norms)
+
+
+def straight(cell: Steps, input: Tensor, state: Any, gradients: Mapping[int, Tensor], room: Room) -> StraightRun:
+    """What Cell.straight returns, for a call that `refusal` has nothing against."""
+    problem, shapes, norms = _call(cell, input, state)
+    plan = controlled.plan_of(_OPERATOR, cell, cell.interface, norms)
+    return controlled.Straight(_OPERATOR, problem, plan, input, state, shapes, gradients, room)
+
+
+def _call(cell: Steps, input: Tensor, state: Any) -> tuple[_Problem, list[tuple[int, ...]], dict[str, Tensor]]:
+    """Sizes of a call, shapes of what its state has of the memory, and the weights of the norm."""
     norm = cell.norm
     problem = controlled.problem_of(
         _Problem,
@@ -73,7 +87,6 @@ def unroll_dnc(cell: Steps, input: Tensor, state: Any, lengths: Tensor | None) -
     )
     slots, reads, writes = problem.slots, problem.reads, problem.writes
     linked = slots * problem.linked
-    shapes = [(slots, problem.width), (reads, slots), (writes, slots), (slots,), (writes, linked)]
-    shapes += [(writes, linked, linked)]
-    norms = {} if norm is None else {"norm_weight": norm.weight, "norm_bias": norm.bias}
-    return controlled.unroll_controlled(_OPERATOR, problem, cell, cell.interface, input, state, lengths, shapes, norms)
+    shapes: list[tuple[int, ...]] = [(slots, problem.width), (reads, slots), (writes, slots), (slots,)]
+    shapes += [(writes, linked), (writes, linked, linked)]
+    return problem, shapes, {} if norm is None else {"norm_weight": norm.weight, "norm_bias": norm.bias}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 from torch.nn import Linear
 
-from memnet.cells import Cell
+from memnet.cells import Cell, Room, StraightRun
 from memnet.native import build, controlled
 from memnet.state import State
 
@@ -50,6 +51,19 @@ def _as_built(cell: Steps) -> bool:
 
 def unroll_ntm(cell: Steps, input: Tensor, state: Any, lengths: Tensor | None) -> tuple[Tensor, State]:
     """What memnet.unroll.unroll returns, for a call that `refusal` has nothing against."""
+    problem, shapes = _call(cell, input, state)
+    return controlled.unroll_controlled(_OPERATOR, problem, cell, cell.heads, input, state, lengths, shapes)
+
+
+def straight(cell: Steps, input: Tensor, state: Any, gradients: Mapping[int, Tensor], room: Room) -> StraightRun:
+    """What Cell.straight returns, for a call that `refusal` has nothing against."""
+    problem, shapes = _call(cell, input, state)
+    plan = controlled.plan_of(_OPERATOR, cell, cell.heads)
+    return controlled.Straight(_OPERATOR, problem, plan, input, state, shapes, gradients, room)
+
+
+def _call(cell: Steps, input: Tensor, state: Any) -> tuple[_Problem, list[tuple[int, ...]]]:
+    """Sizes of a call, and shapes of what its state has of the memory."""
     problem = controlled.problem_of(
         _Problem,
         cell,
@@ -63,5 +77,4 @@ def unroll_ntm(cell: Steps, input: Tensor, state: Any, lengths: Tensor | None) -
     slots, reads, writes = problem.slots, problem.reads, problem.writes
     if problem.by_location and 2 * problem.shift_range + 1 > slots:
         raise ValueError(f"shift_range {problem.shift_range} needs {2 * problem.shift_range + 1} slots, not {slots}")
-    shapes = [(slots, problem.width), (reads, slots), (writes, slots)]
-    return controlled.unroll_controlled(_OPERATOR, problem, cell, cell.heads, input, state, lengths, shapes)
+    return problem, [(slots, problem.width), (reads, slots), (writes, slots)]

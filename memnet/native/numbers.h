@@ -98,7 +98,8 @@ Lanes<Number> halves(Lanes<Number> one, Lanes<Number> other, std::integer_sequen
     constexpr int half = segment / 2, second = lanes<Number> - half;
     return __builtin_shufflevector(one, other, (lane + upper * half + (lane % segment < half ? 0 : second))...);
 }
-template <class Number, int count = lanes<Number>> Lanes<Number> sums(const Lanes<Number>* parts) {
+template <class Number, int count = lanes<Number>>
+__attribute__((always_inline)) inline Lanes<Number> sums(const Lanes<Number>* parts) {
     if constexpr (count == 1) return parts[0];
     else {
         constexpr int half = count / 2;
@@ -211,18 +212,28 @@ template <class Number> struct Panels {
     int64_t in, out;
     std::unique_ptr<Lanes<Number>[]> packed;
 
+    // A matrix of zeros.
+    Panels(int64_t in, int64_t out)
+        : in(in), out(out), packed(new Lanes<Number>[(out + width - 1) / width * (in + 1) * vectors_at_once]()) {}
+
     // element(i, j) of the matrix is weight[i * step_in + j * step_out].
     Panels(int64_t in, int64_t out, const Number* weight, int64_t step_in, int64_t step_out, const Number* bias)
-        : in(in), out(out), packed(new Lanes<Number>[(out + width - 1) / width * (in + 1) * vectors_at_once]()) {
-        for (int64_t first = 0; first < out; first += width) {
-            Number* panel = (Number*)panel_of(first);
-            const int64_t room = vectors_of(first) * lanes<Number>;
-            for (int64_t j = 0; j < std::min<int64_t>(width, out - first); j++) {
-                if (bias) panel[j] = bias[first + j];
-                const Number* column = weight + (first + j) * step_out;
-                for (int64_t i = 0; i < in; i++) panel[(i + 1) * room + j] = column[i * step_in];
-            }
+        : Panels(in, out) {
+        fill(0, in, 0, out, weight, step_in, step_out);
+        if (bias) add_bias(0, out, bias);
+    }
+
+    // Elements (first_in + i, first_out + j) become weight[i * step_in + j * step_out].
+    void fill(int64_t first_in, int64_t count_in, int64_t first_out, int64_t count_out, const Number* weight,
+              int64_t step_in, int64_t step_out) {
+        for (int64_t j = first_out; j < first_out + count_out; j++, weight += step_out) {
+            const int64_t first = j / width * width, room = vectors_of(first) * lanes<Number>;
+            Number* to = (Number*)panel_of(first) + (first_in + 1) * room + j - first;
+            for (int64_t i = 0; i < count_in; i++) to[i * room] = weight[i * step_in];
         }
+    }
+    void add_bias(int64_t first_out, int64_t count, const Number* bias) {
+        for (int64_t j = first_out; j < first_out + count; j++) ((Number*)panel_of(j / width * width))[j % width] += *bias++;
     }
 
     Lanes<Number>* panel_of(int64_t first) const { return packed.get() + first / width * (in + 1) * vectors_at_once; }

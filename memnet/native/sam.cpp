@@ -111,7 +111,7 @@ template <class Number> class SAM : public Controlled<Number, SAMProblem<Number>
         step.end = P::ends + row;
         step.places = P::chosen ? P::chosen + (at.step * batch + row) * places : room.chosen.data();
         step.found = step.places + written;
-        Vec* kept = P::kept ? at.kept : room.kept.data();
+        Vec* kept = this->kept ? at.kept : room.kept.data();
         step.old = (Number*)kept;
         step.before = (Number*)(kept + written * columns);
         step.share = (Number*)(kept + written * columns + shares_size);

@@ -9,12 +9,13 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor
 from torch.nn import Linear
 
+from memnet.cells import Cell
 from memnet.functional.sparse import Entries
 from memnet.native import build, controlled, near_slots
 from memnet.native.sam import age_gradient, first_gradients, first_read, last_state, reach_of, steps_gone
@@ -73,7 +74,7 @@ class _Ran(NamedTuple):
     reach:        slots that it could reach.
     first, last:  slots that were read before the first step, and in the last one, (batch, head, K).
     chosen:       (time, batch, place), slots that every step wrote and read.
-    kept:         see controlled.forward.
+    room:         see controlled.forward.
     """
 
     problem: _Problem
@@ -81,13 +82,12 @@ class _Ran(NamedTuple):
     first: Tensor
     last: Tensor
     chosen: Tensor
-    kept: list[Tensor]
+    room: Tensor
 
 
 def unroll_sam(cell: Steps, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
     """What memnet.unroll.unroll returns, for a call that `refusal` has nothing against."""
-    own: Any = cell
-    plan = controlled.Plan(_OPERATOR, own, build.layers_of(cell.controller), cell.interface, (), {})
+    plan = controlled.plan_of(_OPERATOR, cell, cell.interface)
     lengths = None if lengths is None else lengths.to(torch.int64, copy=True).contiguous()
     call, tensors = _Call(plan, cell, state, lengths), [input, *state_tensors(state), *plan.parameters]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
@@ -122,10 +122,10 @@ def _forward(call: _Call, tensors: Sequence[Tensor], *, keep: bool) -> tuple[Ten
         "chosen": chosen if keep else None,
     }
     given = _without_memory(call, tensors)
-    features, last, kept = controlled.forward(call.plan, problem, lengths, given, keep=keep, own=own)
+    features, last, room = controlled.forward(call.plan, problem, lengths, (), given, keep=keep, own=own)
     went, first = steps_gone(lengths, steps), (state.read_weights, state.memory, state.age)
     last += last_state(*first, rows, since, Entries(slots, weights), went)
-    return features, last, _Ran(problem, reach, read.slots, slots, chosen, kept)
+    return features, last, _Ran(problem, reach, read.slots, slots, chosen, room)
 
 
 def _without_memory(call: _Call, tensors: Sequence[Any]) -> list[Any]:
@@ -148,20 +148,18 @@ class _Sequence(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         if not ctx.needs_input_grad[len(last) + 1]:
             ctx.mark_non_differentiable(age)
-        ctx.call, ctx.problem, ctx.reach, ctx.kept = call, ran.problem, ran.reach, len(ran.kept)
-        ctx.function = build.library(_OPERATOR, tensors[0].dtype).backward
+        ctx.call, ctx.problem, ctx.reach = call, ran.problem, ran.reach
         # All that is large is saved with the graph, and so goes with it.
-        ctx.save_for_backward(memory, ran.first, ran.last, ran.chosen, *ran.kept, *tensors)
+        ctx.save_for_backward(memory, ran.first, ran.last, ran.chosen, ran.room, *tensors)
         return features, *last
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
-        memory, first, slots, chosen, *saved = ctx.saved_tensors
-        kept, tensors, wanted = saved[: ctx.kept], saved[ctx.kept :], ctx.needs_input_grad[1:]
+        (memory, first, slots, chosen, room, *tensors), wanted = ctx.saved_tensors, ctx.needs_input_grad[1:]
         call: _Call = ctx.call
         plan, lengths = call.plan, call.lengths
         if build.wants_plain_gradients(gradients):
-            plainly = partial(build.unroll_plainly, plan.cell, lengths, plan.names)
+            plainly = partial(build.unroll_plainly, cast(Cell, call.cell), lengths, plan.names)
             return None, *build.plain_gradients(plainly, tensors, gradients, wanted)
         problem = _Problem.from_buffer_copy(ctx.problem)
         *given, d_memory, d_weights, d_age = (
@@ -172,7 +170,7 @@ class _Sequence(torch.autograd.Function):
         d_read = rows.new_zeros(slots.shape) if d_weights is None else d_weights.gather(-1, slots)
         own = {"memory": rows, "chosen": chosen, "d_memory": d_rows, "d_weights": d_read}
         seen, needed = (_without_memory(call, one) for one in (tensors, wanted))
-        found = controlled.backward(plan, problem, ctx.function, lengths, kept, seen, given, needed, own)
+        found = controlled.backward(plan, problem, lengths, room, seen, given, needed, own)
         went, at = steps_gone(lengths, chosen.size(0)), len(given)
         whole = first_gradients(
             wanted[at : at + 2], (d_memory, d_weights), memory, d_rows, Entries(first, d_read), went

@@ -20,7 +20,9 @@ from experiments.training.looks import Look
 from experiments.training.objective import Objective, Piece, Row, Update, mean
 from experiments.training.schedules import CoolDown
 from experiments.training.updates import Updates
+from memnet.abilities import TrainsStraight
 from memnet.state import detach_state
+from memnet.straight import Straight
 from tasks import Batch, Task
 
 
@@ -62,6 +64,8 @@ class SequenceObjective(Objective[SequenceModel, Batch]):
         self.lengths = training_lengths(config)
         self.validation = validation_batches(self.data, self._validated(), training.valid_sequences, config.run.seed)
         self._watched = pictured_sequence(self.data, self.lengths[1])
+        self._trained: SequenceModel | None = None
+        self._answer: Straight | None = None
         self.begin_anew()
 
     @classmethod
@@ -106,9 +110,20 @@ class SequenceObjective(Objective[SequenceModel, Batch]):
     def pieces(self, model: SequenceModel, batch: Batch) -> Iterator[Piece]:
         """Chunks in time where it is truncated."""
         state, batch = None, batch.to(self.device)
+        if (logits := self._straight(model, batch)) is not None:
+            yield self._piece(logits, batch, batch.mask)
+            return
         for chunk in chunks_of(batch, self.training.truncate):
             logits, state = model(chunk.input, None if state is None else detach_state(state), **self.data.asked(chunk))
             yield self._piece(logits, chunk, batch.mask)
+
+    def _straight(self, model: SequenceModel, batch: Batch) -> Tensor | None:
+        """What the model answers, if its gradients need no graph."""
+        if self.training.truncate is not None or self.data.asked(batch):
+            return None
+        if self._trained is not model:
+            self._trained, self._answer = model, model.straight() if isinstance(model, TrainsStraight) else None
+        return None if self._answer is None else self._answer(batch.input)
 
     def alike(self, batches: Sequence[Batch]) -> Sequence[Tensor]:
         """Shorter sequences get steps at the end that are not scored."""

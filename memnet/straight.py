@@ -1,0 +1,141 @@
+"""Gradients of a sequence model without a graph: where an operator computes its cell, and only the parameters want one.
+
+The definition is the model's forward and the backward pass of torch: outputs and gradients are the same to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from memnet.cells import Room, StraightRun
+from memnet.state import State, state_tensors
+
+# Features that sequences of several shapes, which are kept ready, may have together.
+_MOST_FEATURES = 1 << 24
+
+
+class Runs(Protocol):
+    """A sequence model, as far as it is read here."""
+
+    readout: nn.Linear
+
+    @property
+    def backend(self) -> str: ...
+
+    def initial_state(self, batch_size: int) -> State: ...
+
+    def run_straight(
+        self, input: Tensor, state: State, gradients: Mapping[int, Tensor], room: Room
+    ) -> StraightRun | None: ...
+
+
+class Straight:
+    """Trains one model, of which nothing but numbers may change: for another shape, device or option make another.
+
+    Gradients stand end to end in one vector, which the next backward pass writes anew, in the order of the parameters.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        assert isinstance(model, nn.Module)
+        self._model: Runs = model  # type: ignore[assignment]
+        trained = [one for one in model.parameters() if one.requires_grad]
+        self._fixed = [one for one in (*model.parameters(), *model.buffers()) if not one.requires_grad]
+        alike = len({(one.dtype, one.device) for one in trained}) == 1 and all(one.is_contiguous() for one in trained)
+        self._trained = trained if alike else []
+        whole = torch.cat([one.detach().flatten() for one in self._trained]) if alike else torch.empty(0)
+        parts = whole.split([one.numel() for one in self._trained])
+        self._gradients = [part.view(one.shape) for part, one in zip(parts, self._trained, strict=True)]
+        self._of = {id(one): gradient for one, gradient in zip(self._trained, self._gradients, strict=True)}
+        self._room = Room()
+        self._runs: dict[torch.Size, _Run | None] = {}
+        self._versions: list[int] = []
+        self._backend = self._model.backend
+        self._calls = 0
+
+    def __call__(self, input: Tensor) -> Tensor | None:
+        """What forward(input) returns first, as a leaf: the gradient of a loss of it goes to the parameters alone.
+
+        Only of the last call, and not to be differentiated again: RuntimeError. None where only forward can tell.
+        """
+        versions = [one._version for one in self._fixed]
+        if versions != self._versions or self._backend != self._model.backend:
+            self._runs, self._versions, self._backend = {}, versions, self._model.backend
+        if input.shape not in self._runs:
+            made = self._made(input)
+            self._runs[input.shape] = made
+        if (run := self._runs[input.shape]) is None:
+            return None
+        self._calls += 1
+        output = run.forward(input.detach().contiguous())
+        output.register_hook(partial(self._spread, run, self._calls))
+        return output
+
+    def _made(self, input: Tensor) -> _Run | None:
+        if not self._trained:
+            return None
+        with torch.enable_grad():
+            state = self._model.initial_state(input.size(0))
+        before = self._room.numbers
+        cell = self._model.run_straight(input, state, self._of, self._room)
+        taken = sum(run.features.numel() for run in self._runs.values() if run is not None)
+        if self._room.numbers is not before or taken > _MOST_FEATURES:
+            self._runs = {}
+        readout = self._model.readout
+        # Parameters of both would have two gradients.
+        apart = cell is not None and cell.written.isdisjoint(map(id, readout.parameters()))
+        return _Run(self._model, cell, state, self._of) if cell is not None and apart else None
+
+    def _spread(self, run: _Run, call: int, gradient: Tensor) -> None:
+        if torch.is_grad_enabled() or call != self._calls:
+            raise RuntimeError("only the last output has a gradient, which is not differentiated again: take forward")
+        written = [(one, self._of[id(one)]) for one in self._trained if id(one) in run.written]
+        before = [(own, one.grad.clone()) for one, own in written if one.grad is not None]
+        reached = run.backward(gradient)
+        for one, own in written:
+            one.grad = own
+        for own, more in before:
+            own += more
+        if reached:
+            torch.autograd.backward([leaf for leaf, _ in reached], [own for _, own in reached])
+
+
+class _Run:
+    """Sequences of one shape: cell and readout."""
+
+    def __init__(self, model: Runs, cell: StraightRun, state: State, gradients: Mapping[int, Tensor]) -> None:
+        self._model, self._cell, self._leaves = model, cell, state_tensors(state)
+        self._learned = any(one.requires_grad for one in self._leaves)
+        self._batch, self._time, width = cell.features.shape
+        self.features = cell.features.view(-1, width)
+        self._d_features = torch.empty_like(self.features)
+        readout = model.readout
+        self._d_weight = gradients.get(id(readout.weight))
+        self._d_bias = None if readout.bias is None else gradients.get(id(readout.bias))
+        self.written = cell.written | {id(one) for one in readout.parameters() if id(one) in gradients}
+
+    @torch.no_grad()
+    def forward(self, input: Tensor) -> Tensor:
+        state = None
+        if self._learned:
+            with torch.enable_grad():
+                state = self._model.initial_state(self._batch)
+            self._leaves = state_tensors(state)
+        self._cell.forward(input, state)
+        output: Tensor = self._model.readout(self.features)
+        return output.view(self._batch, self._time, -1).requires_grad_()
+
+    def backward(self, gradient: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Writes gradients of parameters; returns those of the first state, of all that was made of parameters."""
+        rows = gradient.reshape(len(self.features), -1)
+        if self._d_weight is not None:
+            torch.mm(rows.t(), self.features, out=self._d_weight)
+        if self._d_bias is not None:
+            torch.sum(rows, 0, out=self._d_bias)
+        torch.mm(rows, self._model.readout.weight.detach(), out=self._d_features)
+        found = self._cell.backward(self._d_features)
+        return [(leaf, own) for leaf, own in zip(self._leaves, found, strict=True) if own is not None]

@@ -1,0 +1,116 @@
+"""Gradients without a graph are those of forward: whatever the model, its first state, and what is asked in between."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import memnet
+from experiments.domains.sequences.training import SequenceObjective
+from memnet.straight import Straight
+from tasks import TASKS
+from tests.compiler import needs_compiler
+from tests.configurations import configured
+from tests.test_native_equality import DRAWN
+
+pytestmark = needs_compiler
+
+
+def made(kind: str, seed: int) -> tuple[Any, Straight, Tensor]:
+    draw = random.Random(seed)
+    torch.manual_seed(seed)
+    model = DRAWN[kind](draw)
+    model.backend = "native"
+    straight = model.straight()
+    assert straight is not None
+    return model, straight, torch.randn(draw.choice([1, 2, 9]), draw.randint(1, 12), 3, dtype=torch.float64)
+
+
+def answered(straight: Straight, input: Tensor) -> Tensor:
+    output = straight(input)
+    assert output is not None
+    return output
+
+
+def gradients(model: nn.Module, output: Tensor) -> list[Tensor]:
+    """Of a loss, which are then forgotten; zeros where there is none."""
+    weights = torch.randn(output.shape, generator=torch.Generator().manual_seed(7), dtype=output.dtype)
+    (output.sigmoid() * weights).sum().backward()
+    found = [torch.zeros_like(one) if one.grad is None else one.grad.clone() for one in model.parameters()]
+    model.zero_grad()
+    return found
+
+
+@pytest.mark.parametrize("kind", ["NTM", "DNC"])
+@pytest.mark.parametrize("seed", range(12))
+def test_output_and_gradients_are_those_of_the_plain_step(kind: str, seed: int) -> None:
+    model, straight, input = made(kind, seed)
+    # Of one shape again, with other numbers, and of another between.
+    for given in (input, -input, input[:, :1], input):
+        output = answered(straight, given)
+        found, native = output.detach().clone(), model(given)[0]
+        assert torch.equal(found, native)
+        of_straight, of_native = gradients(model, output), gradients(model, native)
+        model.backend = "eager"
+        expected = model(given)[0]
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+        of_eager = gradients(model, expected)
+        model.backend = "native"
+        for one, other, plain in zip(of_straight, of_native, of_eager, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-14, atol=1e-14 * max(1.0, float(plain.abs().max())))
+            torch.testing.assert_close(one, plain, rtol=1e-10, atol=1e-10 * max(1.0, float(plain.abs().max())))
+
+
+def test_gradients_add_up_and_follow_what_the_weights_have_become() -> None:
+    model, straight, input = made("NTM", 5)
+    whole = gradients(model, model(input)[0])
+    answered(straight, input).sum().backward()
+    apart = [torch.zeros_like(one) if one.grad is None else one.grad.clone() for one in model.parameters()]
+    both = gradients(model, answered(straight, input))
+    for one, first, second in zip(both, apart, whole, strict=True):
+        torch.testing.assert_close(one, first + second)
+    with torch.no_grad():
+        for number in (*model.parameters(), *model.buffers()):
+            number.mul_(0.5)
+    assert torch.equal(answered(straight, input).detach(), model(input)[0])
+
+
+def test_only_the_last_output_has_a_gradient() -> None:
+    _, straight, input = made("NTM", 0)
+    first, _ = answered(straight, input), answered(straight, input)
+    with pytest.raises(RuntimeError, match="only the last output"):
+        first.sum().backward()
+    loss = answered(straight, input).square().sum()
+    with pytest.raises(RuntimeError, match="differentiated again"):
+        loss.backward(create_graph=True)
+
+
+def test_there_is_none_where_only_forward_can_tell() -> None:
+    model, straight, input = made("NTM", 0)
+    model.backend = "eager"
+    assert straight(input) is None
+    model.backend = "native"
+    model.readout.register_forward_hook(lambda *_: None)
+    assert straight(input) is None
+    assert memnet.StackRNN(3, 2).straight() is None
+
+
+@pytest.mark.parametrize("options", [{}, {"loss": "mean"}])
+def test_an_objective_trains_by_it_to_the_same_numbers(options: dict[str, Any]) -> None:
+    objective = SequenceObjective(configured("copy", model="ntm", num_slots=9, **options), TASKS["copy"]())
+    model: Any = objective.new_model()
+    batch = objective.draw(model, 0, torch.Generator().manual_seed(1))
+    found = []
+    for _ in range(2):
+        (piece,) = objective.pieces(model, batch)
+        piece.loss.backward()
+        found.append([piece.loss.detach(), *(one.grad.clone() for one in model.parameters() if one.grad is not None)])
+        model.zero_grad()
+        model.straight = lambda: None
+        objective = SequenceObjective(objective.config, objective.data)
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
