@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from matplotlib.text import Text
 
 # The font of all figures, which matplotlib brings along.
 FONT = "DejaVu Sans"
@@ -25,12 +24,13 @@ def make_legible(figure: Figure) -> None:
     """Escape what is no text in a figure, and take installed fonts for letters that its own does not have."""
     from matplotlib.text import Text
 
-    for text in figure.findobj(Text):
-        assert isinstance(text, Text)
+    # To look for them makes all ticks, whose labels are then among them.
+    texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
+    for text in texts:
         lines = text.get_text().split("\n")
         text.set_text("\n".join(map(with_escapes, lines)))
-    ticks = [label for axes in figure.axes for label in (*axes.get_xticklabels(), *axes.get_yticklabels())]
-    texts: list[Text] = [text for text in (*figure.findobj(Text), *ticks) if isinstance(text, Text)]
+    for axes in figure.axes:
+        texts += [*axes.get_xticklabels(), *axes.get_yticklabels()]
     more = _fonts_with(frozenset("".join(text.get_text() for text in texts)))
     if not more:
         return

@@ -10,9 +10,9 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,14 +145,27 @@ def figure_width(least: float = 0) -> int:
 @contextmanager
 def styled() -> Iterator[None]:
     """Our settings on top of matplotlib's own defaults, and the caller's back at the end."""
-    try:
-        from matplotlib import style
-    except ImportError:
-        raise UserError("figures need matplotlib: pip install matplotlib") from None
-    with style.context(_STYLE, after_reset=True), warnings.catch_warnings():
+    settings = _settings()
+    import matplotlib
+
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        dict.update(cast(dict[str, Any], matplotlib.rcParams), settings)
         # What no installed font has is a box.
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         yield
+
+
+@cache
+def _settings() -> dict[str, Any]:
+    """Of matplotlib within `styled`, checked by it once: that takes long, and is called for every figure."""
+    try:
+        import matplotlib
+        from matplotlib import style
+    except ImportError:
+        raise UserError("figures need matplotlib: pip install matplotlib") from None
+    with style.context(_STYLE, after_reset=True):
+        # To ask for the backend would choose one.
+        return {name: matplotlib.rcParams[name] for name in matplotlib.rcParams if name != "backend"}
 
 
 def new_figure(height: float, title: str, left: float, least: float = 0) -> Figure:
