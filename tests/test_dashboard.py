@@ -14,8 +14,8 @@ from experiments.__main__ import main
 from experiments.base.curves import Curve, band, smoothed, thinned
 from experiments.config.form import from_yaml
 from experiments.dashboard.collect import Collector
+from experiments.dashboard.command import page
 from experiments.dashboard.look import LOOKS, SPARE, looks
-from experiments.dashboard.serve import page
 from experiments.domains.sequences.models import make_model
 from experiments.domains.sequences.pictures import draw_run
 from experiments.runs.about import read_about

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from experiments.__main__ import main
-from experiments.dashboard.serve import PageServer
+from experiments.dashboard.command import PageServer
 from tests.browser import PHONE, check_width, chromium, needs_chromium, opened, texts, until
 from tests.made_up_runs import copy_run, metrics, story_run, suite, world_run
 

@@ -13,7 +13,7 @@ import pytest
 
 from experiments.__main__ import main
 from experiments.base.files import UserError
-from experiments.dashboard.serve import PageServer
+from experiments.dashboard.command import PageServer
 from tests.dashboard_page import data_of
 from tests.made_up_runs import metrics, suite
 from tests.running import start

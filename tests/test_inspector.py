@@ -21,9 +21,8 @@ from experiments.__main__ import main
 from experiments.base.files import UserError
 from experiments.base.seeds import generator_for
 from experiments.inspector.arrays import pack
-from experiments.inspector.command import open_runs
+from experiments.inspector.command import InspectorServer, open_runs
 from experiments.inspector.inspector import Choice, Inspector
-from experiments.inspector.serve import InspectorServer
 from experiments.inspector.watch import shared_slots
 from experiments.training.loading import load_run
 from tasks.babi.encoding import pad

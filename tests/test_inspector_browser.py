@@ -13,8 +13,7 @@ import torch
 
 from experiments.__main__ import main
 from experiments.base.seeds import generator_for
-from experiments.inspector.command import open_runs
-from experiments.inspector.serve import InspectorServer
+from experiments.inspector.command import InspectorServer, open_runs
 from experiments.training.loading import load_run
 from tests.browser import PHONE, check_width, chromium, needs_chromium, opened, texts, until
 from tests.inspected_runs import NTM, sequence_run, story_run
