@@ -12,7 +12,7 @@ from experiments.config.registry import DOMAINS
 from experiments.runs.about import About
 from experiments.runs.folder import RunFolder
 from experiments.runs.kept import where
-from experiments.training.ending import Finished, More, ShowOptions, Tested, TestOptions
+from experiments.training.ending import DrawOptions, Finished, More, Tested, TestOptions
 from experiments.training.objective import Objective
 from experiments.training.trainer import Trainer
 
@@ -27,7 +27,7 @@ class Domain(Protocol):
     OBJECTIVE: type[Objective[Any, Any]]
     MORE: More
     EvaluateOptions: type[TestOptions]
-    ShowOptions: type[ShowOptions]
+    ShowOptions: type[DrawOptions]
 
     def possible_data(self, config: Any, /) -> Any:
         """What to train on; refuses what no run can be, before there is a folder."""

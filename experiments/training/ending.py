@@ -38,7 +38,7 @@ class TestOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class ShowOptions(DrawingOptions):
+class DrawOptions(DrawingOptions):
     """What every drawing of a run may be asked."""
 
     run: tyro.conf.Positional[str]

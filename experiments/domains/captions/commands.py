@@ -17,8 +17,7 @@ from experiments.figures.style import figure_name, save_figure
 from experiments.runs.about import About
 from experiments.runs.folder import RunFolder
 from experiments.runs.tests import TestRow
-from experiments.training.ending import Finished, Tested, TestOptions
-from experiments.training.ending import ShowOptions as RunShowOptions
+from experiments.training.ending import DrawOptions, Finished, Tested, TestOptions
 from experiments.training.loading import load_run
 from experiments.training.pictures import draw_learning, run_title
 from experiments.training.trainer import Trainer
@@ -62,7 +61,7 @@ def test(folder: RunFolder, options: EvaluateOptions) -> Tested:
     return Tested(_tests(model, world, options.scenes or config.training.test_scenes, options.seed)[0])
 
 
-class ShowOptions(RunShowOptions):
+class ShowOptions(DrawOptions):
     """Draw a run's errors over training, and test scenes with its captions; `describe` draws others."""
 
 

@@ -28,8 +28,7 @@ from experiments.runs.about import About
 from experiments.runs.checkpoint import load_weights
 from experiments.runs.folder import RunFolder
 from experiments.runs.tests import TestRow
-from experiments.training.ending import Finished, Tested, TestOptions
-from experiments.training.ending import ShowOptions as RunShowOptions
+from experiments.training.ending import DrawOptions, Finished, Tested, TestOptions
 from experiments.training.loading import load_run
 from experiments.training.running import resume_line
 from experiments.training.trainer import Trainer
@@ -124,7 +123,7 @@ def test(folder: RunFolder, options: EvaluateOptions) -> Tested:
 
 
 @dataclasses.dataclass(frozen=True)
-class ShowOptions(RunShowOptions):
+class ShowOptions(DrawOptions):
     """Draw a run's figures again, from its files."""
 
     length: tuple[int, ...] = ()

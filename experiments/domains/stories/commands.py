@@ -26,8 +26,7 @@ from experiments.runs.about import About
 from experiments.runs.folder import RunFolder
 from experiments.runs.outcomes import LEARNED_FROM, choose
 from experiments.runs.tests import TestRow
-from experiments.training.ending import Finished, More, Tested, TestOptions
-from experiments.training.ending import ShowOptions as RunShowOptions
+from experiments.training.ending import DrawOptions, Finished, More, Tested, TestOptions
 from experiments.training.loading import load_run, read_config
 from experiments.training.pictures import draw_learning, draw_views, run_title
 from experiments.training.trainer import Trainer
@@ -97,7 +96,7 @@ def test(folder: RunFolder, options: EvaluateOptions) -> Tested:
 
 
 @dataclasses.dataclass(frozen=True)
-class ShowOptions(RunShowOptions):
+class ShowOptions(DrawOptions):
     """Draw a run's errors over training, and what it looks at while it answers test questions."""
 
     questions: int = _PICTURES

@@ -22,8 +22,7 @@ from experiments.figures.text import coloured_text_figure
 from experiments.runs.about import About
 from experiments.runs.folder import RunFolder
 from experiments.runs.tests import TestRow
-from experiments.training.ending import Finished, Tested, TestOptions
-from experiments.training.ending import ShowOptions as RunShowOptions
+from experiments.training.ending import DrawOptions, Finished, Tested, TestOptions
 from experiments.training.loading import load_run
 from experiments.training.pictures import draw_learning, run_title
 from experiments.training.trainer import Trainer
@@ -86,7 +85,7 @@ def test(folder: RunFolder, options: EvaluateOptions) -> Tested:
 
 
 @dataclasses.dataclass(frozen=True)
-class ShowOptions(RunShowOptions):
+class ShowOptions(DrawOptions):
     """Draw a run's bits per character over training, and what single units do along a text."""
 
     text: str | None = None

@@ -18,8 +18,7 @@ from experiments.domains.translation.training import TranslationObjective
 from experiments.runs.about import About
 from experiments.runs.folder import RunFolder
 from experiments.runs.tests import Condition, TestRow
-from experiments.training.ending import Finished, More, Tested, TestOptions
-from experiments.training.ending import ShowOptions as RunShowOptions
+from experiments.training.ending import DrawOptions, Finished, More, Tested, TestOptions
 from experiments.training.loading import load_run
 from experiments.training.pictures import draw_learning, draw_views, run_title
 from experiments.training.trainer import Trainer
@@ -80,7 +79,7 @@ def test(folder: RunFolder, options: EvaluateOptions) -> Tested:
 
 
 @dataclasses.dataclass(frozen=True)
-class ShowOptions(RunShowOptions):
+class ShowOptions(DrawOptions):
     """Draw a run's errors over training, and where it reads the words of test sentences from."""
 
     sentences: int = _PICTURES
