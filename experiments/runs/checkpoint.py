@@ -1,9 +1,9 @@
 """Everything that a training needs to go on bit for bit, in one safetensors file that holds data only.
 
-Tensors are called model.NAME, optimizer.INDEX.NAME, carried.INDEX and generator; the rest (step, curriculum, numbers
-of the optimizer) is JSON under "memnet" in the file's header. There also stands the SHA-256 of the whole file, taken
-with 64 zeros in its place; files of weights and checkpoints of version 1 may have none. Loading never executes code,
-and nothing is put back before everything is checked.
+Tensors are called model.NAME, optimizer.INDEX.NAME, carried.INDEX and generator; the rest (step, curriculum) is JSON
+under "memnet" in the file's header. There also stands the SHA-256 of the whole file, taken with 64 zeros in its place;
+files of weights and checkpoints of version 1 may have none. Loading never executes code, and nothing is put back before
+everything is checked.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NotRequired, Protocol, TypedDict
 
@@ -30,6 +30,7 @@ _UNSEALED = 64 * "0"
 # tells of a model.
 _METADATA = {"memnet", "format", "class", "config"}
 
+# Of an optimizer, which checkpoints of version 1 have.
 Numbers = dict[str, dict[str, float | bool | None]]
 State = dict[int, dict[str, Tensor]]
 
@@ -68,7 +69,7 @@ class Checkpoint:
     """What a checkpoint's file holds. It is as it was written, but may be of another training.
 
     weights:   by name.
-    optimizer: by the number of the parameter and the name of what is kept of it: tensors and numbers.
+    optimizer: by the number of the parameter and the name of what is kept of it.
     carried:   the state between two steps.
     version:   of its form; of the first, a training does not go on, but its weights are there.
     """
@@ -76,7 +77,7 @@ class Checkpoint:
     path: Path
     version: int
     weights: Mapping[str, Tensor]
-    optimizer: Mapping[int, Mapping[str, Any]]
+    optimizer: State
     carried: Sequence[Tensor]
     generator: Tensor
     progress: dict[str, Any]
@@ -100,8 +101,6 @@ class Checkpoint:
         for index, own in self.optimizer.items():
             forms = expected.get(index, {})
             _check_forms(self.path, _tensors(f"optimizer.{index}", forms), _tensors(f"optimizer.{index}", own))
-            if {name: type(value) for name, value in forms.items()} != {name: type(own[name]) for name in own}:
-                raise UserError(f"{self.path} is of another training: its optimizer.{index} has other numbers")
         if restarts == 1:
             named = _numbered("carried", self.carried)
             for index, own in self.optimizer.items():
@@ -120,7 +119,7 @@ class Checkpoint:
     def put_back(self, model: nn.Module, optimizer: Optimizer, generator: torch.Generator) -> None:
         """Make these what they were, after `check`."""
         model.load_state_dict(dict(self.weights))
-        optimizer.restore({index: dict(own) for index, own in self.optimizer.items()})
+        optimizer.restore(self.optimizer)
         generator.set_state(self.generator)
 
 
@@ -198,7 +197,9 @@ def _checkpoint(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, 
     if version > 1 and "sha256" not in header:
         raise UserError(f"{path} is damaged: it lacks its SHA-256")
     expect(header, _Header, path)
-    progress, numbers = header["progress"], header["optimizer"]
+    progress = header["progress"]
+    if version > 1 and header["optimizer"]:
+        raise UserError(f"{path} is of another training: its optimizer has numbers")
     if progress["step"] < 0 or not progress["seconds"] >= 0:
         raise UserError(f"{path}: a training is never at step {progress['step']} after {progress['seconds']} s")
     parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "carried": {}}
@@ -211,12 +212,12 @@ def _checkpoint(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, 
     if "generator" not in tensors:
         raise UserError(f"{path} lacks the generator's state")
     carried = [parts["carried"].get(str(index)) for index in range(len(parts["carried"]))]
-    state: dict[int, dict[str, Any]] = {}
-    for name, value in _optimizer_values(parts["optimizer"], numbers):
+    state: State = {}
+    for name, tensor in parts["optimizer"].items():
         index, _, key = name.partition(".")
         if not re.fullmatch(r"0|[1-9]\d{0,8}", index):
             raise UserError(f"{path} has an unknown optimizer.{name}")
-        state.setdefault(int(index), {})[key] = value
+        state.setdefault(int(index), {})[key] = tensor
     whole = [tensor for tensor in carried if tensor is not None]
     if len(whole) < len(carried):
         raise UserError(f"{path} lacks carried.{carried.index(None)}")
@@ -257,15 +258,8 @@ def _digest(content: bytes, stated: str) -> str:
     return hashlib.sha256(content.replace(stated.encode(), _UNSEALED.encode(), 1)).hexdigest()
 
 
-def _optimizer_values(tensors: Mapping[str, Tensor], numbers: Numbers) -> Iterable[tuple[str, Any]]:
-    """Tensors and numbers by INDEX.NAME."""
-    yield from tensors.items()
-    for index, own in numbers.items():
-        yield from ((f"{index}.{name}", value) for name, value in own.items())
-
-
-def _tensors(prefix: str, values: Mapping[str, Any]) -> dict[str, Tensor]:
-    return {f"{prefix}.{name}": value for name, value in values.items() if isinstance(value, Tensor)}
+def _tensors(prefix: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}.{name}": value for name, value in values.items()}
 
 
 def _numbered(prefix: str, tensors: Sequence[Tensor]) -> dict[str, Tensor]:
