@@ -366,6 +366,8 @@ public:
         Work work(*this, backward);
         for (int64_t copy = 0; copy < P::copies; copy++) {
             read_weights(copy, work);
+            // What follows a row's last sentence counts times zero: no number of another copy may be left there.
+            std::fill(work.story.begin(), work.story.end(), Vec{});
             for (int64_t one = 0; one < batch; one++) {
                 const int64_t place = copy * batch + one, row = P::shared ? one : place;
                 if (backward) backward_story(row, place, work);
