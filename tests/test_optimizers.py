@@ -215,3 +215,14 @@ def test_the_running_mean_gives_each_update_its_share_also_after_it_began_again(
                 )
                 torch.testing.assert_close(mean, right)
         go_on_from([weight.detach() + 1 for weight in own], optimizer)
+
+
+def test_gradients_that_stand_end_to_end_stay_where_they_are() -> None:
+    whole = torch.randn(10)
+    for parts, stay in (([whole[:4].view(2, 2), whole[4:]], True), ([whole[:4].view(2, 2), whole[5:]], False)):
+        pair = [nn.Parameter(torch.zeros_like(one)) for one in parts]
+        for weight, part in zip(pair, parts, strict=True):
+            weight.grad = part
+        (vector,) = SGD(pair, 0.1, 0.0).gather().vectors
+        assert (vector.data_ptr() == whole.data_ptr()) == stay
+        assert torch.equal(vector, torch.cat([part.flatten() for part in parts]))

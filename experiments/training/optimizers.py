@@ -33,8 +33,11 @@ class Together:
     def __init__(self, weights: list[Tensor], states: Sequence[State], steps: int) -> None:
         """states: of the weights; from now on they hold views of what is kept here."""
         self.weights, self.steps = weights, steps
-        self.gradient = torch.cat([weight.detach().flatten() for weight in weights])
-        self.gradients = self._split(self.gradient)
+        given = [weight.grad for weight in weights if weight.grad is not None]
+        # Where they stand end to end already, they stay.
+        whole = _end_to_end(given) if len(given) == len(weights) else None
+        self.gradient = torch.cat([weight.detach().flatten() for weight in weights]) if whole is None else whole
+        self.gradients = self._split(self.gradient) if whole is None else given
         self.scale = torch.zeros_like(self.gradient)
         self.kept = {name: torch.cat([state[name].flatten() for state in states]) for name in states[0]}
         self._parts = {id(self.scale): self._split(self.scale)}
@@ -61,6 +64,16 @@ class Together:
         torch._foreach_copy_(places, given)
         for weight, own in pairs:
             weight.grad = own
+
+
+def _end_to_end(tensors: Sequence[Tensor]) -> Tensor | None:
+    """The vector that tensors are views of, one after the other; None where they are not."""
+    storage, at = tensors[0].untyped_storage().data_ptr(), tensors[0].storage_offset()
+    for one in tensors:
+        if one.untyped_storage().data_ptr() != storage or one.storage_offset() != at or not one.is_contiguous():
+            return None
+        at += one.numel()
+    return tensors[0].as_strided((sum(one.numel() for one in tensors),), (1,)) if len(tensors) > 1 else None
 
 
 class Optimizer(ABC):

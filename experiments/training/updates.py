@@ -1,6 +1,7 @@
 """How weights follow their gradients: the optimizer, the limits on a gradient, and noise on the weights."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal
@@ -48,9 +49,11 @@ class Updates:
                 vector.clamp_(-self.clip_value, self.clip_value)
         if self.clip_norm is not None:
             left = norm if self.clip_value is None else _norm(gradients)
-            scale = (self.clip_norm / (left + 1e-6)).clamp_max(1.0)
-            for vector in gradients.vectors:
-                vector.mul_(scale)
+            # What is surely below the limit would be scaled by one.
+            if not float(left) < 0.999 * self.clip_norm - 1e-6:
+                scale = (self.clip_norm / (left + 1e-6)).clamp_max(1.0)
+                for vector in gradients.vectors:
+                    vector.mul_(scale)
         return norm
 
     def averaged(self, optimizer: Optimizer) -> AbstractContextManager[None]:
@@ -100,7 +103,8 @@ def _norm(gradients: Gradients) -> Tensor:
 def _wide(norm_in: Callable[[torch.dtype | None], Tensor]) -> Tensor:
     """Norms, taken in float64 where squares overflow: those of float32 do from 2e19 on, long before its numbers."""
     norm = norm_in(None)
-    return norm_in(torch.float64).to(norm.dtype) if norm.isinf().any() else norm
+    overflows = norm.isinf().any() if norm.dim() else math.isinf(norm)
+    return norm_in(torch.float64).to(norm.dtype) if overflows else norm
 
 
 @dataclasses.dataclass(frozen=True)

@@ -158,13 +158,22 @@ public:
             auto from = [&](Seen<Number> all, int64_t first) {
                 return Seen<Number>{all.numbers + first, all.width, all.step};
             };
-            in_tiles<vectors_at_once>((one.features + L - 1) / L, [&](auto vectors, int64_t at) {
+            auto part = [&](auto vectors, int64_t at) {
                 in_tiles<rows_at_once>(one.units, [&](auto units, int64_t unit) {
                     tile<units, vectors>(steps, rows, from(given, one.unit + unit), from(seen, one.feature + at * L),
                                          one.gradient + unit * one.features + at * L, one.features,
                                          one.features - at * L, more);
                 });
-            });
+            };
+            // Three vectors at a time, and rather twice two than three and one.
+            for (int64_t at = 0, left = (one.features + L - 1) / L; left > 0;) {
+                const int64_t count = left == 4 ? 2 : std::min<int64_t>(left, 3);
+                if (count == 3) part(Constant<3>(), at);
+                else if (count == 2) part(Constant<2>(), at);
+                else part(Constant<1>(), at);
+                at += count;
+                left -= count;
+            }
         }
         for (const Bias<Number>& one : biases) {
             if (!one.gradient) continue;
