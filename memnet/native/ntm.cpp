@@ -37,7 +37,10 @@ template <class Number> class NTM : public Controlled<Number, NTMProblem<Number>
     const int64_t emitted = add_at + writes * width;
     const int64_t key_scales = (heads + L - 1) / L;
     const int64_t state_size = memory_size + weights_size, rest_size = 4 * weights_size + blocks + key_scales;
-    const int64_t kept_size = 0;
+    // Of few steps the backward pass finds the rest and the weightings as they were, instead of addressing once more: what
+    // does not fit the second cache takes as long to come.
+    const int64_t found_size = rest_size + weights_size;
+    const int64_t kept_size = Base::batch * Base::time * found_size * vector_bytes <= 1 << 20 ? found_size : 0;
 
     // What the heads of one row did in one step.
     struct Parts {
@@ -52,7 +55,7 @@ template <class Number> class NTM : public Controlled<Number, NTMProblem<Number>
         step.previous = at.before + memory_size;
         step.after = at.after;
         step.weights = at.after + memory_size;
-        step.similarity = at.rest;
+        step.similarity = this->kept ? at.kept : at.rest;
         step.content = step.similarity + weights_size;
         step.shifted = step.content + weights_size;
         step.logs = step.shifted + weights_size;
@@ -189,7 +192,10 @@ template <class Number> class NTM : public Controlled<Number, NTMProblem<Number>
 
     void move(const At& at, Room& room, Number* reads_to) const {
         const Parts step = parts(at);
-        address(step, room.ring);
+        Vec* weights = this->kept ? at.kept + rest_size : nullptr;
+        if (weights && !reads_to) std::copy_n(weights, weights_size, step.weights);
+        else address(step, room.ring);
+        if (weights && reads_to) std::copy_n(step.weights, weights_size, weights);
         const int64_t read_heads = reads_to ? reads : 0;
         Vec* total = room.sums.data();
         std::fill_n(total, read_heads * width, Vec{});
