@@ -49,11 +49,11 @@ class Updates:
                 vector.clamp_(-self.clip_value, self.clip_value)
         if self.clip_norm is not None:
             left = norm if self.clip_value is None else _norm(gradients)
-            # What is surely below the limit would be scaled by one.
-            if not float(left) < 0.999 * self.clip_norm - 1e-6:
-                scale = (self.clip_norm / (left + 1e-6)).clamp_max(1.0)
+            length = float(left) + 1e-6
+            # What is no number, too, reaches every gradient.
+            if not length <= self.clip_norm:
                 for vector in gradients.vectors:
-                    vector.mul_(scale)
+                    vector.mul_(self.clip_norm / length)
         return norm
 
     def averaged(self, optimizer: Optimizer) -> AbstractContextManager[None]:
@@ -94,10 +94,13 @@ def go_on_from(others: Iterable[Tensor], optimizer: Optimizer) -> None:
 
 
 def _norm(gradients: Gradients) -> Tensor:
-    """That of the norms of each, as torch takes it; 0 of none."""
+    """Of all of them; 0 of none."""
     if not gradients.each:
         return torch.zeros(())
-    return _wide(lambda kind: torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients.each, 2, kind))))
+    first, *more = gradients.vectors
+    if not more:
+        return _wide(lambda kind: torch.linalg.vector_norm(first, dtype=kind))
+    return _wide(lambda kind: torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients.vectors, 2, kind))))
 
 
 def _wide(norm_in: Callable[[torch.dtype | None], Tensor]) -> Tensor:
