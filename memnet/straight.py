@@ -5,7 +5,7 @@ The definition is the model's forward and the backward pass of torch: outputs an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -35,7 +35,8 @@ class Runs(Protocol):
 
 
 class Straight:
-    """Trains one model, of which nothing but numbers may change: for another shape, device or option make another.
+    """Trains one model, of which nothing but numbers may change: for another device, dtype or option make another.
+    Between an output and its backward pass the weights stay as they are.
 
     Gradients stand end to end in one vector, which the next backward pass writes anew, in the order of the parameters.
     """
@@ -56,6 +57,7 @@ class Straight:
         self._versions: list[int] = []
         self._backend = self._model.backend
         self._calls = 0
+        self._spread_last: Callable[[Tensor], None] = lambda gradient: None
 
     def __call__(self, input: Tensor) -> Tensor | None:
         """What forward(input) returns first, as a leaf: the gradient of a loss of it goes to the parameters alone.
@@ -71,9 +73,15 @@ class Straight:
         if (run := self._runs[input.shape]) is None:
             return None
         self._calls += 1
+        self._spread_last = partial(self._spread, run, self._calls)
         output = run.forward(input.detach().contiguous())
-        output.register_hook(partial(self._spread, run, self._calls))
+        output.register_hook(self._spread_last)
         return output
+
+    @torch.no_grad()
+    def backward(self, gradient: Tensor) -> None:
+        """Give the parameters their gradients, from that of the last output, without its own backward pass."""
+        self._spread_last(gradient)
 
     def _made(self, input: Tensor) -> _Run | None:
         if not self._trained:
@@ -88,27 +96,33 @@ class Straight:
         readout = self._model.readout
         # Parameters of both would have two gradients.
         apart = cell is not None and cell.written.isdisjoint(map(id, readout.parameters()))
-        return _Run(self._model, cell, state, self._of) if cell is not None and apart else None
+        return _Run(self._model, cell, state, self._trained, self._of) if cell is not None and apart else None
 
     def _spread(self, run: _Run, call: int, gradient: Tensor) -> None:
         if torch.is_grad_enabled() or call != self._calls:
             raise RuntimeError("only the last output has a gradient, which is not differentiated again: take forward")
-        written = [(one, self._of[id(one)]) for one in self._trained if id(one) in run.written]
-        before = [(own, one.grad.clone()) for one, own in written if one.grad is not None]
-        reached = run.backward(gradient)
-        for one, own in written:
-            one.grad = own
-        for own, more in before:
-            own += more
-        if reached:
-            torch.autograd.backward([leaf for leaf, _ in reached], [own for _, own in reached])
+        before = [None if one.grad is None else one.grad.clone() for one in self._trained]
+        written = run.backward(gradient)
+        for one, own, more in zip(self._trained, self._gradients, before, strict=True):
+            if id(one) in written:
+                one.grad = own
+                if more is not None:
+                    own += more
 
 
 class _Run:
     """Sequences of one shape: cell and readout."""
 
-    def __init__(self, model: Runs, cell: StraightRun, state: State, gradients: Mapping[int, Tensor]) -> None:
+    def __init__(
+        self,
+        model: Runs,
+        cell: StraightRun,
+        state: State,
+        trained: Sequence[Tensor],
+        gradients: Mapping[int, Tensor],
+    ) -> None:
         self._model, self._cell, self._leaves = model, cell, state_tensors(state)
+        self._trained, self._gradients = trained, gradients
         self._learned = any(one.requires_grad for one in self._leaves)
         self._batch, self._time, width = cell.features.shape
         self.features = cell.features.view(-1, width)
@@ -116,7 +130,7 @@ class _Run:
         readout = model.readout
         self._d_weight = gradients.get(id(readout.weight))
         self._d_bias = None if readout.bias is None else gradients.get(id(readout.bias))
-        self.written = cell.written | {id(one) for one in readout.parameters() if id(one) in gradients}
+        self._written = cell.written | {id(one) for one in readout.parameters() if id(one) in gradients}
 
     @torch.no_grad()
     def forward(self, input: Tensor) -> Tensor:
@@ -129,8 +143,8 @@ class _Run:
         output: Tensor = self._model.readout(self.features)
         return output.view(self._batch, self._time, -1).requires_grad_()
 
-    def backward(self, gradient: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Writes gradients of parameters; returns those of the first state, of all that was made of parameters."""
+    def backward(self, gradient: Tensor) -> set[int]:
+        """Writes the gradients of parameters; returns which of them have one."""
         rows = gradient.reshape(len(self.features), -1)
         if self._d_weight is not None:
             torch.mm(rows.t(), self.features, out=self._d_weight)
@@ -138,4 +152,12 @@ class _Run:
             torch.sum(rows, 0, out=self._d_bias)
         torch.mm(rows, self._model.readout.weight.detach(), out=self._d_features)
         found = self._cell.backward(self._d_features)
-        return [(leaf, own) for leaf, own in zip(self._leaves, found, strict=True) if own is not None]
+        if not self._learned:
+            return self._written
+        pairs = [(leaf, own) for leaf, own in zip(self._leaves, found, strict=True) if own is not None]
+        leaves, given = zip(*pairs, strict=True)
+        rest = [one for one in self._trained if id(one) not in self._written]
+        reached = torch.autograd.grad(leaves, rest, given, allow_unused=True)
+        made = [(one, own) for one, own in zip(rest, reached, strict=True) if own is not None]
+        torch._foreach_copy_([self._gradients[id(one)] for one, _ in made], [own for _, own in made])
+        return self._written | {id(one) for one, _ in made}

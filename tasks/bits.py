@@ -38,6 +38,13 @@ class BitTask(Task):
         every = F.binary_cross_entropy_with_logits(logits, batch.target.to(logits.dtype), reduction="none")
         return every.masked_fill(~batch.mask.unsqueeze(-1), 0).sum(dim=(1, 2))
 
+    def loss_gradient(self, logits: Tensor, batch: Batch, weights: Tensor) -> Tensor | None:
+        """sigmoid(logit) - target at every scored bit, by the weight of its sequence."""
+        if type(self).losses is not BitTask.losses or logits.dtype not in (torch.float32, torch.float64):
+            return None
+        scored = (weights.unsqueeze(1) * batch.mask).unsqueeze(-1)
+        return (logits.sigmoid() - batch.target) * scored
+
     def metrics(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Scores of every sequence, each a tensor of shape (batch,), without gradients.
 

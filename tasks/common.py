@@ -165,6 +165,10 @@ class Task(ABC):
         """`losses`, averaged over the batch: a scalar. Arguments as there."""
         return self.losses(logits, batch).mean()
 
+    def loss_gradient(self, logits: Tensor, batch: Batch, weights: Tensor) -> Tensor | None:
+        """The gradient of the losses, each by its weight, (batch,), to the logits; None where only autograd can."""
+        return None
+
     @abstractmethod
     def metrics(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Numbers of every sequence, each a tensor of shape (batch,), without gradients.

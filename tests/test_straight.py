@@ -107,10 +107,24 @@ def test_an_objective_trains_by_it_to_the_same_numbers(options: dict[str, Any]) 
     found = []
     for _ in range(2):
         (piece,) = objective.pieces(model, batch)
-        piece.loss.backward()
+        piece.backward()
         found.append([piece.loss.detach(), *(one.grad.clone() for one in model.parameters() if one.grad is not None)])
         model.zero_grad()
         model.straight = lambda: None
         objective = SequenceObjective(objective.config, objective.data)
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("name", ["copy", "priority-sort", "dynamic-ngrams"])
+def test_tasks_of_bits_tell_the_gradient_of_their_losses(name: str) -> None:
+    task = TASKS[name]()
+    generator = torch.Generator().manual_seed(0)
+    batch = task.sample(3, length=task.lengths_to_train, generator=generator)
+    logits = (4 * torch.randn(batch.target.shape, generator=generator)).requires_grad_()
+    weights = torch.rand(3, generator=generator)
+    (expected,) = torch.autograd.grad((task.losses(logits, batch) * weights).sum(), logits)
+    found = task.loss_gradient(logits.detach(), batch, weights)
+    assert found is not None
+    torch.testing.assert_close(found, expected)
+    assert torch.equal(found == 0, ~batch.mask.unsqueeze(-1).expand_as(found))

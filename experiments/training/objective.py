@@ -25,10 +25,19 @@ class Piece(NamedTuple):
 
     loss:   its gradient is computed before the next piece is.
     counts: by name, each () or (copy,), and "loss" among them; they add up over the pieces and the processes.
+    spread: what gives the weights the loss's gradient where the loss has no graph.
     """
 
     loss: Tensor
     counts: Mapping[str, Tensor]
+    spread: Callable[[], None] | None = None
+
+    def backward(self) -> None:
+        """Add the loss's gradient to those of the weights."""
+        if self.spread is None:
+            self.loss.backward()
+        else:
+            self.spread()
 
 
 class Update(TypedDict):

@@ -90,7 +90,7 @@ def gain(objective: Objective[Any, Any], generator: torch.Generator, seeds: int)
     def alone() -> None:
         for model, batch in zip(models, batches, strict=True):
             for piece in objective.pieces(model, batch):
-                piece.loss.backward()
+                piece.backward()
 
     stack = Stack(models, objective)
     slow, fast = (min(_seconds(run) for _ in range(3)) for run in (alone, lambda: stack.backpropagate(batches)))

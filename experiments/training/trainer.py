@@ -183,7 +183,7 @@ class Trainer(Generic[Work]):
         batch, counts = self.begin(), dict[str, Tensor]()
         with self.noisy():
             for piece in self.objective.pieces(self.model, batch):
-                piece.loss.backward()
+                piece.backward()
                 counts = {name: counts[name] + count if counts else count for name, count in piece.counts.items()}
         if (computed := self.objective.computed(self.model)) != self._computed:
             self._computed = computed

@@ -67,10 +67,13 @@ class Updates:
             yield
             return
         noise = [torch.empty(weight.shape).normal_(generator=generator).to(weight.device) for weight in weights]
-        with torch.no_grad():
-            moved = torch._foreach_add(list[Tensor](weights), noise, alpha=self.weight_noise)
-        with _instead(weights, moved):
+        own = [weight.detach() for weight in weights]
+        before = [weight.clone() for weight in own]
+        torch._foreach_add_(own, noise, alpha=self.weight_noise)
+        try:
             yield
+        finally:
+            torch._foreach_copy_(own, before)
 
 
 @contextmanager

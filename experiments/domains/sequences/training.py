@@ -1,6 +1,7 @@
 """Training a sequence model on a task: curricula, truncation, validation."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, ClassVar, TypedDict
 
 import torch
@@ -64,8 +65,7 @@ class SequenceObjective(Objective[SequenceModel, Batch]):
         self.lengths = training_lengths(config)
         self.validation = validation_batches(self.data, self._validated(), training.valid_sequences, config.run.seed)
         self._watched = pictured_sequence(self.data, self.lengths[1])
-        self._trained: SequenceModel | None = None
-        self._answer: Straight | None = None
+        self._straights: dict[SequenceModel, Straight | None] = {}
         self.begin_anew()
 
     @classmethod
@@ -110,20 +110,31 @@ class SequenceObjective(Objective[SequenceModel, Batch]):
     def pieces(self, model: SequenceModel, batch: Batch) -> Iterator[Piece]:
         """Chunks in time where it is truncated."""
         state, batch = None, batch.to(self.device)
-        if (logits := self._straight(model, batch)) is not None:
-            yield self._piece(logits, batch, batch.mask)
+        if (straight := self._straight(model, batch)) is not None and (logits := straight(batch.input)) is not None:
+            yield self._straight_piece(straight, logits, batch)
             return
         for chunk in chunks_of(batch, self.training.truncate):
             logits, state = model(chunk.input, None if state is None else detach_state(state), **self.data.asked(chunk))
             yield self._piece(logits, chunk, batch.mask)
 
-    def _straight(self, model: SequenceModel, batch: Batch) -> Tensor | None:
-        """What the model answers, if its gradients need no graph."""
+    def _straight(self, model: SequenceModel, batch: Batch) -> Straight | None:
+        """What computes gradients of the model that need no graph."""
         if self.training.truncate is not None or self.data.asked(batch):
             return None
-        if self._trained is not model:
-            self._trained, self._answer = model, model.straight() if isinstance(model, TrainsStraight) else None
-        return None if self._answer is None else self._answer(batch.input)
+        if model not in self._straights:
+            self._straights[model] = model.straight() if isinstance(model, TrainsStraight) else None
+        return self._straights[model]
+
+    def _straight_piece(self, straight: Straight, logits: Tensor, batch: Batch) -> Piece:
+        """A batch that `straight` answered, without a graph of the loss where the task tells the gradient itself."""
+        known = logits.detach()
+        weights = known.new_full((len(known),), 1 / len(known))
+        if self.training.loss == "mean":
+            weights /= batch.mask.sum(1) * self.data.answers_of_a_step
+        if (gradient := self.data.loss_gradient(known, batch, weights)) is None:
+            return self._piece(logits, batch, batch.mask)
+        with torch.no_grad():
+            return self._piece(known, batch, batch.mask)._replace(spread=partial(straight.backward, gradient))
 
     def alike(self, batches: Sequence[Batch]) -> Sequence[Tensor]:
         """Shorter sequences get steps at the end that are not scored."""
