@@ -54,11 +54,11 @@ template <class Number> class Sequence : Problem<Number> {
     struct Table { Number* first; int64_t step; };
 
     // Rows of `width` numbers to a table, and back.
-    void put(int64_t count, const Number* from, Table to) const {
-        for (int64_t row = 0; row < count; row++) std::copy_n(from + row * width, width, to.first + row * to.step);
-    }
-    void take(int64_t count, Table from, Number* to) const {
-        for (int64_t row = 0; row < count; row++) std::copy_n(from.first + row * from.step, width, to + row * width);
+    void put(int64_t count, const Number* from, Table to) const { copy(count, from, width, to.first, to.step); }
+    void take(int64_t count, Table from, Number* to) const { copy(count, from.first, from.step, to, width); }
+    void copy(int64_t count, const Number* from, int64_t step, Number* to, int64_t to_step) const {
+        for (int64_t row = 0; row < count; row++, from += step, to += to_step)
+            in_vectors<Number>(width, [&](int64_t at, int64_t left) { store(to + at, load(from + at, left), left); });
     }
     // Rows of vectors as a table; those of all tables, from the numbers of one of them on.
     Table alone(std::vector<Vec>& of) const { return {(Number*)of.data(), vectors * L}; }
@@ -247,9 +247,14 @@ template <class Number> class Sequence : Problem<Number> {
 
     // Scores to shares, beside `empty` slots that score zero.
     void softmax(int64_t count, Number empty, Number* shares) const {
-        Number most = empty > 0 ? 0 : -std::numeric_limits<Number>::infinity();
-        for (int64_t slot = 0; slot < count; slot++) most = std::max(most, shares[slot]);
-        Vec total{};
+        Vec bound = all(empty > 0 ? Number(0) : -std::numeric_limits<Number>::infinity()), total{};
+        const int64_t whole_vectors = count / L * L;
+        for (int64_t slot = 0; slot < whole_vectors; slot += L) {
+            const Vec part = load(shares + slot);
+            bound = part > bound ? part : bound;
+        }
+        Number most = largest<Number>(bound);
+        for (int64_t slot = whole_vectors; slot < count; slot++) most = std::max(most, shares[slot]);
         for (int64_t slot = 0; slot < count; slot += L) {
             Vec part = exponential(load(shares + slot, count - slot) - most);
             store(shares + slot, part, count - slot);
@@ -299,14 +304,17 @@ template <class Number> class Sequence : Problem<Number> {
         for (int64_t j = 0; relu && j < vectors; j++) d_query[j] = next[j] <= 0 ? Vec{} : d_query[j];
         std::copy_n(d_query, vectors, &work.after[hop * vectors]);
         const Number* shares = P::attention + (place * hops + hop) * slots;
-        Number *d_shares = work.shares.data(), *d_scores = &work.d_scores[hop * slots], mean = 0;
+        Number *d_shares = work.shares.data(), *d_scores = &work.d_scores[hop * slots];
         dots(kept, slots_of(work, values_of(hop)), d_query, d_shares);
-        for (int64_t slot = 0; slot < kept; slot++) {
-            if (P::d_attention) d_shares[slot] += P::d_attention[(place * hops + hop) * slots + slot];
-            mean += shares[slot] * d_shares[slot];
-        }
+        const Number* d_attention = P::d_attention + (place * hops + hop) * slots;
+        for (int64_t slot = 0; P::d_attention && slot < kept; slot++) d_shares[slot] += d_attention[slot];
+        Vec total{};
+        in_vectors<Number>(kept, [&](int64_t slot, int64_t left) {
+            total += load(shares + slot, left) * load(d_shares + slot, left);
+        });
+        const Number mean = linear ? 0 : sum<Number>(total);
         for (int64_t slot = 0; slot < kept; slot++)
-            d_scores[slot] = linear ? d_shares[slot] : shares[slot] * (d_shares[slot] - mean);
+            d_scores[slot] = (linear ? 1 : shares[slot]) * (d_shares[slot] - mean);
         if (P::update) {
             std::fill(work.next.begin(), work.next.end(), Vec{});
             blend(width, (const Number*)d_query, alone(work.own.update), work.next.data());
