@@ -105,11 +105,12 @@ template <class Number> class Projection {
         Lanes<Number> total[units][vectors]{};
         for (int64_t step = 0; step < steps; step++) {
             const Number *row = given.numbers + step * given.step, *with = seen.numbers + step * seen.step;
-            for (int64_t left = rows; left > 0; left--, row += given.width, with += seen.width)
-                for (int part = 0; part < vectors; part++) {
-                    const Lanes<Number> value = load(with + part * L);
-                    for (int unit = 0; unit < units; unit++) total[unit][part] += row[unit] * value;
-                }
+            for (int64_t left = rows; left > 0; left--, row += given.width, with += seen.width) {
+                Lanes<Number> value[vectors];
+                for (int part = 0; part < vectors; part++) value[part] = load(with + part * L);
+                for (int unit = 0; unit < units; unit++)
+                    for (int part = 0; part < vectors; part++) total[unit][part] += row[unit] * value[part];
+            }
         }
         for (int unit = 0; unit < units; unit++)
             for (int part = 0; part < vectors; part++) {
