@@ -190,6 +190,13 @@ def test_outputs_state_and_every_gradient_equal_the_plain_step(kind: str, seed: 
     assert_equal_to_eager(model, input, state, lengths, output_counts=counts[0], state_counts=counts[1])
 
 
+@pytest.mark.parametrize("steps", [20, 90])
+def test_what_few_steps_found_is_kept_and_that_of_many_found_again(steps: int) -> None:
+    torch.manual_seed(0)
+    model = far_from_zero(memnet.NTM(3, 2, hidden_size=5, num_slots=130, slot_size=4, addressing="content"))
+    assert_equal_to_eager(model, torch.randn(3, steps, 3, dtype=torch.float64))
+
+
 @every_kind
 @pytest.mark.parametrize("seed", range(60, 67))
 def test_float32_is_as_near_the_truth_as_the_plain_step(kind: str, seed: int) -> None:
