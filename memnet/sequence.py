@@ -331,8 +331,12 @@ class SequenceModule(RecurrentModule, Pretrained):
         return self._run(input, state, lengths, scored=scored)
 
     def straight(self) -> Straight | None:
-        """Gradients without a graph, where an operator computes the cell; None where there is none."""
-        usual = type(self)._run is SequenceModule._run and type(self).forward is SequenceModule.forward
+        """Gradients without a graph, where an operator computes the cell; None where there is none.
+
+        Nor is there for a model that brings anything of its own on the way from input to output.
+        """
+        ways = ("forward", "_run", "unroll", "initial_state")
+        usual = all(getattr(getattr(self, way), "__func__", None) is getattr(SequenceModule, way) for way in ways)
         return Straight(self) if usual and self.cell.has_native else None
 
     def run_straight(
@@ -340,8 +344,7 @@ class SequenceModule(RecurrentModule, Pretrained):
     ) -> StraightRun | None:
         """The cell's, for sequences of this shape; None where only `forward` can run them as it is set."""
         self._check(input, None)
-        watched = hooked(self, self.readout) or type(self.readout) is not nn.Linear
-        if watched or self.checkpoint_steps is not None or input.requires_grad:
+        if type(self.readout) is not nn.Linear or self.checkpoint_steps is not None:
             return None
         if self._choose_backend(partial(self._native_refusal, input, state)) != "native":
             return None

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from memnet.cells import Room, StraightRun
+from memnet.native import build
 from memnet.state import State, state_tensors
+from memnet.torch_private import has_hooks
+from memnet.unroll import hooked
 
+# Shape, dtype and device of an input.
+_Form: TypeAlias = tuple[torch.Size, torch.dtype, torch.device]
 # Features that sequences of several shapes, which are kept ready, may have together.
 _MOST_FEATURES = 1 << 24
 
@@ -44,16 +49,17 @@ class Straight:
     def __init__(self, model: nn.Module) -> None:
         assert isinstance(model, nn.Module)
         self._model: Runs = model  # type: ignore[assignment]
-        trained = [one for one in model.parameters() if one.requires_grad]
-        self._fixed = [one for one in (*model.parameters(), *model.buffers()) if not one.requires_grad]
-        alike = len({(one.dtype, one.device) for one in trained}) == 1 and all(one.is_contiguous() for one in trained)
+        self._modules, every = list(model.modules()), list(model.parameters())
+        trained = [one for one in every if one.requires_grad]
+        self._fixed = [one for one in (*every, *model.buffers()) if not one.requires_grad]
+        alike = len({(one.dtype, one.device) for one in trained}) == 1 and all(one.is_contiguous() for one in every)
         self._trained = trained if alike else []
         whole = torch.cat([one.detach().flatten() for one in self._trained]) if alike else torch.empty(0)
         parts = whole.split([one.numel() for one in self._trained])
         self._gradients = [part.view(one.shape) for part, one in zip(parts, self._trained, strict=True)]
         self._of = {id(one): gradient for one, gradient in zip(self._trained, self._gradients, strict=True)}
         self._room = Room()
-        self._runs: dict[torch.Size, _Run | None] = {}
+        self._runs: dict[_Form, _Run | None] = {}
         self._versions: list[int] = []
         self._backend = self._model.backend
         self._calls = 0
@@ -64,13 +70,16 @@ class Straight:
 
         Only of the last call, and not to be differentiated again: RuntimeError. None where only forward can tell.
         """
+        if self._watched(input):
+            return None
         versions = [one._version for one in self._fixed]
         if versions != self._versions or self._backend != self._model.backend:
             self._runs, self._versions, self._backend = {}, versions, self._model.backend
-        if input.shape not in self._runs:
+        form = (input.shape, input.dtype, input.device)
+        if form not in self._runs:
             made = self._made(input)
-            self._runs[input.shape] = made
-        if (run := self._runs[input.shape]) is None:
+            self._runs[form] = made
+        if (run := self._runs[form]) is None:
             return None
         self._calls += 1
         self._spread_last = partial(self._spread, run, self._calls)
@@ -82,6 +91,11 @@ class Straight:
     def backward(self, gradient: Tensor) -> None:
         """Give the parameters their gradients, from that of the last output, without its own backward pass."""
         self._spread_last(gradient)
+
+    def _watched(self, input: Tensor) -> bool:
+        """Whether somebody sees what happens between input and gradients, or wants more of it, in this call."""
+        hooks = hooked(*self._modules) or any(map(has_hooks, self._trained))
+        return hooks or input.requires_grad or build.unusual_call([input]) is not None
 
     def _made(self, input: Tensor) -> _Run | None:
         if not self._trained:
@@ -111,7 +125,7 @@ class Straight:
 
 
 class _Run:
-    """Sequences of one shape: cell and readout."""
+    """Sequences of one form: cell and readout."""
 
     def __init__(
         self,
@@ -156,8 +170,11 @@ class _Run:
             return self._written
         pairs = [(leaf, own) for leaf, own in zip(self._leaves, found, strict=True) if own is not None]
         leaves, given = zip(*pairs, strict=True)
-        rest = [one for one in self._trained if id(one) not in self._written]
-        reached = torch.autograd.grad(leaves, rest, given, allow_unused=True)
-        made = [(one, own) for one, own in zip(rest, reached, strict=True) if own is not None]
-        torch._foreach_copy_([self._gradients[id(one)] for one, _ in made], [own for _, own in made])
-        return self._written | {id(one) for one, _ in made}
+        reached = torch.autograd.grad(leaves, self._trained, given, allow_unused=True)
+        made = {id(one): own for one, own in zip(self._trained, reached, strict=True) if own is not None}
+        for one, own in made.items():
+            if one in self._written:
+                self._gradients[one] += own
+            else:
+                self._gradients[one].copy_(own)
+        return self._written | made.keys()

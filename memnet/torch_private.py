@@ -7,6 +7,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from torch import Tensor
 from torch.autograd import forward_ad
 
 
@@ -29,3 +30,8 @@ dispatch_mode = _told_by("torch.utils._python_dispatch", "_get_current_dispatch_
 def has_forward_derivatives() -> bool:
     """Whether forward-mode derivatives are being computed."""
     return bool(getattr(forward_ad, "_current_level", 0) >= 0)
+
+
+def has_hooks(tensor: Tensor) -> bool:
+    """Whether somebody is to see, or change, the gradient of a leaf."""
+    return bool(getattr(tensor, "_backward_hooks", True) or getattr(tensor, "_post_accumulate_grad_hooks", True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from typing import Any
 
 import pytest
@@ -97,6 +98,58 @@ def test_there_is_none_where_only_forward_can_tell() -> None:
     model.readout.register_forward_hook(lambda *_: None)
     assert straight(input) is None
     assert memnet.StackRNN(3, 2).straight() is None
+
+
+@pytest.mark.parametrize("what", ["layer", "model", "weight", "weight, once there", "input", "autocast", "frozen"])
+def test_whoever_watches_is_heard_though_the_sequence_is_known(what: str) -> None:
+    model, _, input = made("NTM", 0)
+    weight, seen = model.cell.heads.weight, list[Any]()
+    if what == "frozen":
+        # As it is kept, which an operator does not read.
+        weight.requires_grad_(False).data = weight.data.t().contiguous().t()
+    straight = model.straight()
+    assert (straight(input) is None) == (what == "frozen")
+    with torch.autocast("cpu", enabled=what == "autocast"):
+        if what == "layer":
+            model.cell.controller.register_forward_hook(lambda *given: seen.append(given))
+        elif what == "model":
+            model.register_forward_pre_hook(lambda *given: seen.append(given))
+        elif what == "weight":
+            weight.register_hook(torch.zeros_like)
+        elif what == "weight, once there":
+            weight.register_post_accumulate_grad_hook(lambda one: seen.append(one))
+        elif what == "input":
+            input.requires_grad_()
+        assert straight(input) is None
+
+
+def test_sequences_of_another_dtype_are_others() -> None:
+    _, straight, input = made("NTM", 0)
+    answered(straight, input)
+    with pytest.raises(ValueError, match=r"input is torch\.float32, the model torch\.float64"):
+        straight(input.float())
+
+
+@pytest.mark.parametrize("way", ["forward", "unroll", "initial_state"])
+@pytest.mark.parametrize("where", ["class", "model"])
+def test_there_is_none_for_a_model_with_a_way_of_its_own(way: str, where: str) -> None:
+    usual = getattr(memnet.NTM, way)
+    own = type("Own", (memnet.NTM,), {way: lambda *given, **more: usual(*given, **more)})
+    model = own(3, 2) if where == "class" else memnet.NTM(3, 2)
+    if where == "model":
+        setattr(model, way, partial(usual, model))
+    assert model.straight() is None
+
+
+def test_a_first_state_may_be_a_weight_of_something_else_too() -> None:
+    torch.manual_seed(0)
+    model = memnet.NTM(3, 2, controller="rnn-tanh", learned_initial_state=True)
+    model.cell.controller.initial_hidden = model.cell.controller.bias_ih
+    straight, input = model.straight(), torch.randn(2, 4, 3)
+    assert straight is not None
+    found = gradients(model, answered(straight, input))
+    for one, other in zip(found, gradients(model, model(input)[0]), strict=True):
+        torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize("options", [{}, {"loss": "mean"}])
