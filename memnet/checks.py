@@ -1,5 +1,6 @@
 """Checks of arguments, each an error that names the value and what was expected."""
 
+from collections.abc import Iterable
 from typing import Any, get_args
 
 import torch
@@ -52,3 +53,8 @@ def check_lengths(name: str, lengths: Tensor, like: Tensor, most: int, *, least:
 def values_known() -> bool:
     """Whether tensors have values that may be looked at: not while torch.export traces."""
     return not torch.compiler.is_exporting()
+
+
+def overrides(thing: object, kind: type, names: Iterable[str]) -> bool:
+    """Whether an object, or its class, brings something of its own in place of what a class has by these names."""
+    return any(name in vars(thing) or getattr(type(thing), name) is not getattr(kind, name) for name in names)

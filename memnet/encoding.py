@@ -137,9 +137,10 @@ def weights_by_length(
 ) -> Tensor:
     """The weights l_kj of sentences as (kind, word, width): a kind for every length 1..columns, or one for all.
 
-    columns: words of a sentence, without the time word. The others: see sentence_weights.
+    columns: words of a sentence, without the time word. The others: see sentence_weights. Returns them on the CPU.
     """
-    words = functional.pad(torch.ones(columns, columns, dtype=torch.int64).tril(), (0, int(times)), value=1)
+    filled = torch.ones(columns, columns, dtype=torch.int64, device="cpu").tril()
+    words = functional.pad(filled, (0, int(times)), value=1)
     table = sentence_weights(words, encoding, width=width, max_words=max_words, times=times, dtype=dtype).table()
     return table.expand(-1 if table.dim() > 2 else 1, *table.shape[-2:]).contiguous()
 

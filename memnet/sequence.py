@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from memnet.cells import Cell, Room, StraightRun
-from memnet.checks import check_lengths, check_tensor
+from memnet.checks import check_lengths, check_tensor, overrides
 from memnet.pretrained import Pretrained
 from memnet.recompute import recomputed
 from memnet.settings import Described
@@ -336,8 +336,7 @@ class SequenceModule(RecurrentModule, Pretrained):
         Nor is there for a model that brings anything of its own on the way from input to output.
         """
         ways = ("forward", "_run", "unroll", "initial_state")
-        usual = all(getattr(getattr(self, way), "__func__", None) is getattr(SequenceModule, way) for way in ways)
-        return Straight(self) if usual and self.cell.has_native else None
+        return Straight(self) if self.cell.has_native and not overrides(self, SequenceModule, ways) else None
 
     def run_straight(
         self, input: Tensor, state: State, gradients: Mapping[int, Tensor], room: Room

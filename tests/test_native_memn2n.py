@@ -266,6 +266,32 @@ def test_what_it_does_not_compute_runs_eagerly(what: str) -> None:
     assert torch.allclose(before, after) == hooked
 
 
+@pytest.mark.parametrize("way", ["read", "draw_times", "_answer_plainly", "_sentences", "_hop_tables", "forward"])
+def test_a_model_with_a_way_of_its_own_goes_it(way: str) -> None:
+    seen, usual = list[str](), getattr(MemN2N, way)
+
+    def own(*given: Any, **more: Any) -> Any:
+        seen.append(way)
+        return usual.fget(*given) if isinstance(usual, property) else usual(*given, **more)
+
+    kind = type("Own", (MemN2N,), {way: property(own) if isinstance(usual, property) else own})
+    model: MemN2N = kind(VOCAB, max_words=MAX_WORDS)
+    model(story_of(), question_of())
+    assert seen
+    assert model.backend_used == ("native" if way == "forward" else "eager")
+    lengths = last_filled(story_of().amax(-1))
+    assert stacked([model, model]).answer_copies(story_of(), lengths, question_of()) is None
+
+
+def test_what_is_made_elsewhere_by_default_does_not_matter() -> None:
+    model = MemN2N(VOCAB, max_words=MAX_WORDS, embedding_size=29).eval()
+    story, question = story_of(), question_of()
+    with torch.device("meta"):
+        found = model(story, question)
+    assert model.backend_used == "native"
+    assert torch.equal(found, model(story, question))
+
+
 # ---------------------------------------------------------------------------------------------- lengths and ages
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet.checks import check_choice, check_sizes, values_known
+from memnet.checks import check_choice, check_sizes, overrides, values_known
 from memnet.encoding import (
     CountedSentences,
     Encoding,
@@ -170,7 +170,7 @@ class MemN2N(StoryModel, BackendModule):
         Returns None where the native step does not cover it, which backend_refusal tells.
         """
         weights = self._weights()
-        reason = "it runs no hooks" if hooked(self) else self._native_refusal(story, weights)
+        reason = "it runs no hooks" if hooked(self) else self._native_refusal(story, weights, "forward", "_answer")
         if self._choose_backend(lambda: reason) != "native":
             return None
         lead = story.shape[:-3]
@@ -307,9 +307,11 @@ class MemN2N(StoryModel, BackendModule):
         embeddings = [cast(WordTable, table).weight for table in self.embeddings]
         return native.Weights(embeddings, question, answer, self.update)
 
-    def _native_refusal(self, story: Tensor, weights: native.Weights) -> str | None:
+    def _native_refusal(self, story: Tensor, weights: native.Weights, *more: str) -> str | None:
+        """more: names of methods that are not called, besides those that `_answer` then does without."""
+        ways = ("read", "draw_times", "_answer_plainly", "_sentences", "_hop_tables", *more)
         tables = [*self.embeddings, *(one for one in (self.question, self.answer) if one is not None)]
-        own = all(type(table) is WordTable for table in tables)
+        own = all(type(table) is WordTable for table in tables) and not overrides(self, MemN2N, ways)
         return native.refusal(tables, [story], weights.flat(), own=own)
 
     @property

@@ -19,10 +19,11 @@ _OPERATOR = build.Operator("MemN2N", "memn2n.cpp")
 def refusal(modules: Sequence[Module], ids: Sequence[Tensor], numbers: Sequence[Tensor], *, own: bool) -> str | None:
     """Why the compiled operator cannot run, None where it can.
 
-    modules: the word tables, which are not called. own: whether they are all of the class that the operator knows.
+    modules: the word tables, which are not called. own: whether they, and what is done with them,
+             are as the operator knows them.
     """
     if not own:
-        return "it computes memnet's own word tables as they were built"
+        return "it computes memnet's own MemN2N and word tables as they were built"
     if hooked(*modules):
         return "it runs no hooks"
     return build.unusual_call([*numbers, *ids]) or build.uncomputable(_OPERATOR, numbers)
