@@ -16,10 +16,10 @@ def main(args: Sequence[str] | None = None) -> int:
             # A terminal that has no such letter, or a name of a file that is none: escaped, never an error.
             stream.reconfigure(errors="backslashreplace")
     args = list(sys.argv[1:] if args is None else args)
-    if not args or args[0] in ("-h", "--help"):
-        print(_help(), end="")
-        return 0 if args else 2
     try:
+        if not args or args[0] in ("-h", "--help"):
+            print(_help(), end="")
+            return 0 if args else 2
         with running(args):
             return _command(args[0])(args[1:])
     except UserError as error:

@@ -192,11 +192,13 @@ def test_names_and_terminals_without_letters_are_escaped(tmp_path: Path) -> None
     assert len(errors.splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", ["tyro", "numpy"])
-def test_without_the_extra_there_is_one_line_also_where_the_tasks_need_it(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "command"), [("tyro", "train copy"), ("numpy", "train copy"), ("yaml", "--help"), ("yaml", "")]
+)
+def test_without_the_extra_there_is_one_line_also_where_the_tasks_need_it(name: str, command: str) -> None:
     lacking = f"import sys; sys.modules[{name!r}] = None; from experiments.__main__ import run; sys.exit(run())"
     process = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", lacking, "train", "copy"], capture_output=True, text=True
+        [sys.executable, "-W", "ignore", "-c", lacking, *command.split()], capture_output=True, text=True
     )
     assert process.returncode == 2
     assert process.stderr == f"error: {name} is not installed; pip install -e '.[experiments]' brings it\n"
