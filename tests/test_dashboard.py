@@ -1,9 +1,13 @@
 """The dashboard reads whatever lies in a folder, tells it truly, and writes one page that needs nothing else."""
 
 import fcntl
+import hashlib
 import json
 import math
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -404,3 +408,12 @@ def test_a_run_of_which_nobody_here_knows_model_or_task_is_shown_whole(tmp_path:
     words, *look = data["models"]["walker"]
     assert words == "Random walker"
     assert look not in [list(known) for known in LOOKS.values()]
+
+
+def test_the_page_is_the_same_in_a_locale_of_few_letters() -> None:
+    shown = "from experiments.dashboard.command import page; from hashlib import sha256 as of; "
+    shown += "print(of(page({}).encode()).hexdigest())"
+    few = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    line = [sys.executable, "-W", "ignore", "-c", shown]
+    process = subprocess.run(line, env=few, capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == hashlib.sha256(page({}).encode()).hexdigest()

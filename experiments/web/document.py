@@ -22,13 +22,13 @@ def document(parts: Path, scripts: Sequence[str], data: dict[str, Any]) -> str:
     """
     program = [_SHARED / "base.js", *(parts / name for name in scripts)]
     filled = {
-        "CSS": (_SHARED / "base.css").read_text() + (parts / "page.css").read_text(),
+        "CSS": _text(_SHARED / "base.css") + _text(parts / "page.css"),
         "DATA": to_json(data),
-        "PROGRAM": "\n".join(path.read_text() for path in program),
+        "PROGRAM": "\n".join(map(_text, program)),
         "LIBRARY": _chart_library(),
     }
     # Split once: what is put in is not searched for further marks.
-    pieces = (parts / "page.html").read_text().split("%%")
+    pieces = _text(parts / "page.html").split("%%")
     return "".join(piece if number % 2 == 0 else filled[piece] for number, piece in enumerate(pieces))
 
 
@@ -60,6 +60,11 @@ def finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [finite(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _text(path: Path) -> str:
+    """What a part of a page holds, whatever encoding the locale has."""
+    return path.read_text(encoding="utf-8")
 
 
 def _chart_library() -> str:
