@@ -127,7 +127,8 @@ def page(what: Read) -> tuple[str, str]:
     lines += ["## The rule", "", *_wrapped(RULE), "", *(overview := _overview(told)), ""]
     for table, rows in told:
         lines += [*_table(folder, table, rows, found), ""]
-    named = {row["result"] for table in content["tables"] for row in table["rows"]}
+    every = [row for table in content["tables"] for row in table["rows"]]
+    named = {row["result"] for row in every} | {row.get("control", {}).get("result", "") for row in every}
     more = content.get("more", [])
     others = sorted(found.keys() - named - {one["result"] for one in more})
     if more or others:
@@ -276,7 +277,8 @@ def _cells(
     if published is not None:
         cells["published"] = _number(published.value) + (f" (margin {row['margin']:g})" if "margin" in row else "")
     if control is not None:
-        cells["without memory"] = f"{_number(control[1])} ({control[0]})"
+        words = _link(folder, row["control"].get("result", ""), control[0])
+        cells["without memory"] = f"{_number(control[1])} ({words})"
     if ours is None:
         return cells
     values, high = ours.values, best_is(row.get("score", table.get("score", ""))) == "high"
@@ -293,10 +295,12 @@ def _cells(
 
 def _links(folder: Path, result: str, words: str) -> str:
     """Words that lead to a result, and to its picture, as far as they are there."""
-    if not (folder / f"{result}.md").is_file():
-        return words
-    picture = f" ([picture]({result}.png))" if (folder / f"{result}.png").is_file() else ""
-    return f"[{words}]({result}.md){picture}"
+    link = _link(folder, result, words)
+    return f"{link} ([picture]({result}.png))" if link != words and (folder / f"{result}.png").is_file() else link
+
+
+def _link(folder: Path, result: str, words: str) -> str:
+    return f"[{words}]({result}.md)" if (folder / f"{result}.md").is_file() else words
 
 
 def _number(value: float) -> str:
