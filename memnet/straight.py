@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +18,6 @@ from memnet.state import State, state_tensors
 from memnet.torch_private import has_hooks
 from memnet.unroll import hooked
 
-# Shape, dtype and device of an input.
-_Form: TypeAlias = tuple[torch.Size, torch.dtype, torch.device]
 # Features that sequences of several shapes, which are kept ready, may have together.
 _MOST_FEATURES = 1 << 24
 
@@ -55,11 +53,12 @@ class Straight:
         alike = len({(one.dtype, one.device) for one in trained}) == 1 and all(one.is_contiguous() for one in every)
         self._trained = trained if alike else []
         whole = torch.cat([one.detach().flatten() for one in self._trained]) if alike else torch.empty(0)
+        self._kind = (whole.dtype, whole.device)
         parts = whole.split([one.numel() for one in self._trained])
         self._gradients = [part.view(one.shape) for part, one in zip(parts, self._trained, strict=True)]
         self._of = {id(one): gradient for one, gradient in zip(self._trained, self._gradients, strict=True)}
         self._room = Room()
-        self._runs: dict[_Form, _Run | None] = {}
+        self._runs: dict[torch.Size, _Run | None] = {}
         self._versions: list[int] = []
         self._backend = self._model.backend
         self._calls = 0
@@ -68,18 +67,18 @@ class Straight:
     def __call__(self, input: Tensor) -> Tensor | None:
         """What forward(input) returns first, as a leaf: the gradient of a loss of it goes to the parameters alone.
 
-        Only of the last call, and not to be differentiated again: RuntimeError. None where only forward can tell.
+        Only of the last call, and not to be differentiated again: RuntimeError, as for weights that no longer lie as
+        they did. None where only forward can tell.
         """
-        if self._watched(input):
+        if (input.dtype, input.device) != self._kind or self._watched(input):
             return None
         versions = [one._version for one in self._fixed]
         if versions != self._versions or self._backend != self._model.backend:
             self._runs, self._versions, self._backend = {}, versions, self._model.backend
-        form = (input.shape, input.dtype, input.device)
-        if form not in self._runs:
+        if input.shape not in self._runs:
             made = self._made(input)
-            self._runs[form] = made
-        if (run := self._runs[form]) is None:
+            self._runs[input.shape] = made
+        if (run := self._runs[input.shape]) is None:
             return None
         self._calls += 1
         self._spread_last = partial(self._spread, run, self._calls)
@@ -125,7 +124,7 @@ class Straight:
 
 
 class _Run:
-    """Sequences of one form: cell and readout."""
+    """Sequences of one shape: cell and readout."""
 
     def __init__(
         self,

@@ -123,11 +123,18 @@ def test_whoever_watches_is_heard_though_the_sequence_is_known(what: str) -> Non
         assert straight(input) is None
 
 
-def test_sequences_of_another_dtype_are_others() -> None:
-    _, straight, input = made("NTM", 0)
+def test_weights_that_lie_otherwise_are_not_read_as_they_lay() -> None:
+    model, straight, input = made("NTM", 0)
     answered(straight, input)
-    with pytest.raises(ValueError, match=r"input is torch\.float32, the model torch\.float64"):
-        straight(input.float())
+    assert straight(input.float()) is None
+    weight = model.cell.heads.weight
+    weight.data = weight.data.t().contiguous().t()
+    with pytest.raises(RuntimeError, match="another shape, dtype or order"):
+        straight(input)
+    model.float()
+    assert straight(input.float()) is None
+    with pytest.raises(RuntimeError, match="another shape, dtype or order"):
+        straight(input)
 
 
 @pytest.mark.parametrize("way", ["forward", "unroll", "initial_state"])
