@@ -43,7 +43,7 @@ class BitTask(Task):
         if type(self).losses is not BitTask.losses or logits.dtype not in (torch.float32, torch.float64):
             return None
         scored = (weights.unsqueeze(1) * batch.mask).unsqueeze(-1)
-        return (logits.sigmoid() - batch.target) * scored
+        return (logits.sigmoid() - batch.target.to(logits.dtype)) * scored
 
     def metrics(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Scores of every sequence, each a tensor of shape (batch,), without gradients.

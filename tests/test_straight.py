@@ -188,3 +188,7 @@ def test_tasks_of_bits_tell_the_gradient_of_their_losses(name: str) -> None:
     assert found is not None
     torch.testing.assert_close(found, expected)
     assert torch.equal(found == 0, ~batch.mask.unsqueeze(-1).expand_as(found))
+    # Of whatever dtype a task of one's own has its bits, as its losses take them.
+    of_bools = task.loss_gradient(logits.detach(), batch._replace(target=batch.target.bool()), weights)
+    assert of_bools is not None
+    assert torch.equal(found, of_bools)
