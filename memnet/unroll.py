@@ -68,5 +68,10 @@ def _cells_within(cell: Cell) -> list[Cell]:
 
 
 def hooked(*modules: Module) -> bool:
-    """Whether any of the modules, those within it not counted, has a hook that a call of it would run."""
-    return bool(has_global_hooks()) or any(getattr(module, hooks) for module in modules for hooks in _HOOKS)
+    """Whether any of the modules, those within it not counted, has a hook that a call of it would run.
+
+    A forward of a module's own, in place of its class's, is one, too.
+    """
+    return bool(has_global_hooks()) or any(
+        "forward" in vars(module) or any(getattr(module, hooks) for hooks in _HOOKS) for module in modules
+    )

@@ -417,3 +417,12 @@ def test_a_layer_whose_weight_is_no_parameter_is_computed_step_by_step(make: Cal
     after = model(input)[0]
     assert model.backend_used == "eager"
     torch.testing.assert_close(after, before)
+
+
+def test_a_layer_whose_forward_was_replaced_runs_it() -> None:
+    model = memnet.NTM(3, 2)
+    model.cell.heads.forward = lambda hidden: hidden.new_zeros(*hidden.shape[:-1], model.cell.heads.out_features)
+    found = model(torch.ones(1, 4, 3))[0]
+    assert (model.backend_used, model.backend_refusal) == ("eager", "it runs no hooks")
+    model.backend = "eager"
+    assert torch.equal(found, model(torch.ones(1, 4, 3))[0])

@@ -100,7 +100,9 @@ def test_there_is_none_where_only_forward_can_tell() -> None:
     assert memnet.StackRNN(3, 2).straight() is None
 
 
-@pytest.mark.parametrize("what", ["layer", "model", "weight", "weight, once there", "input", "autocast", "frozen"])
+@pytest.mark.parametrize(
+    "what", ["layer", "model", "readout", "weight", "weight, once there", "input", "autocast", "frozen"]
+)
 def test_whoever_watches_is_heard_though_the_sequence_is_known(what: str) -> None:
     model, _, input = made("NTM", 0)
     weight, seen = model.cell.heads.weight, list[Any]()
@@ -114,6 +116,8 @@ def test_whoever_watches_is_heard_though_the_sequence_is_known(what: str) -> Non
             model.cell.controller.register_forward_hook(lambda *given: seen.append(given))
         elif what == "model":
             model.register_forward_pre_hook(lambda *given: seen.append(given))
+        elif what == "readout":
+            model.readout.forward = torch.zeros_like
         elif what == "weight":
             weight.register_hook(torch.zeros_like)
         elif what == "weight, once there":
