@@ -1,5 +1,6 @@
 """Bad input gets one clear line and exit code 2; good input what was asked for."""
 
+import dataclasses
 import json
 import os
 import re
@@ -299,6 +300,16 @@ def test_every_recipe_builds_and_reads_back(name: str, tmp_path: Path, monkeypat
 def test_the_default_of_copy_is_that_of_what_is_chosen(args: str, expected: dict[str, Any]) -> None:
     config = parse_train(["copy", *args.split()])
     assert {name: config.flat.get(name) for name in expected} == expected
+
+
+def test_what_was_found_for_a_dnc_on_one_kind_of_recall_is_no_default_of_another() -> None:
+    with_options = {name: parse_train([name, "--model", "dnc"]) for name in ("key-value-recall", "two-way-recall")}
+    found, untried = (config.model.options for config in with_options.values())
+    assert (found["masked"], found["linked"]) == (True, False)
+    plain = {option.name: option.default for option in dataclasses.fields(SequenceTraining)}
+    assert (untried["masked"], untried["linked"], untried["bypass_dropout"]) == (False, True, 0.0)
+    training = dataclasses.asdict(with_options["two-way-recall"].training)
+    assert {name for name, value in training.items() if value != plain[name]} == {"steps"}
 
 
 def test_a_whole_number_in_a_file_serves_as_a_float(tmp_path: Path) -> None:
