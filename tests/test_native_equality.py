@@ -426,3 +426,15 @@ def test_a_layer_whose_forward_was_replaced_runs_it() -> None:
     assert (model.backend_used, model.backend_refusal) == ("eager", "it runs no hooks")
     model.backend = "eager"
     assert torch.equal(found, model(torch.ones(1, 4, 3))[0])
+
+
+def test_a_bias_that_is_the_norms_too_has_both_gradients() -> None:
+    torch.manual_seed(0)
+    model, found = memnet.DNC(3, 2, normalized=True).double(), []
+    assert model.cell.norm is not None
+    model.cell.norm.bias = model.cell.interface.bias
+    for backend in ("auto", "eager"):
+        model.backend = backend
+        loss = model(torch.ones(1, 4, 3, dtype=torch.float64))[0].square().sum()
+        found.append(torch.autograd.grad(loss, model.cell.interface.bias)[0])
+    torch.testing.assert_close(*found)

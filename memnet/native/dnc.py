@@ -50,8 +50,13 @@ def refusal(cell: Cell, input: Tensor, state: State, *, own: bool) -> str | None
 
 
 def _as_built(cell: Steps) -> bool:
-    whole_norm = type(cell.norm) is LayerNorm and cell.norm.weight is not None and cell.norm.bias is not None
-    return controlled.as_built(cell.controller, cell.interface) and (cell.norm is None or whole_norm)
+    if not controlled.as_built(cell.controller, cell.interface):
+        return False
+    if (norm := cell.norm) is None:
+        return True
+    whole = type(norm) is LayerNorm and norm.weight is not None and norm.bias is not None
+    # A bias of both would have the gradient of one.
+    return whole and all(one is not cell.interface.bias for one in (norm.weight, norm.bias))
 
 
 def unroll_dnc(cell: Steps, input: Tensor, state: Any, lengths: Tensor | None) -> tuple[Tensor, State]:
