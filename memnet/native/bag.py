@@ -54,7 +54,7 @@ def _forward(
     problem: _Problem, words: Tensor, weights: Tensor, tables: Sequence[Tensor]
 ) -> tuple[list[Tensor], list[Tensor]]:
     """The bags, and ids, weights and tables as C++ takes them."""
-    ids, *numbers = (tensor.detach().contiguous().resolve_neg() for tensor in (words, weights, *tables))
+    ids, *numbers = map(build.in_order, (words, weights, *tables))
     bags = [weights.new_empty(*words.shape[:-1], problem.width) for _ in tables]
     function = build.library(_OPERATOR, weights.dtype).forward
     build.call(_OPERATOR, function, problem, ids=ids, weights=numbers[0], vectors=numbers[1:], bags=bags)
@@ -88,7 +88,7 @@ class _Bags(torch.autograd.Function):
                 None,
                 *build.plain_gradients(partial(_plainly, ids), given, gradients, ctx.needs_input_grad[2:]),
             )
-        d_bags = [None if one is None else one.contiguous().resolve_neg() for one in gradients]
+        d_bags = build.gradients_in_order(gradients)
         d_weights, *d_vectors = (
             torch.empty_like(one) if needed else None
             for one, needed in zip((weights, *vectors), ctx.needs_input_grad[2:], strict=True)

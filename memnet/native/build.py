@@ -369,6 +369,11 @@ def in_order(tensor: Tensor) -> Tensor:
     return tensor.detach().contiguous().resolve_neg()
 
 
+def gradients_in_order(gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """The gradients that there are, each as C++ reads it."""
+    return [None if one is None else in_order(one) for one in gradients]
+
+
 def check_shapes(given: Sequence[Tensor], expected: Sequence[tuple[int, ...]]) -> None:
     """ValueError for any tensor that is not as large as C++ takes it to be."""
     for tensor, shape in zip(given, expected, strict=True):

@@ -203,9 +203,7 @@ class Straight:
         first = [one.detach().clone(memory_format=torch.contiguous_format) for one in leaves]
         plan.check(problem, None, input, first, shapes, parameters)
         room = shared.take(_prepared(self._library, problem, keep=True), input)
-        self.features = input.new_empty(
-            problem.batch, problem.time, problem.hidden_size + problem.reads * problem.width
-        )
+        self.features = _features_of(problem, input)
         own = [gradients.get(id(one)) for one in parameters]
         places = {*plan.written, *plan.more.values()}
         self.written = {id(parameters[place]) for place in places if own[place] is not None}
@@ -274,7 +272,7 @@ def forward(
     plan.check(problem, lengths, input, first, shapes, parameters)
     room = input.new_empty(_prepared(compiled, problem, keep=keep))
     last = [torch.empty_like(one) for one in first]
-    features = input.new_empty(problem.batch, problem.time, problem.hidden_size + problem.reads * problem.width)
+    features = _features_of(problem, input)
     build.call(
         plan.operator,
         compiled.forward,
@@ -290,6 +288,11 @@ def forward(
         **(own or {}),
     )
     return features, last, room
+
+
+def _features_of(problem: Problem, like: Tensor) -> Tensor:
+    """Room for them: the controller's output and the reads of every step."""
+    return like.new_empty(problem.batch, problem.time, problem.hidden_size + problem.reads * problem.width)
 
 
 def _prepared(compiled: ctypes.CDLL, problem: Problem, *, keep: bool) -> int:
@@ -321,7 +324,7 @@ class _Unroll(torch.autograd.Function):
             found = build.plain_gradients(ctx.plainly, tensors, gradients, wanted)
         else:
             problem = type(ctx.problem).from_buffer_copy(ctx.problem)
-            given = [None if one is None else build.in_order(one) for one in gradients]
+            given = build.gradients_in_order(gradients)
             found = backward(ctx.plan, problem, lengths, room, tensors, given, wanted)
         return None, None, None, None, None, *found
 

@@ -98,7 +98,7 @@ def _forward(problem: _Problem, present: Tensor, tensors: Sequence[Tensor]) -> t
 
     tensors: as in _GIVEN.
     """
-    given = {name: tensor.detach().contiguous().resolve_neg() for name, tensor in zip(_GIVEN, tensors, strict=True)}
+    given = dict(zip(_GIVEN, map(build.in_order, tensors), strict=True))
     given["present"] = present.contiguous()
     first = given["first"]
     compiled = build.library(_OPERATOR, first.dtype)
@@ -135,7 +135,7 @@ class _Unroll(torch.autograd.Function):
             needed = [sentences, first, *ctx.needs_input_grad[3 + len(_GIVEN) :]]
             d_sentences, d_first, *rest = build.plain_gradients(ctx.plainly, inputs, gradients, needed)
             return None, None, None, d_sentences, *(None for _ in between), d_first, *rest
-        d_gates, d_last = (None if one is None else one.contiguous().resolve_neg() for one in gradients)
+        d_gates, d_last = build.gradients_in_order(gradients)
         found = {f"d_{name}": torch.empty_like(kept[name]) for name in _GIVEN}
         problem = _Problem.from_buffer_copy(ctx.problem)
         build.call(_OPERATOR, ctx.function, problem, **kept, **found, d_gates=d_gates, d_last=d_last)

@@ -196,7 +196,7 @@ class _Call(NamedTuple):
     plainly: Callable[[Weights], Sequence[Tensor]]
 
     def run(self, function: Any, read: Reading, weights: Sequence[Tensor], **more: Any) -> None:
-        embeddings, asking, answers, update = self.form.filled([one.contiguous().resolve_neg() for one in weights])
+        embeddings, asking, answers, update = self.form.filled([*map(build.in_order, weights)])
         factors = dict(zip(("weights", "asked_weights"), self.factors, strict=True))
         given = {**factors, "embeddings": embeddings, "asking": asking, "answers": answers, "update": update}
         problem = _Problem.from_buffer_copy(self.problem)
@@ -233,7 +233,7 @@ class _Answer(torch.autograd.Function):
         needed = ctx.needs_input_grad[2:]
         found = [one.new_empty(one.shape) if need else None for one, need in zip(weights, needed, strict=True)]
         d_embeddings, d_asking, d_answers, d_update = call.form.filled(found)
-        d_logits, d_queries, d_attention = (one if one is None else one.contiguous().resolve_neg() for one in gradients)
+        d_logits, d_queries, d_attention = build.gradients_in_order(gradients)
         call.run(
             ctx.library.backward,
             read,

@@ -154,7 +154,7 @@ def _forward(
 
     tensors: input; leaves of the state; parameters of the cell.
     """
-    input, *rest = [tensor.detach().contiguous().resolve_neg() for tensor in tensors]
+    input, *rest = map(build.in_order, tensors)
     first, parameters = rest[: plan.leaves], rest[plan.leaves :]
     batch, time, _ = input.shape
     own, function = _by_step(input), build.library(_OPERATOR, input.dtype).forward
@@ -226,8 +226,8 @@ class _Unroll(torch.autograd.Function):
         if build.wants_plain_gradients(gradients):
             return None, None, *build.plain_gradients(ctx.plainly, tensors, gradients, wanted)
         kept = [_Kept(*flat[at : at + 3]) for at in range(0, len(flat), 3)]
-        gradients = tuple(None if one is None else one.contiguous().resolve_neg() for one in gradients)
-        return None, None, *_backward(plan, ctx.function, lengths, kept, tensors, gradients, wanted)
+        given = build.gradients_in_order(gradients)
+        return None, None, *_backward(plan, ctx.function, lengths, kept, tensors, given, wanted)
 
 
 def _backward(
@@ -240,7 +240,7 @@ def _backward(
     wanted: Sequence[bool],
 ) -> list[Tensor | None]:
     """Gradients of the tensors that want one, from those of features and last state."""
-    input, *rest = (tensor.detach().contiguous().resolve_neg() for tensor in tensors)
+    input, *rest = map(build.in_order, tensors)
     parameters, wants_first, wants = rest[plan.leaves :], wanted[1 : 1 + plan.leaves], wanted[1 + plan.leaves :]
     d_features, *d_last = gradients
     own, (batch, time, _) = _by_step(input), input.shape

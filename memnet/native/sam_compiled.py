@@ -162,9 +162,7 @@ class _Sequence(torch.autograd.Function):
             plainly = partial(build.unroll_plainly, cast(Cell, call.cell), lengths, plan.names)
             return None, *build.plain_gradients(plainly, tensors, gradients, wanted)
         problem = _Problem.from_buffer_copy(ctx.problem)
-        *given, d_memory, d_weights, d_age = (
-            None if one is None else one.contiguous().resolve_neg() for one in gradients
-        )
+        *given, d_memory, d_weights, d_age = build.gradients_in_order(gradients)
         rows = _copied(memory, ctx.reach)
         d_rows = torch.zeros_like(rows) if d_memory is None else _copied(d_memory, ctx.reach)
         d_read = rows.new_zeros(slots.shape) if d_weights is None else d_weights.gather(-1, slots)
