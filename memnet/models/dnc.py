@@ -230,8 +230,10 @@ class DNCCell(ControlledCell):
 
     def unroll_native(self, input: Tensor, state: DNCState, lengths: Tensor | None) -> tuple[Tensor, State]:
         # The operator, and its definition where that is differentiated again, draw nothing.
-        undropped = copy(self)
-        undropped.bypass_dropout = 0.0
+        undropped = self
+        if self.bypass_dropout:
+            undropped = copy(self)
+            undropped.bypass_dropout = 0.0
         output, state = dnc.unroll_dnc(undropped, input, state, lengths)
         return self._dropped(output), state
 
