@@ -210,8 +210,7 @@ class MemN2N(StoryModel, BackendModule):
                 self._check_times(times, (story.size(0), slots))
             elif self._draws_ages:
                 kept = lengths if slots == story.size(1) else lengths.clamp_max(slots)
-                drawn = draw_time_noise(kept, slots, self.time_noise)
-                times = native.noisy_ages(kept, slots, self.time_noise, *drawn, oldest=self.max_sentences)
+                times = self.draw_times(kept, slots)
             return *self._answer_natively(native.Reading(story, question, lengths, times), weights), lengths
         story, question, lengths = self.read(story, question, story_lengths)
         newest, kept, _ = keep_newest(story, lengths, self.max_sentences)
