@@ -130,7 +130,7 @@ class SequenceObjective(Objective[SequenceModel, Batch]):
         known = logits.detach()
         weights = known.new_full((len(known),), 1 / len(known))
         if self.training.loss == "mean":
-            weights /= batch.mask.sum(1) * self.data.answers_of_a_step
+            weights /= self._answers(batch.mask)
         if (gradient := self.data.loss_gradient(known, batch, weights)) is None:
             return self._piece(logits, batch, batch.mask)
         with torch.no_grad():
@@ -152,8 +152,12 @@ class SequenceObjective(Objective[SequenceModel, Batch]):
         loss = losses.mean()
         counts = {"loss": loss.detach().double(), "scored": batch.mask.sum().double()}
         if self.training.loss == "mean":
-            loss = (losses / (whole.sum(1) * self.data.answers_of_a_step)).mean()
+            loss = (losses / self._answers(whole)).mean()
         return Piece(loss, counts)
+
+    def _answers(self, mask: Tensor) -> Tensor:
+        """Of every sequence, of which the loss is the mean."""
+        return mask.sum(1) * self.data.answers_of_a_step
 
     def noted(self, update: Row) -> None:
         super().noted(update)
