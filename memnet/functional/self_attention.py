@@ -35,20 +35,20 @@ def alibi_slopes(num_heads: int) -> list[float]:
     return slopes + [2 ** (-4 * (2 * k + 1) / lower) for k in range(num_heads - lower)]
 
 
-def window_weights(scores: Tensor, filled: Tensor, slopes: Tensor | None = None) -> Tensor:
+def window_weights(scores: Tensor, filled: Tensor, window: int, slopes: Tensor | None = None) -> Tensor:
     """What each of the last steps attends to: a softmax over those up to itself, at most as far back as all see.
 
         w(t, s) = softmax over s of q_t . k_s / sqrt(d) - m_h (t - s)        0 <= t - s < window
 
-    scores: (batch, head, query, key), the products over sqrt(d); the queries are those of the last keys, and the window
-            is what is before the first of them, key - query.
+    scores: (batch, head, query, key), the products over sqrt(d); the queries are those of the last keys.
     filled: (batch, key), false where there is no step.
+    window: how many steps are seen, itself among them.
     slopes: (head,), m; None for none.
     """
     queries, keys = scores.shape[-2:]
     places = torch.arange(keys, device=scores.device)
     back = places[keys - queries :].unsqueeze(-1) - places
-    seen = (back >= 0) & (back < keys - queries) & filled[:, None, None]
+    seen = (back >= 0) & (back < window) & filled[:, None, None]
     if slopes is not None:
         scores = scores - slopes[:, None, None] * back.to(scores.dtype)
     return torch.softmax(scores.masked_fill(~seen, -torch.inf), -1)

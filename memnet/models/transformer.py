@@ -13,6 +13,7 @@ from memnet.controlled import full_precision, zeros_like_state
 from memnet.functional.self_attention import alibi_slopes, rotate, window_weights
 from memnet.mixers import last_steps
 from memnet.sequence import SequenceModule
+from memnet.torch_private import under_transforms
 from memnet.trace import Part
 
 Positions: TypeAlias = Literal["rotary", "alibi", "none"]
@@ -105,26 +106,31 @@ class AttentionCell(WatchedCell):
         with full_precision(emitted):
             # A window of queries at a time, so that the scores do not grow with the square of the time.
             for part in emitted.to(state.memory.dtype).split(state.memory.size(1), 1):
-                found, _, state = self._attend(part, state, lengths)
+                found, _, state = self._attend(part, state, lengths, _most(state))
                 lengths = None if lengths is None else (lengths - part.size(1)).clamp(min=0)
                 reads.append(found)
         return self._out(torch.cat(reads, 1)), state
 
     def _attend(
-        self, emitted: Tensor, state: AttentionState, lengths: Tensor | None = None
+        self, emitted: Tensor, state: AttentionState, lengths: Tensor | None = None, held: int | None = None
     ) -> tuple[Tensor, Tensor, AttentionState]:
-        """What steps (batch, time, 3 * hidden_size) read, at most num_slots of them; their weights; the next state."""
+        """What steps (batch, time, 3 * hidden_size) read, at most num_slots of them; their weights; the next state.
+
+        held: the most steps that a row of the state has, where that is known: no other slots are looked at.
+        """
         time, slots = emitted.size(1), state.memory.size(1)
+        empty = 0 if held is None else slots - held
         query, new = emitted.split([self.hidden_size, 2 * self.hidden_size], -1)
         memory = torch.cat([state.memory, new], 1)
-        key, value = (one.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for one in memory.chunk(2, -1))
+        known = memory[:, empty:].unflatten(-1, (2, self.num_heads, -1)).transpose(1, 3)
+        key, value = known.unbind(2)
         query = query.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-        places = torch.arange(slots + time, device=memory.device)
+        places = torch.arange(empty, slots + time, device=memory.device)
         if self.positions == "rotary":
-            query, key = rotate(query, places[slots:]), rotate(key, places)
+            query, key = rotate(query, places[-time:]), rotate(key, places)
         slopes = torch.tensor(alibi_slopes(self.num_heads)).to(memory) if self.positions == "alibi" else None
         scores = query @ key.transpose(-1, -2) / math.sqrt(query.size(-1))
-        weights = window_weights(scores, places >= slots - state.filled.unsqueeze(-1), slopes)
+        weights = window_weights(scores, places >= slots - state.filled.unsqueeze(-1), slots, slopes)
         reads = (weights @ value).transpose(1, 2).flatten(2)
         real = time if lengths is None else lengths.clamp(max=time)
         return (
@@ -149,6 +155,11 @@ class AttentionCell(WatchedCell):
             Part("memory", "values", values, ("time", "slot", "width")),
             Part("signal", "steps", states.filled, ("time",)),
         ]
+
+
+def _most(state: AttentionState) -> int | None:
+    """The most steps that a row holds; None where no number can be told, as inside torch.vmap."""
+    return None if under_transforms() else int(state.filled.max())
 
 
 class Transformer(SequenceModule):
