@@ -74,6 +74,18 @@ class StraightRun(Protocol):
         """Write the gradients of the parameters; returns those of the state's tensors, of all that want one."""
 
 
+class AnswerRun(Protocol):
+    """Sequences of one shape by an operator, without gradients, with all found that it needs; see Cell.answering.
+
+    reads: ids of the parameters that it looks at in every call.
+    """
+
+    reads: set[int]
+
+    def __call__(self, input: Tensor, first: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Features and the last state's tensors, from those of the first, all in order as C++ reads them."""
+
+
 class Room:
     """Numbers that runs have in common, of which one is under way at a time."""
 
@@ -169,6 +181,13 @@ class Cell(Described):
         """Sequences like this one, which the operator covers, to be run again and again; None where it cannot be.
 
         gradients: where those of the parameters are to be written, by a parameter's id. room: for what is kept.
+        """
+        return None
+
+    def answering(self, input: Tensor, state: State) -> AnswerRun | None:
+        """Sequences like this one, which the operator covers, to be run again and again without gradients.
+
+        As long as nothing but numbers change. None where it cannot be.
         """
         return None
 
@@ -280,10 +299,11 @@ class _LayerCell(Cell):
 
 
 class SequenceOperator(NamedTuple):
-    """What a cell does over whole sequences: see Cell.native_refusal and Cell.unroll_native, whose cell comes first."""
+    """What a cell does over whole sequences: see those of Cell by like names, whose cell comes first."""
 
     refusal: Callable[[Cell, Tensor, State], str | None]
     unroll: Callable[[Cell, Tensor, State, Tensor | None], tuple[Tensor, State]]
+    answering: Callable[[Cell, Tensor, State], AnswerRun]
 
 
 class NativeCell(Cell):
@@ -297,6 +317,9 @@ class NativeCell(Cell):
 
     def unroll_native(self, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
         return self.operator.unroll(self, input, state, lengths)
+
+    def answering(self, input: Tensor, state: State) -> AnswerRun:
+        return self.operator.answering(self, input, state)
 
 
 class FeedForwardCell(_LayerCell):

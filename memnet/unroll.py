@@ -15,7 +15,8 @@ from memnet.torch_private import has_global_hooks
 
 Step: TypeAlias = Callable[[tuple[Any, ...], State], tuple[Tensor, State]]
 
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+# Where a module keeps what is to be run beside its forward.
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 def unroll(
@@ -73,5 +74,5 @@ def hooked(*modules: Module) -> bool:
     A forward of a module's own, in place of its class's, is one, too.
     """
     return bool(has_global_hooks()) or any(
-        "forward" in vars(module) or any(getattr(module, hooks) for hooks in _HOOKS) for module in modules
+        "forward" in vars(module) or any(getattr(module, hooks) for hooks in HOOKS) for module in modules
     )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet.cells import Cell, ControllerName, Room, StraightRun
+from memnet.cells import AnswerRun, Cell, ControllerName, Room, StraightRun
 from memnet.controlled import (
     ControlledCell,
     ControlledModule,
@@ -241,6 +241,9 @@ class DNCCell(ControlledCell):
         self, input: Tensor, state: DNCState, gradients: Mapping[int, Tensor], room: Room
     ) -> StraightRun | None:
         return None if self.bypass_dropout else dnc.straight(self, input, state, gradients, room)
+
+    def answering(self, input: Tensor, state: DNCState) -> AnswerRun | None:
+        return None if self.bypass_dropout and self.training else dnc.answering(self, input, state)
 
     def after_controller(
         self, hidden: Tensor, controller: State, state: DNCState

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from memnet.cells import Cell, ControllerName, Room, StraightRun
+from memnet.cells import AnswerRun, Cell, ControllerName, Room, StraightRun
 from memnet.checks import check_choice
 from memnet.controlled import ControlledCell, ControlledModule, by_head, full_precision, with_reads
 from memnet.functional.addressing import content_weights, interpolate_weights, sharpen_weights, shift_weights
@@ -252,6 +252,9 @@ class NTMCell(ControlledCell):
 
     def straight(self, input: Tensor, state: NTMState, gradients: Mapping[int, Tensor], room: Room) -> StraightRun:
         return ntm.straight(self, input, state, gradients, room)
+
+    def answering(self, input: Tensor, state: NTMState) -> AnswerRun:
+        return ntm.answering(self, input, state)
 
     def after_controller(
         self, hidden: Tensor, controller: State, state: NTMState

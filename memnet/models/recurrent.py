@@ -11,7 +11,7 @@ from memnet.sequence import SequenceModule
 from memnet.state import State
 from memnet.trace import Part
 
-NativeCell.operator = SequenceOperator(recurrent.refusal, recurrent.unroll_recurrent)
+NativeCell.operator = SequenceOperator(recurrent.refusal, recurrent.unroll_recurrent, recurrent.answering)
 
 
 class RecurrentTrace(NamedTuple):

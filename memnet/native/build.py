@@ -63,7 +63,7 @@ class Operator(NamedTuple):
 
 def library(operator: Operator, dtype: torch.dtype) -> ctypes.CDLL:
     """The operator compiled for one dtype; raises Unavailable with the reason where there is none."""
-    if reason := _switched_off():
+    if reason := switched_off():
         raise Unavailable(reason)
     with _building:
         found = _library(operator, _NAMES[dtype])
@@ -222,7 +222,7 @@ def refusal(
         return "it computes memnet's own cells as they were built"
     if hooked(*modules):
         return "it runs no hooks"
-    return _switched_off() if operator is None else uncomputable(operator, tensors)
+    return switched_off() if operator is None else uncomputable(operator, tensors)
 
 
 def _holds_its_weights(module: Module) -> bool:
@@ -243,7 +243,8 @@ def kind_of(layer: Any) -> str:
     return {FeedForwardCell: "feedforward", LSTMCell: "lstm", GRUCell: "gru"}[type(layer)]
 
 
-def _switched_off() -> str | None:
+def switched_off() -> str | None:
+    """Whether the user wants no operators: why."""
     return "MEMNET_NATIVE is 0" if os.environ.get("MEMNET_NATIVE") == "0" else None
 
 

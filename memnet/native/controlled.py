@@ -250,6 +250,43 @@ class Straight:
         return self._d_first
 
 
+class Answering:
+    """What Cell.answering returns; see `unroll_controlled` and cells.AnswerRun."""
+
+    def __init__(
+        self,
+        operator: build.Operator,
+        problem: Problem,
+        plan: Plan,
+        input: Tensor,
+        state: State,
+        shapes: Sequence[tuple[int, ...]],
+    ) -> None:
+        parameters = plan.parameters
+        plan.check(problem, None, input, state_tensors(state), shapes, parameters)
+        self._operator, self._library = operator, build.library(operator, input.dtype)
+        self._numbers, self._problem = _prepared(self._library, problem, keep=False), problem
+        self.reads = {id(parameters[place]) for place in (*plan.written, *plan.more.values())}
+        more = {name: parameters[place] for name, place in plan.more.items()}
+        self._weights = build.fill(problem, **plan.tables(parameters), **more)
+
+    def __call__(self, input: Tensor, first: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        # Several may be under way at a time.
+        problem = type(self._problem).from_buffer_copy(self._problem)
+        features, last = _features_of(problem, input), [torch.empty_like(one) for one in first]
+        build.call(
+            self._operator,
+            self._library.forward,
+            problem,
+            input=input,
+            first=first,
+            last=last,
+            features=features,
+            room=input.new_empty(self._numbers),
+        )
+        return features, last
+
+
 def forward(
     plan: Plan,
     problem: Problem,

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 from torch import Tensor
 from torch.nn import LayerNorm, Linear
 
-from memnet.cells import Cell, Room, StraightRun
+from memnet.cells import AnswerRun, Cell, Room, StraightRun
 from memnet.functional.allocation import LEAST_USED
 from memnet.functional.links import SHARP_FLOOR
 from memnet.native import build, controlled
@@ -70,6 +70,13 @@ def straight(cell: Steps, input: Tensor, state: Any, gradients: Mapping[int, Ten
     problem, shapes, norms = _call(cell, input, state)
     plan = controlled.plan_of(_OPERATOR, cell, cell.interface, norms)
     return controlled.Straight(_OPERATOR, problem, plan, input, state, shapes, gradients, room)
+
+
+def answering(cell: Steps, input: Tensor, state: Any) -> AnswerRun:
+    """What Cell.answering returns, for a call that `refusal` has nothing against."""
+    problem, shapes, norms = _call(cell, input, state)
+    plan = controlled.plan_of(_OPERATOR, cell, cell.interface, norms)
+    return controlled.Answering(_OPERATOR, problem, plan, input, state, shapes)
 
 
 def _call(cell: Steps, input: Tensor, state: Any) -> tuple[_Problem, list[tuple[int, ...]], dict[str, Tensor]]:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from memnet.cells import Cell, GRUCell, LSTMCell, RNNCell
+from memnet.cells import AnswerRun, Cell, GRUCell, LSTMCell, RNNCell
 from memnet.native import build
 from memnet.state import State, state_tensors, with_leaves
 
@@ -138,6 +138,24 @@ def unroll_recurrent(cell: Cell, input: Tensor, state: State, lengths: Tensor | 
     else:
         features, last, _ = _forward(plan, lengths, tensors, keep=False)
     return features, with_leaves(state, last)
+
+
+class _Answering:
+    """What Cell.answering returns."""
+
+    def __init__(self, cell: Cell, input: Tensor, state: State) -> None:
+        self._plan = _Plan(cell)
+        self._plan.check(input, state, None)
+        self.reads = set(map(id, (self._plan.parameters[place] for one in self._plan.layers for place in one.weights)))
+
+    def __call__(self, input: Tensor, first: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        features, last, _ = _forward(self._plan, None, [input, *first, *self._plan.parameters], keep=False)
+        return features, last
+
+
+def answering(cell: Cell, input: Tensor, state: State) -> AnswerRun:
+    """What Cell.answering returns, for a call that `refusal` has nothing against."""
+    return _Answering(cell, input, state)
 
 
 def _problem(layer: _Layer, hidden: Tensor, features: Tensor, depth: int) -> _Problem:
