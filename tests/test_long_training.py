@@ -149,8 +149,8 @@ def test_an_ntm_runs_natively_and_other_models_refuse(tmp_path: Path, capsys: Ca
     for one, other in zip(native, eager, strict=True):
         assert one["valid/nats_per_step"] == pytest.approx(other["valid/nats_per_step"], rel=1e-4)
     capsys.readouterr()
-    assert main(train("adding", tmp_path / "stack", "--model", "stack-rnn", "--backend", "native")) == 2
-    assert capsys.readouterr().err.startswith('error: backend "native" has no operator for StackRNN')
+    assert main(train("adding", tmp_path / "stack", "--model", "neural-stack", "--backend", "native")) == 2
+    assert capsys.readouterr().err.startswith('error: backend "native" has no operator for NeuralStack')
     assert not (tmp_path / "stack").exists()
 
 

@@ -48,7 +48,7 @@ INPUT = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0))
 
 
 def test_other_models_refuse_the_backend_and_auto_is_eager_for_them() -> None:
-    for kind in (memnet.StackRNN, memnet.SLSTM, memnet.FastWeights):
+    for kind in (memnet.NeuralStack, memnet.SLSTM, memnet.FastWeights):
         model = kind(3, 2)
         with pytest.raises(ValueError, match=f"native.*no operator for {kind.__name__}"):
             model.backend = "native"

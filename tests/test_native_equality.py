@@ -91,6 +91,27 @@ def drawn_sam(draw: random.Random) -> memnet.SAM:
     return far_from_zero(model)
 
 
+def drawn_stacks(draw: random.Random) -> memnet.StackRNN:
+    """Any configuration, see drawn_ntm; also stacks that are full long before the end, and whole actions."""
+    tops = draw.randint(1, 3)
+    model = memnet.StackRNN(
+        3,
+        2,
+        controller=draw.choice(["feedforward", "rnn-tanh", "rnn-relu", "lstm", "gru"]),
+        hidden_size=draw.randint(1, 21),
+        num_layers=draw.randint(1, 3),
+        num_stacks=draw.randint(1, 3),
+        num_slots=max(tops, draw.choice([1, 2, 3, 8, 40])),
+        slot_size=draw.choice([1, 2, 3, 7, 8, 9, 17]),
+        num_tops=tops,
+        pushed_values=draw.choice(["sigmoid", "linear"]),
+        empty_value=draw.choice([-1.0, 0.0, 0.3]),
+        round_actions=draw.choice([True, False]),
+        learned_initial_state=draw.choice([True, False]),
+    )
+    return far_from_zero(model).train(draw.random() < 0.6)  # type: ignore[no-any-return]
+
+
 def drawn_recurrent(draw: random.Random) -> SequenceModule:
     """Any configuration, see drawn_ntm; also layers of several kinds and sizes."""
     options = {
@@ -118,15 +139,17 @@ DRAWN: dict[str, Callable[[random.Random], Any]] = {
     "NTM": drawn_ntm,
     "DNC": drawn_dnc,
     "SAM": drawn_sam,
+    "Stack-RNN": drawn_stacks,
     "recurrent": drawn_recurrent,
 }
-KINDS: dict[str, Any] = {"NTM": memnet.NTM, "DNC": memnet.DNC, "SAM": memnet.SAM}
+KINDS: dict[str, Any] = {"NTM": memnet.NTM, "DNC": memnet.DNC, "SAM": memnet.SAM, "Stack-RNN": memnet.StackRNN}
 every_kind = pytest.mark.parametrize("kind", DRAWN)
 with_memory = pytest.mark.parametrize("kind", KINDS)
 MADE: dict[str, Callable[[], Any]] = {
     "NTM": partial(memnet.NTM, 3, 2, hidden_size=5, num_slots=20, slot_size=4),
     "DNC": partial(memnet.DNC, 3, 2, hidden_size=5, num_slots=20, slot_size=4),
     "SAM": partial(memnet.SAM, 3, 2, hidden_size=5, num_slots=20, slot_size=4),
+    "Stack-RNN": partial(memnet.StackRNN, 3, 2, hidden_size=5, num_slots=20, slot_size=4, num_tops=2),
     "LSTM": partial(memnet.LSTM, 3, 2, hidden_size=5, num_layers=2, skip=True),
     "GRU": partial(memnet.GRU, 3, 2, hidden_size=9),
     "RNN": partial(memnet.RNN, 3, 2, hidden_size=5, num_layers=2, nonlinearity="relu", recurrent_init="uniform"),
@@ -211,6 +234,18 @@ def test_float32_is_as_near_the_truth_as_the_plain_step(kind: str, seed: int) ->
         assert (one - true).abs().max() <= 4 * (other - true).abs().max() + 1e-5 * size
 
 
+@pytest.mark.parametrize("asked", [False, True])
+def test_slots_of_a_stack_that_nothing_has_reached_have_a_gradient_where_one_is_asked_for(asked: bool) -> None:
+    torch.manual_seed(0)
+    model = far_from_zero(memnet.StackRNN(3, 2, hidden_size=5, num_slots=30, slot_size=3, num_tops=2))
+    memory = model.initial_state(2).memory
+    memory[0, 0, 4] = 0.3
+    state, input = model.initial_state(2)._replace(memory=memory.requires_grad_(asked)), torch.randn(2, 20, 3).double()
+    assert_equal_to_eager(model, input, state)
+    if asked:
+        assert (results(model, "native", input, state)[-1] != 0).all()
+
+
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
@@ -272,7 +307,12 @@ def test_chunks_equal_the_whole(kind: str, seed: int) -> None:
 @pytest.mark.parametrize("slots", [1, 2, 100])
 @pytest.mark.parametrize(
     "model",
-    [memnet.NTM(3, 2, shift_range=0), memnet.DNC(3, 2), memnet.SAM(3, 2, num_reads=1, slots_per_read=1)],
+    [
+        memnet.NTM(3, 2, shift_range=0),
+        memnet.DNC(3, 2),
+        memnet.SAM(3, 2, num_reads=1, slots_per_read=1),
+        memnet.StackRNN(3, 2, num_stacks=2),
+    ],
     ids=list(KINDS),
 )
 def test_inference_gives_the_same_bits_as_training(model: Any, slots: int, dtype: torch.dtype) -> None:
@@ -324,8 +364,9 @@ def test_no_number_stays_no_number(name: str) -> None:
 def test_saturated_heads_keep_finite_gradients(kind: str, size: float, dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     # Links of next to nothing are sharpened to a whole one: gradients grow by up to 1e6 a step, too much for float32.
-    options = {"sharp_links": True} if kind == "DNC" and dtype == torch.float64 else {}
-    model = KINDS[kind](3, 2, hidden_size=8, num_slots=20, slot_size=4, num_reads=2, **options).to(dtype)
+    options = {"num_tops" if kind == "Stack-RNN" else "num_reads": 2}
+    options |= {"sharp_links": True} if kind == "DNC" and dtype == torch.float64 else {}
+    model = KINDS[kind](3, 2, hidden_size=8, num_slots=20, slot_size=4, **options).to(dtype)
     nn.init.normal_((model.cell.heads if kind == "NTM" else model.cell.interface).bias, std=size)
     input = torch.randn(3, 6, 3, dtype=dtype)
     eager, found = (results(model, backend, input) for backend in ("eager", "native"))

@@ -134,6 +134,30 @@ def test_sizes_that_cannot_be_are_refused() -> None:
             drawn(**options)
 
 
+@pytest.mark.parametrize(
+    ("options", "changed", "told"),
+    [
+        ({"controller": "normalized-lstm"}, {}, "it computes no NormalizedLSTMCell"),
+        ({"num_stacks": 2}, {"num_stacks": 1}, "it computes memnet's own cells as they were built"),
+        ({"num_tops": 2}, {"num_tops": 1}, "it computes memnet's own cells as they were built"),
+    ],
+)
+def test_what_its_operator_does_not_compute_is_told(
+    options: dict[str, Any], changed: dict[str, int], told: str
+) -> None:
+    cell = drawn(**options).cell
+    for name, value in changed.items():
+        setattr(cell, name, value)
+    assert cell.native_refusal(normal(2, 4, 3), cell.initial_state(2)) == told
+
+
+def test_a_state_of_fewer_slots_than_are_read_is_refused() -> None:
+    model = drawn(num_tops=2)
+    state = model.initial_state(2)
+    with pytest.raises(ValueError, match="num_tops 2 needs at least 2 slots, not 1"):
+        model.cell.unroll_native(normal(2, 4, 3), state._replace(memory=state.memory[:, :, :1]), None)
+
+
 def test_it_learns_to_reverse() -> None:
     torch.manual_seed(0)
     model = StackRNN(3, 2, hidden_size=32, num_slots=4, pushed_values="linear", empty_value=0.0)

@@ -46,7 +46,7 @@ def gradients(model: nn.Module, output: Tensor) -> list[Tensor]:
     return found
 
 
-@pytest.mark.parametrize("kind", ["NTM", "DNC"])
+@pytest.mark.parametrize("kind", ["NTM", "DNC", "Stack-RNN"])
 @pytest.mark.parametrize("seed", range(12))
 def test_output_and_gradients_are_those_of_the_plain_step(kind: str, seed: int) -> None:
     model, straight, input = made(kind, seed)
@@ -97,7 +97,7 @@ def test_there_is_none_where_only_forward_can_tell() -> None:
     model.backend = "native"
     model.readout.register_forward_hook(lambda *_: None)
     assert straight(input) is None
-    assert memnet.StackRNN(3, 2).straight() is None
+    assert memnet.NeuralStack(3, 2).straight() is None
 
 
 @pytest.mark.parametrize(

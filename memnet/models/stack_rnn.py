@@ -1,15 +1,16 @@
 """Stack-augmented recurrent networks (Joulin & Mikolov 2015, arXiv 1503.01007)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
-from memnet.cells import Cell, ControllerName
+from memnet.cells import Cell, ControllerName, Room, StraightRun
 from memnet.checks import check_choice, check_sizes
 from memnet.controlled import by_head, full_precision, with_reads
 from memnet.functional.stacks import push_or_pop
+from memnet.native import stack_rnn
 from memnet.state import State
 from memnet.structures import StructureCell, StructureModule
 from memnet.trace import Part
@@ -67,6 +68,7 @@ class StackCell(StructureCell):
     Raises ValueError for sizes that cannot be.
     """
 
+    has_native = True
     slots_for = ("num_tops",)
 
     def __init__(
@@ -109,6 +111,17 @@ class StackCell(StructureCell):
         """Empty stacks."""
         memory = self.zeros(batch_size)(self.num_memories, self.num_slots, self.slot_size) + self.empty_value
         return StackState(self.controller.initial_state(batch_size), self._tops(memory), memory)
+
+    def native_refusal(self, input: Tensor, state: State) -> str | None:
+        sizes, heads = [(self.num_stacks, 3), (self.num_stacks, self.slot_size)], self.num_stacks * self.num_tops
+        own = type(self) is StackCell and sizes == self._sizes and heads == self.num_reads
+        return stack_rnn.refusal(self, input, state, own=own)
+
+    def unroll_native(self, input: Tensor, state: StackState, lengths: Tensor | None) -> tuple[Tensor, State]:
+        return stack_rnn.unroll_stacks(self, input, state, lengths)
+
+    def straight(self, input: Tensor, state: StackState, gradients: Mapping[int, Tensor], room: Room) -> StraightRun:
+        return stack_rnn.straight(self, input, state, gradients, room)
 
     def after_controller(
         self, hidden: Tensor, controller: State, state: StackState

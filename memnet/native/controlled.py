@@ -27,6 +27,11 @@ class Steps(Protocol):
     input_size: int
     slot_size: int
     num_reads: int
+
+
+class HeadSteps(Steps, Protocol):
+    """One whose heads look for slots."""
+
     num_writes: int
     norm_floor: float
 
@@ -54,7 +59,7 @@ def as_built(controller: Cell, steering: object) -> bool:
     return known and not getattr(controller, "skip", False)
 
 
-def problem_of(kind: type[Own], cell: Steps, input: Tensor, state: Any, **own: float) -> Own:
+def problem_of(kind: type[Own], cell: Steps, input: Tensor, *, slots: int, **own: float) -> Own:
     """The sizes of a call, with those of the memory's own."""
     layers = build.layers_of(cell.controller)
     return kind(
@@ -64,13 +69,17 @@ def problem_of(kind: type[Own], cell: Steps, input: Tensor, state: Any, **own: f
         layers=len(layers),
         hidden_size=cell.controller.output_size,
         controller=build.KINDS[build.kind_of(layers[0])],
-        slots=state.memory.size(1),
+        slots=slots,
         width=cell.slot_size,
         reads=cell.num_reads,
-        writes=cell.num_writes,
-        norm_floor=cell.norm_floor,
         **own,
     )
+
+
+def problem_of_heads(kind: type[Own], cell: HeadSteps, input: Tensor, state: Any, **own: float) -> Own:
+    """The same of heads that look for slots."""
+    heads = {"writes": cell.num_writes, "norm_floor": cell.norm_floor}
+    return problem_of(kind, cell, input, slots=state.memory.size(1), **heads, **own)
 
 
 class Plan:

@@ -18,7 +18,7 @@ from memnet.state import State
 _OPERATOR = build.Operator("DNC", "dnc.cpp")
 
 
-class Steps(controlled.Steps, Protocol):
+class Steps(controlled.HeadSteps, Protocol):
     """A cell, as far as the operator reads it: what its names mean is told by memnet.DNCCell."""
 
     interface: Linear
@@ -82,7 +82,7 @@ def answering(cell: Steps, input: Tensor, state: Any) -> AnswerRun:
 def _call(cell: Steps, input: Tensor, state: Any) -> tuple[_Problem, list[tuple[int, ...]], dict[str, Tensor]]:
     """Sizes of a call, shapes of what its state has of the memory, and the weights of the norm."""
     norm = cell.norm
-    problem = controlled.problem_of(
+    problem = controlled.problem_of_heads(
         _Problem,
         cell,
         input,

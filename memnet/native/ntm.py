@@ -16,7 +16,7 @@ from memnet.state import State
 _OPERATOR = build.Operator("NTM", "ntm.cpp")
 
 
-class Steps(controlled.Steps, Protocol):
+class Steps(controlled.HeadSteps, Protocol):
     """A cell, as far as the operator reads it: what its names mean is told by memnet.NTMCell."""
 
     heads: Linear
@@ -71,7 +71,7 @@ def answering(cell: Steps, input: Tensor, state: Any) -> AnswerRun:
 
 def _call(cell: Steps, input: Tensor, state: Any) -> tuple[_Problem, list[tuple[int, ...]]]:
     """Sizes of a call, and shapes of what its state has of the memory."""
-    problem = controlled.problem_of(
+    problem = controlled.problem_of_heads(
         _Problem,
         cell,
         input,

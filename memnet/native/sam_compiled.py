@@ -26,7 +26,7 @@ _OPERATOR = build.Operator("SAM", "sam.cpp")
 _OF_MEMORY = 3
 
 
-class Steps(controlled.Steps, Protocol):
+class Steps(controlled.HeadSteps, Protocol):
     """A cell, as far as the operator reads it: what its names mean is told by memnet.SAMCell."""
 
     interface: Linear
@@ -110,7 +110,7 @@ def _forward(call: _Call, tensors: Sequence[Tensor], *, keep: bool) -> tuple[Ten
     rows, since = _copied(state.memory, reach), _copied(state.age, reach)
     slots, weights = read.slots.clone(), read.weights.resolve_neg()
     batch, heads, count = slots.shape
-    problem = controlled.problem_of(_Problem, cell, tensors[0], state, per_read=count, used_above=cell.used_above)
+    problem = controlled.problem_of_heads(_Problem, cell, tensors[0], state, per_read=count, used_above=cell.used_above)
     problem.slots = reach
     chosen = slots.new_empty(steps if keep else 0, batch, heads * (2 * count + 1))
     own = {
