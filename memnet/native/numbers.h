@@ -119,6 +119,32 @@ template <class Number> Lanes<Number> sums(const Lanes<Number>* parts) {
 }
 #endif
 
+// As many vectors as there are lanes, turned: of each lane a vector, in place.
+#ifdef MEMNET_SHUFFLES
+template <class Number, int half = lanes<Number> / 2>
+__attribute__((always_inline)) inline void turn(Lanes<Number>* rows) {
+    if constexpr (half > 0) {
+        constexpr std::make_integer_sequence<int, lanes<Number>> lane{};
+        for (int at = 0; at < lanes<Number>; at++) {
+            if (at & half) continue;
+            const Lanes<Number> lower = halves<Number, 2 * half, 0>(rows[at], rows[at + half], lane);
+            rows[at + half] = halves<Number, 2 * half, 1>(rows[at], rows[at + half], lane);
+            rows[at] = lower;
+        }
+        turn<Number, half / 2>(rows);
+    }
+}
+#else
+template <class Number> void turn(Lanes<Number>* rows) {
+    for (int at = 0; at < lanes<Number>; at++)
+        for (int lane = 0; lane < at; lane++) {
+            const Number one = rows[at][lane];
+            rows[at][lane] = rows[lane][at];
+            rows[lane][at] = one;
+        }
+}
+#endif
+
 // e^x with a relative error of 1e-7; 0 below -87.3, where torch's is denormal; finite for all numbers.
 Lanes<float> exponential(Lanes<float> x) {
     const Lanes<float> bounded = x > 88.0f ? all(88.0f) : x;

@@ -25,60 +25,84 @@ template <class Number> struct Bias {
     Number* gradient;
 };
 
-// A weight matrix (unit, feature) for one row at a time, each unit's weights in vectors of their own: as fast as it comes
-// from the second cache.
+// A weight matrix (in, out) for one row at a time, in tiles of vectors of outputs that lie one behind the other: as fast
+// as it comes from the second cache.
 template <class Number> struct Rows {
     typedef Lanes<Number> Vec;
-    static constexpr int L = lanes<Number>;
-    int64_t features, units, vectors = (features + L - 1) / L;
-    std::unique_ptr<Vec[]> packed{new Vec[units * vectors]()};
+    static constexpr int L = lanes<Number>, most = 8;
+    int64_t in, out, vectors = (out + L - 1) / L, tiles = (vectors + most - 1) / most;
+    std::unique_ptr<Vec[]> packed{new Vec[in * vectors]};
+    std::unique_ptr<Vec[]> start{new Vec[vectors]()};  // what is added to every output
 
-    Rows(int64_t features, int64_t units) : features(features), units(units) {}
+    // whole: whether all will be filled in; what is not is zero.
+    Rows(int64_t in, int64_t out, bool whole) : in(in), out(out) {
+        if (!whole) std::fill_n(packed.get(), in * vectors, Vec{});
+    }
 
+    int64_t tile_at(int64_t tile) const { return tile * vectors / tiles; }
+
+    // Calls function(vector, first of its lanes, how many, their place in the first row, numbers from row to row) for the
+    // outputs from one on.
+    template <class Function> void each_vector(int64_t first, int64_t count, Function function) const {
+        for (int64_t tile = 0; tile < tiles; tile++)
+            for (int64_t at = tile_at(tile), end = tile_at(tile + 1); at < end; at++) {
+                const int64_t low = std::max(first, at * L), high = std::min(first + count, (at + 1) * L);
+                if (low >= high) continue;
+                Vec* place = packed.get() + tile_at(tile) * in + at - tile_at(tile);
+                function(low, high - low, (Number*)place + low % L, (end - tile_at(tile)) * L);
+            }
+    }
+
+    // From units to the features that they saw.
     void fill(const Block<Number>& one) {
-        for (int64_t unit = 0; unit < one.units; unit++)
-            std::copy_n(one.weight + unit * one.features, one.features,
-                        (Number*)(packed.get() + (one.unit + unit) * vectors) + one.feature);
-    }
-
-    // output(u) += sum_f weight(u, f) input(f)
-    void forward(const Number* input, Number* output) const {
-        in_tiles<L>(units, [&](auto count, int64_t first) {
-            dot<count>(packed.get() + first * vectors, input, output + first);
+        each_vector(one.feature, one.features, [&](int64_t low, int64_t count, Number* to, int64_t step) {
+            const Number* from = one.weight + low - one.feature;
+            to += one.unit * step;
+            for (int64_t unit = 0; unit < one.units; unit++, to += step, from += one.features)
+                store(to, load(from, count), count);
         });
     }
-    template <int count> void dot(const Vec* from, const Number* input, Number* output) const {
-        const int64_t whole = features / L;
-        Vec total[L]{};
-        for (int64_t at = 0; at < whole; at++) {
-            const Vec seen = load(input + at * L);
-            for (int unit = 0; unit < count; unit++) total[unit] += from[unit * vectors + at] * seen;
-        }
-        if (whole < vectors) {
-            const Vec seen = load(input + whole * L, features - whole * L);
-            for (int unit = 0; unit < count; unit++) total[unit] += from[unit * vectors + whole] * seen;
-        }
-        store(output, load(output, count) + sums<Number>(total), count);
-    }
-
-    // output(f) = sum_u weight(u, f) input(u)
-    void backward(const Number* input, Number* output) const {
-        in_tiles<8>(vectors, [&](auto count, int64_t first) {
-            add_up<count>(packed.get() + first, input, output + first * L, features - first * L);
+    // From features to units.
+    void fill_turned(const Block<Number>& one) {
+        each_vector(one.unit, one.units, [&](int64_t low, int64_t count, Number* to, int64_t step) {
+            const Number* from = one.weight + (low - one.unit) * one.features;
+            to += one.feature * step;
+            in_vectors<Number>(one.features, [&](int64_t at, int64_t n) {
+                Vec rows[L]{};
+                for (int64_t unit = 0; unit < count; unit++) rows[unit] = load(from + unit * one.features + at, n);
+                turn<Number>(rows);
+                for (int64_t feature = 0; feature < std::min<int64_t>(n, L); feature++, to += step)
+                    store(to, rows[feature], count);
+            });
         });
     }
-    template <int count> void add_up(const Vec* from, const Number* input, Number* output, int64_t room) const {
-        constexpr int ways = 8 / count;  // as many sums as additions are under way at a time
+    void add(const Bias<Number>& one) {
+        for (int64_t at = 0; at < one.units; at++) ((Number*)start.get())[one.unit + at] += one.values[at];
+    }
+
+    // output(j) = start(j) + sum_i input(i) matrix(i, j)
+    void apply(const Number* input, Number* output) const {
+        for (int64_t tile = 0; tile < tiles; tile++) {
+            const int64_t at = tile_at(tile);
+            multiply<most>(tile_at(tile + 1) - at, at, input, output);
+        }
+    }
+    template <int count> void multiply(int64_t width, int64_t at, const Number* input, Number* output) const {
+        if constexpr (count > 1)
+            if (width < count) return multiply<count - 1>(width, at, input, output);
+        constexpr int ways = (7 + count) / count;  // as many sums as additions are under way at a time
+        const Vec* from = packed.get() + at * in;
         Vec total[ways][count]{};
-        int64_t unit = 0;
-        for (; unit + ways <= units; unit += ways)
-            for (int way = 0; way < ways; way++, from += vectors)
-                for (int part = 0; part < count; part++) total[way][part] += input[unit + way] * from[part];
-        for (; unit < units; unit++, from += vectors)
-            for (int part = 0; part < count; part++) total[0][part] += input[unit] * from[part];
+        int64_t i = 0;
+        for (; i + ways <= in; i += ways)
+            for (int way = 0; way < ways; way++, from += count)
+                for (int part = 0; part < count; part++) total[way][part] += input[i + way] * from[part];
+        for (; i < in; i++, from += count)
+            for (int part = 0; part < count; part++) total[0][part] += input[i] * from[part];
         for (int part = 0; part < count; part++) {
             for (int way = 1; way < ways; way++) total[0][part] += total[way][part];
-            store(output + part * L, total[0][part], room - part * L);
+            const int64_t first = (at + part) * L;
+            store(output + first, start[at + part] + total[0][part], out - first);
         }
     }
 };
@@ -124,8 +148,12 @@ public:
                bool backward, bool several_rows)
         : in(in), out(out), blocks(std::move(blocks)), biases(std::move(biases)), backward(backward) {
         if (!several_rows) {
-            rows.reset(new Rows<Number>(in, out));
-            for (const Block<Number>& one : this->blocks) rows->fill(one);
+            int64_t filled = 0;
+            for (const Block<Number>& one : this->blocks) filled += one.units * one.features;
+            const bool whole = filled == in * out;
+            rows.reset(backward ? new Rows<Number>(out, in, whole) : new Rows<Number>(in, out, whole));
+            for (const Block<Number>& one : this->blocks) backward ? rows->fill(one) : rows->fill_turned(one);
+            if (!backward) for (const Bias<Number>& one : this->biases) rows->add(one);
             return;
         }
         panels.reset(backward ? new Panels<Number>(out, in) : new Panels<Number>(in, out));
@@ -139,16 +167,7 @@ public:
     // row's `stride` numbers those after the last may become 0.
     void apply(int64_t count, const Number* input, int64_t input_stride, Number* output, int64_t stride) const {
         if (panels) return panels->apply(count, input, input_stride, output, stride);
-        for (int64_t row = 0; row < count; row++, input += input_stride, output += stride) {
-            if (backward) {
-                rows->backward(input, output);
-                continue;
-            }
-            std::fill_n(output, out, Number(0));
-            for (const Bias<Number>& one : biases)
-                for (int64_t at = 0; at < one.units; at++) output[one.unit + at] += one.values[at];
-            rows->forward(input, output);
-        }
+        for (int64_t row = 0; row < count; row++, input += input_stride, output += stride) rows->apply(input, output);
     }
 
     // Gradients of weights and biases from some steps of some rows: `more` adds them to what is there. A vector's numbers
