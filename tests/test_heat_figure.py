@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 
 from experiments.__main__ import main
-from experiments.figures.results import HeatCell, heat_figure
+from experiments.figures.results import HeatCell, StatePoint, heat_figure, states_figure
 from experiments.report.results import PAGE, RESULTS, TABLES, page, pictures, read
 from tests.figure_parts import beyond, shown
 from tests.test_command_line import refused
@@ -46,6 +48,25 @@ def test_a_cell_has_the_mean_the_worst_seed_and_the_published_number() -> None:
     }
     (axes,) = figure.axes
     assert np.array_equal(shown(axes).T, [[100, 99.99, np.nan], [np.nan, np.nan, 55.55]], equal_nan=True)
+    assert beyond(figure) == []
+
+
+def test_points_of_all_sizes_are_named_where_no_name_meets_another_or_a_point() -> None:
+    points = {
+        (task, f"a model {number}"): StatePoint(3000 + 100 * (number % 3), 100 - number // 4, (90, 100))
+        for task in ("one", "another")
+        for number in range(8)
+    } | {("one", "large"): StatePoint(60_000, 100, (100, 100))}
+    figure = states_figure(points, "a title")
+    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
+    figure.draw(renderer)
+    assert [(axes.get_title("left"), len(axes.texts)) for axes in figure.axes] == [("one", 9), ("another", 8)]
+    for axes in figure.axes:
+        boxes = [Text.get_window_extent(text, renderer) for text in axes.texts]
+        for number, box in enumerate(boxes):
+            assert not any(box.overlaps(other) for other in boxes[number + 1 :])
+            (line, *_) = axes.containers
+            assert not any(box.contains(*place) for place in axes.transData.transform(line[0].get_xydata()))
     assert beyond(figure) == []
 
 

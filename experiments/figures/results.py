@@ -12,7 +12,9 @@ from experiments.figures import style
 from experiments.figures.style import Axes, Figure
 
 _LEFT, _TOP, _HEAD, _ROW, _FOOTER = 40, 48, 34, 46, 44
-_AXIS, _RIGHT, _HEIGHT = 84, 130, 300  # of states_figure
+# Pixels of states_figure, points of its names.
+_AXIS, _RIGHT, _BETWEEN, _HEIGHT, _MARK, _LINE, _NAMES = 84, 70, 60, 330, 8, 19, 7.0
+_LEADER = {"arrowstyle": "-", "color": style.GREY, "linewidth": 0.5, "relpos": (0, 0.5), "shrinkB": 0}
 _LARGE, _SMALL = 8.0, 6.5  # points
 _SHADES, _DARK = "Blues", 60  # from so many per cent on letters are white
 
@@ -101,33 +103,74 @@ class StatePoint(NamedTuple):
 
 
 def states_figure(points: Mapping[tuple[str, str], StatePoint], title: str) -> Figure:
-    """A colour for every task, a point for every model, named beside it, and a line from the worst seed to the best.
+    """A panel for every task, in it a point for every model with its name, and a line from the worst seed to the best.
 
     points: by task and model.
     """
+    tasks = list(dict.fromkeys(task for task, _ in points))
+    sizes = [point.state for point in points.values()]
+    ticks = [4**power for power in range(4, 13) if min(sizes) / 2 < 4**power < 2 * max(sizes)]
     with style.styled():
-        figure = style.new_figure(_TOP + _HEIGHT + 60, title, _AXIS, style.LEAST)
-        axes = style.add_axes(figure, _AXIS, _TOP, style.figure_width(style.LEAST) - _AXIS - _RIGHT, _HEIGHT)
-        sizes = [point.state for point in points.values()]
-        style.numbered_log_scale(axes, sorted(set(sizes)), (min(sizes), max(sizes)))
-        handles = []
-        for number, task in enumerate(dict.fromkeys(task for task, _ in points)):
+        figure = style.new_figure(_TOP + _HEIGHT + 90, title, _AXIS, style.LEAST)
+        wide = (style.figure_width(style.LEAST) - _AXIS - _RIGHT - _BETWEEN * (len(tasks) - 1)) / len(tasks)
+        for number, task in enumerate(tasks):
             own = {model: point for (one, model), point in points.items() if one == task}
-            marks = axes.errorbar(
+            left = _AXIS + number * (wide + _BETWEEN)
+            axes = style.add_axes(figure, left, _TOP + 26, wide, _HEIGHT)
+            style.numbered_log_scale(axes, ticks, (min(sizes), max(sizes)))
+            axes.errorbar(
                 [point.state for point in own.values()],
                 [point.mean for point in own.values()],
                 [[abs(point.mean - point.ends[k]) for point in own.values()] for k in range(2)],
                 fmt="o",
-                color=f"C{number}",
-                label=task,
+                color=style.BLUE,
             )
-            handles.append(marks[0])
-            marks[0].set_label(task)
-            for model, point in own.items():
-                place = (point.state, point.mean)
-                axes.annotate(model, place, (6, 0), textcoords="offset points", va="center", fontsize=7)
-        axes.set_ylim(0, 103)
-        axes.set_xlabel("numbers of state")
-        axes.set_ylabel("right, %")
-        style.key_below(figure, handles, _AXIS)
+            axes.set_ylim(0, 103)
+            axes.set_title(task, fontsize=_LARGE)
+            axes.set_xlabel("numbers of state")
+            if number:
+                axes.tick_params(labelleft=False)
+            else:
+                axes.set_ylabel("right, %")
+            _name_points(axes, own)
     return figure
+
+
+class _Box(NamedTuple):
+    """Pixels that something takes."""
+
+    left: float
+    right: float
+    low: float
+    high: float
+
+    def meets(self, other: _Box) -> bool:
+        return self.left < other.right and other.left < self.right and self.low < other.high and other.low < self.high
+
+
+def _name_points(axes: Axes, points: Mapping[str, StatePoint]) -> None:
+    """Each name beside its point, or below, with a line, where it would meet a point or another name."""
+    at = {model: axes.transData.transform((point.state, point.mean)) for model, point in points.items()}
+    taken = [_Box(x - _MARK, x + _MARK, y - _MARK, y + _MARK) for x, y in at.values()]
+    low, left, right = axes.bbox.y0, axes.bbox.x0 + 4, axes.bbox.x1 + _BETWEEN - 8
+    for model, (x, y) in sorted(at.items(), key=lambda one: (-one[1][1], -one[1][0])):
+        wide = style.text_width(model, _NAMES)
+        beside = [(_MARK + 2, 0), (-_MARK - 2 - wide, 0)]
+        moves = [*beside, *((2 * _MARK, -_LINE * down) for down in range(1, _HEIGHT // _LINE))]
+        found = (_Box(x + a, x + a + wide, y + d - _LINE / 2, y + d + _LINE / 2) for a, d in moves)
+        free = (
+            (box, move)
+            for box, move in zip(found, moves, strict=True)
+            if left < box.left and box.right < right and low < box.low and not any(box.meets(one) for one in taken)
+        )
+        box, (across, down) = next(free, (_Box(x, x, y, y), moves[0]))
+        taken.append(box)
+        axes.annotate(
+            model,
+            points[model][:2],
+            (across * 72 / style.DPI, down * 72 / style.DPI),
+            textcoords="offset points",
+            va="center",
+            fontsize=_NAMES,
+            arrowprops=_LEADER if down else None,
+        )
