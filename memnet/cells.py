@@ -57,21 +57,37 @@ class GRUGates(NamedTuple):
     update: Tensor
 
 
+class Softened(NamedTuple):
+    """Weightings of a first state that are the softmax of a weight, alike for every row of the batch.
+
+    logits: (head, slot). places, rows: which of the state's tensors they are, and which heads each has.
+    """
+
+    logits: Tensor
+    places: tuple[int, ...]
+    rows: tuple[slice, ...]
+
+
 class StraightRun(Protocol):
     """Sequences of one shape by an operator, without a graph, with all in place that it needs; see Cell.straight.
 
     features: (batch, time, output_size), of the last forward.
     written:  ids of the parameters that have a gradient by it.
+    first:    the tensors of the state before the first step. d_first: gradients of those that want one.
+    softened: what of them is made so.
     """
 
     features: Tensor
     written: set[int]
+    first: list[Tensor]
+    d_first: list[Tensor | None]
+    softened: Sequence[Softened]
 
-    def forward(self, input: Tensor, state: State | None) -> None:
-        """Compute the features. state: that before the first step where it is another than before."""
+    def forward(self, input: Tensor) -> None:
+        """Compute the features."""
 
-    def backward(self, d_features: Tensor) -> list[Tensor | None]:
-        """Write the gradients of the parameters; returns those of the state's tensors, of all that want one."""
+    def backward(self, d_features: Tensor) -> None:
+        """Write the gradients of the parameters, and of the state's tensors."""
 
 
 class AnswerRun(Protocol):

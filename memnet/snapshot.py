@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from memnet.unroll import HOOKS, hooked
+from memnet.torch_private import has_global_hooks
+from memnet.unroll import HOOKS
 
 
 class Snapshot:
@@ -20,6 +21,7 @@ class Snapshot:
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         self._modules = [one for module in modules for one in module.modules()]
+        self._hooks = [vars(one)[hooks] for one in self._modules for hooks in HOOKS]
         kept = ("_parameters", "_buffers", "_modules", *HOOKS)
         # All that a module has is in these, and what the last hold decides nothing.
         self._dicts = [own for one in self._modules for own in (vars(one), *(vars(one)[name] for name in kept))]
@@ -33,8 +35,8 @@ class Snapshot:
         return any(name in vars(one) for one in self._modules)
 
     def watched(self) -> bool:
-        """Whether any of the modules has a hook."""
-        return hooked(*self._modules)
+        """Whether any of the modules has a hook, see memnet.unroll.hooked."""
+        return bool(has_global_hooks()) or any(self._hooks) or any("forward" in vars(one) for one in self._modules)
 
     def holds(self) -> bool:
         """Whether nothing has changed."""

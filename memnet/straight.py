@@ -11,12 +11,14 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from memnet.cells import Room, StraightRun
+from memnet.first_state import FirstState
 from memnet.native import build
-from memnet.state import State, state_tensors
+from memnet.snapshot import Snapshot
+from memnet.state import State
 from memnet.torch_private import has_hooks
-from memnet.unroll import hooked
 
 # Features that sequences of several shapes, which are kept ready, may have together.
 _MOST_FEATURES = 1 << 24
@@ -47,7 +49,7 @@ class Straight:
     def __init__(self, model: nn.Module) -> None:
         assert isinstance(model, nn.Module)
         self._model: Runs = model  # type: ignore[assignment]
-        self._modules, every = list(model.modules()), list(model.parameters())
+        self._seen, every = Snapshot([model]), list(model.parameters())
         trained = [one for one in every if one.requires_grad]
         self._fixed = [one for one in (*every, *model.buffers()) if not one.requires_grad]
         alike = len({(one.dtype, one.device) for one in trained}) == 1 and all(one.is_contiguous() for one in every)
@@ -70,6 +72,17 @@ class Straight:
         Only of the last call, and not to be differentiated again: RuntimeError, as for weights that no longer lie as
         they did. None where only forward can tell.
         """
+        output = self.answer(input)
+        return None if output is None else self.leaf(output)
+
+    def leaf(self, output: Tensor) -> Tensor:
+        """The last answer as a leaf whose gradient goes to the parameters."""
+        output.requires_grad_().register_hook(self._spread_last)
+        return output
+
+    @torch.no_grad()
+    def answer(self, input: Tensor) -> Tensor | None:
+        """The numbers alone, for a loss whose gradient is given to `backward`, or for `leaf`."""
         if (input.dtype, input.device) != self._kind or self._watched(input):
             return None
         versions = [one._version for one in self._fixed]
@@ -82,9 +95,7 @@ class Straight:
             return None
         self._calls += 1
         self._spread_last = partial(self._spread, run, self._calls)
-        output = run.forward(input.detach().contiguous())
-        output.register_hook(self._spread_last)
-        return output
+        return run.forward(input.detach().contiguous())
 
     @torch.no_grad()
     def backward(self, gradient: Tensor) -> None:
@@ -93,7 +104,7 @@ class Straight:
 
     def _watched(self, input: Tensor) -> bool:
         """Whether somebody sees what happens between input and gradients, or wants more of it, in this call."""
-        hooks = hooked(*self._modules) or any(map(has_hooks, self._trained))
+        hooks = self._seen.watched() or any(map(has_hooks, self._trained))
         return hooks or input.requires_grad or build.unusual_call([input]) is not None
 
     def _made(self, input: Tensor) -> _Run | None:
@@ -109,7 +120,7 @@ class Straight:
         readout = self._model.readout
         # Parameters of both would have two gradients.
         apart = cell is not None and cell.written.isdisjoint(map(id, readout.parameters()))
-        return _Run(self._model, cell, state, self._trained, self._of) if cell is not None and apart else None
+        return _Run(self._model, cell, self._trained, self._of) if cell is not None and apart else None
 
     def _spread(self, run: _Run, call: int, gradient: Tensor) -> None:
         if torch.is_grad_enabled() or call != self._calls:
@@ -127,34 +138,23 @@ class _Run:
     """Sequences of one shape: cell and readout."""
 
     def __init__(
-        self,
-        model: Runs,
-        cell: StraightRun,
-        state: State,
-        trained: Sequence[Tensor],
-        gradients: Mapping[int, Tensor],
+        self, model: Runs, cell: StraightRun, trained: Sequence[Tensor], gradients: Mapping[int, Tensor]
     ) -> None:
-        self._model, self._cell, self._leaves = model, cell, state_tensors(state)
-        self._trained, self._gradients = trained, gradients
-        self._learned = any(one.requires_grad for one in self._leaves)
+        self._model, self._cell, readout = model, cell, model.readout
         self._batch, self._time, width = cell.features.shape
         self.features = cell.features.view(-1, width)
         self._d_features = torch.empty_like(self.features)
-        readout = model.readout
         self._d_weight = gradients.get(id(readout.weight))
         self._d_bias = None if readout.bias is None else gradients.get(id(readout.bias))
         self._written = cell.written | {id(one) for one in readout.parameters() if id(one) in gradients}
+        make = partial(model.initial_state, self._batch)
+        self._first = FirstState(make, cell, trained, gradients, self._written)
 
-    @torch.no_grad()
     def forward(self, input: Tensor) -> Tensor:
-        state = None
-        if self._learned:
-            with torch.enable_grad():
-                state = self._model.initial_state(self._batch)
-            self._leaves = state_tensors(state)
-        self._cell.forward(input, state)
-        output: Tensor = self._model.readout(self.features)
-        return output.view(self._batch, self._time, -1).requires_grad_()
+        self._first.fill()
+        self._cell.forward(input)
+        readout = self._model.readout
+        return functional.linear(self.features, readout.weight, readout.bias).view(self._batch, self._time, -1)
 
     def backward(self, gradient: Tensor) -> set[int]:
         """Writes the gradients of parameters; returns which of them have one."""
@@ -164,16 +164,6 @@ class _Run:
         if self._d_bias is not None:
             torch.sum(rows, 0, out=self._d_bias)
         torch.mm(rows, self._model.readout.weight.detach(), out=self._d_features)
-        found = self._cell.backward(self._d_features)
-        if not self._learned:
-            return self._written
-        pairs = [(leaf, own) for leaf, own in zip(self._leaves, found, strict=True) if own is not None]
-        leaves, given = zip(*pairs, strict=True)
-        reached = torch.autograd.grad(leaves, self._trained, given, allow_unused=True)
-        made = {id(one): own for one, own in zip(self._trained, reached, strict=True) if own is not None}
-        for one, own in made.items():
-            if one in self._written:
-                self._gradients[one] += own
-            else:
-                self._gradients[one].copy_(own)
-        return self._written | made.keys()
+        self._cell.backward(self._d_features)
+        self._first.spread()
+        return self._written | self._first.written

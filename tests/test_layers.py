@@ -25,7 +25,7 @@ FLOORS: dict[str, Floors] = {
         ["cells", "decoding"],
         ["unroll"],
         ["native"],
-        ["snapshot"],
+        ["snapshot", "first_state"],
         ["straight", "answers"],
         ["sequence", "encoding", "diagnostics"],
         ["story", "controlled"],

@@ -163,6 +163,38 @@ def test_a_first_state_may_be_a_weight_of_something_else_too() -> None:
         torch.testing.assert_close(one, other)
 
 
+@pytest.mark.parametrize("controller", ["lstm", "gru"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_first_state_of_weights_needs_no_graph_wherever_they_lie(
+    controller: Any, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    options: dict[str, Any] = {"memory_init": "learned", "weights_init": "learned", "learned_initial_state": True}
+    model = memnet.NTM(3, 2, controller=controller, hidden_size=5, num_slots=7, num_reads=2, **options).double()
+    for one in model.parameters():
+        nn.init.normal_(one, std=0.4)
+    straight, input = model.straight(), torch.randn(batch, 4, 3, dtype=torch.float64)
+    assert straight is not None
+    for _ in range(2):
+        expected = gradients(model, model(input)[0])
+        with monkeypatch.context() as patched:
+            patched.setattr(torch.autograd, "grad", None)
+            found = gradients(model, answered(straight, input))
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-13, atol=1e-13)
+        for weight in model.parameters():
+            weight.data = 2 * weight.data
+    # More slots than the weight has, or a frozen one.
+    model.num_slots = 9
+    model.cell.initial_reads.requires_grad_(False)
+    straight = model.straight()
+    assert straight is not None
+    for one, other in zip(
+        *(gradients(model, way(input)) for way in (straight, lambda given: model(given)[0])), strict=True
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-13, atol=1e-13)
+
+
 @pytest.mark.parametrize("options", [{}, {"loss": "mean"}])
 def test_an_objective_trains_by_it_to_the_same_numbers(options: dict[str, Any]) -> None:
     objective = SequenceObjective(configured("copy", model="ntm", num_slots=9, **options), TASKS["copy"]())

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import Linear
 
-from memnet.cells import Cell, Room
+from memnet.cells import Cell, Room, Softened
 from memnet.native import build
 from memnet.state import State, state_tensors, with_leaves
 
@@ -205,6 +205,7 @@ class Straight:
         shapes: Sequence[tuple[int, ...]],
         gradients: Mapping[int, Tensor],
         shared: Room,
+        softened: Sequence[Softened] = (),
     ) -> None:
         self._operator, self._plan, self._problem = operator, plan, problem
         self._library = build.library(operator, input.dtype)
@@ -218,8 +219,9 @@ class Straight:
         self.written = {id(parameters[place]) for place in places if own[place] is not None}
         self._d_tables, self._again = _apart(plan.tables(own))
         # The problem tells where they are, and keeps none.
-        self._first, self._last, self._room = first, [torch.empty_like(one) for one in first], room
-        self._d_first = [
+        self.first, self._last, self._room = first, [torch.empty_like(one) for one in first], room
+        self.softened: Sequence[Softened] = softened
+        self.d_first = [
             torch.empty_like(one) if leaf.requires_grad else None for one, leaf in zip(first, leaves, strict=True)
         ]
         self._added = [one for place in plan.more.values() if (one := own[place]) is not None]
@@ -231,15 +233,12 @@ class Straight:
             features=self.features,
             room=room,
             d_last=[None] * len(first),
-            d_first=self._d_first,
+            d_first=self.d_first,
             **{f"d_{name}": table for name, table in self._d_tables.items()},
             **{f"d_{name}": own[place] for name, place in plan.more.items()},
         )
 
-    def forward(self, input: Tensor, state: State | None) -> None:
-        if state is not None:
-            for one, leaf in zip(self._first, state_tensors(state), strict=True):
-                one.copy_(leaf.detach())
+    def forward(self, input: Tensor) -> None:
         parameters = self._plan.parameters
         if (addresses := [one.data_ptr() for one in parameters]) != self._addresses:
             if _forms(parameters) != self._forms:
@@ -249,14 +248,13 @@ class Straight:
         self._problem.input = input.data_ptr()
         build.run(self._operator, self._library.forward, self._problem)
 
-    def backward(self, d_features: Tensor) -> list[Tensor | None]:
+    def backward(self, d_features: Tensor) -> None:
         for one in self._added:
             one.zero_()
         self._problem.d_features = d_features.data_ptr()
         build.run(self._operator, self._library.backward, self._problem)
         for whole, more in self._again:
             whole += more
-        return self._d_first
 
 
 class Answering:

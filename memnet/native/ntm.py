@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
-from torch.nn import Linear
+from torch.nn import Linear, Parameter
 
-from memnet.cells import AnswerRun, Cell, Room, StraightRun
+from memnet.cells import AnswerRun, Cell, Room, Softened, StraightRun
 from memnet.native import build, controlled
-from memnet.state import State
+from memnet.state import State, state_tensors
 
 _OPERATOR = build.Operator("NTM", "ntm.cpp")
 
@@ -21,6 +21,7 @@ class Steps(controlled.HeadSteps, Protocol):
 
     heads: Linear
     shift_range: int
+    initial_weights: Parameter | None
 
     @property
     def addressing(self) -> str: ...
@@ -59,7 +60,16 @@ def straight(cell: Steps, input: Tensor, state: Any, gradients: Mapping[int, Ten
     """What Cell.straight returns, for a call that `refusal` has nothing against."""
     problem, shapes = _call(cell, input, state)
     plan = controlled.plan_of(_OPERATOR, cell, cell.heads)
-    return controlled.Straight(_OPERATOR, problem, plan, input, state, shapes, gradients, room)
+    return controlled.Straight(_OPERATOR, problem, plan, input, state, shapes, gradients, room, _softened(cell, state))
+
+
+def _softened(cell: Steps, state: Any) -> list[Softened]:
+    """What of a first state is a softmax; nothing where it has slots that the weight has not."""
+    if (logits := cell.initial_weights) is None or logits.size(1) != state.read_weights.size(2):
+        return []
+    # The last two.
+    count, reads = len(state_tensors(state)), cell.num_reads
+    return [Softened(logits, (count - 2, count - 1), (slice(reads), slice(reads, None)))]
 
 
 def answering(cell: Steps, input: Tensor, state: Any) -> AnswerRun:

@@ -110,7 +110,9 @@ class SequenceObjective(Objective[SequenceModel, Batch]):
     def pieces(self, model: SequenceModel, batch: Batch) -> Iterator[Piece]:
         """Chunks in time where it is truncated."""
         state, batch = None, batch.to(self.device)
-        if (straight := self._straight(model, batch)) is not None and (logits := straight(batch.input)) is not None:
+        if (straight := self._straight(model, batch)) is not None and (
+            logits := straight.answer(batch.input)
+        ) is not None:
             yield self._straight_piece(straight, logits, batch)
             return
         for chunk in chunks_of(batch, self.training.truncate):
@@ -127,14 +129,13 @@ class SequenceObjective(Objective[SequenceModel, Batch]):
 
     def _straight_piece(self, straight: Straight, logits: Tensor, batch: Batch) -> Piece:
         """A batch that `straight` answered, without a graph of the loss where the task tells the gradient itself."""
-        known = logits.detach()
-        weights = known.new_full((len(known),), 1 / len(known))
+        weights = logits.new_full((len(logits),), 1 / len(logits))
         if self.training.loss == "mean":
             weights /= self._answers(batch.mask)
-        if (gradient := self.data.loss_gradient(known, batch, weights)) is None:
-            return self._piece(logits, batch, batch.mask)
+        if (gradient := self.data.loss_gradient(logits, batch, weights)) is None:
+            return self._piece(straight.leaf(logits), batch, batch.mask)
         with torch.no_grad():
-            return self._piece(known, batch, batch.mask)._replace(spread=partial(straight.backward, gradient))
+            return self._piece(logits, batch, batch.mask)._replace(spread=partial(straight.backward, gradient))
 
     def alike(self, batches: Sequence[Batch]) -> Sequence[Tensor]:
         """Shorter sequences get steps at the end that are not scored."""
