@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from memnet import NTM, RNN, EntNet, GRUCell, KeyValueMemoryNetwork, LSTMCell, MemN2N, StackedCell, StackRNN
+from memnet import LRUA, NTM, RNN, EntNet, GRUCell, KeyValueMemoryNetwork, LSTMCell, MemN2N, StackedCell, StackRNN
 from memnet.sequence import BackendModule, SequenceModule
 from memnet.state import state_tensors
 from tests.stories import MAX_WORDS, VOCAB, drawn_anew, question_of, story_of
@@ -30,6 +30,7 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "ntm-rnn": lambda: ntm(controller="rnn-tanh", memory_init="learned", weights_init="learned", num_reads=2),
     "ntm-lstm": lambda: ntm(num_layers=2, learned_initial_state=True),
     "ntm-gru": lambda: ntm(controller="gru", addressing="content", memory_init="random"),
+    "lrua": lambda: LRUA(3, 2, hidden_size=3, num_slots=4, slot_size=2, num_reads=2, learned_strength=True),
     "stack-rnn": lambda: StackRNN(3, 2, hidden_size=3, num_slots=2, slot_size=2, num_stacks=2, num_tops=2),
     "lstm-gru": lambda: SequenceModule(StackedCell([LSTMCell(3, 2), GRUCell(5, 3)], skip=True), 2),
     "rnn": lambda: RNN(3, 2, hidden_size=3, num_layers=2, learned_initial_state=True),

@@ -126,3 +126,27 @@ def test_it_learns_to_name_what_it_has_seen() -> None:
         optimizer.step()
         losses.append(loss.item())
     assert sum(losses[-10:]) / 10 < 0.2 < 0.6 < losses[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "changed", "told"),
+    [
+        ({"controller": "normalized-lstm"}, {}, "it computes no NormalizedLSTMCell"),
+        ({"num_reads": 2}, {"num_reads": 1}, "it computes memnet's own cells as they were built"),
+        ({}, {"learned_strength": True}, "it computes memnet's own cells as they were built"),
+    ],
+)
+def test_what_its_operator_does_not_compute_is_told(
+    options: dict[str, Any], changed: dict[str, Any], told: str
+) -> None:
+    cell = drawn(**options).cell
+    for name, value in changed.items():
+        setattr(cell, name, value)
+    assert cell.native_refusal(normal(2, 4, 3), cell.initial_state(2)) == told
+
+
+def test_a_state_of_fewer_slots_than_heads_is_refused() -> None:
+    model = drawn(num_reads=2)
+    state = model.initial_state(2)
+    with pytest.raises(ValueError, match="num_reads 2 needs at least 2 slots, not 1"):
+        model.cell.unroll_native(normal(2, 4, 3), state._replace(memory=state.memory[:, :1]), None)

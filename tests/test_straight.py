@@ -46,7 +46,7 @@ def gradients(model: nn.Module, output: Tensor) -> list[Tensor]:
     return found
 
 
-@pytest.mark.parametrize("kind", ["NTM", "DNC", "Stack-RNN"])
+@pytest.mark.parametrize("kind", ["NTM", "DNC", "LRUA", "Stack-RNN"])
 @pytest.mark.parametrize("seed", range(12))
 def test_output_and_gradients_are_those_of_the_plain_step(kind: str, seed: int) -> None:
     model, straight, input = made(kind, seed)

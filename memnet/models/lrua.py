@@ -1,13 +1,13 @@
 """Least recently used access, the memory of the MANN for one-shot learning (Santoro et al. 2016, arXiv 1605.06065)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from memnet.cells import Cell, ControllerName
+from memnet.cells import AnswerRun, Cell, ControllerName, Room, StraightRun
 from memnet.controlled import (
     ControlledCell,
     ControlledModule,
@@ -21,6 +21,7 @@ from memnet.controlled import (
 from memnet.functional.addressing import content_weights
 from memnet.functional.least_used import decayed_usage, least_used, write_by_use
 from memnet.functional.memory import add_memory, read_memory
+from memnet.native import lrua
 from memnet.state import State
 from memnet.trace import Part
 
@@ -88,6 +89,7 @@ class LRUACell(ControlledCell):
     """
 
     slots_for = ("num_reads",)
+    has_native = True
 
     def __init__(
         self,
@@ -121,8 +123,13 @@ class LRUACell(ControlledCell):
         )
         self.num_slots = num_slots
         self.usage_decay, self.learned_strength = usage_decay, learned_strength
-        self._sizes = [(num_reads, slot_size), (num_reads, 1), (num_reads, 1 * learned_strength)]
+        self._sizes = self._emitted_sizes()
         self.interface = interface_of(self.controller, self._sizes)
+
+    def _emitted_sizes(self) -> list[tuple[int, int]]:
+        """Heads, and numbers for each: of keys, gates and strengths."""
+        heads = self.num_reads
+        return [(heads, self.slot_size), (heads, 1), (heads, 1 * self.learned_strength)]
 
     def initial_state(self, batch_size: int) -> LRUAState:
         """All zero but for the controller's state, where that is trained."""
@@ -135,6 +142,19 @@ class LRUACell(ControlledCell):
             write_weights=zeros(self.num_reads, self.num_slots),
             usage=zeros(self.num_slots),
         )
+
+    def native_refusal(self, input: Tensor, state: State) -> str | None:
+        own = type(self) is LRUACell and self._emitted_sizes() == self._sizes
+        return lrua.refusal(self, input, state, own=own)
+
+    def unroll_native(self, input: Tensor, state: LRUAState, lengths: Tensor | None) -> tuple[Tensor, State]:
+        return lrua.unroll_lrua(self, input, state, lengths)
+
+    def straight(self, input: Tensor, state: LRUAState, gradients: Mapping[int, Tensor], room: Room) -> StraightRun:
+        return lrua.straight(self, input, state, gradients, room)
+
+    def answering(self, input: Tensor, state: LRUAState) -> AnswerRun:
+        return lrua.answering(self, input, state)
 
     def after_controller(
         self, hidden: Tensor, controller: State, state: LRUAState
