@@ -18,7 +18,7 @@ from memnet.first_state import FirstState
 from memnet.native import build
 from memnet.snapshot import Snapshot
 from memnet.state import State
-from memnet.torch_private import has_hooks
+from memnet.torch_private import have_hooks
 
 # Features that sequences of several shapes, which are kept ready, may have together.
 _MOST_FEATURES = 1 << 24
@@ -104,7 +104,7 @@ class Straight:
 
     def _watched(self, input: Tensor) -> bool:
         """Whether somebody sees what happens between input and gradients, or wants more of it, in this call."""
-        hooks = self._seen.watched() or any(map(has_hooks, self._trained))
+        hooks = self._seen.watched() or have_hooks(self._trained)
         return hooks or input.requires_grad or build.unusual_call([input]) is not None
 
     def _made(self, input: Tensor) -> _Run | None:

@@ -3,8 +3,9 @@
 Of a name that the installed torch does not have the answer is always yes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
+from operator import attrgetter
 from typing import Any
 
 from torch import Tensor
@@ -32,6 +33,10 @@ def has_forward_derivatives() -> bool:
     return bool(getattr(forward_ad, "_current_level", 0) >= 0)
 
 
-def has_hooks(tensor: Tensor) -> bool:
-    """Whether somebody is to see, or change, the gradient of a leaf."""
-    return bool(getattr(tensor, "_backward_hooks", True) or getattr(tensor, "_post_accumulate_grad_hooks", True))
+_HOOKS_OF_LEAVES = ("_backward_hooks", "_post_accumulate_grad_hooks")
+_hooks_are_told = all(hasattr(Tensor, name) for name in _HOOKS_OF_LEAVES)
+
+
+def have_hooks(leaves: Sequence[Tensor]) -> bool:
+    """Whether somebody is to see, or change, the gradient of any leaf."""
+    return not _hooks_are_told or any(any(map(attrgetter(name), leaves)) for name in _HOOKS_OF_LEAVES)

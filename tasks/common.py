@@ -165,8 +165,8 @@ class Task(ABC):
         """`losses`, averaged over the batch: a scalar. Arguments as there."""
         return self.losses(logits, batch).mean()
 
-    def loss_gradient(self, logits: Tensor, batch: Batch, weights: Tensor) -> Tensor | None:
-        """The gradient of the losses, each by its weight, (batch,), to the logits; None where only autograd can."""
+    def losses_and_gradient(self, logits: Tensor, batch: Batch, weights: Tensor) -> tuple[Tensor, Tensor] | None:
+        """The losses and, each by its weight, (batch,), their gradient to the logits; None where only autograd can."""
         return None
 
     @abstractmethod

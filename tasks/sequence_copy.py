@@ -1,6 +1,8 @@
 """The copy task (Graves et al. 2014, Neural Turing Machines, section 4.1)."""
 
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from .bits import BitTask
 from .common import Batch, bit_channels, draw_bits, draw_range, place
@@ -55,8 +57,23 @@ class Copy(BitTask):
             chosen = torch.rand(batch_size, 1, generator=generator, device=generator.device) < blanks
             zero = torch.rand(batch_size, longest, generator=generator, device=generator.device) < 0.5
             vectors = vectors.masked_fill((chosen & zero).unsqueeze(-1), 0)
+        if isinstance(length, int):
+            return _of_one_length(vectors)
         step = torch.arange(2 * longest + 1, device=generator.device)
         answer = (step > counts) & (step <= 2 * counts)
         delimiter = (step == counts).unsqueeze(-1).float()
         given = torch.cat([place(vectors, step, step < counts), delimiter], dim=-1)
         return Batch(given, place(vectors, step - counts - 1, answer), answer, 2 * counts.squeeze(1) + 1)
+
+
+def _of_one_length(vectors: Tensor) -> Batch:
+    """The batch that is to copy these, (batch, length, bit)."""
+    rows, length, _ = vectors.shape
+    steps = 2 * length + 1
+    given = F.pad(vectors, (0, 1, 0, length + 1))
+    given[:, length, -1] = 1
+    scored = torch.zeros(rows, steps, dtype=torch.bool, device=vectors.device)
+    scored[:, length + 1 :] = True
+    return Batch(
+        given, F.pad(vectors, (0, 0, length + 1, 0)), scored, torch.full_like(scored[:, 0], steps, dtype=torch.int64)
+    )

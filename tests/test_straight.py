@@ -220,11 +220,12 @@ def test_tasks_of_bits_tell_the_gradient_of_their_losses(name: str) -> None:
     logits = (4 * torch.randn(batch.target.shape, generator=generator)).requires_grad_()
     weights = torch.rand(3, generator=generator)
     (expected,) = torch.autograd.grad((task.losses(logits, batch) * weights).sum(), logits)
-    found = task.loss_gradient(logits.detach(), batch, weights)
+    found = task.losses_and_gradient(logits.detach(), batch, weights)
     assert found is not None
-    torch.testing.assert_close(found, expected)
-    assert torch.equal(found == 0, ~batch.mask.unsqueeze(-1).expand_as(found))
+    assert torch.equal(found[0], task.losses(logits, batch).detach())
+    torch.testing.assert_close(found[1], expected)
+    assert torch.equal(found[1] == 0, ~batch.mask.unsqueeze(-1).expand_as(found[1]))
     # Of whatever dtype a task of one's own has its bits, as its losses take them.
-    of_bools = task.loss_gradient(logits.detach(), batch._replace(target=batch.target.bool()), weights)
+    of_bools = task.losses_and_gradient(logits.detach(), batch._replace(target=batch.target.bool()), weights)
     assert of_bools is not None
-    assert torch.equal(found, of_bools)
+    assert torch.equal(found[1], of_bools[1])

@@ -265,6 +265,15 @@ def test_training_draws_what_tests_draw_where_nothing_else_is_said(name):
     assert all(torch.equal(a, b) for a, b in zip(*drawn, strict=True))
 
 
+@pytest.mark.parametrize(("batch", "length"), [(1, 1), (4, 7)])
+def test_copies_of_one_length_are_those_of_a_range_of_one(batch: int, length: int) -> None:
+    task = Copy(blanks=0.5)
+    drawn = [task.training_batch(batch, length=one, generator=seeded()) for one in (length, (length, length))]
+    for one, other in zip(*drawn, strict=True):
+        assert torch.equal(one, other)
+        assert one.dtype == other.dtype
+
+
 def test_copy_has_vectors_of_zeros_in_training_alone():
     task = Copy(blanks=0.25)
     zero = [

@@ -251,8 +251,12 @@ def train_step(model: nn.Module, example: Example) -> None:
 
 def _backpropagate(model: nn.Module, example: Example, straight: Straight | None = None) -> None:
     """straight: what has gradients without a graph, as in training; see memnet.abilities.TrainsStraight."""
-    found = None if straight is None else straight(*example.inputs)
-    logits = _logits(model(*example.inputs)) if found is None else found
+    if straight is not None and (known := straight.answer(*example.inputs)) is not None:
+        # As training does with bits, which needs the loss to be told alone.
+        functional.binary_cross_entropy_with_logits(known, example.target, reduction="sum")
+        straight.backward(known.sigmoid() - example.target)
+        return
+    logits = _logits(model(*example.inputs))
     loss = functional.binary_cross_entropy_with_logits if logits.dim() == 3 else functional.cross_entropy
     loss(logits, example.target, reduction="sum").backward()
 

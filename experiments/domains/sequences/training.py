@@ -132,10 +132,10 @@ class SequenceObjective(Objective[SequenceModel, Batch]):
         weights = logits.new_full((len(logits),), 1 / len(logits))
         if self.training.loss == "mean":
             weights /= self._answers(batch.mask)
-        if (gradient := self.data.loss_gradient(logits, batch, weights)) is None:
+        if (known := self.data.losses_and_gradient(logits, batch, weights)) is None:
             return self._piece(straight.leaf(logits), batch, batch.mask)
-        with torch.no_grad():
-            return self._piece(logits, batch, batch.mask)._replace(spread=partial(straight.backward, gradient))
+        losses, gradient = known
+        return self._piece_of(losses, batch, batch.mask)._replace(spread=partial(straight.backward, gradient))
 
     def alike(self, batches: Sequence[Batch]) -> Sequence[Tensor]:
         """Shorter sequences get steps at the end that are not scored."""
@@ -149,7 +149,9 @@ class SequenceObjective(Objective[SequenceModel, Batch]):
 
     def _piece(self, logits: Tensor, batch: Batch, whole: Tensor) -> Piece:
         """whole: the mask of the sequences that the batch is cut from."""
-        losses = self.data.losses(logits, batch)
+        return self._piece_of(self.data.losses(logits, batch), batch, whole)
+
+    def _piece_of(self, losses: Tensor, batch: Batch, whole: Tensor) -> Piece:
         loss = losses.mean()
         counts = {"loss": loss.detach().double(), "scored": batch.mask.sum().double()}
         if self.training.loss == "mean":
