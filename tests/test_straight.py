@@ -25,6 +25,8 @@ def made(kind: str, seed: int) -> tuple[Any, Straight, Tensor]:
     draw = random.Random(seed)
     torch.manual_seed(seed)
     model = DRAWN[kind](draw)
+    if kind == "Stack-RNN":
+        model.round_actions = False
     model.backend = "native"
     straight = model.straight()
     assert straight is not None

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from memnet.cells import Cell, ControllerName, Room, StraightRun
+from memnet.cells import AnswerRun, Cell, ControllerName, Room, StraightRun
 from memnet.checks import check_choice, check_sizes
 from memnet.controlled import by_head, full_precision, with_reads
 from memnet.functional.stacks import push_or_pop
@@ -120,8 +120,14 @@ class StackCell(StructureCell):
     def unroll_native(self, input: Tensor, state: StackState, lengths: Tensor | None) -> tuple[Tensor, State]:
         return stack_rnn.unroll_stacks(self, input, state, lengths)
 
-    def straight(self, input: Tensor, state: StackState, gradients: Mapping[int, Tensor], room: Room) -> StraightRun:
-        return stack_rnn.straight(self, input, state, gradients, room)
+    def straight(
+        self, input: Tensor, state: StackState, gradients: Mapping[int, Tensor], room: Room
+    ) -> StraightRun | None:
+        # What may be rounded depends on the mode of the moment.
+        return None if self.round_actions else stack_rnn.straight(self, input, state, gradients, room)
+
+    def answering(self, input: Tensor, state: StackState) -> AnswerRun:
+        return stack_rnn.answering(self, input, state)
 
     def after_controller(
         self, hidden: Tensor, controller: State, state: StackState

@@ -74,8 +74,9 @@ protected:
     const int64_t recurrent = controller != feedforward, leaves = recurrent + (controller == lstm);
     const int64_t gates = gates_of(controller), table = layers * leaves, depth = P::keep ? time + 1 : 2;
 
-    // What is kept, (step, row): what each projection saw, and gave; an LSTM's cells; what steers the memory, squashed;
-    // checkpoints of the memory, and whatever else it keeps of a step.
+    // What is kept, (step, row), rows in whole vectors: what each projection saw (the last of them, of a recurrent
+    // controller, what its last layer's next step does), and gave, as far as the next layer does not see all of it; an
+    // LSTM's cells; what steers the memory, squashed; checkpoints of the memory, and whatever else it keeps of a step.
     std::vector<Number*> operand, units, cell;
     Number *parameters = nullptr, *saved = nullptr, *kept = nullptr;
 
@@ -90,11 +91,17 @@ protected:
     }
     int64_t below(int64_t layer) const { return features(layer) - (layer < layers) * recurrent * hidden_size; }
     int64_t outputs(int64_t layer) const { return layer == layers ? memory().emitted : gates * hidden_size; }
+    static int64_t whole(int64_t numbers) { return (numbers + L - 1) / L * L; }
+    bool shared(int64_t layer) const { return layer == layers && recurrent; }
+    int64_t operand_room(int64_t layer) const { return whole(features(layer - shared(layer))); }
+    int64_t units_room(int64_t layer) const { return whole(outputs(layer)); }
+    int64_t units_kept(int64_t layer) const { return layer == layers || gates > 1 ? depth - 1 : 1; }
     Number* operand_of(int64_t layer, int64_t step, int64_t row) const {
-        return operand[layer] + (step % depth * batch + row) * features(layer);
+        if (shared(layer)) return operand_of(layer - 1, step + 1, row) + below(layer - 1);
+        return operand[layer] + (step % depth * batch + row) * operand_room(layer);
     }
     Number* units_of(int64_t layer, int64_t step, int64_t row) const {
-        return units[layer] + (step % (depth - 1) * batch + row) * outputs(layer);
+        return units[layer] + (step % units_kept(layer) * batch + row) * units_room(layer);
     }
     Number* parameters_of(int64_t step, int64_t row) const {
         return parameters + (step % (depth - 1) * batch + row) * memory().emitted;
@@ -155,7 +162,7 @@ protected:
         Number* next = operand_of(layer + 1, step, row);
         move_layer<Number>(controller, hidden_size, units_of(layer, step, row), operand_of(layer, step, row) + below(layer),
                            cells ? cell_of(layer, step, row) : nullptr, cells ? cell_of(layer, step + 1, row) : nullptr, next);
-        if (recurrent) std::copy_n(next, hidden_size, operand_of(layer, step + 1, row) + below(layer));
+        if (recurrent && !shared(layer + 1)) std::copy_n(next, hidden_size, operand_of(layer, step + 1, row) + below(layer));
     }
 
     // From the gradient of a layer's hidden state to that of its units' sums, and to what goes on to the step before.
@@ -163,10 +170,11 @@ protected:
                           Number* d_units) const {
         Number *d_hidden = carried.hidden.data() + layer * hidden_size, *d_cell = carried.cell.data() + layer * hidden_size;
         for (int64_t at = 0; at < hidden_size; at++) d_hidden[at] += above[at];
-        move_layer_backward<Number>(controller, hidden_size, units_of(layer, step, row),
+        const Number* next = operand_of(layer + 1, step, row);
+        move_layer_backward<Number>(controller, hidden_size, gates > 1 ? units_of(layer, step, row) : next,
                                     operand_of(layer, step, row) + below(layer),
-                                    controller == lstm ? cell_of(layer, step, row) : nullptr,
-                                    operand_of(layer + 1, step, row), d_hidden, d_cell, d_units);
+                                    controller == lstm ? cell_of(layer, step, row) : nullptr, next, d_hidden, d_cell,
+                                    d_units);
     }
 
     // ------------------------------------------------------------------------------------------ whole sequences
@@ -225,7 +233,7 @@ protected:
 
     // A step after the row's end: its state stays, and nothing new is seen.
     void carry(int64_t step, int64_t row) const {
-        std::fill_n(operand_of(layers, step, row), hidden_size, Number(0));
+        if (!recurrent) std::fill_n(operand_of(layers, step, row), hidden_size, Number(0));
         for (int64_t layer = 0; layer < layers; layer++) {
             const int64_t from = layer ? below(layer) : input_size;
             std::fill_n(operand_of(layer, step, row), from, Number(0));
@@ -267,8 +275,8 @@ protected:
                 else carry(step, row);
             }
             for (int64_t layer = 0; layer <= layers; layer++) {
-                products[layer].apply(count, operand_of(layer, step, first), features(layer),
-                                      units_of(layer, step, first), outputs(layer));
+                products[layer].apply(count, operand_of(layer, step, first), operand_room(layer),
+                                      units_of(layer, step, first), units_room(layer));
                 for (int64_t row = first; row < first + count; row++)
                     if (active(row, step)) {
                         if (layer < layers) control(layer, step, row);
@@ -335,11 +343,11 @@ protected:
         std::vector<Gradient> carried(count, Gradient(*this));
         for (int64_t row = 0; row < count; row++) start_backward(first + row, carried[row]);
         auto d_units_of = [&](int64_t layer, int64_t step, int64_t row) {
-            return d_units[layer] + (step * count + row) * outputs(layer);
+            return d_units[layer] + (step * count + row) * units_room(layer);
         };
         typename Memory::Room room(memory());
         int64_t widest = hidden_size;
-        for (int64_t layer = 0; layer < layers; layer++) widest = std::max(widest, features(layer));
+        for (int64_t layer = 0; layer < layers; layer++) widest = std::max(widest, operand_room(layer));
         std::vector<Number> d_operand(count * widest), d_above(count * widest);
         for (int64_t from = (time - 1) / segment * segment; from >= 0; from -= segment) {
             const int64_t to = std::min(from + segment, time);
@@ -356,15 +364,16 @@ protected:
                         }
                         else control_backward(layer, step, first + row, &d_above[row * widest], carried[row], gradient);
                     }
-                    products[layer].apply(count, d_units_of(layer, step, 0), outputs(layer), d_operand.data(), widest);
+                    products[layer].apply(count, d_units_of(layer, step, 0), units_room(layer), d_operand.data(), widest);
                     for (int64_t row = 0; row < count; row++)
                         pass_down(layer, step, first + row, &d_operand[row * widest], carried[row]);
                     std::swap(d_operand, d_above);
                 }
         }
         for (int64_t layer = 0; layer <= layers; layer++)
-            products[layer].gradients(time, count, {d_units[layer], outputs(layer), count * outputs(layer)},
-                                      {operand_of(layer, 0, first), features(layer), batch * features(layer)}, first > 0);
+            products[layer].gradients(time, count, {d_units[layer], units_room(layer), count * units_room(layer)},
+                                      {operand_of(layer, 0, first), operand_room(layer), batch * operand_room(layer)},
+                                      first > 0);
         for (int64_t row = 0; row < count; row++) finish_backward(first + row, carried[row]);
     }
 
@@ -396,8 +405,8 @@ public:
             taken += (steps * batch * numbers + L - 1) / L * L;
             return found;
         };
-        for (int64_t layer = 0; layer <= layers; layer++) operand.push_back(take(depth, features(layer)));
-        for (int64_t layer = 0; layer <= layers; layer++) units.push_back(take(depth - 1, outputs(layer)));
+        for (int64_t layer = 0; layer <= layers - recurrent; layer++) operand.push_back(take(depth, operand_room(layer)));
+        for (int64_t layer = 0; layer <= layers; layer++) units.push_back(take(units_kept(layer), units_room(layer)));
         for (int64_t layer = 0; controller == lstm && layer < layers; layer++) cell.push_back(take(depth, hidden_size));
         parameters = take(depth - 1, memory().emitted);
         if (!P::keep) return taken;
@@ -417,10 +426,10 @@ public:
         std::vector<Number*> d_units;
         if (backward) {
             int64_t all = 0;
-            for (int64_t layer = 0; layer <= layers; layer++) all += time * together * outputs(layer);
+            for (int64_t layer = 0; layer <= layers; layer++) all += time * together * units_room(layer);
             gradients.reset(new Number[all]);
             for (int64_t layer = layers; layer >= 0; layer--)
-                d_units.insert(d_units.begin(), gradients.get() + (all -= time * together * outputs(layer)));
+                d_units.insert(d_units.begin(), gradients.get() + (all -= time * together * units_room(layer)));
         }
         for (int64_t first = 0; first < batch; first += together) {
             const int64_t count = std::min(together, batch - first);

@@ -16,13 +16,21 @@ enum Layer { feedforward, rnn_tanh, rnn_relu, lstm, gru };
 
 constexpr int64_t gates_of(int64_t layer) { return layer == lstm || layer == gru ? 4 : 1; }
 
+// Calls function(layer), a constant: the same for all vectors of a row. Both of tanh units are one.
+template <class Function> void of_its_kind(int64_t layer, Function function) {
+    if (layer == lstm) function(Constant<lstm>());
+    else if (layer == gru) function(Constant<gru>());
+    else if (layer == rnn_relu) function(Constant<rnn_relu>());
+    else function(Constant<rnn_tanh>());
+}
+
 // A row's units, in place from their sums to what the backward pass needs, and its next hidden state.
 // A GRU's are of reset, update and candidate, without the hidden state's part of the last, which is the fourth.
 template <class Number>
-void move_layer(int64_t layer, int64_t size, Number* unit, const Number* hidden, const Number* cell, Number* next_cell,
+void move_layer(int64_t kind, int64_t size, Number* unit, const Number* hidden, const Number* cell, Number* next_cell,
                 Number* next) {
     typedef Lanes<Number> Vec;
-    in_vectors<Number>(size, [&](int64_t at, int64_t n) {
+    of_its_kind(kind, [&](auto layer) { in_vectors<Number>(size, [&](int64_t at, int64_t n) {
         Vec one = load(unit + at, n);
         if (layer == lstm) {
             const Vec forget = sigmoid(load(unit + size + at, n)), out = sigmoid(load(unit + 3 * size + at, n));
@@ -48,17 +56,17 @@ void move_layer(int64_t layer, int64_t size, Number* unit, const Number* hidden,
             store(unit + at, one, n);
         }
         store(next + at, one, n);
-    });
+    }); });
 }
 
 // From the gradient of a row's next hidden state to that of its units' sums, and, in place, to what goes on to the
 // hidden state before without a matrix; from that of its next cell, in place, to that of the cell before.
 template <class Number>
-void move_layer_backward(int64_t layer, int64_t size, const Number* unit, const Number* hidden, const Number* cell,
+void move_layer_backward(int64_t kind, int64_t size, const Number* unit, const Number* hidden, const Number* cell,
                          const Number* next, Number* d_hidden, Number* d_cell, Number* d_unit) {
     typedef Lanes<Number> Vec;
     const Number nearly_shut = std::sqrt(std::numeric_limits<Number>::min());
-    in_vectors<Number>(size, [&](int64_t at, int64_t n) {
+    of_its_kind(kind, [&](auto layer) { in_vectors<Number>(size, [&](int64_t at, int64_t n) {
         const Vec gradient = load(d_hidden + at, n), one = load(unit + at, n);
         Vec direct{};
         if (layer == lstm) {
@@ -84,7 +92,7 @@ void move_layer_backward(int64_t layer, int64_t size, const Number* unit, const 
         } else
             store(d_unit + at, layer == rnn_relu ? (one <= 0 ? Vec{} : gradient) : gradient * (1 - one * one), n);
         store(d_hidden + at, direct, n);
-    });
+    }); });
 }
 
 }  // namespace

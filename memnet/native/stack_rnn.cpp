@@ -27,15 +27,17 @@ template <class Number> class StackRNN : public Controlled<Number, StackProblem<
 
     const Number empty = P::empty;
     const int64_t value_at = 3 * stacks, emitted = value_at + stacks * width;
-    // A state: stacks (slot, width), each in whole vectors, and then how many slots of a stack have been reached.
-    const int64_t numbers = slots * width, stack_size = (numbers + L - 1) / L, all_stacks = stacks * stack_size;
+    // A state: stacks, and then how many slots of a stack have been reached. A stack: behind whole vectors, in the last
+    // `width` of their numbers what is pushed on it next; its slots; what is below, of two slots and a vector.
+    const int64_t numbers = slots * width, top = (width + L - 1) / L * L;
+    const int64_t stack_size = (top + numbers + 2 * width + L) / L + 1, all_stacks = stacks * stack_size;
     const int64_t state_size = all_stacks + 1, rest_size = 0, kept_size = 0;
     // What the first state's own gradient is asked of.
     const bool every_slot = P::d_first && P::d_first[Base::table + 1];
 
     int64_t gradient_size() const { return all_stacks; }
-    Number* stack_of(Vec* state, int64_t stack) const { return (Number*)(state + stack * stack_size); }
-    const Number* stack_of(const Vec* state, int64_t stack) const { return (const Number*)(state + stack * stack_size); }
+    Number* stack_of(Vec* state, int64_t stack) const { return (Number*)(state + stack * stack_size) + top; }
+    const Number* stack_of(const Vec* state, int64_t stack) const { return stack_of((Vec*)state, stack); }
     int64_t reached(const Vec* state) const { return every_slot ? slots : (int64_t)state[all_stacks][0]; }
 
     void gather_gradient(const Number* const* state, int64_t row, Vec* to) const {
@@ -51,7 +53,8 @@ template <class Number> class StackRNN : public Controlled<Number, StackProblem<
         gather_gradient(state, row, to);
         int64_t last = 0;
         for (int64_t stack = 0; stack < stacks; stack++) {
-            const Number* from = stack_of(to, stack);
+            Number* from = stack_of(to, stack);
+            end(from + numbers);
             int64_t count = numbers;
             while (count > last && from[count - 1] == empty) count--;
             last = std::max(last, count);
@@ -59,19 +62,15 @@ template <class Number> class StackRNN : public Controlled<Number, StackProblem<
         to[all_stacks] = all<Number>((last + width - 1) / width);
     }
     void scatter(const Vec* from, Number* const* state, int64_t row) const { scatter_gradient(from, state, row); }
-
-    // What a step needs and nobody else: a stack, or the gradient of one, with a slot above it and two below.
-    struct Room {
-        std::vector<Number> stack, gradient, nothing;
-        explicit Room(const StackRNN& of)
-            : stack(of.numbers + 3 * of.width + of.L), gradient(stack.size()), nothing(of.width) {}
-    };
-
-    void put(const Number* first, const Number* numbers, int64_t count, Number last, Number* to) const {
-        std::copy_n(first, width, to);
-        std::copy_n(numbers, count, to + width);
-        std::fill_n(to + width + count, 2 * width, last);
+    void end(Number* from) const {
+        map(2 * width + L, [&](int64_t at, int64_t n) { store(from + at, all(empty), n); });
     }
+
+    // What a step needs and nobody else: a stack that is to take the place of the one that it is made of.
+    struct Room {
+        std::vector<Vec> next;
+        explicit Room(const StackRNN& of) : next(of.stack_size) {}
+    };
 
     // ------------------------------------------------------------------------------------------ actions
 
@@ -79,14 +78,14 @@ template <class Number> class StackRNN : public Controlled<Number, StackProblem<
         const Number* raw = at.emitted;
         Number* to = at.parameters;
         for (int64_t first = 0; first < value_at; first += 3) {
-            const Number* most = std::max_element(raw + first, raw + first + 3);
-            for (int64_t action = first; action < first + 3; action++)
-                to[action] = rounded ? Number(raw + action == most) : raw[action] - *most;
-        }
-        map(rounded ? 0 : value_at, [&](int64_t at, int64_t n) { store(to + at, exponential(load(to + at, n)), n); });
-        for (int64_t first = 0; first < value_at; first += 3) {
-            const Number whole = to[first] + to[first + 1] + to[first + 2];
-            for (int64_t action = first; action < first + 3; action++) to[action] /= whole;
+            if (rounded) {
+                const Number* most = std::max_element(raw + first, raw + first + 3);
+                for (int64_t action = first; action < first + 3; action++) to[action] = raw + action == most;
+                continue;
+            }
+            const Number most = std::max(raw[first], std::max(raw[first + 1], raw[first + 2]));
+            const Vec shares = exponential(load(raw + first, 3) - most);
+            store(to + first, shares / (shares[0] + shares[1] + shares[2]), 3);
         }
         map(emitted - value_at, [&](int64_t at, int64_t n) {
             const Vec value = load(raw + value_at + at, n);
@@ -108,43 +107,46 @@ template <class Number> class StackRNN : public Controlled<Number, StackProblem<
 
     // Eqs. 4 and 5, and the no-op.
     void move(const At& at, Room& room, Number* reads_to) const {
-        const int64_t before = reached(at.before), after = std::min(slots, before + 1);
+        const int64_t after = std::min(slots, reached(at.before) + 1);
         const Number* told = at.parameters;
-        Number* around = room.stack.data();
         for (int64_t stack = 0; stack < stacks; stack++, told += 3) {
             const Number push = told[0], pop = told[1], stay = told[2];
-            put(at.parameters + value_at + stack * width, stack_of(at.before, stack), before * width, empty, around);
-            Number* to = stack_of(at.after, stack);
-            map(after * width, [&](int64_t at, int64_t n) {
-                const Number* above = around + at;
-                store(to + at, push * load(above) + pop * load(above + 2 * width) + stay * load(above + width), n); });
+            Number *from = stack_of(at.before, stack), *to = stack_of(at.after, stack);
+            std::copy_n(at.parameters + value_at + stack * width, width, from - width);
+            Number* next = to == from ? (Number*)room.next.data() : to;
+            map(after * width, [&](int64_t at, int64_t) {
+                const Number* own = from + at;
+                store(next + at, push * load(own - width) + pop * load(own + width) + stay * load(own)); });
+            if (next != to) map(after * width, [&](int64_t at, int64_t) { store(to + at, load(next + at)); });
+            end(to + after * width);
             if (reads_to) std::copy_n(to, tops * width, reads_to + stack * tops * width);
         }
         at.after[all_stacks] = all<Number>(after);
     }
 
+    // The states before steps have been gone through again, and still have what was pushed on them.
     void move_backward(const At& at, Room& room, const Number* d_reads, Number* gradient, Vec* state) const {
-        const int64_t before = reached(at.before), after = std::min(slots, before + 1);
+        const int64_t after = std::min(slots, reached(at.before) + 1);
         const Number* told = at.parameters;
-        Number *around = room.stack.data(), *d_around = room.gradient.data();
+        Number* next = (Number*)room.next.data();
         for (int64_t stack = 0; stack < stacks; stack++, told += 3) {
             const Number push = told[0], pop = told[1], stay = told[2];
+            const Number* before = stack_of(at.before, stack);
             Number* d_stack = stack_of(state, stack);
             for (int64_t at = 0; at < tops * width; at++) d_stack[at] += d_reads[stack * tops * width + at];
-            put(at.parameters + value_at + stack * width, stack_of(at.before, stack), before * width, empty, around);
-            put(room.nothing.data(), d_stack, after * width, 0, d_around);
             Vec d_push{}, d_pop{}, d_stay{};
             map(after * width, [&](int64_t at, int64_t n) {
-                const Number *above = around + at, *d_above = d_around + at;
-                const Vec own = load(d_above + width, n);
-                d_push += own * load(above, n);
-                d_pop += own * load(above + 2 * width, n);
-                d_stay += own * load(above + width, n);
-                store(d_stack + at, push * load(d_above + 2 * width) + pop * load(d_above) + stay * own, n); });
+                const Number *from = before + at, *d_from = d_stack + at;
+                const Vec own = load(d_from, n);
+                d_push += own * load(from - width);
+                d_pop += own * load(from + width);
+                d_stay += own * load(from);
+                store(next + at, push * load(d_from + width) + pop * load(d_from - width) + stay * own); });
             gradient[3 * stack] = sum<Number>(d_push);
             gradient[3 * stack + 1] = sum<Number>(d_pop);
             gradient[3 * stack + 2] = sum<Number>(d_stay);
-            for (int64_t at = 0; at < width; at++) gradient[value_at + stack * width + at] = push * d_around[width + at];
+            for (int64_t at = 0; at < width; at++) gradient[value_at + stack * width + at] = push * d_stack[at];
+            map(after * width, [&](int64_t at, int64_t n) { store(d_stack + at, load(next + at), n); });
         }
         squash_backward(at.parameters, gradient);
     }

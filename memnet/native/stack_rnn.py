@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 from torch import Tensor
 from torch.nn import Linear
 
-from memnet.cells import Cell, Room, StraightRun
+from memnet.cells import AnswerRun, Cell, Room, StraightRun
 from memnet.native import build, controlled
 from memnet.state import State
 
@@ -61,6 +61,13 @@ def straight(cell: Steps, input: Tensor, state: Any, gradients: Mapping[int, Ten
     problem, shapes = _call(cell, input, state)
     plan = controlled.plan_of(_OPERATOR, cell, cell.interface)
     return controlled.Straight(_OPERATOR, problem, plan, input, state, shapes, gradients, room)
+
+
+def answering(cell: Steps, input: Tensor, state: Any) -> AnswerRun:
+    """What Cell.answering returns, for a call that `refusal` has nothing against."""
+    problem, shapes = _call(cell, input, state)
+    plan = controlled.plan_of(_OPERATOR, cell, cell.interface)
+    return controlled.Answering(_OPERATOR, problem, plan, input, state, shapes)
 
 
 def _call(cell: Steps, input: Tensor, state: Any) -> tuple[_Problem, list[tuple[int, ...]]]:
