@@ -3,10 +3,12 @@
 // The definition is the plain step in cells.py of memnet; this file computes the same. What is linear in the input is
 // there already: recurrent.py makes it of all steps at once.
 
+#include <memory>
 #include <optional>
 #include <vector>
 
 #include "layers.h"
+#include "projection.h"
 
 namespace {
 
@@ -26,6 +28,14 @@ template <class Number> struct Problem {
     const Number* const* d_last;
     Number *d_units, *d_bias;  // of every unit at every step, and of all steps together
     Number* const* d_first;
+    // Of one sequence alone, which comes with all that a layer sees: so many numbers of the input and of the layer below,
+    // whose steps are so far apart, and the weights of both (units, inputs + belows).
+    int64_t inputs, belows, below_step;
+    const Number *input, *below, *seen_weight, *seen_bias;
+    Number* operand;               // (time + 1, inputs + belows + size), and a vector behind it
+    const Number* recalled_bias;   // of the hidden state's part, or null
+    Number *d_seen_weight, *d_weight, *d_seen_bias, *d_recalled_bias;  // or null
+    Number *d_input, *d_below;  // the first is added to; or null
 };
 
 // The product with a weight matrix as torch keeps it, (out, in), or, transposed, with (in, out): packed where it is used
@@ -189,10 +199,96 @@ template <class Number> struct Sequence : Problem<Number> {
     void run(bool back) const { back ? backward() : forward(); }
 };
 
+// One sequence: what a step sees is one row, and so are its weights.
+template <class Number> struct Single : Problem<Number> {
+    typedef Problem<Number> P;
+    using P::time, P::size, P::layer, P::inputs, P::belows, P::operand;
+
+    explicit Single(const P& problem) : P(problem) {}
+
+    const int64_t width = gates_of(layer) * size, seen = inputs + belows, features = seen + size;
+    const int64_t going = P::lengths ? P::lengths[0] : time;
+
+    Number* operand_of(int64_t step) const { return operand + step * features; }
+    Number* hidden_of(int64_t step) const { return operand_of(step) + seen; }
+    Number* cell_of(int64_t step) const { return layer == lstm ? P::cell + step % P::depth * size : nullptr; }
+
+    Projection<Number> projection(bool back) const {
+        // The hidden state's part of a GRU's candidate is a gate of its own.
+        const int64_t apart = layer == gru ? size : 0, joint = width - apart - apart;
+        std::vector<Block<Number>> blocks{{0, width - apart, 0, seen, P::seen_weight, P::d_seen_weight},
+                                          {0, joint, seen, size, P::weight, P::d_weight}};
+        std::vector<Bias<Number>> biases{{0, width - apart, P::seen_bias, P::d_seen_bias}};
+        auto from = [](auto* numbers, int64_t first) { return numbers ? numbers + first : nullptr; };
+        if (P::recalled_bias) biases.push_back({0, joint, P::recalled_bias, P::d_recalled_bias});
+        if (apart) {
+            blocks.push_back({3 * size, size, seen, size, P::weight + joint * size, from(P::d_weight, joint * size)});
+            if (P::recalled_bias)
+                biases.push_back({3 * size, size, P::recalled_bias + joint, from(P::d_recalled_bias, joint)});
+        }
+        return Projection<Number>(features, width, std::move(blocks), std::move(biases), back, false);
+    }
+
+    void forward() const {
+        const Projection<Number> product = projection(false);
+        std::copy_n(P::first[0], size, hidden_of(0));
+        if (layer == lstm) std::copy_n(P::first[1], size, P::cell);
+        for (int64_t step = 0; step < time; step++) {
+            Number *from = operand_of(step), *next = hidden_of(step + 1), *unit = P::units + step * width;
+            std::copy_n(P::input + step * inputs, inputs, from);
+            std::copy_n(P::below + step * P::below_step, belows, from + inputs);
+            if (step < going) {
+                product.apply(1, from, features, unit, width);
+                move_layer<Number>(layer, size, unit, from + seen, cell_of(step), cell_of(step + 1), next);
+            } else {
+                std::copy_n(from + seen, size, next);
+                if (layer == lstm) std::copy_n(cell_of(step), size, cell_of(step + 1));
+            }
+            if (!P::features) continue;
+            if (step < going) std::copy_n(next, size, P::features + step * P::time_step);
+            else std::fill_n(P::features + step * P::time_step, size, Number(0));
+        }
+        std::copy_n(hidden_of(time), size, P::last[0]);
+        if (layer == lstm) std::copy_n(cell_of(time), size, P::last[1]);
+    }
+
+    void backward() const {
+        const Projection<Number> product = projection(true);
+        const int64_t room = features + lanes<Number>;
+        std::vector<Number> d_hidden(size), d_cell(size), d_operand(room);
+        std::unique_ptr<Number[]> d_units(new Number[time * width]);
+        if (P::d_last[0]) std::copy_n(P::d_last[0], size, d_hidden.data());
+        if (layer == lstm && P::d_last[1]) std::copy_n(P::d_last[1], size, d_cell.data());
+        for (int64_t step = time - 1; step >= 0; step--) {
+            Number* d_unit = d_units.get() + step * width;
+            if (step >= going) {
+                std::fill_n(d_unit, width, Number(0));
+                if (P::d_below) std::fill_n(P::d_below + step * belows, belows, Number(0));
+                continue;
+            }
+            if (P::d_features) Sequence<Number>::accumulate(size, P::d_features + step * P::time_step, d_hidden.data());
+            if (P::d_above) Sequence<Number>::accumulate(size, P::d_above + step * size, d_hidden.data());
+            move_layer_backward<Number>(layer, size, P::units + step * width, hidden_of(step), cell_of(step),
+                                        hidden_of(step + 1), d_hidden.data(), d_cell.data(), d_unit);
+            product.apply(1, d_unit, width, d_operand.data(), room);
+            Sequence<Number>::accumulate(size, d_operand.data() + seen, d_hidden.data());
+            if (P::d_input) Sequence<Number>::accumulate(inputs, d_operand.data(), P::d_input + step * inputs);
+            if (P::d_below) std::copy_n(d_operand.data() + inputs, belows, P::d_below + step * belows);
+        }
+        product.gradients(time, 1, {d_units.get(), width, width}, {operand, features, features}, false);
+        if (P::d_first[0]) std::copy_n(d_hidden.data(), size, P::d_first[0]);
+        if (layer == lstm && P::d_first[1]) std::copy_n(d_cell.data(), size, P::d_first[1]);
+    }
+
+    void run(bool back) const { back ? backward() : forward(); }
+};
+
 }  // namespace
 
 extern "C" {
 int forward(const Problem<NUMBER>* problem) { return run<Sequence<NUMBER>>(*problem, false); }
 int backward(const Problem<NUMBER>* problem) { return run<Sequence<NUMBER>>(*problem, true); }
+int forward_single(const Problem<NUMBER>* problem) { return run<Single<NUMBER>>(*problem, false); }
+int backward_single(const Problem<NUMBER>* problem) { return run<Single<NUMBER>>(*problem, true); }
 int size_of_a_number() { return sizeof(NUMBER); }
 }

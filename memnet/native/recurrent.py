@@ -2,125 +2,25 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from memnet.cells import AnswerRun, Cell, GRUCell, LSTMCell, RNNCell
-from memnet.native import build
+from memnet.native import build, recurrent_single
+from memnet.native.recurrent_layers import OPERATOR, Kept, Layer, Plan, Problem
 from memnet.state import State, state_tensors, with_leaves
 
-_OPERATOR = build.Operator("recurrent", "recurrent.cpp")
 # Columns so few that a product gives them slower than their rows, which are then transposed.
 _NARROW = 64
 
 
-class _Problem(ctypes.Structure):
-    """Problem in recurrent.cpp."""
-
-    _fields_: ClassVar[Any] = [
-        *((name, ctypes.c_int64) for name in ("batch", "time", "size", "layer", "depth", "row_step", "time_step")),
-        *((name, ctypes.c_void_p) for name in ("lengths", "weight", "bias", "first", "last", "units", "hidden")),
-        *((name, ctypes.c_void_p) for name in ("cell", "features", "d_features", "d_above", "d_last", "d_units")),
-        *((name, ctypes.c_void_p) for name in ("d_bias", "d_first")),
-    ]
-
-
-class _Layer(NamedTuple):
-    """A layer of a cell.
-
-    inputs:   how many features of the cell's input it sees, before those of the layer below.
-    weights:  where its weight_ih, weight_hh, bias_ih and, if it has one, bias_hh are among the cell's parameters.
-    leaves:   which of the state's tensors are its own.
-    features: those of the output that are its hidden state, None where that is for the layer above alone.
-    """
-
-    kind: str
-    size: int
-    inputs: int
-    weights: tuple[int, ...]
-    leaves: slice
-    features: slice | None
-
-    @property
-    def projected(self) -> int:
-        """Units to which the input brings something."""
-        return self.size * {"lstm": 4, "gru": 3}.get(self.kind, 1)
-
-    @property
-    def units(self) -> int:
-        """All units: of a GRU's candidate the hidden state's part is apart, behind the others."""
-        return self.size * (4 if self.kind in ("lstm", "gru") else 1)
-
-    @property
-    def recalled(self) -> list[tuple[slice, slice]]:
-        """Rows of weight_hh, and the units that they bring something to."""
-        if self.kind != "gru":
-            return [(slice(self.units), slice(self.units))]
-        return [(slice(2 * self.size), slice(2 * self.size)), (slice(2 * self.size, None), slice(3 * self.size, None))]
-
-
-class _Kept(NamedTuple):
-    """What a layer keeps for the backward pass; steps come first, and those of all rows are in one axis.
-
-    units, cell: as in recurrent.cpp, without numbers where the layer has no use for them.
-    hidden:      (time + 1, batch, size).
-    """
-
-    units: Tensor
-    hidden: Tensor
-    cell: Tensor
-
-
-class _Plan:
-    """The layers of a cell, and its parameters."""
-
-    def __init__(self, cell: Cell) -> None:
-        self.cell = cell
-        self.names, self.parameters = zip(*build.named_parameters(cell), strict=True)
-        places = {id(one): place for place, one in enumerate(self.parameters)}
-        own = build.layers_of(cell)
-        skip = len(own) > 1 and bool(getattr(cell, "skip", False))
-        self.layers: list[_Layer] = []
-        leaf = output = 0
-        for layer in own:
-            kind = build.kind_of(layer)
-            weights = (layer.weight_ih, layer.weight_hh, layer.bias_ih, layer.bias_hh)
-            leaves = slice(leaf, leaf + 1 + (kind == "lstm"))
-            inputs = cell.input_size if skip or not self.layers else 0
-            shown = skip or len(self.layers) == len(own) - 1
-            features = slice(output, output + layer.hidden_size) if shown else None
-            found = tuple(places[id(one)] for one in weights if one is not None)
-            self.layers.append(_Layer(kind, layer.hidden_size, inputs, found, leaves, features))
-            leaf, output = leaves.stop, 0 if features is None else features.stop
-        self.leaves, self.output_size = leaf, output
-
-    def check(self, input: Tensor, state: State, lengths: Tensor | None) -> None:
-        """ValueError for sizes that C++ does not take."""
-        batch, time, _ = input.shape
-        expected: list[tuple[int, ...]] = [(batch, time, self.cell.input_size)]
-        given = [input, *state_tensors(state)]
-        below = 0
-        for layer in self.layers:
-            expected += [(batch, layer.size)] * (layer.leaves.stop - layer.leaves.start)
-        if lengths is not None:
-            given, expected = [*given, lengths], [*expected, (batch,)]
-        for layer in self.layers:
-            gates = layer.projected
-            shapes = [(gates, layer.inputs + below), (gates, layer.size), (gates,), (gates,)]
-            given += [self.parameters[place] for place in layer.weights]
-            expected += shapes[: len(layer.weights)]
-            below = layer.size
-        build.check_shapes(given, expected)
-
-
 def refusal(cell: Cell, input: Tensor, state: State) -> str | None:
     """Why the compiled operator cannot run a layer, or a stack of them, on this input and state, None where it can."""
-    return build.refusal(_OPERATOR, cell, input, state, own=True, as_built=_as_built)
+    return build.refusal(OPERATOR, cell, input, state, own=True, as_built=_as_built)
 
 
 def _as_built(cell: Cell) -> bool:
@@ -129,7 +29,7 @@ def _as_built(cell: Cell) -> bool:
 
 def unroll_recurrent(cell: Cell, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
     """What memnet.unroll.unroll returns, for a call that `refusal` has nothing against."""
-    plan = _Plan(cell)
+    plan = Plan(cell)
     lengths = None if lengths is None else lengths.to(torch.int64, copy=True).contiguous()
     plan.check(input, state, lengths)
     tensors = [input, *state_tensors(state), *plan.parameters]
@@ -144,7 +44,7 @@ class _Answering:
     """What Cell.answering returns."""
 
     def __init__(self, cell: Cell, input: Tensor, state: State) -> None:
-        self._plan = _Plan(cell)
+        self._plan = Plan(cell)
         self._plan.check(input, state, None)
         self.reads = set(map(id, (self._plan.parameters[place] for one in self._plan.layers for place in one.weights)))
 
@@ -158,27 +58,29 @@ def answering(cell: Cell, input: Tensor, state: State) -> AnswerRun:
     return _Answering(cell, input, state)
 
 
-def _problem(layer: _Layer, hidden: Tensor, features: Tensor, depth: int) -> _Problem:
+def _problem(layer: Layer, hidden: Tensor, features: Tensor, depth: int) -> Problem:
     steps, batch, size = hidden.shape
     row_step, time_step, _ = features.stride()
     kind, strides = build.KINDS[layer.kind], {"row_step": row_step, "time_step": time_step}
-    return _Problem(batch=batch, time=steps - 1, size=size, layer=kind, depth=depth, **strides)
+    return Problem(batch=batch, time=steps - 1, size=size, layer=kind, depth=depth, **strides)
 
 
 def _forward(
-    plan: _Plan, lengths: Tensor | None, tensors: Sequence[Tensor], *, keep: bool
-) -> tuple[Tensor, list[Tensor], list[_Kept]]:
+    plan: Plan, lengths: Tensor | None, tensors: Sequence[Tensor], *, keep: bool
+) -> tuple[Tensor, list[Tensor], list[Kept]]:
     """Features, last state, and of every layer what a backward pass needs (if `keep`).
 
     tensors: input; leaves of the state; parameters of the cell.
     """
+    if recurrent_single.runs(plan, tensors[0]):
+        return recurrent_single.forward(plan, lengths, tensors, keep=keep)
     input, *rest = map(build.in_order, tensors)
     first, parameters = rest[: plan.leaves], rest[plan.leaves :]
     batch, time, _ = input.shape
-    own, function = _by_step(input), build.library(_OPERATOR, input.dtype).forward
+    own, function = _by_step(input), build.library(OPERATOR, input.dtype).forward
     features = input.new_empty(batch, time, plan.output_size)
     last = [torch.empty_like(one) for one in first]
-    kept: list[_Kept] = []
+    kept: list[Kept] = []
     below: list[Tensor] = []
     for layer in plan.layers:
         weight, recurrent, bias, *more = (parameters[place] for place in layer.weights)
@@ -193,7 +95,7 @@ def _forward(
         hidden = input.new_empty(time + 1, batch, layer.size)
         cell = input.new_empty(depth * (layer.kind == "lstm"), batch, layer.size)
         build.call(
-            _OPERATOR,
+            OPERATOR,
             function,
             _problem(layer, hidden, features, depth),
             lengths=lengths,
@@ -209,7 +111,7 @@ def _forward(
         below = [hidden[1:].flatten(0, 1)]
         if keep:
             # An RNN's units are its hidden states.
-            kept.append(_Kept(units if layer.units > layer.size else units.new_empty(0), hidden, cell))
+            kept.append(Kept(units if layer.units > layer.size else units.new_empty(0), hidden, cell))
     return features, last, kept
 
 
@@ -218,7 +120,7 @@ def _by_step(input: Tensor) -> Tensor:
     return input.transpose(0, 1).reshape(-1, input.size(-1))
 
 
-def _seen(layer: _Layer, input: Tensor, below: Sequence[Tensor]) -> list[tuple[Tensor, slice]]:
+def _seen(layer: Layer, input: Tensor, below: Sequence[Tensor]) -> list[tuple[Tensor, slice]]:
     """What a layer sees, (time * batch, features), with its columns of weight_ih: the input, if any of it, first."""
     found = [(input, slice(layer.inputs))] if layer.inputs else []
     return found + [(one, slice(layer.inputs, None)) for one in below]
@@ -228,11 +130,10 @@ class _Unroll(torch.autograd.Function):
     """(plan, lengths, tensors as for _forward) to features and state leaves."""
 
     @staticmethod
-    def forward(ctx: Any, plan: _Plan, lengths: Tensor | None, *tensors: Tensor) -> Any:
+    def forward(ctx: Any, plan: Plan, lengths: Tensor | None, *tensors: Tensor) -> Any:
         features, last, kept = _forward(plan, lengths, tensors, keep=True)
         ctx.set_materialize_grads(False)
         ctx.plan, ctx.plainly = plan, partial(build.unroll_plainly, plan.cell, lengths, plan.names)
-        ctx.function = build.library(_OPERATOR, tensors[0].dtype).backward
         ctx.save_for_backward(lengths, *(one for layer in kept for one in layer), *tensors)
         return features, *last
 
@@ -243,22 +144,24 @@ class _Unroll(torch.autograd.Function):
         flat, tensors = saved[: -len(wanted)], saved[-len(wanted) :]
         if build.wants_plain_gradients(gradients):
             return None, None, *build.plain_gradients(ctx.plainly, tensors, gradients, wanted)
-        kept = [_Kept(*flat[at : at + 3]) for at in range(0, len(flat), 3)]
+        kept = [Kept(*flat[at : at + 3]) for at in range(0, len(flat), 3)]
         given = build.gradients_in_order(gradients)
-        return None, None, *_backward(plan, ctx.function, lengths, kept, tensors, given, wanted)
+        return None, None, *_backward(plan, lengths, kept, tensors, given, wanted)
 
 
 def _backward(
-    plan: _Plan,
-    function: Any,
+    plan: Plan,
     lengths: Tensor | None,
-    kept: Sequence[_Kept],
+    kept: Sequence[Kept],
     tensors: Sequence[Tensor],
     gradients: Sequence[Tensor | None],
     wanted: Sequence[bool],
 ) -> list[Tensor | None]:
     """Gradients of the tensors that want one, from those of features and last state."""
+    if recurrent_single.runs(plan, tensors[0]):
+        return recurrent_single.backward(plan, lengths, kept, tensors, gradients, wanted)
     input, *rest = map(build.in_order, tensors)
+    function = build.library(OPERATOR, input.dtype).backward
     parameters, wants_first, wants = rest[plan.leaves :], wanted[1 : 1 + plan.leaves], wanted[1 + plan.leaves :]
     d_features, *d_last = gradients
     own, (batch, time, _) = _by_step(input), input.shape
@@ -273,7 +176,7 @@ def _backward(
         d_first[layer.leaves] = [torch.empty_like(hidden[0]) if want else None for want in wants_first[layer.leaves]]
         shown = None if layer.features is None or d_features is None else d_features[:, :, layer.features]
         build.call(
-            _OPERATOR,
+            OPERATOR,
             function,
             _problem(layer, hidden, hidden if shown is None else shown, time + 1),
             lengths=lengths,
@@ -305,7 +208,7 @@ def _backward(
 
 
 def _of_weights(
-    layer: _Layer,
+    layer: Layer,
     d_units: Tensor,
     d_bias: Tensor,
     seen: Sequence[tuple[Tensor, slice]],
