@@ -25,8 +25,6 @@ def made(kind: str, seed: int) -> tuple[Any, Straight, Tensor]:
     draw = random.Random(seed)
     torch.manual_seed(seed)
     model = DRAWN[kind](draw)
-    if kind == "Stack-RNN":
-        model.round_actions = False
     model.backend = "native"
     straight = model.straight()
     assert straight is not None
@@ -66,6 +64,21 @@ def test_output_and_gradients_are_those_of_the_plain_step(kind: str, seed: int) 
         for one, other, plain in zip(of_straight, of_native, of_eager, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-14, atol=1e-14 * max(1.0, float(plain.abs().max())))
             torch.testing.assert_close(one, plain, rtol=1e-10, atol=1e-10 * max(1.0, float(plain.abs().max())))
+
+
+def test_actions_are_rounded_in_evaluation_mode_alone() -> None:
+    torch.manual_seed(0)
+    model, input = memnet.StackRNN(3, 2, hidden_size=9, round_actions=True).double(), torch.randn(2, 9, 3).double()
+    straight, found = model.straight(), []
+    assert straight is not None
+    for trains in (True, False, True):
+        model.train(trains)
+        output = answered(straight, input)
+        found.append(output.detach().clone())
+        for one, other in zip(gradients(model, output), gradients(model, model(input)[0]), strict=True):
+            torch.testing.assert_close(one, other)
+        assert torch.equal(found[-1], model(input)[0])
+    assert not torch.equal(found[0], found[1])
 
 
 def test_gradients_add_up_and_follow_what_the_weights_have_become() -> None:

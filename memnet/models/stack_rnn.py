@@ -120,11 +120,8 @@ class StackCell(StructureCell):
     def unroll_native(self, input: Tensor, state: StackState, lengths: Tensor | None) -> tuple[Tensor, State]:
         return stack_rnn.unroll_stacks(self, input, state, lengths)
 
-    def straight(
-        self, input: Tensor, state: StackState, gradients: Mapping[int, Tensor], room: Room
-    ) -> StraightRun | None:
-        # What may be rounded depends on the mode of the moment.
-        return None if self.round_actions else stack_rnn.straight(self, input, state, gradients, room)
+    def straight(self, input: Tensor, state: StackState, gradients: Mapping[int, Tensor], room: Room) -> StraightRun:
+        return stack_rnn.straight(self, input, state, gradients, room)
 
     def answering(self, input: Tensor, state: StackState) -> AnswerRun:
         return stack_rnn.answering(self, input, state)
