@@ -105,13 +105,16 @@ def by_hand(task, **options):
         cell.gate_bias.fill_(40)
         scale = tiny / 2 / 1e-3
         cell.ridge.fill_(math.log(math.expm1((scale * task.noise) ** 2)))
-        cell.norm_weight.fill_(math.sqrt(1e-5) / tiny)
-        cell.output.weight.fill_(1)
+        if cell.norm_weight is None:
+            cell.output.weight.fill_(1 / tiny)
+        else:
+            cell.norm_weight.fill_(math.sqrt(1e-5) / tiny)
+            cell.output.weight.fill_(1)
         model.readout.weight.fill_(1)
     return model
 
 
-@pytest.mark.parametrize("options", [{"solver": "exact"}, {"num_steps": 12}])
+@pytest.mark.parametrize("options", [{"solver": "exact"}, {"num_steps": 12}, {"solver": "exact", "output_norm": False}])
 @pytest.mark.parametrize("backend", ["eager", "chunked"])
 def test_mesa_with_weights_set_by_hand_is_least_squares(options, backend):
     task = InContextRegression()

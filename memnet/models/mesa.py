@@ -54,7 +54,7 @@ class MesaCell(ConvolvedMixer):
 
     so that o = W q by the W that has the least sum of beta |W k - v|^2, each times the decay since, plus
     |W Lambda^1/2|^2. The system is solved at every step, by conjugate gradients from q / diag(H + Lambda), or exactly.
-    What is read is normalised head by head.
+    What is read is normalised head by head, by default.
 
     Weights of flash-linear-attention's MesaNet, by rows where one linear layer holds several:
 
@@ -71,6 +71,8 @@ class MesaCell(ConvolvedMixer):
     num_steps:   of conjugate gradients; as many as key_size are exact, but for rounding.
     least_ridge: what Lambda is above. It begins at 1.
     output_gate: whether what is read is gated by the input.
+    output_norm: whether what is read is normalised head by head. The mesa layer before (von Oswald et al. 2023,
+                 arXiv 2309.05858) does not, so that a number that is foretold keeps its size.
     convolution: steps that queries and keys see, before SiLU; 0 for neither.
     Raises ValueError for sizes that cannot be.
     """
@@ -87,6 +89,7 @@ class MesaCell(ConvolvedMixer):
         num_steps: int = 30,
         least_ridge: float = 0.25,
         output_gate: bool = False,
+        output_norm: bool = True,
         convolution: int = 4,
     ) -> None:
         check_sizes(num_heads=num_heads, key_size=key_size, value_size=value_size, num_steps=num_steps)
@@ -100,7 +103,7 @@ class MesaCell(ConvolvedMixer):
         self.solver, self.num_steps, self.least_ridge, self.output_gate = solver, num_steps, least_ridge, output_gate
         self.gate_bias = nn.Parameter(torch.stack([torch.full((num_heads,), 4.0), torch.zeros(num_heads)]))
         self.ridge = nn.Parameter(torch.full((num_heads, key_size), math.log(math.expm1(1 - least_ridge))))
-        self.norm_weight = nn.Parameter(torch.ones(value_size))
+        self.norm_weight = nn.Parameter(torch.ones(value_size)) if output_norm else None
 
     def first_memory(self, batch_size: int) -> MesaMemory:
         heads = (batch_size, self.num_heads, self.key_size)
@@ -175,7 +178,8 @@ class MesaCell(ConvolvedMixer):
         return reads.flatten(2, 3)[:, :, :time].transpose(1, 2), last
 
     def emit(self, reads: Tensor, steered: MesaSteered) -> Tensor:
-        reads = per_head_norm(reads, self.norm_weight)
+        if self.norm_weight is not None:
+            reads = per_head_norm(reads, self.norm_weight)
         return (reads * functional.silu(steered.gate) if self.output_gate else reads).flatten(-2)
 
     def parts(self, states: MixerState, watched: MesaSteered) -> list[Part]:
