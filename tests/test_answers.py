@@ -72,7 +72,7 @@ def knows(monkeypatch: pytest.MonkeyPatch, model: Any, input: Tensor) -> bool:
     return any(one is not None for one in found)
 
 
-@pytest.mark.parametrize("kind", ["NTM", "DNC", "Stack-RNN", "recurrent"])
+@pytest.mark.parametrize("kind", ["NTM", "DNC", "Stack-RNN", "Tape-RNN", "recurrent"])
 @pytest.mark.parametrize("seed", range(12))
 def test_answers_are_those_of_forward(kind: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model, input = made(kind, seed)

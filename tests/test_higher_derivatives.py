@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from memnet import LRUA, NTM, RNN, EntNet, GRUCell, KeyValueMemoryNetwork, LSTMCell, MemN2N, StackedCell, StackRNN
+from memnet import LRUA, NTM, RNN, EntNet, GRUCell, KeyValueMemoryNetwork, LSTMCell, MemN2N, StackedCell, StackRNN, Tape
 from memnet.sequence import BackendModule, SequenceModule
 from memnet.state import state_tensors
 from tests.stories import MAX_WORDS, VOCAB, drawn_anew, question_of, story_of
@@ -32,6 +32,7 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "ntm-gru": lambda: ntm(controller="gru", addressing="content", memory_init="random"),
     "lrua": lambda: LRUA(3, 2, hidden_size=3, num_slots=4, slot_size=2, num_reads=2, learned_strength=True),
     "stack-rnn": lambda: StackRNN(3, 2, hidden_size=3, num_slots=2, slot_size=2, num_stacks=2, num_tops=2),
+    "tape-rnn": lambda: Tape(3, 2, hidden_size=3, num_slots=3, slot_size=2, num_tapes=2, write_units=4),
     "lstm-gru": lambda: SequenceModule(StackedCell([LSTMCell(3, 2), GRUCell(5, 3)], skip=True), 2),
     "rnn": lambda: RNN(3, 2, hidden_size=3, num_layers=2, learned_initial_state=True),
     "memn2n": lambda: MemN2N(VOCAB, max_words=MAX_WORDS, embedding_size=3),

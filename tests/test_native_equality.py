@@ -131,6 +131,27 @@ def drawn_stacks(draw: random.Random) -> memnet.StackRNN:
     return far_from_zero(model).train(draw.random() < 0.6)  # type: ignore[no-any-return]
 
 
+def drawn_tapes(draw: random.Random) -> memnet.Tape:
+    """Any configuration, see drawn_ntm; of an input that ends before a last feature that is not zero, at once."""
+    rule = draw.choice(["write-and-move", "write-and-move", "rotate-and-add"])
+    model = memnet.Tape(
+        3,
+        2,
+        controller=draw.choice(["feedforward", "rnn-tanh", "rnn-relu", "lstm", "gru"]),
+        hidden_size=draw.randint(1, 21),
+        num_layers=draw.randint(1, 3),
+        rule=rule,
+        jump=rule == "write-and-move" and draw.choice([True, False]),
+        num_tapes=draw.randint(1, 3),
+        num_slots=draw.choice([1, 2, 3, 8, 21]),
+        slot_size=draw.choice([1, 2, 3, 7, 8, 9, 17]),
+        write_units=draw.choice([0, 1, 5, 16, 19]),
+        round_actions=draw.choice([True, False]),
+        learned_initial_state=draw.choice([True, False]),
+    )
+    return far_from_zero(model).train(draw.random() < 0.6)  # type: ignore[no-any-return]
+
+
 def drawn_recurrent(draw: random.Random) -> SequenceModule:
     """Any configuration, see drawn_ntm; also layers of several kinds and sizes."""
     options = {
@@ -160,6 +181,7 @@ DRAWN: dict[str, Callable[[random.Random], Any]] = {
     "LRUA": drawn_lrua,
     "SAM": drawn_sam,
     "Stack-RNN": drawn_stacks,
+    "Tape-RNN": drawn_tapes,
     "recurrent": drawn_recurrent,
 }
 KINDS: dict[str, Any] = {
@@ -168,6 +190,7 @@ KINDS: dict[str, Any] = {
     "LRUA": partial(memnet.LRUA, num_reads=1),
     "SAM": memnet.SAM,
     "Stack-RNN": memnet.StackRNN,
+    "Tape-RNN": memnet.Tape,
 }
 every_kind = pytest.mark.parametrize("kind", DRAWN)
 with_memory = pytest.mark.parametrize("kind", KINDS)
@@ -177,6 +200,7 @@ MADE: dict[str, Callable[[], Any]] = {
     "LRUA": partial(memnet.LRUA, 3, 2, hidden_size=5, num_slots=20, slot_size=4, learned_strength=True),
     "SAM": partial(memnet.SAM, 3, 2, hidden_size=5, num_slots=20, slot_size=4),
     "Stack-RNN": partial(memnet.StackRNN, 3, 2, hidden_size=5, num_slots=20, slot_size=4, num_tops=2),
+    "Tape-RNN": partial(memnet.Tape, 3, 2, hidden_size=5, num_slots=20, slot_size=4, jump=True),
     "LSTM": partial(memnet.LSTM, 3, 2, hidden_size=5, num_layers=2, skip=True),
     "GRU": partial(memnet.GRU, 3, 2, hidden_size=9),
     "RNN": partial(memnet.RNN, 3, 2, hidden_size=5, num_layers=2, nonlinearity="relu", recurrent_init="uniform"),
@@ -273,6 +297,28 @@ def test_slots_of_a_stack_that_nothing_has_reached_have_a_gradient_where_one_is_
         assert (results(model, "native", input, state)[-1] != 0).all()
 
 
+@pytest.mark.parametrize("slots", [1, 3, 30])
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_tape_jumps_as_far_as_the_input_of_a_row_is_long(slots: int, whole: bool) -> None:
+    torch.manual_seed(slots)
+    options: dict[str, Any] = {
+        "num_tapes": 2,
+        "num_slots": slots,
+        "slot_size": 3,
+        "write_units": 4,
+        "round_actions": True,
+    }
+    model = far_from_zero(memnet.Tape(3, 2, hidden_size=5, jump=True, **options)).train(not whole)
+    input = torch.randn(4, 12, 3, dtype=torch.float64)
+    input[:, :, 2] = torch.arange(12) >= torch.tensor([0, 4, 7, 12]).unsqueeze(1)
+    assert_equal_to_eager(model, input)
+    state = model.initial_state(4)._replace(
+        length=torch.tensor([0.0, 2.0, -5.0, 40.0]).double().requires_grad_(),
+        reading=torch.tensor([1.0, 1.0, 1.0, 0.0]).double().requires_grad_(),
+    )
+    assert_equal_to_eager(model, input, state, torch.tensor([12, 9, 12, 5]))
+
+
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
@@ -340,6 +386,7 @@ def test_chunks_equal_the_whole(kind: str, seed: int) -> None:
         memnet.LRUA(3, 2, num_reads=1),
         memnet.SAM(3, 2, num_reads=1, slots_per_read=1),
         memnet.StackRNN(3, 2, num_stacks=2),
+        memnet.Tape(3, 2, num_tapes=2, write_units=5),
     ],
     ids=list(KINDS),
 )
@@ -392,7 +439,7 @@ def test_no_number_stays_no_number(name: str) -> None:
 def test_saturated_heads_keep_finite_gradients(kind: str, size: float, dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     # Links of next to nothing are sharpened to a whole one: gradients grow by up to 1e6 a step, too much for float32.
-    options = {"num_tops" if kind == "Stack-RNN" else "num_reads": 2}
+    options = {{"Stack-RNN": "num_tops", "Tape-RNN": "num_tapes"}.get(kind, "num_reads"): 2}
     options |= {"sharp_links": True} if kind == "DNC" and dtype == torch.float64 else {}
     model = KINDS[kind](3, 2, hidden_size=8, num_slots=20, slot_size=4, **options).to(dtype)
     nn.init.normal_((model.cell.heads if kind == "NTM" else model.cell.interface).bias, std=size)

@@ -46,7 +46,7 @@ def gradients(model: nn.Module, output: Tensor) -> list[Tensor]:
     return found
 
 
-@pytest.mark.parametrize("kind", ["NTM", "DNC", "LRUA", "Stack-RNN"])
+@pytest.mark.parametrize("kind", ["NTM", "DNC", "LRUA", "Stack-RNN", "Tape-RNN"])
 @pytest.mark.parametrize("seed", range(12))
 def test_output_and_gradients_are_those_of_the_plain_step(kind: str, seed: int) -> None:
     model, straight, input = made(kind, seed)
@@ -66,9 +66,10 @@ def test_output_and_gradients_are_those_of_the_plain_step(kind: str, seed: int) 
             torch.testing.assert_close(one, plain, rtol=1e-10, atol=1e-10 * max(1.0, float(plain.abs().max())))
 
 
-def test_actions_are_rounded_in_evaluation_mode_alone() -> None:
+@pytest.mark.parametrize("kind", [memnet.StackRNN, memnet.Tape])
+def test_actions_are_rounded_in_evaluation_mode_alone(kind: Any) -> None:
     torch.manual_seed(0)
-    model, input = memnet.StackRNN(3, 2, hidden_size=9, round_actions=True).double(), torch.randn(2, 9, 3).double()
+    model, input = kind(3, 2, hidden_size=9, round_actions=True).double(), torch.randn(2, 9, 3).double()
     straight, found = model.straight(), []
     assert straight is not None
     for trains in (True, False, True):

@@ -91,6 +91,18 @@ def test_what_cannot_be_is_refused() -> None:
             drawn(**options)
 
 
+@pytest.mark.parametrize("part", ["writer", "moves"])
+def test_its_operator_tells_what_it_does_not_compute(part: str) -> None:
+    cell = drawn(write_units=4).cell
+    if part == "writer":
+        assert isinstance(cell.writer, nn.Sequential)
+        cell.writer[1] = nn.Tanh()
+    else:
+        cell.moves = cell.moves[:2]
+    told = cell.native_refusal(normal(2, 4, 3), cell.initial_state(2))
+    assert told == "it computes memnet's own cells as they were built"
+
+
 def test_it_learns_to_copy_with_jumps() -> None:
     torch.manual_seed(0)
     first, last = learn(Tape(3, 2, jump=True, hidden_size=32, num_slots=12, write_units=0), backwards=False)

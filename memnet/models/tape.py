@@ -1,15 +1,16 @@
 """Recurrent networks with tapes: the Tape-RNN (Deletang et al. 2022) and the Baby-NTM (Suzgun et al. 2019)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from memnet.cells import Cell, ControllerName
+from memnet.cells import AnswerRun, Cell, ControllerName, Room, StraightRun
 from memnet.checks import check_choice, check_sizes
 from memnet.controlled import by_head, full_precision, with_reads
 from memnet.functional.tape import move, rotate_or_pop, write_at_head
+from memnet.native import tape
 from memnet.state import State
 from memnet.structures import StructureCell, StructureModule
 from memnet.trace import Part
@@ -81,6 +82,8 @@ class TapeCell(StructureCell):
     Raises ValueError for sizes that cannot be, or for jumps of another rule.
     """
 
+    has_native = True
+
     def __init__(
         self,
         input_size: int,
@@ -132,6 +135,20 @@ class TapeCell(StructureCell):
             length=zeros() if self.jump else (),
             reading=zeros() + 1 if self.jump else (),
         )
+
+    def native_refusal(self, input: Tensor, state: State) -> str | None:
+        sizes = [(self.num_tapes, len(self.moves)), (self.num_tapes, 0 if self.write_units else self.slot_size)]
+        own = type(self) is TapeCell and sizes == self._sizes and self.num_tapes == self.num_reads
+        return tape.refusal(self, input, state, own=own)
+
+    def unroll_native(self, input: Tensor, state: TapeState, lengths: Tensor | None) -> tuple[Tensor, State]:
+        return tape.unroll_tapes(self, input, state, lengths)
+
+    def straight(self, input: Tensor, state: TapeState, gradients: Mapping[int, Tensor], room: Room) -> StraightRun:
+        return tape.straight(self, input, state, gradients, room)
+
+    def answering(self, input: Tensor, state: TapeState) -> AnswerRun:
+        return tape.answering(self, input, state)
 
     def project(self, input: Tensor) -> tuple[Tensor, ...]:
         return (_asked(input), *super().project(input)) if self.jump else super().project(input)

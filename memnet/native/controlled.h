@@ -16,12 +16,15 @@
 namespace {
 
 // Sizes and tensors, laid out as controlled.py fills it in; those of a memory's own come after them.
-// There are layers + 1 projections: one for each layer of the controller, and the one that steers the memory. A state is
-// a table of tensors: each layer's hidden (and cell), then what was read, and then the memory's own.
+// There are layers + deep + 1 projections: one for each layer of the controller, and the one that steers the memory; between
+// them, where there are any, one for each of `deep` layers (ReLU) of deep_size units above the controller. What steers
+// then has a part that sees these, by a matrix of its own, the last of the tables, behind the `steered` numbers that
+// come of the controller's output. A state is a table of tensors: each layer's hidden (and cell), then what was read, and then the memory's own.
 template <class Number> struct Problem {
     int64_t batch, time, input_size, layers, hidden_size, controller, slots, width, reads, writes;
     int64_t keep;     // whether every step is kept for the backward pass
     int64_t segment;  // steps between checkpoints of the memory
+    int64_t deep, deep_size, steered;
     double norm_floor;
     const int64_t* lengths;  // or null
     const Number* input;     // (batch, time, input_size)
@@ -67,12 +70,12 @@ protected:
     typedef Lanes<Number> Vec;
     typedef Told P;
     using P::batch, P::time, P::input_size, P::layers, P::hidden_size, P::controller, P::width, P::reads;
-    using P::segment, P::lengths;
+    using P::segment, P::lengths, P::deep, P::deep_size;
     static constexpr int L = lanes<Number>;
     static constexpr bool rolls_back = false;
 
     const int64_t recurrent = controller != feedforward, leaves = recurrent + (controller == lstm);
-    const int64_t gates = gates_of(controller), table = layers * leaves, depth = P::keep ? time + 1 : 2;
+    const int64_t gates = gates_of(controller), table = layers * leaves, last = layers + deep, depth = P::keep ? time + 1 : 2;
 
     // What is kept, (step, row), rows in whole vectors: what each projection saw (the last of them, of a recurrent
     // controller, what its last layer's next step does), and gave, as far as the next layer does not see all of it; an
@@ -86,19 +89,27 @@ protected:
     void gather_gradient(const Number* const* state, int64_t row, Vec* to) const { memory().gather(state, row, to); }
     void scatter_gradient(const Vec* from, Number* const* state, int64_t row) const { memory().scatter(from, state, row); }
     int64_t features(int64_t layer) const {
-        if (layer == layers) return hidden_size;
+        if (layer >= layers) return (layer == last || layer == layers) * hidden_size + (layer > layers) * deep_size;
         return (layer ? hidden_size : input_size + reads * width) + recurrent * hidden_size;
     }
     int64_t below(int64_t layer) const { return features(layer) - (layer < layers) * recurrent * hidden_size; }
-    int64_t outputs(int64_t layer) const { return layer == layers ? memory().emitted : gates * hidden_size; }
+    int64_t outputs(int64_t layer) const {
+        return layer == last ? memory().emitted : layer < layers ? gates * hidden_size : deep_size;
+    }
     static int64_t whole(int64_t numbers) { return (numbers + L - 1) / L * L; }
-    bool shared(int64_t layer) const { return layer == layers && recurrent; }
-    int64_t operand_room(int64_t layer) const { return whole(features(layer - shared(layer))); }
+    // The layer whose operand begins with this one's, or, of a recurrent controller's last hidden state, ends so.
+    bool recalled(int64_t layer) const { return layer == last && recurrent && !deep; }
+    int64_t held_by(int64_t layer) const { return recalled(layer) ? layer - 1 : layer == layers ? last : layer; }
+    int64_t operand_room(int64_t layer) const { return whole(features(held_by(layer))); }
     int64_t units_room(int64_t layer) const { return whole(outputs(layer)); }
-    int64_t units_kept(int64_t layer) const { return layer == layers || gates > 1 ? depth - 1 : 1; }
+    int64_t units_kept(int64_t layer) const { return layer == last || (layer < layers && gates > 1) ? depth - 1 : 1; }
     Number* operand_of(int64_t layer, int64_t step, int64_t row) const {
-        if (shared(layer)) return operand_of(layer - 1, step + 1, row) + below(layer - 1);
-        return operand[layer] + (step % depth * batch + row) * operand_room(layer);
+        if (recalled(layer)) return operand_of(layer - 1, step + 1, row) + below(layer - 1);
+        return operand[held_by(layer)] + (step % depth * batch + row) * operand_room(layer);
+    }
+    // Where the units of a layer are seen from above.
+    Number* above(int64_t layer, int64_t step, int64_t row) const {
+        return operand_of(layer + 1, step, row) + (layer + 1 == last && deep ? hidden_size : 0);
     }
     Number* units_of(int64_t layer, int64_t step, int64_t row) const {
         return units[layer] + (step % units_kept(layer) * batch + row) * units_room(layer);
@@ -158,19 +169,23 @@ protected:
 
     // One layer's units, in place from their sums to what the backward pass needs, and its next hidden state.
     void control(int64_t layer, int64_t step, int64_t row) const {
+        Number *next = above(layer, step, row), *unit = units_of(layer, step, row);
+        if (layer >= layers) return move_layer<Number>(rnn_relu, deep_size, unit, nullptr, nullptr, nullptr, next);
         const bool cells = controller == lstm;
-        Number* next = operand_of(layer + 1, step, row);
-        move_layer<Number>(controller, hidden_size, units_of(layer, step, row), operand_of(layer, step, row) + below(layer),
+        move_layer<Number>(controller, hidden_size, unit, operand_of(layer, step, row) + below(layer),
                            cells ? cell_of(layer, step, row) : nullptr, cells ? cell_of(layer, step + 1, row) : nullptr, next);
-        if (recurrent && !shared(layer + 1)) std::copy_n(next, hidden_size, operand_of(layer, step + 1, row) + below(layer));
+        if (recurrent && !recalled(layer + 1))
+            std::copy_n(next, hidden_size, operand_of(layer, step + 1, row) + below(layer));
     }
 
     // From the gradient of a layer's hidden state to that of its units' sums, and to what goes on to the step before.
-    void control_backward(int64_t layer, int64_t step, int64_t row, const Number* above, Gradient& carried,
+    void control_backward(int64_t layer, int64_t step, int64_t row, Number* d_above, Gradient& carried,
                           Number* d_units) const {
+        const Number* next = above(layer, step, row);
+        if (layer >= layers)
+            return move_layer_backward<Number>(rnn_relu, deep_size, next, nullptr, nullptr, next, d_above, nullptr, d_units);
         Number *d_hidden = carried.hidden.data() + layer * hidden_size, *d_cell = carried.cell.data() + layer * hidden_size;
-        for (int64_t at = 0; at < hidden_size; at++) d_hidden[at] += above[at];
-        const Number* next = operand_of(layer + 1, step, row);
+        for (int64_t at = 0; at < hidden_size; at++) d_hidden[at] += d_above[at];
         move_layer_backward<Number>(controller, hidden_size, gates > 1 ? units_of(layer, step, row) : next,
                                     operand_of(layer, step, row) + below(layer),
                                     controller == lstm ? cell_of(layer, step, row) : nullptr, next, d_hidden, d_cell,
@@ -183,7 +198,7 @@ protected:
     Projections projections(bool backward) const {
         auto gradient = [&](Number* const* table, int64_t layer) { return table ? table[layer] : nullptr; };
         Projections result;
-        for (int64_t layer = 0; layer <= layers; layer++) {
+        for (int64_t layer = 0; layer <= last; layer++) {
             std::vector<Block<Number>> blocks;
             std::vector<Bias<Number>> biases;
             // Units from `unit` on take the rows of a matrix from `row` on.
@@ -194,9 +209,13 @@ protected:
                 if (bias) biases.push_back({unit, units, bias + row, d_bias ? d_bias + row : nullptr});
             };
             const bool apart = layer < layers && controller == gru;
-            const int64_t size = hidden_size, all = outputs(layer) - apart * size;
-            add(0, all, 0, 0, below(layer), P::weight[layer], gradient(P::d_weight, layer), P::bias[layer],
+            const bool split = layer == last && deep;
+            const int64_t size = hidden_size, all = split ? P::steered : outputs(layer) - apart * size;
+            add(0, all, 0, 0, split ? size : below(layer), P::weight[layer], gradient(P::d_weight, layer), P::bias[layer],
                 gradient(P::d_bias, layer));
+            if (split)
+                add(all, outputs(layer) - all, 0, size, deep_size, P::weight[last + 1], gradient(P::d_weight, last + 1),
+                    P::bias[last + 1], gradient(P::d_bias, last + 1));
             auto recall = [&](int64_t unit, int64_t units, int64_t row) {
                 add(unit, units, row, below(layer), size, P::recurrent[layer], gradient(P::d_recurrent, layer),
                     P::recurrent_bias[layer], gradient(P::d_recurrent_bias, layer));
@@ -233,7 +252,8 @@ protected:
 
     // A step after the row's end: its state stays, and nothing new is seen.
     void carry(int64_t step, int64_t row) const {
-        if (!recurrent) std::fill_n(operand_of(layers, step, row), hidden_size, Number(0));
+        for (int64_t layer = layers; layer <= last; layer++)
+            if (!recalled(layer)) std::fill_n(operand_of(layer, step, row), features(layer), Number(0));
         for (int64_t layer = 0; layer < layers; layer++) {
             const int64_t from = layer ? below(layer) : input_size;
             std::fill_n(operand_of(layer, step, row), from, Number(0));
@@ -248,7 +268,7 @@ protected:
     void aim(int64_t step, int64_t row, Step<Number>& at) const {
         at.step = step;
         at.row = row;
-        at.emitted = units_of(layers, step, row);
+        at.emitted = units_of(last, step, row);
         at.parameters = parameters_of(step, row);
         if (kept) at.kept = kept_of(step, row);
     }
@@ -274,12 +294,12 @@ protected:
                 if (active(row, step)) std::copy_n(from, input_size, operand_of(0, step, row));
                 else carry(step, row);
             }
-            for (int64_t layer = 0; layer <= layers; layer++) {
+            for (int64_t layer = 0; layer <= last; layer++) {
                 products[layer].apply(count, operand_of(layer, step, first), operand_room(layer),
                                       units_of(layer, step, first), units_room(layer));
                 for (int64_t row = first; row < first + count; row++)
                     if (active(row, step)) {
-                        if (layer < layers) control(layer, step, row);
+                        if (layer < last) control(layer, step, row);
                         else move(step, row, tapes[row - first].steps[0], room);
                     }
             }
@@ -347,17 +367,17 @@ protected:
         };
         typename Memory::Room room(memory());
         int64_t widest = hidden_size;
-        for (int64_t layer = 0; layer < layers; layer++) widest = std::max(widest, operand_room(layer));
-        std::vector<Number> d_operand(count * widest), d_above(count * widest);
+        for (int64_t layer = 0; layer <= last; layer++) widest = std::max(widest, operand_room(layer));
+        std::vector<Number> d_operand(count * widest), d_above(count * widest), d_output(deep ? count * hidden_size : 0);
         for (int64_t from = (time - 1) / segment * segment; from >= 0; from -= segment) {
             const int64_t to = std::min(from + segment, time);
             for (int64_t row = 0; row < count && !Memory::rolls_back; row++) replay(from, to, first + row, tapes[row], room);
             for (int64_t step = to - 1; step >= from; step--)
-                for (int64_t layer = layers; layer >= 0; layer--) {
+                for (int64_t layer = last; layer >= 0; layer--) {
                     for (int64_t row = 0; row < count; row++) {
                         Number* gradient = d_units_of(layer, step, row);
                         if (!active(first + row, step)) std::fill_n(gradient, outputs(layer), Number(0));
-                        else if (layer == layers) {
+                        else if (layer == last) {
                             Step<Number>& at = tapes[row].steps[Memory::rolls_back ? 0 : step - from];
                             if (Memory::rolls_back) aim(step, first + row, at);
                             move_backward(step, first + row, at, carried[row], gradient, room);
@@ -366,27 +386,33 @@ protected:
                     }
                     products[layer].apply(count, d_units_of(layer, step, 0), units_room(layer), d_operand.data(), widest);
                     for (int64_t row = 0; row < count; row++)
-                        pass_down(layer, step, first + row, &d_operand[row * widest], carried[row]);
+                        pass_down(layer, step, first + row, &d_operand[row * widest], carried[row],
+                                  d_output.data() + row * (deep ? hidden_size : 0));
                     std::swap(d_operand, d_above);
                 }
         }
-        for (int64_t layer = 0; layer <= layers; layer++)
+        for (int64_t layer = 0; layer <= last; layer++)
             products[layer].gradients(time, count, {d_units[layer], units_room(layer), count * units_room(layer)},
                                       {operand_of(layer, 0, first), operand_room(layer), batch * operand_room(layer)},
                                       first > 0);
         for (int64_t row = 0; row < count; row++) finish_backward(first + row, carried[row]);
     }
 
-    // The gradient of what a projection saw goes to the layer below (where it stands), the step before and the input.
-    void pass_down(int64_t layer, int64_t step, int64_t row, Number* d_operand, Gradient& carried) const {
+    // The gradient of what a projection saw goes to the layer below (where it stands), the step before and the input; that
+    // of the controller's output waits in d_output for what comes of the layers between.
+    void pass_down(int64_t layer, int64_t step, int64_t row, Number* d_operand, Gradient& carried, Number* d_output) const {
         if (!active(row, step)) {
             if (P::d_input) std::fill_n(P::d_input + (row * time + step) * input_size, input_size, Number(0));
             return;
         }
-        if (layer == layers) {
+        if (layer == last) {
             add_output_gradient(step, row, 0, hidden_size, d_operand);
-            return;
-        }
+            if (!deep) return;
+            std::copy_n(d_operand, hidden_size, d_output);
+            std::copy_n(d_operand + hidden_size, deep_size, d_operand);
+        } else if (layer == layers)
+            for (int64_t at = 0; at < hidden_size; at++) d_operand[at] += d_output[at];
+        if (layer >= layers) return;
         Number* d_hidden = carried.hidden.data() + layer * hidden_size;
         for (int64_t at = 0; at < recurrent * hidden_size; at++) d_hidden[at] += d_operand[below(layer) + at];
         if (layer) return;
@@ -405,8 +431,9 @@ public:
             taken += (steps * batch * numbers + L - 1) / L * L;
             return found;
         };
-        for (int64_t layer = 0; layer <= layers - recurrent; layer++) operand.push_back(take(depth, operand_room(layer)));
-        for (int64_t layer = 0; layer <= layers; layer++) units.push_back(take(units_kept(layer), units_room(layer)));
+        for (int64_t layer = 0; layer <= last; layer++)
+            operand.push_back(held_by(layer) == layer ? take(depth, operand_room(layer)) : nullptr);
+        for (int64_t layer = 0; layer <= last; layer++) units.push_back(take(units_kept(layer), units_room(layer)));
         for (int64_t layer = 0; controller == lstm && layer < layers; layer++) cell.push_back(take(depth, hidden_size));
         parameters = take(depth - 1, memory().emitted);
         if (!P::keep) return taken;
@@ -426,9 +453,9 @@ public:
         std::vector<Number*> d_units;
         if (backward) {
             int64_t all = 0;
-            for (int64_t layer = 0; layer <= layers; layer++) all += time * together * units_room(layer);
+            for (int64_t layer = 0; layer <= last; layer++) all += time * together * units_room(layer);
             gradients.reset(new Number[all]);
-            for (int64_t layer = layers; layer >= 0; layer--)
+            for (int64_t layer = last; layer >= 0; layer--)
                 d_units.insert(d_units.begin(), gradients.get() + (all -= time * together * units_room(layer)));
         }
         for (int64_t first = 0; first < batch; first += together) {

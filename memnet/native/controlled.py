@@ -42,6 +42,7 @@ class Problem(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("batch", "time", "input_size", "layers", "hidden_size", "controller")),
         *((name, ctypes.c_int64) for name in ("slots", "width", "reads", "writes", "keep", "segment")),
+        *((name, ctypes.c_int64) for name in ("deep", "deep_size", "steered")),
         ("norm_floor", ctypes.c_double),
         *((name, ctypes.c_void_p) for name in ("lengths", "input", *_OF_PROJECTIONS, "first", "last", "features")),
         *((name, ctypes.c_void_p) for name in ("room", "d_features", "d_last", "d_input")),
@@ -86,9 +87,11 @@ class Plan:
     """A cell's parameters, and what they are to the operator.
 
     layers:   of the controller. steering: the linear layer that tells the memory what to do.
+    deep:     linear layers above the controller, ReLU between them, of which the last tells it more; or none.
     more:     further parameters, by their names in the operator's Problem; their gradients are there as d_{name}.
-    Attribute projections: of each layer, and last of the steering one, where among the parameters its weight, bias, and
-    those of its own hidden state are, None where it has none; written: all of these; gates: of each layer.
+    Attribute projections: of each layer, of all deep ones but the last, of the steering one and of the last deep one,
+    where among the parameters its weight, bias, and those of its own hidden state are, None where it has none; written:
+    all of these; gates: of each layer.
     """
 
     def __init__(
@@ -98,15 +101,17 @@ class Plan:
         layers: Sequence[Any],
         steering: Linear,
         more: Mapping[str, Tensor],
+        deep: Sequence[Linear] = (),
     ) -> None:
         self.operator = operator
         self.names, self.parameters = zip(*named, strict=True)
         places: dict[int, int] = {id(one): place for place, one in enumerate(self.parameters)}
         own = [(one.weight_ih, one.bias_ih, one.weight_hh, one.bias_hh) for one in layers]
-        own.append((steering.weight, steering.bias, None, None))
+        own += [(one.weight, one.bias, None, None) for one in (*deep[:-1], steering, *deep[-1:])]
         self.projections = [tuple(None if one is None else places[id(one)] for one in each) for each in own]
         self.steering = places[id(steering.weight)]
         self.gates = [len(one.gates) for one in layers]
+        self.told = [places[id(one.weight)] for one in deep[-1:]]
         self.written = {place for each in self.projections for place in each if place is not None}
         self.more = {name: places[id(one)] for name, one in more.items()}
 
@@ -142,15 +147,18 @@ class Plan:
         expected += [(batch, problem.reads, width), *((batch, *shape) for shape in shapes)]
         if lengths is not None:
             given, expected = [*given, lengths], [*expected, (batch,)]
-        below = problem.input_size + problem.reads * width
-        units = [count * hidden for count in self.gates] + [parameters[self.steering].size(0)]
-        for places, size in zip(self.projections, units, strict=True):
+        # Of each projection what it gives, and what it sees from below.
+        sizes = [(count * hidden, hidden) for count in self.gates]
+        sizes[0] = (sizes[0][0], problem.input_size + problem.reads * width)
+        sizes += [(problem.deep_size, problem.deep_size if layer else hidden) for layer in range(problem.deep)]
+        sizes.append((parameters[self.steering].size(0), hidden))
+        sizes += [(parameters[place].size(0), problem.deep_size) for place in self.told]
+        for places, (size, below) in zip(self.projections, sizes, strict=True):
             every = ((size, below), (size,), (size, hidden), (size,))
             for place, shape in zip(places, every, strict=True):
                 if place is not None:
                     given.append(parameters[place])
                     expected.append(shape)
-            below = hidden
         build.check_shapes(given, expected)
 
 
@@ -158,11 +166,17 @@ class Plan:
 _plans: WeakKeyDictionary[Steps, Plan] = WeakKeyDictionary()
 
 
-def plan_of(operator: build.Operator, cell: Steps, steering: Linear, more: Mapping[str, Tensor] | None = None) -> Plan:
+def plan_of(
+    operator: build.Operator,
+    cell: Steps,
+    steering: Linear,
+    more: Mapping[str, Tensor] | None = None,
+    deep: Sequence[Linear] = (),
+) -> Plan:
     """The cell's plan, made anew where its parameters are others than before; see Plan."""
     named, known = build.named_parameters(cast(Cell, cell)), _plans.get(cell)
     if known is None or not known.of(named):
-        known = _plans[cell] = Plan(operator, named, build.layers_of(cell.controller), steering, more or {})
+        known = _plans[cell] = Plan(operator, named, build.layers_of(cell.controller), steering, more or {}, deep)
     return known
 
 
@@ -176,12 +190,13 @@ def unroll_controlled(
     lengths: Tensor | None,
     shapes: Sequence[tuple[int, ...]],
     more: Mapping[str, Tensor] | None = None,
+    deep: Sequence[Linear] = (),
 ) -> tuple[Tensor, State]:
     """What memnet.unroll.unroll returns.
 
-    steering, more: see Plan. shapes: of the state's tensors after the controller's and the reads.
+    steering, more, deep: see Plan. shapes: of the state's tensors after the controller's and the reads.
     """
-    plan = plan_of(operator, cell, steering, more)
+    plan = plan_of(operator, cell, steering, more, deep)
     lengths = None if lengths is None else lengths.to(torch.int64, copy=True).contiguous()
     tensors = [input, *state_tensors(state), *plan.parameters]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
@@ -255,6 +270,25 @@ class Straight:
         build.run(self._operator, self._library.backward, self._problem)
         for whole, more in self._again:
             whole += more
+
+
+class Rounding(Protocol):
+    """A cell whose actions may be rounded, see memnet.structures."""
+
+    @property
+    def rounding(self) -> bool: ...
+
+
+class RoundedStraight(Straight):
+    """Whose actions are rounded as the mode of the moment has it, which a field `rounded` of the problem tells."""
+
+    def __init__(self, cell: Rounding, operator: build.Operator, problem: Any, *rest: Any) -> None:
+        super().__init__(operator, problem, *rest)
+        self._cell, self._told = cell, problem
+
+    def forward(self, input: Tensor) -> None:
+        self._told.rounded = self._cell.rounding
+        super().forward(input)
 
 
 class Answering:

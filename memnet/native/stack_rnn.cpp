@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "actions.h"
 #include "controlled.h"
 
 namespace {
@@ -77,16 +78,7 @@ template <class Number> class StackRNN : public Controlled<Number, StackProblem<
     void squash(const At& at, Room&) const {
         const Number* raw = at.emitted;
         Number* to = at.parameters;
-        for (int64_t first = 0; first < value_at; first += 3) {
-            if (rounded) {
-                const Number* most = std::max_element(raw + first, raw + first + 3);
-                for (int64_t action = first; action < first + 3; action++) to[action] = raw + action == most;
-                continue;
-            }
-            const Number most = std::max(raw[first], std::max(raw[first + 1], raw[first + 2]));
-            const Vec shares = exponential(load(raw + first, 3) - most);
-            store(to + first, shares / (shares[0] + shares[1] + shares[2]), 3);
-        }
+        for (int64_t first = 0; first < value_at; first += 3) share_actions(3, rounded, raw + first, to + first);
         map(emitted - value_at, [&](int64_t at, int64_t n) {
             const Vec value = load(raw + value_at + at, n);
             store(to + value_at + at, squashed ? sigmoid(value) : value, n); });
@@ -94,12 +86,8 @@ template <class Number> class StackRNN : public Controlled<Number, StackProblem<
 
     // From the gradient of shares and values to that of what the last projection gives, in place.
     void squash_backward(const Number* told, Number* gradient) const {
-        for (int64_t first = 0; first < value_at; first += 3) {
-            Number mean = 0;
-            for (int64_t action = first; action < first + 3; action++) mean += gradient[action] * told[action];
-            for (int64_t action = first; action < first + 3; action++)
-                gradient[action] = rounded ? 0 : told[action] * (gradient[action] - mean);
-        }
+        for (int64_t first = 0; first < value_at; first += 3)
+            share_actions_backward(3, rounded, told + first, gradient + first);
         for (int64_t at = value_at; squashed && at < emitted; at++) gradient[at] *= told[at] * (1 - told[at]);
     }
 

@@ -60,19 +60,7 @@ def straight(cell: Steps, input: Tensor, state: Any, gradients: Mapping[int, Ten
     """What Cell.straight returns, for a call that `refusal` has nothing against."""
     problem, shapes = _call(cell, input, state)
     plan = controlled.plan_of(_OPERATOR, cell, cell.interface)
-    return _Straight(cell, problem, plan, input, state, shapes, gradients, room)
-
-
-class _Straight(controlled.Straight):
-    """Whose actions are rounded as the mode of the moment has it."""
-
-    def __init__(self, cell: Steps, problem: _Problem, *rest: Any) -> None:
-        super().__init__(_OPERATOR, problem, *rest)
-        self._cell, self._told = cell, problem
-
-    def forward(self, input: Tensor) -> None:
-        self._told.rounded = self._cell.rounding
-        super().forward(input)
+    return controlled.RoundedStraight(cell, _OPERATOR, problem, plan, input, state, shapes, gradients, room)
 
 
 def answering(cell: Steps, input: Tensor, state: Any) -> AnswerRun:
