@@ -320,6 +320,7 @@ class SequenceOperator(NamedTuple):
     refusal: Callable[[Cell, Tensor, State], str | None]
     unroll: Callable[[Cell, Tensor, State, Tensor | None], tuple[Tensor, State]]
     answering: Callable[[Cell, Tensor, State], AnswerRun]
+    straight: Callable[[Cell, Tensor, State, Mapping[int, Tensor]], StraightRun]
 
 
 class NativeCell(Cell):
@@ -336,6 +337,9 @@ class NativeCell(Cell):
 
     def answering(self, input: Tensor, state: State) -> AnswerRun:
         return self.operator.answering(self, input, state)
+
+    def straight(self, input: Tensor, state: State, gradients: Mapping[int, Tensor], room: Room) -> StraightRun:
+        return self.operator.straight(self, input, state, gradients)
 
 
 class FeedForwardCell(_LayerCell):

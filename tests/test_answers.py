@@ -171,11 +171,13 @@ def test_what_changes_in_between_is_seen(change: str) -> None:
     input = torch.randn(2, 5, 3)
     for _ in range(3):
         before = told(model, input)
+        asked(model, input)
     CHANGES[change](model)
+    with_graph = asked(model, input)
     found = [told(model, input) for _ in range(4)]
     fresh = copy.deepcopy(model)
     expected = asked(fresh, input)
-    assert all(same(one, expected) for one in found)
+    assert all(same(one, expected) for one in (*found, with_graph, asked(model, input)))
     assert same(expected, before) == (change in ("no longer so", "a weight otherwise", "of another kind"))
 
 

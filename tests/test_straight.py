@@ -46,7 +46,7 @@ def gradients(model: nn.Module, output: Tensor) -> list[Tensor]:
     return found
 
 
-@pytest.mark.parametrize("kind", ["NTM", "DNC", "LRUA", "Stack-RNN", "Tape-RNN"])
+@pytest.mark.parametrize("kind", ["NTM", "DNC", "LRUA", "Stack-RNN", "Tape-RNN", "recurrent"])
 @pytest.mark.parametrize("seed", range(12))
 def test_output_and_gradients_are_those_of_the_plain_step(kind: str, seed: int) -> None:
     model, straight, input = made(kind, seed)
@@ -245,3 +245,21 @@ def test_tasks_of_bits_tell_the_gradient_of_their_losses(name: str) -> None:
     of_bools = task.losses_and_gradient(logits.detach(), batch._replace(target=batch.target.bool()), weights)
     assert of_bools is not None
     assert torch.equal(found[1], of_bools[1])
+
+
+def test_a_recurrent_network_of_which_a_part_is_trained() -> None:
+    torch.manual_seed(0)
+    model, input = memnet.GRU(3, 2, hidden_size=5, num_layers=2).double(), torch.randn(1, 4, 3, dtype=torch.float64)
+    for frozen in ([*model.cell.layers[0].parameters()], [*model.cell.parameters()]):
+        for one in frozen:
+            one.requires_grad_(False)
+        straight = model.straight()
+        assert straight is not None
+        for one, other in zip(
+            gradients(model, answered(straight, input)), gradients(model, model(input)[0]), strict=True
+        ):
+            torch.testing.assert_close(one, other)
+    weight = model.cell.layers[1].weight_hh
+    weight.data = weight.data.t().contiguous().t()
+    with pytest.raises(RuntimeError, match="another shape, dtype or order"):
+        straight(input)

@@ -11,7 +11,9 @@ from memnet.sequence import SequenceModule
 from memnet.state import State
 from memnet.trace import Part
 
-NativeCell.operator = SequenceOperator(recurrent.refusal, recurrent.unroll_recurrent, recurrent.answering)
+NativeCell.operator = SequenceOperator(
+    recurrent.refusal, recurrent.unroll_recurrent, recurrent.answering, recurrent.straight
+)
 
 
 class RecurrentTrace(NamedTuple):

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -380,6 +380,21 @@ def check_shapes(given: Sequence[Tensor], expected: Sequence[tuple[int, ...]]) -
     for tensor, shape in zip(given, expected, strict=True):
         if tuple(tensor.shape) != shape:
             raise ValueError(f"a tensor {tuple(tensor.shape)} is given where {shape} is expected")
+
+
+# How a tensor lies in memory.
+Form: TypeAlias = tuple[torch.Size, torch.dtype, tuple[int, ...]]
+
+
+def forms(tensors: Sequence[Tensor]) -> list[Form]:
+    """How tensors lie in memory, wherever."""
+    return [(one.shape, one.dtype, one.stride()) for one in tensors]
+
+
+def check_forms(parameters: Sequence[Tensor], known: Sequence[Form]) -> None:
+    """RuntimeError for weights that lie otherwise than they did."""
+    if forms(parameters) != known:
+        raise RuntimeError("weights have another shape, dtype or order than they had: ask the model again")
 
 
 def call(

@@ -240,7 +240,7 @@ class Straight:
             torch.empty_like(one) if leaf.requires_grad else None for one, leaf in zip(first, leaves, strict=True)
         ]
         self._added = [one for place in plan.more.values() if (one := own[place]) is not None]
-        self._addresses, self._forms = list[int](), _forms(parameters)
+        self._addresses, self._forms = list[int](), build.forms(parameters)
         self._kept = build.fill(
             problem,
             first=first,
@@ -256,8 +256,7 @@ class Straight:
     def forward(self, input: Tensor) -> None:
         parameters = self._plan.parameters
         if (addresses := [one.data_ptr() for one in parameters]) != self._addresses:
-            if _forms(parameters) != self._forms:
-                raise RuntimeError("weights have another shape, dtype or order than they had: ask the model again")
+            build.check_forms(parameters, self._forms)
             self._addresses, more = addresses, {name: parameters[at] for name, at in self._plan.more.items()}
             self._weights = build.fill(self._problem, **self._plan.tables(parameters), **more)
         self._problem.input = input.data_ptr()
@@ -448,11 +447,6 @@ def backward(
     for whole, more in again:
         whole += more
     return [d_input, *d_first, *d_parameters]
-
-
-def _forms(tensors: Sequence[Tensor]) -> list[tuple[torch.Size, torch.dtype, tuple[int, ...]]]:
-    """How tensors lie in memory."""
-    return [(one.shape, one.dtype, one.stride()) for one in tensors]
 
 
 def _apart(

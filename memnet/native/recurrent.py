@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from memnet.cells import AnswerRun, Cell, GRUCell, LSTMCell, RNNCell
+from memnet.cells import AnswerRun, Cell, GRUCell, LSTMCell, RNNCell, Softened, StraightRun
 from memnet.native import build, recurrent_single
 from memnet.native.recurrent_layers import OPERATOR, Kept, Layer, Plan, Problem
 from memnet.state import State, state_tensors, with_leaves
@@ -53,6 +53,48 @@ class _Answering:
         return features, last
 
 
+class _Straight:
+    """What Cell.straight returns."""
+
+    softened: Sequence[Softened] = ()
+
+    def __init__(self, cell: Cell, input: Tensor, state: State, gradients: Mapping[int, Tensor]) -> None:
+        self._plan, leaves = Plan(cell), state_tensors(state)
+        self._plan.check(input, state, None)
+        parameters = self._plan.parameters
+        self.features = input.new_empty(*input.shape[:2], self._plan.output_size)
+        self.first = [one.detach().clone(memory_format=torch.contiguous_format) for one in leaves]
+        self.d_first = [
+            torch.empty_like(one) if leaf.requires_grad else None for one, leaf in zip(self.first, leaves, strict=True)
+        ]
+        read = [place for layer in self._plan.layers for place in layer.weights]
+        self._own = {place: own for place in read if (own := gradients.get(id(parameters[place]))) is not None}
+        self.written = {id(parameters[place]) for place in self._own}
+        self._wanted = [False, *(one is not None for one in self.d_first)]
+        self._wanted += [place in self._own for place in range(len(parameters))]
+        self._forms = build.forms(parameters)
+        self._tensors: list[Tensor] = []
+        self._kept: list[Kept] = []
+
+    def forward(self, input: Tensor) -> None:
+        build.check_forms(self._plan.parameters, self._forms)
+        self._tensors = [input, *self.first, *self._plan.parameters]
+        _, _, self._kept = _forward(self._plan, None, self._tensors, keep=True, features=self.features)
+
+    def backward(self, d_features: Tensor) -> None:
+        given = [d_features.view_as(self.features), *([None] * len(self.first))]
+        _, *found = _backward(self._plan, None, self._kept, self._tensors, given, self._wanted)
+        places = [*self.d_first, *(self._own.get(place) for place in range(len(self._plan.parameters)))]
+        pairs = [(to, one) for to, one in zip(places, found, strict=True) if to is not None and one is not None]
+        for to, one in pairs:
+            to.copy_(one)
+
+
+def straight(cell: Cell, input: Tensor, state: State, gradients: Mapping[int, Tensor]) -> StraightRun:
+    """What Cell.straight returns, for a call that `refusal` has nothing against."""
+    return _Straight(cell, input, state, gradients)
+
+
 def answering(cell: Cell, input: Tensor, state: State) -> AnswerRun:
     """What Cell.answering returns, for a call that `refusal` has nothing against."""
     return _Answering(cell, input, state)
@@ -66,19 +108,21 @@ def _problem(layer: Layer, hidden: Tensor, features: Tensor, depth: int) -> Prob
 
 
 def _forward(
-    plan: Plan, lengths: Tensor | None, tensors: Sequence[Tensor], *, keep: bool
+    plan: Plan, lengths: Tensor | None, tensors: Sequence[Tensor], *, keep: bool, features: Tensor | None = None
 ) -> tuple[Tensor, list[Tensor], list[Kept]]:
     """Features, last state, and of every layer what a backward pass needs (if `keep`).
 
-    tensors: input; leaves of the state; parameters of the cell.
+    tensors:  input; leaves of the state; parameters of the cell.
+    features: where they are to be written.
     """
+    if features is None:
+        features = tensors[0].new_empty(*tensors[0].shape[:2], plan.output_size)
     if recurrent_single.runs(plan, tensors[0]):
-        return recurrent_single.forward(plan, lengths, tensors, keep=keep)
+        return recurrent_single.forward(plan, lengths, tensors, features, keep=keep)
     input, *rest = map(build.in_order, tensors)
     first, parameters = rest[: plan.leaves], rest[plan.leaves :]
     batch, time, _ = input.shape
     own, function = _by_step(input), build.library(OPERATOR, input.dtype).forward
-    features = input.new_empty(batch, time, plan.output_size)
     last = [torch.empty_like(one) for one in first]
     kept: list[Kept] = []
     below: list[Tensor] = []

@@ -28,13 +28,12 @@ def runs(plan: Plan, input: Tensor) -> bool:
 
 
 def forward(
-    plan: Plan, lengths: Tensor | None, tensors: Sequence[Tensor], *, keep: bool
+    plan: Plan, lengths: Tensor | None, tensors: Sequence[Tensor], features: Tensor, *, keep: bool
 ) -> tuple[Tensor, list[Tensor], list[Kept]]:
-    """Features, last state, and of every layer what a backward pass needs (if `keep`); see recurrent.py."""
+    """Features, which are written, last state, and what a backward pass needs (if `keep`); see recurrent.py."""
     input, *rest = map(build.in_order, tensors)
     first, parameters = rest[: plan.leaves], rest[plan.leaves :]
     time, function = input.size(1), build.library(OPERATOR, input.dtype).forward_single
-    features = input.new_empty(1, time, plan.output_size)
     last, kept = [torch.empty_like(one) for one in first], list[Kept]()
     below, below_step = None, 0
     for layer in plan.layers:
