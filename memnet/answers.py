@@ -33,7 +33,7 @@ class Answering(Protocol):
     @property
     def backend(self) -> str: ...
 
-    def answer_run(self, input: Tensor, state: State) -> AnswerRun | None: ...
+    def answer_run(self, input: Tensor) -> tuple[AnswerRun, State] | None: ...
 
 
 class Answers:
@@ -43,7 +43,7 @@ class Answers:
         self._own, self._class, self._backend = len(vars(model)), type(model), model.backend
         self._cell, self._readout = model.cell, model.readout
         self._seen = Snapshot([self._cell, self._readout])
-        self._runs: dict[tuple[torch.Size, torch.dtype], _Run | None] = {}
+        self._runs: dict[tuple[torch.Size, torch.dtype, torch.device], _Run | None] = {}
 
     def hold(self, model: Answering) -> bool:
         """Whether the model is still as it was, and nobody watches it."""
@@ -60,7 +60,7 @@ class Answers:
 
     def __call__(self, model: Answering, input: Tensor) -> tuple[Tensor, State] | None:
         """What forward(input) returns while they hold; None where only forward can tell."""
-        shape = (input.shape, input.dtype)
+        shape = (input.shape, input.dtype, input.device)
         if shape not in self._runs:
             if len(self._runs) >= _MOST_SHAPES:
                 self._runs = {}
@@ -76,9 +76,9 @@ class Answers:
             or any(build.in_order(one) is not one for one in tensors)
         ):
             return None
-        state = self._cell.initial_state(input.size(0))
-        if (answer := model.answer_run(input, state)) is None:
+        if (found := model.answer_run(input)) is None:
             return None
+        answer, state = found
         # One that stands in two places may be both a weight and part of a first state.
         places = Counter(map(id, tensors))
         read = answer.reads | set(map(id, self._readout.parameters()))

@@ -356,13 +356,16 @@ class SequenceModule(RecurrentModule, Pretrained):
             return None
         return self.cell.straight(input, state, gradients, room)
 
-    def answer_run(self, input: Tensor, state: State) -> AnswerRun | None:
-        """As run_straight, without gradients."""
+    def answer_run(self, input: Tensor) -> tuple[AnswerRun, State] | None:
+        """As run_straight, without gradients, with the first state."""
         self._check(input, None)
         if type(self.readout) is not nn.Linear:
             return None
-        native = self._choose_backend(partial(self._native_refusal, input, state)) == "native"
-        return self.cell.answering(input, state) if native else None
+        state = self.initial_state(input.size(0))
+        if self._choose_backend(partial(self._native_refusal, input, state)) != "native":
+            return None
+        run = self.cell.answering(input, state)
+        return None if run is None else (run, state)
 
     def _answered(self, input: Tensor) -> tuple[Tensor, State] | None:
         """What _run returns of an input alone, where no gradient is wanted; None where that may not be known."""

@@ -231,6 +231,29 @@ def test_who_transforms_or_watches_is_heard(monkeypatch: pytest.MonkeyPatch) -> 
         assert model.backend_used == "eager"
 
 
+@pytest.mark.parametrize(
+    "given", [torch.tensor(1.0), torch.ones(0, 4, 3), torch.ones(1, 4, 2), torch.ones(1, 4, 3, device="meta")]
+)
+def test_what_is_no_input_is_told_as_by_forward(given: Tensor) -> None:
+    model = memnet.NTM(3, 2, hidden_size=5, num_slots=7)
+    for _ in range(3):
+        model(torch.ones(1, 4, 3))
+    with pytest.raises(ValueError, match="input"):
+        model(given)
+
+
+def test_answers_of_inference_mode_serve_after_it() -> None:
+    model, input = memnet.NTM(3, 2, hidden_size=5, num_slots=7, learned_initial_state=True), torch.ones(1, 4, 3)
+    with torch.inference_mode():
+        for _ in range(3):
+            inside = told(model, input)
+    outside = told(model, input)
+    assert same(inside, outside)
+    assert not any(one.is_inference() for one in outside)
+    with torch.enable_grad():
+        model(input, model(input.clone().requires_grad_())[1])[0].sum().backward()
+
+
 def test_copies_know_nothing() -> None:
     model, input = made()
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), copy.copy(model)):
