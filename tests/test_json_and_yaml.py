@@ -11,7 +11,7 @@ import yaml
 
 from experiments.__main__ import main
 from experiments.base.files import UserError
-from experiments.base.reading import MOST_YAML, misfit, parse_json, read_json, read_yaml
+from experiments.base.reading import MOST_YAML, misfit, parse_json, read_json, read_own_yaml, read_yaml
 from experiments.config.form import from_yaml
 from experiments.runs.outcomes import check_result
 from tests.made_up_runs import copy_run
@@ -153,3 +153,13 @@ def test_records_of_folders(
 def test_a_result_that_no_run_leaves(result: Any) -> None:
     with pytest.raises(UserError, match=r"^result\.json: "):
         check_result(result, Path("result.json"))
+
+
+def test_our_own_files_are_read_to_the_same(tmp_path: Path) -> None:
+    ours = sorted((Path(__file__).parents[1] / "experiments").rglob("*.yaml"))
+    assert {"registry.yaml", "sequences.yaml", "models.yaml"} <= {path.name for path in ours}
+    for path in ours:
+        assert repr(read_own_yaml(path, "it")) == repr(read_yaml(path, "it"))
+    (tmp_path / "a.yaml").write_text("a: 1\nb: 2\na: 3\n")
+    with pytest.raises(UserError, match="line 3, column 1: there are two values of 'a'"):
+        read_own_yaml(tmp_path / "a.yaml", "it")

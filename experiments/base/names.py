@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from experiments.base.reading import read_yaml
+from experiments.base.reading import read_own_yaml
 
 # Unknown words that are named, and letters of what they stand in that are shown.
 NAMED, SHOWN = 10, 200
@@ -15,7 +15,7 @@ NAMED, SHOWN = 10, 200
 @cache
 def known_models() -> dict[str, dict[str, Any]]:
     """What models.yaml has of each model."""
-    known: dict[str, dict[str, Any]] = read_yaml(Path(__file__).with_name("models.yaml"), "names of models")
+    known: dict[str, dict[str, Any]] = read_own_yaml(Path(__file__).with_name("models.yaml"), "names of models")
     return known
 
 

@@ -21,7 +21,7 @@ from typing import Any, NotRequired, TypedDict
 
 from experiments.base.files import UserError
 from experiments.base.names import nearest
-from experiments.base.reading import expect, misfit, read_yaml, shown
+from experiments.base.reading import expect, misfit, read_own_yaml, shown
 from experiments.config.plugins import is_place
 
 PLACE = Path(__file__).parent / "recipes"
@@ -122,7 +122,7 @@ def _unfolded(
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
     """The recipes in a file, each to be checked where it is used; UserError for a file of none."""
-    content = read_yaml(path, "recipes")
+    content = read_own_yaml(path, "recipes")
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no recipes: expected a mapping of names, not {shown(content)}")
     return content

@@ -11,7 +11,7 @@ from typing import Any
 
 from experiments.base.files import UserError
 from experiments.base.names import nearest
-from experiments.base.reading import read_yaml
+from experiments.base.reading import read_own_yaml
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +59,7 @@ def _model(told: Mapping[str, Any]) -> Model:
     return Model(**{**told, "only": only, "named_by": tuple(told.get("named_by", ()))})
 
 
-_READ = read_yaml(Path(__file__).with_suffix(".yaml"), "the registry")
+_READ = read_own_yaml(Path(__file__).with_suffix(".yaml"), "the registry")
 # What `--help` tells of all commands; where they are, and tasks, by families.
 HELP: str = _READ["help"]
 COMMANDS: dict[str, str] = _READ["commands"]
