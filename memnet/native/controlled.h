@@ -273,9 +273,16 @@ protected:
         if (kept) at.kept = kept_of(step, row);
     }
 
+    // Asks for a row of features that will be written, or read, by the next step: no processor foresees which.
+    template <bool write> void fetch(const Number* features) const {
+        for (int64_t at = 0; at < hidden_size + reads * width; at += 64 / sizeof(Number))
+            __builtin_prefetch(features + at, write);
+    }
+
     template <class Room>
     void move(int64_t step, int64_t row, Step<Number>& at, Room& room) const {
         Number* output = P::features + (row * time + step) * (hidden_size + reads * width);
+        if (step + 1 < time) fetch<true>(output + hidden_size + reads * width);
         aim(step, row, at);
         memory().squash(at, room);
         memory().move(at, room, output + hidden_size);
@@ -353,6 +360,8 @@ protected:
     template <class Room>
     void move_backward(int64_t step, int64_t row, const Step<Number>& at, Gradient& carried, Number* d_units,
                        Room& room) const {
+        if (P::d_features && step > 0)
+            fetch<false>(P::d_features + (row * time + step - 1) * (hidden_size + reads * width));
         add_output_gradient(step, row, hidden_size, reads * width, carried.reads.data());
         memory().move_backward(at, room, carried.reads.data(), d_units, carried.state.data());
     }

@@ -64,23 +64,28 @@ template <class Number> class Tape : public Controlled<Number, TapeProblem<Numbe
         return this->operand_of(0, at.step, at.row)[Base::input_size - 1] == 0;
     }
 
-    // Calls function(move, offset) for where the moves find a slot's next numbers on the ring; see the names of the moves
-    // in tape.py. The last two of rotate-and-add find the same as the first two.
-    template <class Function> void each_move(const At& at, Function function) const {
-        if (adds) {
-            for (int64_t move : {0, 3}) function(move, 1);
-            for (int64_t move : {1, 4}) function(move, slots - 1);
-            return function(2, 0);
+    // Where a slot's next numbers are found on the ring, and how much of them is taken; see the names of the moves in
+    // tape.py. The last two moves of rotate-and-add find the same as the first two.
+    template <int count> struct Ways {
+        int64_t move[count], from[count];
+        Number share[count];
+    };
+    template <int count> Ways<count> ways(const At& at, const Number* share) const {
+        if constexpr (count == 3) {
+            const int64_t stay = adds ? 2 : 0, on = adds ? 0 : 1, back = adds ? 1 : 2;
+            const Number more_on = adds ? share[3] : 0, more_back = adds ? share[4] : 0;
+            return {{stay, on, back}, {0, width, numbers - width},
+                    {share[stay], share[on] + more_on, share[back] + more_back}};
+        } else {
+            const Number length = at.before[all_tapes][0] + at.before[all_tapes][1] * goes_on(at);
+            const int64_t over = (int64_t)length % slots, distance = (over < 0 ? over + slots : over) * width;
+            return {{0, 1, 2, 3, 4}, {0, width, numbers - width, distance, numbers - distance},
+                    {share[0], share[1], share[2], share[3], share[4]}};
         }
-        function(0, 0);
-        function(1, 1);
-        function(2, slots - 1);
-        if (!jumps) return;
-        const Number reading = at.before[all_tapes][1] * goes_on(at);
-        int64_t distance = (int64_t)(at.before[all_tapes][0] + reading) % slots;
-        if (distance < 0) distance += slots;
-        function(3, distance);
-        function(4, slots - distance);
+    }
+    template <class Function> void in_ways(Function function) const {
+        if (jumps) function(Constant<5>());
+        else function(Constant<3>());
     }
 
     // ------------------------------------------------------------------------------------------ actions
@@ -110,31 +115,32 @@ template <class Number> class Tape : public Controlled<Number, TapeProblem<Numbe
 
     void move(const At& at, Room& room, Number* reads_to) const {
         Number* ring = room.ring.data();
+        const int64_t end = numbers - width;
         for (int64_t tape = 0; tape < tapes; tape++) {
             const Number *share = at.parameters + tape * moves, *value = at.parameters + value_at + tape * width;
-            written(at, tape, ring);
             Number* to = tape_of(at.after, tape);
-            std::fill_n((Vec*)to, tape_size, Vec{});
-            each_move(at, [&](int64_t move, int64_t offset) {
-                const Number own = share[move], *from = ring + offset * width;
-                map(numbers, [&](int64_t at, int64_t n) { store(to + at, load(to + at) + own * load(from + at, n)); });
+            written(at, tape, ring);
+            in_ways([&](auto count) {
+                const Ways<count> way = ways<count>(at, share);
+                map(numbers, [&](int64_t at, int64_t) {
+                    Vec total{};
+                    for (int one = 0; one < count; one++) total += way.share[one] * load(ring + way.from[one] + at);
+                    store(to + at, total); });
             });
-            for (int64_t at = 0; adds && at < width; at++) {  // what is lost at the ends, and what is added
-                to[numbers - width + at] -= share[3] * ring[at];
-                to[at] += value[at] - share[4] * ring[numbers - width + at];
-            }
+            for (int64_t at = 0; adds && at < width; at++) to[end + at] -= share[3] * ring[at];  // lost at the ends
+            for (int64_t at = 0; adds && at < width; at++) to[at] += value[at] - share[4] * ring[end + at];
             if (reads_to) std::copy_n(to, width, reads_to + tape * width);
         }
-        if (jumps) {
-            Vec counted = at.before[all_tapes];
-            counted[1] *= goes_on(at);
-            counted[0] += counted[1];
-            at.after[all_tapes] = counted;
-        }
+        if (!jumps) return;
+        Vec counted = at.before[all_tapes];
+        counted[1] *= goes_on(at);
+        counted[0] += counted[1];
+        at.after[all_tapes] = counted;
     }
 
     void move_backward(const At& at, Room& room, const Number* d_reads, Number* gradient, Vec* state) const {
         Number *ring = room.ring.data(), *d_ring = room.gradient.data();
+        const int64_t end = numbers - width;
         for (int64_t tape = 0; tape < tapes; tape++) {
             const Number* share = at.parameters + tape * moves;
             Number *d_tape = tape_of(state, tape), *d_share = gradient + tape * moves;
@@ -142,23 +148,28 @@ template <class Number> class Tape : public Controlled<Number, TapeProblem<Numbe
             for (int64_t at = 0; at < width; at++) d_tape[at] += d_reads[tape * width + at];
             written(at, tape, ring);
             close(d_tape, d_ring);
-            std::fill_n((Vec*)d_tape, tape_size, Vec{});
-            each_move(at, [&](int64_t move, int64_t offset) {
-                const Number own = share[move], *from = ring + offset * width, *d_from = d_ring + (slots - offset) * width;
-                Vec total{};
+            in_ways([&](auto count) {
+                const Ways<count> way = ways<count>(at, share);
+                Vec totals[count]{};
                 map(numbers, [&](int64_t at, int64_t n) {
-                    total += load(d_ring + at, n) * load(from + at, n);
-                    store(d_tape + at, load(d_tape + at) + own * load(d_from + at, n)); });
-                d_share[move] = sum<Number>(total);
+                    const Vec own = load(d_ring + at, n);
+                    Vec total{};
+                    for (int one = 0; one < count; one++) {
+                        totals[one] += own * load(ring + way.from[one] + at);
+                        total += way.share[one] * load(d_ring + numbers - way.from[one] + at);
+                    }
+                    store(d_tape + at, total); });
+                for (int one = 0; one < count; one++) d_share[way.move[one]] = sum<Number>(totals[one]);
             });
-            const int64_t end = numbers - width;
+            if (!adds) {
+                std::copy_n(d_tape, width, d_value);
+                std::fill_n(d_tape, width, Number(0));
+                continue;
+            }
+            std::copy_n(d_ring, width, d_value);
+            d_share[3] = d_share[0];
+            d_share[4] = d_share[1];
             for (int64_t at = 0; at < width; at++) {
-                if (!adds) {
-                    d_value[at] = d_tape[at];
-                    d_tape[at] = 0;
-                    continue;
-                }
-                d_value[at] = d_ring[at];
                 d_share[3] -= d_ring[end + at] * ring[at];
                 d_share[4] -= d_ring[at] * ring[end + at];
                 d_tape[at] -= share[3] * d_ring[end + at];
