@@ -31,6 +31,7 @@ SEQUENCES: dict[str, Callable[[], SequenceModule]] = {
     "rnn": lambda: memnet.RNN(3, 2, hidden_size=6),
     "gru": lambda: memnet.GRU(3, 2, hidden_size=6),
     "gru-skip": lambda: memnet.GRU(3, 2, hidden_size=6, num_layers=3, skip=True),
+    "transformer": lambda: memnet.Transformer(3, 2, hidden_size=8, num_heads=2, num_slots=4),
 }
 STORIES: dict[str, Callable[[], memnet.StoryModel]] = {
     "memn2n": lambda: memnet.MemN2N(VOCAB, max_words=MAX_WORDS, embedding_size=4, max_sentences=3),
@@ -50,7 +51,7 @@ def fresh(models: dict[str, Any], name: str) -> Any:
 # ------------------------------------------------------------------------------------------------- torch.export
 
 
-@pytest.mark.parametrize("name", ["ntm", "gru"])
+@pytest.mark.parametrize("name", ["ntm", "gru", "transformer"])
 def test_an_exported_sequence_model_takes_other_lengths(name: str) -> None:
     model, input = fresh(SEQUENCES, name), INPUT[:, :3]
     exported = torch.export.export(model, (input,), {"lengths": torch.tensor([3, 1])}).module()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from memnet.blocks import Stack, stack_of
 from memnet.cells import WatchedCell
-from memnet.checks import check_choice, check_sizes
+from memnet.checks import check_choice, check_sizes, values_known
 from memnet.controlled import full_precision, zeros_like_state
 from memnet.functional.self_attention import alibi_slopes, rotate, window_weights
 from memnet.mixers import last_steps
@@ -158,8 +158,9 @@ class AttentionCell(WatchedCell):
 
 
 def _most(state: AttentionState) -> int | None:
-    """The most steps that a row holds; None where no number can be told, as inside torch.vmap."""
-    return None if under_transforms() else int(state.filled.max())
+    """The most steps that a row holds; None where no number can be told: in torch.vmap or export, or on "meta"."""
+    known = values_known() and not under_transforms() and not state.filled.is_meta
+    return int(state.filled.max()) if known else None
 
 
 class Transformer(SequenceModule):
