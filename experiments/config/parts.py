@@ -77,7 +77,7 @@ class Run:
     backend: Annotated[Backend, Needs("backend")] = "auto"
     """How steps run: eager, compile, native (on the CPU), or auto, the fastest that applies."""
     threads: Changeable[int] = 1
-    """CPU threads; on small matrices more than one is slower."""
+    """CPU threads, which tell in last bits; more than one is slower on small matrices and beside busy processes."""
     tracker: Changeable[Literal["wandb", "none"]] = "wandb"
     """Where metrics go beside the run's own file."""
     wandb_mode: Changeable[Literal["offline", "online", "disabled"] | None] = None
