@@ -61,11 +61,13 @@ class Answers:
     def __call__(self, model: Answering, input: Tensor) -> tuple[Tensor, State] | None:
         """What forward(input) returns while they hold; None where only forward can tell."""
         shape = (input.shape, input.dtype, input.device)
-        if shape not in self._runs:
-            if len(self._runs) >= _MOST_SHAPES:
-                self._runs = {}
-            self._runs[shape] = self._made(model, input)
-        run = self._runs[shape]
+        # Another thread may begin them anew.
+        runs = self._runs
+        if shape not in runs:
+            if len(runs) >= _MOST_SHAPES:
+                runs = self._runs = {}
+            runs[shape] = self._made(model, input)
+        run = runs[shape]
         return None if run is None else run(input)
 
     def _made(self, model: Answering, input: Tensor) -> _Run | None:

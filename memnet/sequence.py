@@ -107,12 +107,15 @@ class BackendModule(Described):
             refused = refusal()
             otherwise = self._without_native() if used == "auto" else "eager"
             used = "native" if refused is None else otherwise
-        # A module's attributes are slow to set.
-        if (used, refused) != (self.backend_used, self.backend_refusal):
-            self.backend_used, self.backend_refusal = used, refused
+        self._tell(used, refused)
         if self.backend == "native" and refused is not None:
             _warn_once(f'backend "native" cannot run this: {refused}. Running eagerly instead')
         return used
+
+    def _tell(self, used: Backend, refused: str | None) -> None:
+        """Keep what this call runs; a module's attributes are slow to set."""
+        if (used, refused) != (self.backend_used, self.backend_refusal):
+            self.backend_used, self.backend_refusal = used, refused
 
 
 class RecurrentModule(BackendModule):
@@ -374,7 +377,9 @@ class SequenceModule(RecurrentModule, Pretrained):
         if has_global_hooks() or build.switched_off() is not None or build.unusual_call([input]) is not None:
             return None
         if self._answers is not None and self._answers.hold(self):
-            return self._answers(self, input)
+            if (known := self._answers(self, input)) is not None:
+                self._tell("native", None)
+            return known
         usual = not overrides(self, SequenceModule, ("unroll", "initial_state"))
         plain = build.unusual_call([*self.parameters(), *self.buffers()]) is None
         self._answers = Answers(self) if usual and plain else None

@@ -40,7 +40,8 @@ class Runs(Protocol):
 
 
 class Straight:
-    """Trains one model, of which nothing but numbers may change: for another device, dtype or option make another.
+    """Trains one model, of which nothing but numbers may change: for another device, dtype or option make another, and
+    where numbers of what is not trained are written through `.data`, which torch does not count.
     Between an output and its backward pass the weights stay as they are.
 
     Gradients stand end to end in one vector, which the next backward pass writes anew, in the order of the parameters.
@@ -95,7 +96,7 @@ class Straight:
             return None
         self._calls += 1
         self._spread_last = partial(self._spread, run, self._calls)
-        return run.forward(input.detach().contiguous())
+        return run.forward(build.in_order(input.detach()))
 
     @torch.no_grad()
     def backward(self, gradient: Tensor) -> None:
@@ -105,7 +106,8 @@ class Straight:
     def _watched(self, input: Tensor) -> bool:
         """Whether somebody sees what happens between input and gradients, or wants more of it, in this call."""
         hooks = self._seen.watched() or have_hooks(self._trained)
-        return hooks or input.requires_grad or build.unusual_call([input]) is not None
+        unusual = build.switched_off() or build.unusual_call([input])
+        return hooks or input.requires_grad or unusual is not None
 
     def _made(self, input: Tensor) -> _Run | None:
         if not self._trained:

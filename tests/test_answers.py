@@ -72,7 +72,7 @@ def knows(monkeypatch: pytest.MonkeyPatch, model: Any, input: Tensor) -> bool:
     return any(one is not None for one in found)
 
 
-@pytest.mark.parametrize("kind", ["NTM", "DNC", "Stack-RNN", "Tape-RNN", "recurrent"])
+@pytest.mark.parametrize("kind", ["NTM", "DNC", "LRUA", "Stack-RNN", "Tape-RNN", "recurrent"])
 @pytest.mark.parametrize("seed", range(12))
 def test_answers_are_those_of_forward(kind: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     model, input = made(kind, seed)
@@ -269,3 +269,18 @@ def test_a_large_first_state_is_made_anew_and_shapes_are_forgotten(monkeypatch: 
         given = input[:1, :1].expand(1, steps, 3).contiguous()
         assert same(told(model, given), asked(model, given))
         model.cell.initial_memory.data.add_(1)
+
+
+def test_what_ran_last_is_told_of_an_answer_too() -> None:
+    model, input = made()
+    model.backend = "auto"
+    for _ in range(3):
+        model(input)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        model(input)
+    assert model.backend_used == "eager"
+    model(input)
+    assert (model.backend_used, model.backend_refusal) == ("native", None)
+    model.trace(input)
+    model(input)
+    assert model.backend_used == "native"

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import memnet
 from memnet.sequence import SequenceModule
-from memnet.state import state_tensors
+from memnet.state import state_tensors, with_leaves
 from tests.stories import MAX_WORDS, VOCAB, question_of, story_of
 
 INPUT, LENGTHS = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([3, 5])
@@ -61,6 +62,20 @@ def test_an_exported_sequence_model_takes_other_lengths(name: str) -> None:
         expected, last = model(input, lengths=lengths)
         torch.testing.assert_close(output, expected)
         torch.testing.assert_close(state_tensors(state), state_tensors(last))
+
+
+def test_a_traced_transformer_reads_the_state_that_it_is_given() -> None:
+    model, first, second = fresh(SEQUENCES, "transformer"), INPUT[:, :3], INPUT[:, 2:]
+    state = model(first)[1]
+    leaves = state_tensors(state)
+
+    def run(input: torch.Tensor, *tensors: torch.Tensor) -> torch.Tensor:
+        output: torch.Tensor = model(input, with_leaves(state, tensors))[0]
+        return output
+
+    empty = [torch.zeros_like(one) for one in leaves]
+    traced = make_fx(run)(second, *empty)
+    torch.testing.assert_close(traced(second, *leaves), run(second, *leaves))
 
 
 @every_story

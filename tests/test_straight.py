@@ -148,13 +148,26 @@ def test_weights_that_lie_otherwise_are_not_read_as_they_lay() -> None:
     answered(straight, input)
     assert straight(input.float()) is None
     weight = model.cell.heads.weight
-    weight.data = weight.data.t().contiguous().t()
-    with pytest.raises(RuntimeError, match="another shape, dtype or order"):
-        straight(input)
+    usual = weight.data
+    for other in (usual.t().contiguous().t(), usual.t(), usual[:1], usual[:, :1]):
+        weight.data = other
+        with pytest.raises(RuntimeError, match="another shape, dtype or order"):
+            straight(input)
     model.float()
     assert straight(input.float()) is None
     with pytest.raises(RuntimeError, match="another shape, dtype or order"):
         straight(input)
+
+
+@pytest.mark.parametrize("kind", ["NTM", "recurrent"])
+def test_an_input_is_read_with_its_sign_and_no_operator_runs_that_is_switched_off(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, straight, input = made(kind, 0)
+    expected = answered(straight, -input)
+    assert torch.equal(answered(straight, torch._neg_view(input)), expected)
+    monkeypatch.setenv("MEMNET_NATIVE", "0")
+    assert straight(input) is None
 
 
 @pytest.mark.parametrize("way", ["forward", "unroll", "initial_state"])

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from memnet.blocks import Stack, stack_of
 from memnet.cells import WatchedCell
-from memnet.checks import check_choice, check_sizes, values_known
+from memnet.checks import check_choice, check_sizes
 from memnet.controlled import full_precision, zeros_like_state
 from memnet.functional.self_attention import alibi_slopes, rotate, window_weights
 from memnet.mixers import last_steps
+from memnet.native import build
 from memnet.sequence import SequenceModule
-from memnet.torch_private import under_transforms
 from memnet.trace import Part
 
 Positions: TypeAlias = Literal["rotary", "alibi", "none"]
@@ -158,9 +158,9 @@ class AttentionCell(WatchedCell):
 
 
 def _most(state: AttentionState) -> int | None:
-    """The most steps that a row holds; None where no number can be told: in torch.vmap or export, or on "meta"."""
-    known = values_known() and not under_transforms() and not state.filled.is_meta
-    return int(state.filled.max()) if known else None
+    """The most steps that a row holds; None where no number can be told, or may not: transformed, traced, on "meta"."""
+    unknown = state.filled.is_meta or build.unusual_call([state.filled]) is not None
+    return None if unknown else int(state.filled.max())
 
 
 class Transformer(SequenceModule):

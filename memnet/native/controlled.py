@@ -255,8 +255,8 @@ class Straight:
 
     def forward(self, input: Tensor) -> None:
         parameters = self._plan.parameters
+        build.check_forms(parameters, self._forms)
         if (addresses := [one.data_ptr() for one in parameters]) != self._addresses:
-            build.check_forms(parameters, self._forms)
             self._addresses, more = addresses, {name: parameters[at] for name, at in self._plan.more.items()}
             self._weights = build.fill(self._problem, **self._plan.tables(parameters), **more)
         self._problem.input = input.data_ptr()
