@@ -253,6 +253,26 @@ def test_a_recipe_may_be_of_a_users_file(capsys: Capture) -> None:
         assert told in refused(capsys, "train", *name.split())
 
 
+@pytest.mark.usefixtures("own")
+def test_a_users_recipes_are_read_within_limits(capsys: Capture) -> None:
+    """Aliases of aliases, each ten times the one before, would be a text of a gigabyte."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{one}: &a{one} [{', '.join([f'*a{one - 1}'] * 10)}]" for one in range(1, 9)]
+    files = {
+        "bomb": "\n".join([*lines, "mine: {task: {name: copy}, training: {steps: *a8}}"]),
+        "loop": "mine: &m {task: {name: copy}, training: {steps: 1, x: *m}}",
+        "deep": f"mine: {'[' * 60}{']' * 60}",
+    }
+    for name, told in (
+        ("bomb", "line 5, column 15: expected fewer or shorter values; what an alias stands for counts each time"),
+        ("loop", "line 1, column 55: the alias *m stands within what it stands for"),
+        ("deep", "line 1, column 57: expected at most 50 lists and mappings in one another"),
+    ):
+        Path(f"{name}.yaml").write_text(files[name])
+        line = refused(capsys, "train", "copy", "--recipe", f"{name}.yaml:mine")
+        assert f"cannot read recipes from {name}.yaml, {told}" in line
+
+
 @pytest.mark.parametrize(
     ("args", "told"),
     [

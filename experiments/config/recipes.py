@@ -21,7 +21,7 @@ from typing import Any, NotRequired, TypedDict
 
 from experiments.base.files import UserError
 from experiments.base.names import nearest
-from experiments.base.reading import expect, misfit, read_own_yaml, shown
+from experiments.base.reading import expect, misfit, read_own_yaml, read_yaml, shown
 from experiments.config.plugins import is_place
 
 PLACE = Path(__file__).parent / "recipes"
@@ -75,7 +75,8 @@ def recipe_names(domain: str) -> list[str]:
 @cache
 def recipes_of(domain: str) -> dict[str, dict[str, Any]]:
     """All that a domain's file has, by name."""
-    return _read(PLACE / f"{domain}.yaml")
+    known: dict[str, dict[str, Any]] = read_own_yaml(PLACE / f"{domain}.yaml", "recipes")
+    return known
 
 
 def _layers(domain: str, task: str, recipe: str) -> Iterator[Mapping[str, Any]]:
@@ -121,8 +122,8 @@ def _unfolded(
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
-    """The recipes in a file, each to be checked where it is used; UserError for a file of none."""
-    content = read_own_yaml(path, "recipes")
+    """The recipes in a user's file, each to be checked where it is used; UserError for a file of none."""
+    content = read_yaml(path, "recipes")
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no recipes: expected a mapping of names, not {shown(content)}")
     return content
