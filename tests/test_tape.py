@@ -91,14 +91,26 @@ def test_what_cannot_be_is_refused() -> None:
             drawn(**options)
 
 
-@pytest.mark.parametrize("part", ["writer", "moves"])
-def test_its_operator_tells_what_it_does_not_compute(part: str) -> None:
-    cell = drawn(write_units=4).cell
-    if part == "writer":
-        assert isinstance(cell.writer, nn.Sequential)
-        cell.writer[1] = nn.Tanh()
-    else:
-        cell.moves = cell.moves[:2]
+@pytest.mark.parametrize(
+    ("options", "changed"),
+    [
+        ({}, {"writer": nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))}),
+        ({}, {"moves": ("stay", "forward")}),
+        ({}, {"jump": True}),
+        ({"jump": True}, {"jump": False}),
+        ({}, {"rule": "rotate-and-add"}),
+        ({"jump": True}, {"rule": "rotate-and-add"}),
+        ({"rule": "rotate-and-add"}, {"jump": True}),
+        ({"rule": "rotate-and-add"}, {"rule": "write-and-move"}),
+        ({"rule": "rotate-and-add"}, {"rule": "write-and-move", "jump": True}),
+    ],
+)
+def test_its_operator_tells_what_it_does_not_compute(options: dict[str, Any], changed: dict[str, Any]) -> None:
+    """Also where as many moves are left as another rule has, so that nothing else would stop it."""
+    cell = drawn(**{"write_units": 4} | options).cell
+    assert cell.native_refusal(normal(2, 4, 3), cell.initial_state(2)) is None
+    for name, value in changed.items():
+        setattr(cell, name, value.double() if isinstance(value, nn.Module) else value)
     told = cell.native_refusal(normal(2, 4, 3), cell.initial_state(2))
     assert told == "it computes memnet's own cells as they were built"
 

@@ -16,9 +16,11 @@ from memnet.structures import StructureCell, StructureModule
 from memnet.trace import Part
 
 Rule: TypeAlias = Literal["write-and-move", "rotate-and-add"]
+# By rule, and whether it jumps.
 _MOVES = {
-    "write-and-move": ("stay", "forward", "back", "jump forward", "jump back"),
-    "rotate-and-add": ("forward", "back", "stay", "pop forward", "pop back"),
+    ("write-and-move", False): ("stay", "forward", "back"),
+    ("write-and-move", True): ("stay", "forward", "back", "jump forward", "jump back"),
+    ("rotate-and-add", False): ("forward", "back", "stay", "pop forward", "pop back"),
 }
 
 
@@ -106,7 +108,7 @@ class TapeCell(StructureCell):
         check_choice("rule", rule, Rule)
         if jump and rule != "write-and-move":
             raise ValueError(f"there are no jumps with rule {rule}, only with write-and-move")
-        moves = _MOVES[rule] if jump or rule == "rotate-and-add" else _MOVES[rule][:3]
+        moves = _MOVES[rule, bool(jump)]
         super().__init__(
             input_size,
             controller,
@@ -139,6 +141,7 @@ class TapeCell(StructureCell):
     def native_refusal(self, input: Tensor, state: State) -> str | None:
         sizes = [(self.num_tapes, len(self.moves)), (self.num_tapes, 0 if self.write_units else self.slot_size)]
         own = type(self) is TapeCell and sizes == self._sizes and self.num_tapes == self.num_reads
+        own = own and self.moves == _MOVES.get((self.rule, self.jump))
         return tape.refusal(self, input, state, own=own)
 
     def unroll_native(self, input: Tensor, state: TapeState, lengths: Tensor | None) -> tuple[Tensor, State]:

@@ -15,7 +15,7 @@ namespace {
 // Laid out as tape.py fills it in. The memory's part of a state: the tapes, and, where they jump, how long the input is so
 // far and whether it goes on.
 template <class Number> struct TapeProblem : Problem<Number> {
-    int64_t tapes, moves, adds, rounded;
+    int64_t tapes, moves, adds, jumps, rounded;
 };
 
 template <class Number> class Tape : public Controlled<Number, TapeProblem<Number>, Tape<Number>> {
@@ -23,9 +23,9 @@ template <class Number> class Tape : public Controlled<Number, TapeProblem<Numbe
     typedef Lanes<Number> Vec;
     typedef Step<Number> At;
     friend Base;
-    using Base::tapes, Base::moves, Base::adds, Base::rounded, Base::slots, Base::width, Base::L, Base::map;
+    using Base::tapes, Base::moves, Base::adds, Base::jumps, Base::rounded;
+    using Base::slots, Base::width, Base::L, Base::map;
 
-    const bool jumps = moves == 5 && !adds;
     const int64_t value_at = tapes * moves, emitted = value_at + tapes * width;
     // A state: tapes (slot, width), each in whole vectors, and a vector that begins with length and reading.
     const int64_t numbers = slots * width, tape_size = (numbers + L - 1) / L, all_tapes = tapes * tape_size;

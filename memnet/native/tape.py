@@ -36,7 +36,7 @@ class Steps(controlled.Steps, Protocol):
 class _Problem(controlled.Problem):
     """TapeProblem in tape.cpp."""
 
-    _fields_: ClassVar[Any] = [(name, ctypes.c_int64) for name in ("tapes", "moves", "adds", "rounded")]
+    _fields_: ClassVar[Any] = [(name, ctypes.c_int64) for name in ("tapes", "moves", "adds", "jumps", "rounded")]
 
 
 def refusal(cell: Cell, input: Tensor, state: State, *, own: bool) -> str | None:
@@ -94,6 +94,7 @@ def _call(cell: Steps, input: Tensor, state: Any) -> tuple[_Problem, list[tuple[
         tapes=cell.num_tapes,
         moves=len(cell.moves),
         adds=cell.rule == "rotate-and-add",
+        jumps=cell.jump,
         rounded=cell.rounding,
     )
     counted: list[tuple[int, ...]] = [(), ()] if cell.jump else []
