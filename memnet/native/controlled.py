@@ -91,7 +91,7 @@ class Plan:
     more:     further parameters, by their names in the operator's Problem; their gradients are there as d_{name}.
     Attribute projections: of each layer, of all deep ones but the last, of the steering one and of the last deep one,
     where among the parameters its weight, bias, and those of its own hidden state are, None where it has none; written:
-    all of these; gates: of each layer.
+    all of these; places: these and the further ones; gates: of each layer.
     """
 
     def __init__(
@@ -114,6 +114,7 @@ class Plan:
         self.told = [places[id(one.weight)] for one in deep[-1:]]
         self.written = {place for each in self.projections for place in each if place is not None}
         self.more = {name: places[id(one)] for name, one in more.items()}
+        self.places = {*self.written, *self.more.values()}
 
     def of(self, named: Sequence[tuple[str, Tensor]]) -> bool:
         """Whether these are the parameters of this plan."""
@@ -129,6 +130,14 @@ class Plan:
             name: [None if place is None else values[place] for place in column]
             for name, column in zip(_OF_PROJECTIONS, columns, strict=True)
         }
+
+    def more_of(self, values: Sequence[Tensor | None], before: str = "") -> dict[str, Tensor | None]:
+        """What belongs to the further parameters, by their names in a Problem, with something before each."""
+        return {f"{before}{name}": values[place] for name, place in self.more.items()}
+
+    def given(self, parameters: Sequence[Tensor]) -> dict[str, Any]:
+        """All parameters by their names in a Problem."""
+        return {**self.tables(parameters), **self.more_of(parameters)}
 
     def check(
         self,
@@ -230,8 +239,7 @@ class Straight:
         room = shared.take(_prepared(self._library, problem, keep=True), input)
         self.features = _features_of(problem, input)
         own = [gradients.get(id(one)) for one in parameters]
-        places = {*plan.written, *plan.more.values()}
-        self.written = {id(parameters[place]) for place in places if own[place] is not None}
+        self.written = {id(parameters[place]) for place in plan.places if own[place] is not None}
         self._d_tables, self._again = _apart(plan.tables(own))
         # The problem tells where they are, and keeps none.
         self.first, self._last, self._room = first, [torch.empty_like(one) for one in first], room
@@ -239,7 +247,7 @@ class Straight:
         self.d_first = [
             torch.empty_like(one) if leaf.requires_grad else None for one, leaf in zip(first, leaves, strict=True)
         ]
-        self._added = [one for place in plan.more.values() if (one := own[place]) is not None]
+        self._added = [one for one in plan.more_of(own).values() if one is not None]
         self._addresses, self._forms = list[int](), build.forms(parameters)
         self._kept = build.fill(
             problem,
@@ -250,15 +258,14 @@ class Straight:
             d_last=[None] * len(first),
             d_first=self.d_first,
             **{f"d_{name}": table for name, table in self._d_tables.items()},
-            **{f"d_{name}": own[place] for name, place in plan.more.items()},
+            **plan.more_of(own, "d_"),
         )
 
     def forward(self, input: Tensor) -> None:
         parameters = self._plan.parameters
         build.check_forms(parameters, self._forms)
         if (addresses := [one.data_ptr() for one in parameters]) != self._addresses:
-            self._addresses, more = addresses, {name: parameters[at] for name, at in self._plan.more.items()}
-            self._weights = build.fill(self._problem, **self._plan.tables(parameters), **more)
+            self._addresses, self._weights = addresses, build.fill(self._problem, **self._plan.given(parameters))
         self._problem.input = input.data_ptr()
         build.run(self._operator, self._library.forward, self._problem)
 
@@ -306,9 +313,8 @@ class Answering:
         plan.check(problem, None, input, state_tensors(state), shapes, parameters)
         self._operator, self._library = operator, build.library(operator, input.dtype)
         self._numbers, self._problem = _prepared(self._library, problem, keep=False), problem
-        self.reads = {id(parameters[place]) for place in (*plan.written, *plan.more.values())}
-        more = {name: parameters[place] for name, place in plan.more.items()}
-        self._weights = build.fill(problem, **plan.tables(parameters), **more)
+        self.reads = {id(parameters[place]) for place in plan.places}
+        self._weights = build.fill(problem, **plan.given(parameters))
 
     def __call__(self, input: Tensor, first: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         # Several may be under way at a time.
@@ -360,8 +366,7 @@ def forward(
         last=last,
         features=features,
         room=room,
-        **plan.tables(parameters),
-        **{name: parameters[place] for name, place in plan.more.items()},
+        **plan.given(parameters),
         **(own or {}),
     )
     return features, last, room
@@ -438,10 +443,9 @@ def backward(
         d_last=gradients[1:],
         d_input=d_input,
         d_first=d_first,
-        **plan.tables(parameters),
+        **plan.given(parameters),
         **{f"d_{name}": table for name, table in d_tables.items()},
-        **{name: parameters[place] for name, place in plan.more.items()},
-        **{f"d_{name}": d_parameters[place] for name, place in plan.more.items()},
+        **plan.more_of(d_parameters, "d_"),
         **(own or {}),
     )
     for whole, more in again:

@@ -99,9 +99,6 @@ template <class Number> class DNC : public Controlled<Number, DNCProblem<Number>
                 step.query + after};
     }
 
-    template <class Pointer> static Pointer row_of(Pointer whole, int64_t row, int64_t size) {
-        return whole ? whole + row * size : whole;
-    }
     void gather(const Number* const* state, int64_t row, Vec* to) const {
         this->gather_memory(row_of(state[0], row, slots * width), to);
         this->gather_rows(reads, row_of(state[1], row, reads * slots), to + reads_at);

@@ -64,9 +64,6 @@ template <class Number> class LRUA : public Controlled<Number, LRUAProblem<Numbe
                 step.key_scale, nullptr, nullptr};
     }
 
-    template <class Pointer> static Pointer row_of(Pointer whole, int64_t row, int64_t size) {
-        return whole ? whole + row * size : whole;
-    }
     void gather(const Number* const* state, int64_t row, Vec* to) const {
         this->gather_memory(row_of(state[0], row, slots * width), to);
         this->gather_rows(heads, row_of(state[1], row, heads * slots), to + reads_at);

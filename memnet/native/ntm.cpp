@@ -71,16 +71,14 @@ template <class Number> class NTM : public Controlled<Number, NTMProblem<Number>
     }
 
     void gather(const Number* const* state, int64_t row, Vec* to) const {
-        auto row_of = [&](int64_t leaf, int64_t size) { return state[leaf] ? state[leaf] + row * size : nullptr; };
-        this->gather_memory(row_of(0, slots * width), to);
-        this->gather_rows(reads, row_of(1, reads * slots), to + memory_size);
-        this->gather_rows(writes, row_of(2, writes * slots), to + memory_size + reads * blocks);
+        this->gather_memory(row_of(state[0], row, slots * width), to);
+        this->gather_rows(reads, row_of(state[1], row, reads * slots), to + memory_size);
+        this->gather_rows(writes, row_of(state[2], row, writes * slots), to + memory_size + reads * blocks);
     }
     void scatter(const Vec* from, Number* const* state, int64_t row) const {
-        auto row_of = [&](int64_t leaf, int64_t size) { return state[leaf] ? state[leaf] + row * size : nullptr; };
-        this->scatter_memory(from, row_of(0, slots * width));
-        this->scatter_rows(reads, from + memory_size, row_of(1, reads * slots));
-        this->scatter_rows(writes, from + memory_size + reads * blocks, row_of(2, writes * slots));
+        this->scatter_memory(from, row_of(state[0], row, slots * width));
+        this->scatter_rows(reads, from + memory_size, row_of(state[1], row, reads * slots));
+        this->scatter_rows(writes, from + memory_size + reads * blocks, row_of(state[2], row, writes * slots));
     }
 
     // A row of slots with its ends repeated, so that a rotation is a load from elsewhere.

@@ -239,10 +239,7 @@ def _backward(
         seen = _seen(layer, own, below)
         given = (d_units, d_bias, seen, hidden[:-1].flatten(0, 1))
         found = _of_weights(layer, *given, [wants[place] for place in layer.weights])
-        for place, one in zip(layer.weights, found, strict=True):
-            before = d_parameters[place]
-            # A layer may stand in several places.
-            d_parameters[place] = one if before is None or one is None else before + one
+        layer.add(d_parameters, found)
         d_projected = d_units[:, : layer.projected]
         if d_input is not None and layer.inputs:
             d_input.addmm_(d_projected, weight[:, : layer.inputs])

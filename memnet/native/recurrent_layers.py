@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor
@@ -71,6 +72,12 @@ class Layer(NamedTuple):
         if self.kind != "gru":
             return [(slice(self.units), slice(self.units))]
         return [(slice(2 * self.size), slice(2 * self.size)), (slice(2 * self.size, None), slice(3 * self.size, None))]
+
+    def add(self, gradients: list[Tensor | None], found: Sequence[Tensor | None]) -> None:
+        """Give its weights their gradients among those of all; to those there are, as of a layer in several places."""
+        for place, one in zip(self.weights, found, strict=True):
+            before = gradients[place]
+            gradients[place] = one if before is None or one is None else before + one
 
 
 class Kept(NamedTuple):

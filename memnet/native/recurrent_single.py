@@ -96,10 +96,7 @@ def backward(
             **_of_layer(layer, parameters, own),
             **{f"d_{name}": one for name, one in zip(_WEIGHTS, found, strict=False)},
         )
-        for place, one in zip(layer.weights, found, strict=True):
-            before = d_parameters[place]
-            # A layer may stand in several places.
-            d_parameters[place] = one if before is None or one is None else before + one
+        layer.add(d_parameters, found)
         d_above = d_below
     return [d_input, *d_first, *d_parameters]
 

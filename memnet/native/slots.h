@@ -26,6 +26,11 @@ template <class Number> struct Search {
     Number *key_scale, *columns, *query;  // 1 / |k|: (head); with masks m^2 and m^2 k: (head, width)
 };
 
+// A row's part of a tensor, which may be missing.
+template <class Pointer> Pointer row_of(Pointer whole, int64_t row, int64_t size) {
+    return whole ? whole + row * size : whole;
+}
+
 template <class Number, class Told> class Slots : protected Told {
 protected:
     typedef Lanes<Number> Vec;
