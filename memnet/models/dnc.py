@@ -226,7 +226,7 @@ class DNCCell(ControlledCell):
 
     def native_refusal(self, input: Tensor, state: State) -> str | None:
         own = type(self) is DNCCell and self._emitted_sizes() == self._sizes
-        return dnc.refusal(self, input, state, own=own)
+        return dnc.SEQUENCES.refusal(self, input, state, own=own)
 
     def unroll_native(self, input: Tensor, state: DNCState, lengths: Tensor | None) -> tuple[Tensor, State]:
         # The operator, and its definition where that is differentiated again, draw nothing.
@@ -234,16 +234,16 @@ class DNCCell(ControlledCell):
         if self.bypass_dropout:
             undropped = copy(self)
             undropped.bypass_dropout = 0.0
-        output, state = dnc.unroll_dnc(undropped, input, state, lengths)
+        output, state = dnc.SEQUENCES.unroll(undropped, input, state, lengths)
         return self._dropped(output), state
 
     def straight(
         self, input: Tensor, state: DNCState, gradients: Mapping[int, Tensor], room: Room
     ) -> StraightRun | None:
-        return None if self.bypass_dropout else dnc.straight(self, input, state, gradients, room)
+        return None if self.bypass_dropout else dnc.SEQUENCES.straight(self, input, state, gradients, room)
 
     def answering(self, input: Tensor, state: DNCState) -> AnswerRun | None:
-        return None if self.bypass_dropout and self.training else dnc.answering(self, input, state)
+        return None if self.bypass_dropout and self.training else dnc.SEQUENCES.answering(self, input, state)
 
     def after_controller(
         self, hidden: Tensor, controller: State, state: DNCState

@@ -145,16 +145,16 @@ class LRUACell(ControlledCell):
 
     def native_refusal(self, input: Tensor, state: State) -> str | None:
         own = type(self) is LRUACell and self._emitted_sizes() == self._sizes
-        return lrua.refusal(self, input, state, own=own)
+        return lrua.SEQUENCES.refusal(self, input, state, own=own)
 
     def unroll_native(self, input: Tensor, state: LRUAState, lengths: Tensor | None) -> tuple[Tensor, State]:
         return lrua.unroll_lrua(self, input, state, lengths)
 
     def straight(self, input: Tensor, state: LRUAState, gradients: Mapping[int, Tensor], room: Room) -> StraightRun:
-        return lrua.straight(self, input, state, gradients, room)
+        return lrua.SEQUENCES.straight(self, input, state, gradients, room)
 
     def answering(self, input: Tensor, state: LRUAState) -> AnswerRun:
-        return lrua.answering(self, input, state)
+        return lrua.SEQUENCES.answering(self, input, state)
 
     def after_controller(
         self, hidden: Tensor, controller: State, state: LRUAState

@@ -245,16 +245,16 @@ class NTMCell(ControlledCell):
 
     def native_refusal(self, input: Tensor, state: State) -> str | None:
         own = type(self) is NTMCell and self._emitted_sizes() == self._head_sizes
-        return ntm.refusal(self, input, state, own=own)
+        return ntm.SEQUENCES.refusal(self, input, state, own=own)
 
     def unroll_native(self, input: Tensor, state: NTMState, lengths: Tensor | None) -> tuple[Tensor, State]:
-        return ntm.unroll_ntm(self, input, state, lengths)
+        return ntm.SEQUENCES.unroll(self, input, state, lengths)
 
     def straight(self, input: Tensor, state: NTMState, gradients: Mapping[int, Tensor], room: Room) -> StraightRun:
-        return ntm.straight(self, input, state, gradients, room)
+        return ntm.SEQUENCES.straight(self, input, state, gradients, room)
 
     def answering(self, input: Tensor, state: NTMState) -> AnswerRun:
-        return ntm.answering(self, input, state)
+        return ntm.SEQUENCES.answering(self, input, state)
 
     def after_controller(
         self, hidden: Tensor, controller: State, state: NTMState

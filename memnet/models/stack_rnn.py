@@ -115,16 +115,16 @@ class StackCell(StructureCell):
     def native_refusal(self, input: Tensor, state: State) -> str | None:
         sizes, heads = [(self.num_stacks, 3), (self.num_stacks, self.slot_size)], self.num_stacks * self.num_tops
         own = type(self) is StackCell and sizes == self._sizes and heads == self.num_reads
-        return stack_rnn.refusal(self, input, state, own=own)
+        return stack_rnn.SEQUENCES.refusal(self, input, state, own=own)
 
     def unroll_native(self, input: Tensor, state: StackState, lengths: Tensor | None) -> tuple[Tensor, State]:
-        return stack_rnn.unroll_stacks(self, input, state, lengths)
+        return stack_rnn.SEQUENCES.unroll(self, input, state, lengths)
 
     def straight(self, input: Tensor, state: StackState, gradients: Mapping[int, Tensor], room: Room) -> StraightRun:
-        return stack_rnn.straight(self, input, state, gradients, room)
+        return stack_rnn.SEQUENCES.straight(self, input, state, gradients, room)
 
     def answering(self, input: Tensor, state: StackState) -> AnswerRun:
-        return stack_rnn.answering(self, input, state)
+        return stack_rnn.SEQUENCES.answering(self, input, state)
 
     def after_controller(
         self, hidden: Tensor, controller: State, state: StackState

@@ -142,16 +142,16 @@ class TapeCell(StructureCell):
         sizes = [(self.num_tapes, len(self.moves)), (self.num_tapes, 0 if self.write_units else self.slot_size)]
         own = type(self) is TapeCell and sizes == self._sizes and self.num_tapes == self.num_reads
         own = own and self.moves == _MOVES.get((self.rule, self.jump))
-        return tape.refusal(self, input, state, own=own)
+        return tape.SEQUENCES.refusal(self, input, state, own=own)
 
     def unroll_native(self, input: Tensor, state: TapeState, lengths: Tensor | None) -> tuple[Tensor, State]:
-        return tape.unroll_tapes(self, input, state, lengths)
+        return tape.SEQUENCES.unroll(self, input, state, lengths)
 
     def straight(self, input: Tensor, state: TapeState, gradients: Mapping[int, Tensor], room: Room) -> StraightRun:
-        return tape.straight(self, input, state, gradients, room)
+        return tape.SEQUENCES.straight(self, input, state, gradients, room)
 
     def answering(self, input: Tensor, state: TapeState) -> AnswerRun:
-        return tape.answering(self, input, state)
+        return tape.SEQUENCES.answering(self, input, state)
 
     def project(self, input: Tensor) -> tuple[Tensor, ...]:
         return (_asked(input), *super().project(input)) if self.jump else super().project(input)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 from torch.nn import Linear
 
-from memnet.cells import Cell, Room, Softened
+from memnet.cells import AnswerRun, Cell, Room, Softened, StraightRun
 from memnet.native import build
 from memnet.state import State, state_tensors, with_leaves
 
@@ -148,7 +148,7 @@ class Plan:
         shapes: Sequence[tuple[int, ...]],
         parameters: Sequence[Tensor],
     ) -> None:
-        """ValueError for sizes that C++ does not take. shapes: see `unroll_controlled`."""
+        """ValueError for sizes that C++ does not take. shapes: see `Call`."""
         batch, hidden, width = problem.batch, problem.hidden_size, problem.width
         given = [input, *first]
         expected: list[tuple[int, ...]] = [(batch, problem.time, problem.input_size)]
@@ -189,50 +189,83 @@ def plan_of(
     return known
 
 
-def unroll_controlled(
-    operator: build.Operator,
-    problem: Problem,
-    cell: Steps,
-    steering: Linear,
-    input: Tensor,
-    state: State,
-    lengths: Tensor | None,
-    shapes: Sequence[tuple[int, ...]],
-    more: Mapping[str, Tensor] | None = None,
-    deep: Sequence[Linear] = (),
-) -> tuple[Tensor, State]:
-    """What memnet.unroll.unroll returns.
+class Rounding(Protocol):
+    """A cell whose actions may be rounded, see memnet.structures."""
 
-    steering, more, deep: see Plan. shapes: of the state's tensors after the controller's and the reads.
+    @property
+    def rounding(self) -> bool: ...
+
+
+class Call(NamedTuple):
+    """What an operator is told of sequences of one shape.
+
+    problem:  sizes and options. plan: what the parameters are to it.
+    shapes:   of the state's tensors after the controller's and the reads.
+    rounding: who tells, as the mode of the moment has it, of a field `rounded` of the problem; None without such.
     """
-    plan = plan_of(operator, cell, steering, more, deep)
-    lengths = None if lengths is None else lengths.to(torch.int64, copy=True).contiguous()
-    tensors = [input, *state_tensors(state), *plan.parameters]
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-        plainly = partial(build.unroll_plainly, cast(Cell, cell), lengths, plan.names)
-        features, *last = _Unroll.apply(plan, problem, plainly, lengths, shapes, *tensors)  # type: ignore[no-untyped-call]
-    else:
-        features, last, _ = forward(plan, problem, lengths, shapes, tensors, keep=False)
-    return features, with_leaves(state, last)
+
+    problem: Any
+    plan: Plan
+    shapes: Sequence[tuple[int, ...]]
+    rounding: Rounding | None = None
+
+
+class Sequences(NamedTuple):
+    """Cells of one kind over whole sequences: see those of Cell by like names, whose cell comes first.
+
+    as_built: tells of a cell whether its parts are those that the operator computes.
+    call:     sizes of a call, for a cell, an input and a state that `refusal` has nothing against.
+    softened: what of a first state is a softmax, for a cell and a state.
+    """
+
+    operator: build.Operator
+    as_built: Callable[[Any], bool]
+    call: Callable[[Any, Tensor, Any], Call]
+    softened: Callable[[Any, Any], Sequence[Softened]] = lambda cell, state: ()
+
+    def refusal(self, cell: Cell, input: Tensor, state: State, *, own: bool) -> str | None:
+        """Why the operator cannot run a cell on this input and state, None where it can.
+
+        own: whether the cell is of the class that the operator computes, not of one that takes after it, and reads and
+        emits what it was built to.
+        """
+        return build.refusal(self.operator, cell, input, state, own=own, as_built=self.as_built)
+
+    def unroll(self, cell: Steps, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+        """What memnet.unroll.unroll returns."""
+        problem, plan, shapes, *_ = self.call(cell, input, state)
+        lengths = None if lengths is None else lengths.to(torch.int64, copy=True).contiguous()
+        tensors = [input, *state_tensors(state), *plan.parameters]
+        if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+            plainly = partial(build.unroll_plainly, cast(Cell, cell), lengths, plan.names)
+            features, *last = _Unroll.apply(plan, problem, plainly, lengths, shapes, *tensors)  # type: ignore[no-untyped-call]
+        else:
+            features, last, _ = forward(plan, problem, lengths, shapes, tensors, keep=False)
+        return features, with_leaves(state, last)
+
+    def straight(
+        self, cell: Steps, input: Tensor, state: State, gradients: Mapping[int, Tensor], room: Room
+    ) -> StraightRun:
+        return Straight(self.call(cell, input, state), input, state, gradients, room, self.softened(cell, state))
+
+    def answering(self, cell: Steps, input: Tensor, state: State) -> AnswerRun:
+        return Answering(self.call(cell, input, state), input, state)
 
 
 class Straight:
-    """What Cell.straight returns; see `unroll_controlled` and cells.StraightRun."""
+    """What Cell.straight returns; see cells.StraightRun."""
 
     def __init__(
         self,
-        operator: build.Operator,
-        problem: Problem,
-        plan: Plan,
+        call: Call,
         input: Tensor,
         state: State,
-        shapes: Sequence[tuple[int, ...]],
         gradients: Mapping[int, Tensor],
         shared: Room,
-        softened: Sequence[Softened] = (),
+        softened: Sequence[Softened],
     ) -> None:
-        self._operator, self._plan, self._problem = operator, plan, problem
-        self._library = build.library(operator, input.dtype)
+        (problem, plan, shapes, self._rounding), self.softened = call, softened
+        self._plan, self._problem, self._library = plan, problem, build.library(plan.operator, input.dtype)
         leaves, parameters = state_tensors(state), plan.parameters
         first = [one.detach().clone(memory_format=torch.contiguous_format) for one in leaves]
         plan.check(problem, None, input, first, shapes, parameters)
@@ -243,7 +276,6 @@ class Straight:
         self._d_tables, self._again = _apart(plan.tables(own))
         # The problem tells where they are, and keeps none.
         self.first, self._last, self._room = first, [torch.empty_like(one) for one in first], room
-        self.softened: Sequence[Softened] = softened
         self.d_first = [
             torch.empty_like(one) if leaf.requires_grad else None for one, leaf in zip(first, leaves, strict=True)
         ]
@@ -267,51 +299,27 @@ class Straight:
         if (addresses := [one.data_ptr() for one in parameters]) != self._addresses:
             self._addresses, self._weights = addresses, build.fill(self._problem, **self._plan.given(parameters))
         self._problem.input = input.data_ptr()
-        build.run(self._operator, self._library.forward, self._problem)
+        if self._rounding is not None:
+            self._problem.rounded = self._rounding.rounding
+        build.run(self._plan.operator, self._library.forward, self._problem)
 
     def backward(self, d_features: Tensor) -> None:
         for one in self._added:
             one.zero_()
         self._problem.d_features = d_features.data_ptr()
-        build.run(self._operator, self._library.backward, self._problem)
+        build.run(self._plan.operator, self._library.backward, self._problem)
         for whole, more in self._again:
             whole += more
 
 
-class Rounding(Protocol):
-    """A cell whose actions may be rounded, see memnet.structures."""
-
-    @property
-    def rounding(self) -> bool: ...
-
-
-class RoundedStraight(Straight):
-    """Whose actions are rounded as the mode of the moment has it, which a field `rounded` of the problem tells."""
-
-    def __init__(self, cell: Rounding, operator: build.Operator, problem: Any, *rest: Any) -> None:
-        super().__init__(operator, problem, *rest)
-        self._cell, self._told = cell, problem
-
-    def forward(self, input: Tensor) -> None:
-        self._told.rounded = self._cell.rounding
-        super().forward(input)
-
-
 class Answering:
-    """What Cell.answering returns; see `unroll_controlled` and cells.AnswerRun."""
+    """What Cell.answering returns; see cells.AnswerRun."""
 
-    def __init__(
-        self,
-        operator: build.Operator,
-        problem: Problem,
-        plan: Plan,
-        input: Tensor,
-        state: State,
-        shapes: Sequence[tuple[int, ...]],
-    ) -> None:
+    def __init__(self, call: Call, input: Tensor, state: State) -> None:
+        problem, plan, shapes, *_ = call
         parameters = plan.parameters
         plan.check(problem, None, input, state_tensors(state), shapes, parameters)
-        self._operator, self._library = operator, build.library(operator, input.dtype)
+        self._operator, self._library = plan.operator, build.library(plan.operator, input.dtype)
         self._numbers, self._problem = _prepared(self._library, problem, keep=False), problem
         self.reads = {id(parameters[place]) for place in plan.places}
         self._weights = build.fill(problem, **plan.given(parameters))

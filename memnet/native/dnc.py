@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 from torch.nn import LayerNorm, Linear
 
-from memnet.cells import AnswerRun, Cell, Room, StraightRun
 from memnet.functional.allocation import LEAST_USED
 from memnet.functional.links import SHARP_FLOOR
 from memnet.native import build, controlled
-from memnet.state import State
 
 _OPERATOR = build.Operator("DNC", "dnc.cpp")
 
@@ -41,14 +38,6 @@ class _Problem(controlled.Problem):
     )
 
 
-def refusal(cell: Cell, input: Tensor, state: State, *, own: bool) -> str | None:
-    """Why the compiled operator cannot run a cell on this input and state, None where it can.
-
-    own: whether the cell is a DNCCell, not of a class that takes after it, and emits what it was built to.
-    """
-    return build.refusal(_OPERATOR, cell, input, state, own=own, as_built=_as_built)
-
-
 def _as_built(cell: Steps) -> bool:
     if not controlled.as_built(cell.controller, cell.interface):
         return False
@@ -59,28 +48,7 @@ def _as_built(cell: Steps) -> bool:
     return whole and all(one is not cell.interface.bias for one in (norm.weight, norm.bias))
 
 
-def unroll_dnc(cell: Steps, input: Tensor, state: Any, lengths: Tensor | None) -> tuple[Tensor, State]:
-    """What memnet.unroll.unroll returns, for a call that `refusal` has nothing against."""
-    problem, shapes, norms = _call(cell, input, state)
-    return controlled.unroll_controlled(_OPERATOR, problem, cell, cell.interface, input, state, lengths, shapes, norms)
-
-
-def straight(cell: Steps, input: Tensor, state: Any, gradients: Mapping[int, Tensor], room: Room) -> StraightRun:
-    """What Cell.straight returns, for a call that `refusal` has nothing against."""
-    problem, shapes, norms = _call(cell, input, state)
-    plan = controlled.plan_of(_OPERATOR, cell, cell.interface, norms)
-    return controlled.Straight(_OPERATOR, problem, plan, input, state, shapes, gradients, room)
-
-
-def answering(cell: Steps, input: Tensor, state: Any) -> AnswerRun:
-    """What Cell.answering returns, for a call that `refusal` has nothing against."""
-    problem, shapes, norms = _call(cell, input, state)
-    plan = controlled.plan_of(_OPERATOR, cell, cell.interface, norms)
-    return controlled.Answering(_OPERATOR, problem, plan, input, state, shapes)
-
-
-def _call(cell: Steps, input: Tensor, state: Any) -> tuple[_Problem, list[tuple[int, ...]], dict[str, Tensor]]:
-    """Sizes of a call, shapes of what its state has of the memory, and the weights of the norm."""
+def _call(cell: Steps, input: Tensor, state: Any) -> controlled.Call:
     norm = cell.norm
     problem = controlled.problem_of_heads(
         _Problem,
@@ -101,4 +69,8 @@ def _call(cell: Steps, input: Tensor, state: Any) -> tuple[_Problem, list[tuple[
     linked = slots * problem.linked
     shapes: list[tuple[int, ...]] = [(slots, problem.width), (reads, slots), (writes, slots), (slots,)]
     shapes += [(writes, linked), (writes, linked, linked)]
-    return problem, shapes, {} if norm is None else {"norm_weight": norm.weight, "norm_bias": norm.bias}
+    norms = {} if norm is None else {"norm_weight": norm.weight, "norm_bias": norm.bias}
+    return controlled.Call(problem, controlled.plan_of(_OPERATOR, cell, cell.interface, norms), shapes)
+
+
+SEQUENCES = controlled.Sequences(_OPERATOR, _as_built, _call)

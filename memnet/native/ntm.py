@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 from torch.nn import Linear, Parameter
 
-from memnet.cells import AnswerRun, Cell, Room, Softened, StraightRun
+from memnet.cells import Softened
 from memnet.native import build, controlled
-from memnet.state import State, state_tensors
+from memnet.state import state_tensors
 
 _OPERATOR = build.Operator("NTM", "ntm.cpp")
 
@@ -38,29 +37,8 @@ class _Problem(controlled.Problem):
     ]
 
 
-def refusal(cell: Cell, input: Tensor, state: State, *, own: bool) -> str | None:
-    """Why the compiled operator cannot run a cell on this input and state, None where it can.
-
-    own: whether the cell is an NTMCell, not of a class that takes after it, and emits what it was built to.
-    """
-    return build.refusal(_OPERATOR, cell, input, state, own=own, as_built=_as_built)
-
-
 def _as_built(cell: Steps) -> bool:
     return controlled.as_built(cell.controller, cell.heads)
-
-
-def unroll_ntm(cell: Steps, input: Tensor, state: Any, lengths: Tensor | None) -> tuple[Tensor, State]:
-    """What memnet.unroll.unroll returns, for a call that `refusal` has nothing against."""
-    problem, shapes = _call(cell, input, state)
-    return controlled.unroll_controlled(_OPERATOR, problem, cell, cell.heads, input, state, lengths, shapes)
-
-
-def straight(cell: Steps, input: Tensor, state: Any, gradients: Mapping[int, Tensor], room: Room) -> StraightRun:
-    """What Cell.straight returns, for a call that `refusal` has nothing against."""
-    problem, shapes = _call(cell, input, state)
-    plan = controlled.plan_of(_OPERATOR, cell, cell.heads)
-    return controlled.Straight(_OPERATOR, problem, plan, input, state, shapes, gradients, room, _softened(cell, state))
 
 
 def _softened(cell: Steps, state: Any) -> list[Softened]:
@@ -72,15 +50,7 @@ def _softened(cell: Steps, state: Any) -> list[Softened]:
     return [Softened(logits, (count - 2, count - 1), (slice(reads), slice(reads, None)))]
 
 
-def answering(cell: Steps, input: Tensor, state: Any) -> AnswerRun:
-    """What Cell.answering returns, for a call that `refusal` has nothing against."""
-    problem, shapes = _call(cell, input, state)
-    plan = controlled.plan_of(_OPERATOR, cell, cell.heads)
-    return controlled.Answering(_OPERATOR, problem, plan, input, state, shapes)
-
-
-def _call(cell: Steps, input: Tensor, state: Any) -> tuple[_Problem, list[tuple[int, ...]]]:
-    """Sizes of a call, and shapes of what its state has of the memory."""
+def _call(cell: Steps, input: Tensor, state: Any) -> controlled.Call:
     problem = controlled.problem_of_heads(
         _Problem,
         cell,
@@ -94,4 +64,9 @@ def _call(cell: Steps, input: Tensor, state: Any) -> tuple[_Problem, list[tuple[
     slots, reads, writes = problem.slots, problem.reads, problem.writes
     if problem.by_location and 2 * problem.shift_range + 1 > slots:
         raise ValueError(f"shift_range {problem.shift_range} needs {2 * problem.shift_range + 1} slots, not {slots}")
-    return problem, [(slots, problem.width), (reads, slots), (writes, slots)]
+    plan = controlled.plan_of(_OPERATOR, cell, cell.heads)
+    shapes = [(slots, problem.width), (reads, slots), (writes, slots)]
+    return controlled.Call(problem, plan, shapes)
+
+
+SEQUENCES = controlled.Sequences(_OPERATOR, _as_built, _call, _softened)

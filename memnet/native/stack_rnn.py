@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 from torch.nn import Linear
 
-from memnet.cells import AnswerRun, Cell, Room, StraightRun
 from memnet.native import build, controlled
-from memnet.state import State
 
 _OPERATOR = build.Operator("Stack-RNN", "stack_rnn.cpp")
 
@@ -38,40 +35,11 @@ class _Problem(controlled.Problem):
     )
 
 
-def refusal(cell: Cell, input: Tensor, state: State, *, own: bool) -> str | None:
-    """Why the compiled operator cannot run a cell on this input and state, None where it can.
-
-    own: whether the cell is a StackCell, not of a class that takes after it, and reads and emits what it was built to.
-    """
-    return build.refusal(_OPERATOR, cell, input, state, own=own, as_built=_as_built)
-
-
 def _as_built(cell: Steps) -> bool:
     return controlled.as_built(cell.controller, cell.interface)
 
 
-def unroll_stacks(cell: Steps, input: Tensor, state: Any, lengths: Tensor | None) -> tuple[Tensor, State]:
-    """What memnet.unroll.unroll returns, for a call that `refusal` has nothing against."""
-    problem, shapes = _call(cell, input, state)
-    return controlled.unroll_controlled(_OPERATOR, problem, cell, cell.interface, input, state, lengths, shapes)
-
-
-def straight(cell: Steps, input: Tensor, state: Any, gradients: Mapping[int, Tensor], room: Room) -> StraightRun:
-    """What Cell.straight returns, for a call that `refusal` has nothing against."""
-    problem, shapes = _call(cell, input, state)
-    plan = controlled.plan_of(_OPERATOR, cell, cell.interface)
-    return controlled.RoundedStraight(cell, _OPERATOR, problem, plan, input, state, shapes, gradients, room)
-
-
-def answering(cell: Steps, input: Tensor, state: Any) -> AnswerRun:
-    """What Cell.answering returns, for a call that `refusal` has nothing against."""
-    problem, shapes = _call(cell, input, state)
-    plan = controlled.plan_of(_OPERATOR, cell, cell.interface)
-    return controlled.Answering(_OPERATOR, problem, plan, input, state, shapes)
-
-
-def _call(cell: Steps, input: Tensor, state: Any) -> tuple[_Problem, list[tuple[int, ...]]]:
-    """Sizes of a call, and shapes of what its state has of the stacks."""
+def _call(cell: Steps, input: Tensor, state: Any) -> controlled.Call:
     problem = controlled.problem_of(
         _Problem,
         cell,
@@ -85,4 +53,8 @@ def _call(cell: Steps, input: Tensor, state: Any) -> tuple[_Problem, list[tuple[
     )
     if cell.num_tops > problem.slots:
         raise ValueError(f"num_tops {cell.num_tops} needs at least {cell.num_tops} slots, not {problem.slots}")
-    return problem, [(cell.num_stacks, problem.slots, problem.width)]
+    plan = controlled.plan_of(_OPERATOR, cell, cell.interface)
+    return controlled.Call(problem, plan, [(cell.num_stacks, problem.slots, problem.width)], rounding=cell)
+
+
+SEQUENCES = controlled.Sequences(_OPERATOR, _as_built, _call)

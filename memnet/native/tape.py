@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 from torch.nn import Linear, Module, ReLU
 
-from memnet.cells import AnswerRun, Cell, Room, StraightRun
 from memnet.native import build, controlled
-from memnet.state import State
 
 _OPERATOR = build.Operator("Tape-RNN", "tape.cpp")
 
@@ -39,40 +37,10 @@ class _Problem(controlled.Problem):
     _fields_: ClassVar[Any] = [(name, ctypes.c_int64) for name in ("tapes", "moves", "adds", "jumps", "rounded")]
 
 
-def refusal(cell: Cell, input: Tensor, state: State, *, own: bool) -> str | None:
-    """Why the compiled operator cannot run a cell on this input and state, None where it can.
-
-    own: whether the cell is a TapeCell, not of a class that takes after it, and reads and emits what it was built to.
-    """
-    return build.refusal(_OPERATOR, cell, input, state, own=own, as_built=_as_built)
-
-
 def _as_built(cell: Steps) -> bool:
     kinds = [] if cell.writer is None else [type(one) for one in cell.writer]
     deep = [Linear, ReLU, Linear, ReLU, Linear] if cell.write_units else []
     return controlled.as_built(cell.controller, cell.interface) and kinds == deep
-
-
-def unroll_tapes(cell: Steps, input: Tensor, state: Any, lengths: Tensor | None) -> tuple[Tensor, State]:
-    """What memnet.unroll.unroll returns, for a call that `refusal` has nothing against."""
-    problem, shapes = _call(cell, input, state)
-    return controlled.unroll_controlled(
-        _OPERATOR, problem, cell, cell.interface, input, state, lengths, shapes, deep=_deep(cell)
-    )
-
-
-def straight(cell: Steps, input: Tensor, state: Any, gradients: Mapping[int, Tensor], room: Room) -> StraightRun:
-    """What Cell.straight returns, for a call that `refusal` has nothing against."""
-    problem, shapes = _call(cell, input, state)
-    plan = controlled.plan_of(_OPERATOR, cell, cell.interface, deep=_deep(cell))
-    return controlled.RoundedStraight(cell, _OPERATOR, problem, plan, input, state, shapes, gradients, room)
-
-
-def answering(cell: Steps, input: Tensor, state: Any) -> AnswerRun:
-    """What Cell.answering returns, for a call that `refusal` has nothing against."""
-    problem, shapes = _call(cell, input, state)
-    plan = controlled.plan_of(_OPERATOR, cell, cell.interface, deep=_deep(cell))
-    return controlled.Answering(_OPERATOR, problem, plan, input, state, shapes)
 
 
 def _deep(cell: Steps) -> list[Linear]:
@@ -80,8 +48,7 @@ def _deep(cell: Steps) -> list[Linear]:
     return [one for one in layers if isinstance(one, Linear)]
 
 
-def _call(cell: Steps, input: Tensor, state: Any) -> tuple[_Problem, list[tuple[int, ...]]]:
-    """Sizes of a call, and shapes of what its state has of the tapes."""
+def _call(cell: Steps, input: Tensor, state: Any) -> controlled.Call:
     deep = _deep(cell)
     problem = controlled.problem_of(
         _Problem,
@@ -98,4 +65,9 @@ def _call(cell: Steps, input: Tensor, state: Any) -> tuple[_Problem, list[tuple[
         rounded=cell.rounding,
     )
     counted: list[tuple[int, ...]] = [(), ()] if cell.jump else []
-    return problem, [(cell.num_tapes, problem.slots, problem.width), *counted]
+    plan = controlled.plan_of(_OPERATOR, cell, cell.interface, deep=deep)
+    shapes = [(cell.num_tapes, problem.slots, problem.width), *counted]
+    return controlled.Call(problem, plan, shapes, rounding=cell)
+
+
+SEQUENCES = controlled.Sequences(_OPERATOR, _as_built, _call)
