@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -12,7 +13,7 @@ from memnet.cells import Cell, WatchedCell, parted, together
 from memnet.checks import check_sizes
 from memnet.state import State
 from memnet.trace import Part
-from memnet.unroll import unroll_fast
+from memnet.unroll import unroll_chunked, unroll_fast
 
 
 class RMSNorm(nn.Module):
@@ -64,7 +65,7 @@ class Block(WatchedCell):
         super().__init__()
         check_sizes(0, expansion=expansion)
         size = self.input_size = self.output_size = mixer.input_size
-        self.expansion, self.has_scan = expansion, is_fast(mixer)
+        self.expansion, self.has_scan, self.has_native = expansion, mixer.has_scan, mixer.has_native
         self.mixer_norm, self.mixer = RMSNorm(size), mixer
         self.merge = None if mixer.output_size == size else nn.Linear(mixer.output_size, size, bias=False)
         self.feed_forward_norm = RMSNorm(size) if expansion else None
@@ -87,7 +88,17 @@ class Block(WatchedCell):
         return self._added(input, mixed), state
 
     def scan(self, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
-        mixed, state = unroll_fast(self.mixer, self.mixer_norm(input), state, lengths)
+        mixed, state = self.mixer.scan(self.mixer_norm(input), state, lengths)
+        return self._added(input, mixed), state
+
+    def native_refusal(self, input: Tensor, state: State) -> str | None:
+        return self.mixer.native_refusal(input, state)
+
+    def native_loss(self, input: Tensor, state: State) -> str | None:
+        return self.mixer.native_loss(input, state)
+
+    def unroll_native(self, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
+        mixed, state = self.mixer.unroll_native(self.mixer_norm(input), state, lengths)
         return self._added(input, mixed), state
 
     def _added(self, input: Tensor, mixed: Tensor) -> Tensor:
@@ -132,7 +143,8 @@ class Stack(WatchedCell):
         self.embedding = nn.Linear(input_size, sizes[0])
         self.blocks = nn.ModuleList(blocks)
         self.norm = RMSNorm(sizes[0])
-        self.has_scan = any(is_fast(block) for block in blocks)
+        self.has_scan = any(block.has_scan for block in blocks)
+        self.has_native = any(block.has_native for block in blocks)
 
     def initial_state(self, batch_size: int) -> tuple[State, ...]:
         return tuple(block.initial_state(batch_size) for block in self._cells())
@@ -167,18 +179,29 @@ class Stack(WatchedCell):
             watched.append(steered)
         return hidden, tuple(states), tuple(watched)
 
-    def scan_of_blocks(
+    def run_of_blocks(
         self, hidden: Tensor, state: tuple[State, ...], lengths: Tensor | None, before: Before = unchanged
     ) -> tuple[Tensor, tuple[State, ...]]:
-        """Many steps of the blocks alone: (batch, time, width) to the same. See step_of_blocks."""
-        return self._through(lambda block, seen, one: unroll_fast(block, seen, one, lengths), hidden, state, before)
+        """Many steps of the blocks alone, as fast as may be, see step_of_blocks: (batch, time, width) to the same."""
+        return self._through(partial(unroll_fast, lengths=lengths), hidden, state, before)
 
     def forward(self, input: Tensor, state: tuple[State, ...]) -> tuple[Tensor, tuple[State, ...]]:
         hidden, state = self._through(lambda block, seen, one: block(seen, one), self.embedding(input), state)
         return self.norm(hidden), state
 
     def scan(self, input: Tensor, state: tuple[State, ...], lengths: Tensor | None) -> tuple[Tensor, tuple[State, ...]]:
-        hidden, state = self.scan_of_blocks(self.embedding(input), state, lengths)
+        hidden, state = self._through(partial(unroll_chunked, lengths=lengths), self.embedding(input), state)
+        return self.norm(hidden), state
+
+    def native_refusal(self, input: Tensor, state: tuple[State, ...]) -> str | None:
+        """None where the operator of any of its layers covers it; the others run as fast as they can."""
+        told = (block.native_refusal(input, one) for block, one in zip(self._cells(), state, strict=True))
+        return None if None in (reasons := [*told]) else "; ".join(dict.fromkeys(map(str, reasons)))
+
+    def unroll_native(
+        self, input: Tensor, state: tuple[State, ...], lengths: Tensor | None
+    ) -> tuple[Tensor, tuple[State, ...]]:
+        hidden, state = self.run_of_blocks(self.embedding(input), state, lengths)
         return self.norm(hidden), state
 
     def _through(
@@ -206,11 +229,6 @@ class Stack(WatchedCell):
 
     def _cells(self) -> list[Cell]:
         return list(self.blocks)  # type: ignore[arg-type]
-
-
-def is_fast(cell: Cell) -> bool:
-    """Whether `unroll_fast` may run it otherwise than step by step."""
-    return cell.has_scan or cell.has_native
 
 
 def stack_of(mixer: Callable[..., Cell]) -> Callable[..., Stack]:

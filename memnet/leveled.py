@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from memnet.checks import check_sizes
-from memnet.functional.associations import associate, associate_chunks
+from memnet.functional.associations import Associate, associate
 from memnet.functional.levels import LevelMemory, associate_levels, associate_levels_chunks
 from memnet.trace import Part
 
@@ -48,15 +48,19 @@ def remember_token(memory: Any, scales: Tensor, **told: Any) -> tuple[Tensor, Li
     return associate_levels(memory, scales, **told) if scales.size(-1) else associate(memory, **told)
 
 
-def remember_tokens(memory: Any, scales: Tensor, past: Tensor | None, **told: Any) -> tuple[Tensor, LinearMemory]:
+def remember_tokens(
+    associate: Associate, memory: Any, scales: Tensor, past: Tensor | None, chunk_size: int, **told: Any
+) -> tuple[Tensor, LinearMemory]:
     """Many tokens, as associate_chunks is told: what was read, and the last memory.
 
-    scales: (batch, time, head, level); the last axis is empty for a memory without levels.
-    past:   (batch, time) bool, true after a row's last token, where what is told leaves a memory as it is.
+    associate:  what takes a memory without levels through them.
+    scales:     (batch, time, head, level); the last axis is empty for a memory without levels.
+    past:       (batch, time) bool, true after a row's last token, where what is told leaves a memory as it is.
+    chunk_size: tokens that a memory with levels takes at once.
     """
     if scales.size(-1):
-        return associate_levels_chunks(memory, scales, **told, past=past)
-    return associate_chunks(memory, **told)
+        return associate_levels_chunks(memory, scales, **told, past=past, chunk_size=chunk_size)
+    return associate(memory, **told)
 
 
 def memory_parts(memory: Any, scales: Tensor) -> list[Part]:

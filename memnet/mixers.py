@@ -4,7 +4,9 @@ One linear layer, a short causal convolution of some of its channels, the memory
 definition; `scan` does many of them at once.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +15,10 @@ from torch.nn import functional
 from memnet.cells import WatchedCell
 from memnet.checks import check_sizes
 from memnet.controlled import full_precision, zeros_like_state
-from memnet.state import State
+from memnet.functional.associations import Associate, associate_chunks
+from memnet.native import associations
+from memnet.state import State, state_tensors
+from memnet.unroll import hooked
 
 
 class MixerState(NamedTuple):
@@ -83,6 +88,10 @@ def per_head_norm(reads: Tensor, weight: Tensor, eps: float = 1e-5, *, centered:
     if centered:
         reads = reads - reads.mean(-1, keepdim=True)
     return reads * torch.rsqrt(reads.square().mean(-1, keepdim=True) + eps) * weight.to(reads)
+
+
+# Of a memory, what steers it and where rows have ended: what was read, and the last memory; see Mixer.remember_all.
+RememberAll: TypeAlias = Callable[[Any, Any, Tensor | None], tuple[Tensor, Any]]
 
 
 class Mixer(WatchedCell):
@@ -158,17 +167,51 @@ class Mixer(WatchedCell):
         return self._out(seen), MixerState(memory, tail), steered
 
     def scan(self, input: Tensor, state: MixerState, lengths: Tensor | None) -> tuple[Tensor, MixerState]:
+        return self._along(input, state, lengths, self.remember_all)
+
+    def _along(
+        self, input: Tensor, state: MixerState, lengths: Tensor | None, remember_all: RememberAll
+    ) -> tuple[Tensor, MixerState]:
+        """`scan` by one of the ways to take a memory through many steps."""
         (emitted,) = self.project(input)
         past = None if lengths is None else torch.arange(input.size(1), device=input.device) >= lengths.unsqueeze(1)
         with full_precision(emitted):
             steered, tail = self.prepare(emitted.to(state.tail.dtype), state.tail, lengths)
-            reads, memory = self.remember_all(state.memory, steered, past)
+            reads, memory = remember_all(state.memory, steered, past)
             seen = self.emit(reads, steered)
         return self._out(seen), MixerState(memory, tail)
 
     def _out(self, seen: Tensor) -> Tensor:
         output: Tensor = self.output(seen.to(self.output.weight.dtype))
         return output
+
+
+class AssociativeMixer(Mixer):
+    """One whose memory is memnet.functional.associations', which an operator takes through many steps, too.
+
+    A class brings `remember_by` in place of `remember_all`.
+    num_levels: levels of its memory, with which the operator does not compute.
+    """
+
+    has_native = True
+    num_levels = 0
+
+    def remember_by(self, associate: Associate, memory: Any, steered: Any, past: Tensor | None) -> tuple[Tensor, Any]:
+        """`remember_all` by one of the ways to associate."""
+        raise NotImplementedError
+
+    def remember_all(self, memory: Any, steered: Any, past: Tensor | None) -> tuple[Tensor, Any]:
+        return self.remember_by(partial(associate_chunks, chunk_size=self.chunk_size), memory, steered, past)
+
+    def native_refusal(self, input: Tensor, state: State) -> str | None:
+        if self.num_levels:
+            return "it computes no levels"
+        if hooked(*self.modules()):
+            return "it runs no hooks"
+        return associations.refusal([input, *self.parameters(), *state_tensors(state)])
+
+    def unroll_native(self, input: Tensor, state: Any, lengths: Tensor | None) -> tuple[Tensor, State]:
+        return self._along(input, state, lengths, partial(self.remember_by, associations.associate_tokens))
 
 
 class ConvolvedMixer(Mixer):

@@ -126,7 +126,9 @@ class RecurrentModule(BackendModule):
                    at every length). torch keeps eight variants of a model's step (by batch size, slots, training or
                    not); further ones run eagerly, with a line of torch on stderr that names the reason.
         "chunked": many steps at once, of models whose recurrence has such a form, on any device and with derivatives of
-                   any order; the same as "eager" to rounding. Of a Stack each layer runs as it would in "auto".
+                   any order; the same as "eager" to rounding. Of a Stack layers without such a form run as in "auto".
+        "native":  as BackendModule has it; of a Stack where an operator covers any of its layers: the others run as in
+                   "auto".
     Attribute checkpoint_steps: for long sequences, after how many steps the state is kept for the backward pass, which
     computes the steps between again, so many at a time; None keeps everything. The gradient is the same to rounding,
     the time that of one more forward pass. Kept of T steps are T / checkpoint_steps states, and of checkpoint_steps
@@ -346,7 +348,8 @@ class SequenceModule(RecurrentModule, Pretrained):
         Nor is there for a model that brings anything of its own on the way from input to output.
         """
         ways = ("forward", "_run", "unroll", "initial_state")
-        return Straight(self) if self.cell.has_native and not overrides(self, SequenceModule, ways) else None
+        able = self.cell.has_native and overrides(self.cell, Cell, ("straight",))
+        return Straight(self) if able and not overrides(self, SequenceModule, ways) else None
 
     def run_straight(
         self, input: Tensor, state: State, gradients: Mapping[int, Tensor], room: Room
@@ -373,6 +376,8 @@ class SequenceModule(RecurrentModule, Pretrained):
     def _answered(self, input: Tensor) -> tuple[Tensor, State] | None:
         """What _run returns of an input alone, where no gradient is wanted; None where that may not be known."""
         if torch.is_grad_enabled() or not self.cell.has_native or not isinstance(input, Tensor):
+            return None
+        if not overrides(self.cell, Cell, ("answering",)):
             return None
         if has_global_hooks() or build.switched_off() is not None or build.unusual_call([input]) is not None:
             return None

@@ -170,12 +170,12 @@ def test_a_stack_mixes_layers_of_any_kind() -> None:
     input, lengths = normal(3, 9, 3), torch.tensor([9, 4, 0])
     model.backend = "eager"
     expected, state = model(input, lengths=lengths)
-    model.backend = "auto"
-    output, last = model(input, lengths=lengths)
-    assert model.backend_used == "chunked"
-    assert_equal(output, expected)
-    for one, other in zip(state_tensors(last), state_tensors(state), strict=True):
-        assert_equal(one, other)
+    for backend in ("chunked", "auto"):
+        model.backend = backend
+        output, last = model(input, lengths=lengths)
+        assert_equal(output, expected)
+        for one, other in zip(state_tensors(last), state_tensors(state), strict=True):
+            assert_equal(one, other)
     stack: Any = model.cell
     hidden = stack.embedding(input)
     first = stack.blocks[0]
@@ -207,20 +207,36 @@ def test_layers_that_do_not_fit_are_refused() -> None:
         memnet.MemN2N(9, max_words=3).backend = "chunked"
 
 
-def test_layers_with_an_operator_run_by_it_also_where_none_has_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_layers_with_an_operator_run_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In "chunked" those that have no chunks; where none covers the call, as fast as each can."""
     ntm = NTMCell(6, controller="feedforward", hidden_size=4, num_slots=5, slot_size=3)
-    model, ran = SequenceModule(Stack(3, [Block(ntm), memnet.LSTMCell(6, 6)]), 2), []
+    delta = DeltaCell(6, 6, **SMALL)
+    model, ran = SequenceModule(Stack(3, [Block(ntm), Block(delta)]), 2), []
 
-    def operator(input: Tensor, state: Any, lengths: Tensor | None) -> Any:
-        ran.append(input.shape)
-        return unroll(ntm, input, state, lengths=lengths)
+    def operator(cell: Any) -> Any:
+        def run(input: Tensor, state: Any, lengths: Tensor | None) -> Any:
+            ran.append(cell)
+            return unroll(cell, input, state, lengths=lengths)
 
-    monkeypatch.setattr(ntm, "native_refusal", lambda *_: None)
-    monkeypatch.setattr(ntm, "unroll_native", operator)
+        return run
+
+    for cell in (ntm, delta):
+        monkeypatch.setattr(cell, "native_refusal", lambda *_: None)
+        monkeypatch.setattr(cell, "unroll_native", operator(cell))
+    for backend, expected in (("auto", [ntm, delta]), ("native", [ntm, delta]), ("chunked", [ntm]), ("eager", [])):
+        ran.clear()
+        model.backend = backend
+        model(torch.rand(2, 4, 3))
+        assert ran == expected
+        assert model.backend_used == ("native" if backend == "auto" else backend)
+    monkeypatch.setattr(ntm, "native_refusal", lambda *_: "one reason")
+    monkeypatch.setattr(delta, "native_refusal", lambda *_: "another")
+    model.backend = "auto"
     model(torch.rand(2, 4, 3))
-    assert ran == [(2, 4, 6)]
-    assert model.backend_used == "chunked"
-    assert not Stack(3, [Block(memnet.NormalizedLSTMCell(6, 6))]).has_scan
+    assert (model.backend_used, model.backend_refusal) == ("chunked", "one reason; another")
+    alone = Stack(3, [Block(memnet.NormalizedLSTMCell(6, 6))])
+    assert not alone.has_scan
+    assert not alone.has_native
 
 
 def test_a_controller_may_be_a_mixer() -> None:

@@ -9,12 +9,16 @@ Which paper has which of these is said by the models: linear attention, the delt
 RWKV-7.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 import torch
 from einops import rearrange
 from torch import Tensor
 from torch.nn import functional
+
+# What associate_chunks is, but for the size of chunks.
+Associate: TypeAlias = Callable[..., tuple[Tensor, Tensor]]
 
 
 def decayed(memory: Tensor, log_decay: Tensor) -> Tensor:

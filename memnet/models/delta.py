@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from memnet.blocks import Stack, stack_of
 from memnet.checks import check_choice, check_sizes
+from memnet.functional.associations import Associate
 from memnet.leveled import (
     LinearMemory,
     check_levels,
@@ -18,7 +19,7 @@ from memnet.leveled import (
     remember_token,
     remember_tokens,
 )
-from memnet.mixers import ConvolvedMixer, MixerState, per_head_norm, unit, without
+from memnet.mixers import AssociativeMixer, ConvolvedMixer, MixerState, per_head_norm, unit, without
 from memnet.sequence import SequenceModule
 from memnet.trace import Part
 
@@ -68,7 +69,7 @@ def log_decays(emitted: Tensor, log_rate: Tensor, bias: Tensor) -> Tensor:
     return -torch.exp(log_rate) * functional.softplus(emitted + bias)
 
 
-class DeltaCell(ConvolvedMixer):
+class DeltaCell(AssociativeMixer, ConvolvedMixer):
     """One step of a memory that binds keys to values and, by the delta rule, replaces what a key was bound to.
 
         S <- Diag(a) S        S <- S + beta k (v - S^T k)^T    factor by factor        o = S^T q
@@ -215,11 +216,11 @@ class DeltaCell(ConvolvedMixer):
     def remember(self, memory: LinearMemory, steered: DeltaSteered) -> tuple[Tensor, LinearMemory]:
         return remember_token(memory, steered.scales, **self._told(steered))
 
-    def remember_all(
-        self, memory: LinearMemory, steered: DeltaSteered, past: Tensor | None
+    def remember_by(
+        self, associate: Associate, memory: LinearMemory, steered: DeltaSteered, past: Tensor | None
     ) -> tuple[Tensor, LinearMemory]:
         still = steered._replace(strength=without(past, steered.strength), log_decay=without(past, steered.log_decay))
-        return remember_tokens(memory, steered.scales, past, **self._told(still), chunk_size=self.chunk_size)
+        return remember_tokens(associate, memory, steered.scales, past, self.chunk_size, **self._told(still))
 
     def emit(self, reads: Tensor, steered: DeltaSteered) -> Tensor:
         if self.features == "elu":

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from memnet.blocks import Stack, stack_of
 from memnet.checks import check_sizes
+from memnet.functional.associations import Associate
 from memnet.leveled import (
     LinearMemory,
     check_levels,
@@ -18,7 +19,7 @@ from memnet.leveled import (
     remember_token,
     remember_tokens,
 )
-from memnet.mixers import ConvolvedMixer, MixerState, per_head_norm, without
+from memnet.mixers import AssociativeMixer, ConvolvedMixer, MixerState, per_head_norm, without
 from memnet.models.delta import first_biases
 from memnet.sequence import SequenceModule
 from memnet.trace import Part
@@ -84,7 +85,7 @@ def angles(first: Tensor, turn: Tensor) -> Tensor:
     return torch.remainder(found, 1)
 
 
-class MambaCell(ConvolvedMixer):
+class MambaCell(AssociativeMixer, ConvolvedMixer):
     """One step of the selective state space of Mamba-2.
 
         S <- exp(-exp(A) dt) S + B (dt x)^T        y = S^T C + D x        dt = softplus(. + b)
@@ -188,8 +189,8 @@ class MambaCell(ConvolvedMixer):
         read, after = remember_token(memory.memory, steered.scales, **self._told(steered, angle))
         return read, MambaMemory(after, angle)
 
-    def remember_all(
-        self, memory: MambaMemory, steered: MambaSteered, past: Tensor | None
+    def remember_by(
+        self, associate: Associate, memory: MambaMemory, steered: MambaSteered, past: Tensor | None
     ) -> tuple[Tensor, MambaMemory]:
         still = steered._replace(
             interval=without(past, steered.interval),
@@ -197,8 +198,8 @@ class MambaCell(ConvolvedMixer):
             turn=without(past, steered.turn),
         )
         angle = angles(memory.angle, still.turn)
-        told = self._told(still, angle) | {"chunk_size": self.chunk_size}
-        reads, after = remember_tokens(memory.memory, steered.scales, past, **told)
+        told = self._told(still, angle)
+        reads, after = remember_tokens(associate, memory.memory, steered.scales, past, self.chunk_size, **told)
         return reads, MambaMemory(after, angle[:, -1])
 
     def emit(self, reads: Tensor, steered: MambaSteered) -> Tensor:

@@ -9,8 +9,8 @@ from torch.nn import functional
 
 from memnet.blocks import Stack, stack_of
 from memnet.checks import check_sizes
-from memnet.functional.associations import associate, associate_chunks
-from memnet.mixers import ConvolvedMixer, MixerState, per_head_norm, without
+from memnet.functional.associations import Associate, associate
+from memnet.mixers import AssociativeMixer, ConvolvedMixer, MixerState, per_head_norm, without
 from memnet.sequence import SequenceModule
 from memnet.trace import Part
 
@@ -64,7 +64,7 @@ def stabilizers(first: Tensor, log_forget: Tensor, log_input: Tensor) -> Tensor:
     return largest
 
 
-class MLSTMCell(ConvolvedMixer):
+class MLSTMCell(AssociativeMixer, ConvolvedMixer):
     """One step of an LSTM whose memory binds keys to values, with exponential input gates.
 
         C <- f C + i k v^T        n <- f n + i k        h = sigmoid(o) norm(C^T q / max(|n . q|, 1))
@@ -142,20 +142,19 @@ class MLSTMCell(ConvolvedMixer):
         )
         return _normalized(found, stabilizer), MLSTMMemory(after[..., :-1], after[..., -1], stabilizer)
 
-    def remember_all(
-        self, memory: MLSTMMemory, steered: MLSTMSteered, past: Tensor | None
+    def remember_by(
+        self, associate: Associate, memory: MLSTMMemory, steered: MLSTMSteered, past: Tensor | None
     ) -> tuple[Tensor, MLSTMMemory]:
         log_input, log_forget = without(past, steered.log_input, -torch.inf), without(past, steered.log_forget)
         stabilizer = stabilizers(memory.stabilizer, log_forget, log_input)
         last = torch.cat([memory.stabilizer.unsqueeze(1), stabilizer[:, :-1]], 1)
         decay, scale = log_forget + last - stabilizer, torch.exp(log_input - stabilizer)
-        found, after = associate_chunks(
+        found, after = associate(
             _joined(memory),
             steered.query,
             steered.key.unsqueeze(-2),
             (_with_one(steered.value) * scale.unsqueeze(-1)).unsqueeze(-2),
             log_decay=decay.unsqueeze(-1),
-            chunk_size=self.chunk_size,
         )
         return _normalized(found, stabilizer), MLSTMMemory(after[..., :-1], after[..., -1], stabilizer[:, -1])
 

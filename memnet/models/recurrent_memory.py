@@ -141,7 +141,7 @@ class SegmentCell(WatchedCell):
         for start in (torch.zeros_like(begin), *(room + first for first in range(0, time - 1, size))):
             real = torch.minimum((total - start).clamp(min=0), room if not outputs else torch.full_like(room, size))
             seen = taken(hidden, (start.unsqueeze(1) + steps).clamp(max=time - 1))
-            found, layers = self.stack.scan_of_blocks(seen, state.layers, real, self._before(state.associations))
+            found, layers = self.stack.run_of_blocks(seen, state.layers, real, self._before(state.associations))
             outputs.append(found)
             state = state._replace(layers=layers, position=state.position + real)
             state = select_rows(state.position >= size, self._ended(state, None), state)
@@ -196,7 +196,7 @@ class SegmentCell(WatchedCell):
         """
         hidden = memory.to(self.memory.dtype)
         if shared is None:
-            return self.stack.scan_of_blocks(hidden, layers, None, self._before(associations, inputs))
+            return self.stack.run_of_blocks(hidden, layers, None, self._before(associations, inputs))
         found, seen = [], []
         for token in hidden.unbind(1):
             of_token: list[Tensor] = []

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from memnet.blocks import Stack, stack_of
 from memnet.checks import check_sizes
-from memnet.functional.associations import associate, associate_chunks
-from memnet.mixers import Mixer, MixerState, last_steps, per_head_norm, unit, without
+from memnet.functional.associations import Associate, associate
+from memnet.mixers import AssociativeMixer, MixerState, last_steps, per_head_norm, unit, without
 from memnet.sequence import SequenceModule
 from memnet.trace import Part
 
@@ -68,7 +68,7 @@ class LowRank(nn.Module):
         self.up = nn.Linear(rank, size_out, bias=bias)
 
 
-class RWKV7Cell(Mixer):
+class RWKV7Cell(AssociativeMixer):
     """One step of RWKV-7's time mixing.
 
         S <- [Diag(w) - (a kappa) kappa^T] S + k~ v^T        o = gate [norm(S^T r) + (sum_i r rho k~) v]
@@ -161,13 +161,15 @@ class RWKV7Cell(Mixer):
     def remember(self, memory: Tensor, steered: RWKV7Steered) -> tuple[Tensor, Tensor]:
         return associate(memory, **transition_factors(steered))
 
-    def remember_all(self, memory: Tensor, steered: RWKV7Steered, past: Tensor | None) -> tuple[Tensor, Tensor]:
+    def remember_by(
+        self, associate: Associate, memory: Tensor, steered: RWKV7Steered, past: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         still = steered._replace(
             log_decay=without(past, steered.log_decay),
             removal=without(past, steered.removal),
             value=without(past, steered.value),
         )
-        return associate_chunks(memory, **transition_factors(still), chunk_size=self.chunk_size)
+        return associate(memory, **transition_factors(still))
 
     def emit(self, reads: Tensor, steered: RWKV7Steered) -> Tensor:
         reads = per_head_norm(reads, self.norm_weight, self.head_size * 1e-5, centered=True)
