@@ -23,7 +23,7 @@ from tests.test_sequence_models import MODELS, OF_A_CLASS, drawn_anew, input_of
 FEWER: dict[str, dict[str, Any]] = {
     "delta-product": {"num_layers": 1},
     "mesa": {"num_steps": 2},
-    "rmt": {"num_memory": 1, "expansion": 0, "positions": "none"},
+    "armt": {"num_memory": 1, "expansion": 0, "positions": "none"},
     "transformer": {"num_layers": 1},
 }
 OWN = {name: make for name, make in OTHERS.items() if isinstance(make(), memnet.SequenceModule)}

@@ -683,14 +683,17 @@ def test_a_compiled_model_agrees_with_eager_without_graph_breaks(name: str, monk
 @pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.parametrize(("name", "trained"), [("gru", True), ("ntm-location", False)])
 def test_a_model_in_compiled_code_agrees_with_eager(name: str, trained: bool) -> None:
+    from torch._inductor import config as inductor
+
     torch.compiler.reset()
     model, input = drawn_anew(name), input_of()
     results = []
     for backend in ("eager", "compile"):
         model.backend = backend
-        with torch.set_grad_enabled(trained):
+        # Else torch compiles ten programs to see whether the compiler knows this processor's vectors.
+        with inductor.patch({"cpp.vec_isa_ok": True}), torch.set_grad_enabled(trained):
             output, state = model(input, lengths=torch.tensor([5, 2, 0, 6]))
-        gradients = torch.autograd.grad(output.square().sum(), list(model.parameters())) if trained else ()
+            gradients = torch.autograd.grad(output.square().sum(), list(model.parameters())) if trained else ()
         results.append([output, *gradients, *state_tensors(state)])
     for one, other in zip(*results, strict=True):
         assert_close(one, other, 1e-10)
