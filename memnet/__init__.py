@@ -1,56 +1,63 @@
 """memnet: networks with differentiable memory in PyTorch."""
 
-from memnet.blocks import Block, Stack
-from memnet.cells import (
-    Cell,
-    FeedForwardCell,
-    GRUCell,
-    GRUGates,
-    LSTMCell,
-    LSTMGates,
-    LSTMState,
-    NormalizedLSTMCell,
-    RNNCell,
-    RNNState,
-    StackedCell,
-    make_controller,
-)
-from memnet.decoding import Decoded, beam_search, greedy, sampled
-from memnet.diagnostics import gradient_norms
-from memnet.export import export_step
-from memnet.functional.weightings import slots_used, weighting_entropy
-from memnet.models.captioner import Captioner, CaptionState, CaptionTrace, PictureEncoder
-from memnet.models.delta import DeltaCell, DeltaNet
-from memnet.models.dnc import DNC, DNCCell, DNCState
-from memnet.models.encoder_decoder import AttentionEncoderDecoder, DecoderState, EncoderDecoder, TranslationTrace
-from memnet.models.entnet import EntNet, EntNetCell, EntNetState, EntNetTrace
-from memnet.models.fast_weights import FastWeights, FastWeightsCell, FastWeightsState
-from memnet.models.key_value import KeyValueMemory, KeyValueMemoryNetwork, KeyValueRead, KeyValueTrace
-from memnet.models.lrua import LRUA, LRUACell, LRUAState
-from memnet.models.mamba import Mamba, MambaCell
-from memnet.models.memn2n import MemN2N, MemN2NTrace
-from memnet.models.mesa import Mesa, MesaCell
-from memnet.models.mlstm import MLSTM, MLSTMCell
-from memnet.models.neural_stack import NeuralStack, NeuralStackCell, NeuralStackState
-from memnet.models.ntm import NTM, HeadParameters, NTMCell, NTMState, NTMTrace
-from memnet.models.recurrent import GRU, LSTM, RNN, RecurrentTrace
-from memnet.models.recurrent_memory import RecurrentMemoryTransformer, SegmentCell, SegmentState
-from memnet.models.relational import RelationalMemory, RelationalMemoryCell, RelationalState
-from memnet.models.rwkv7 import RWKV7, RWKV7Cell
-from memnet.models.sam import SAM, SAMCell, SAMState
-from memnet.models.sdnc import SDNC, SDNCCell, SDNCState
-from memnet.models.slstm import SLSTM, SLSTMCell, SLSTMState
-from memnet.models.stack_rnn import StackCell, StackRNN, StackState
-from memnet.models.stores import EpisodicMemory, ProductKeyMemory
-from memnet.models.tape import Tape, TapeCell, TapeState
-from memnet.models.titans import Titans, TitansCell
-from memnet.models.transformer import AttentionCell, AttentionState, Transformer
-from memnet.models.ttt import TTT, TTTCell
-from memnet.readers import LanguageModel, StoryReader, StoryReaderTrace, TokenReader
-from memnet.sequence import SequenceModule
-from memnet.state import detach_state, state_tensors
-from memnet.story import StoryModel
-from memnet.trace import Part, Trace
+import ast
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from memnet.blocks import Block, Stack
+    from memnet.cells import (
+        Cell,
+        FeedForwardCell,
+        GRUCell,
+        GRUGates,
+        LSTMCell,
+        LSTMGates,
+        LSTMState,
+        NormalizedLSTMCell,
+        RNNCell,
+        RNNState,
+        StackedCell,
+        make_controller,
+    )
+    from memnet.decoding import Decoded, beam_search, greedy, sampled
+    from memnet.diagnostics import gradient_norms
+    from memnet.export import export_step
+    from memnet.functional.weightings import slots_used, weighting_entropy
+    from memnet.models.captioner import Captioner, CaptionState, CaptionTrace, PictureEncoder
+    from memnet.models.delta import DeltaCell, DeltaNet
+    from memnet.models.dnc import DNC, DNCCell, DNCState
+    from memnet.models.encoder_decoder import AttentionEncoderDecoder, DecoderState, EncoderDecoder, TranslationTrace
+    from memnet.models.entnet import EntNet, EntNetCell, EntNetState, EntNetTrace
+    from memnet.models.fast_weights import FastWeights, FastWeightsCell, FastWeightsState
+    from memnet.models.key_value import KeyValueMemory, KeyValueMemoryNetwork, KeyValueRead, KeyValueTrace
+    from memnet.models.lrua import LRUA, LRUACell, LRUAState
+    from memnet.models.mamba import Mamba, MambaCell
+    from memnet.models.memn2n import MemN2N, MemN2NTrace
+    from memnet.models.mesa import Mesa, MesaCell
+    from memnet.models.mlstm import MLSTM, MLSTMCell
+    from memnet.models.neural_stack import NeuralStack, NeuralStackCell, NeuralStackState
+    from memnet.models.ntm import NTM, HeadParameters, NTMCell, NTMState, NTMTrace
+    from memnet.models.recurrent import GRU, LSTM, RNN, RecurrentTrace
+    from memnet.models.recurrent_memory import RecurrentMemoryTransformer, SegmentCell, SegmentState
+    from memnet.models.relational import RelationalMemory, RelationalMemoryCell, RelationalState
+    from memnet.models.rwkv7 import RWKV7, RWKV7Cell
+    from memnet.models.sam import SAM, SAMCell, SAMState
+    from memnet.models.sdnc import SDNC, SDNCCell, SDNCState
+    from memnet.models.slstm import SLSTM, SLSTMCell, SLSTMState
+    from memnet.models.stack_rnn import StackCell, StackRNN, StackState
+    from memnet.models.stores import EpisodicMemory, ProductKeyMemory
+    from memnet.models.tape import Tape, TapeCell, TapeState
+    from memnet.models.titans import Titans, TitansCell
+    from memnet.models.transformer import AttentionCell, AttentionState, Transformer
+    from memnet.models.ttt import TTT, TTTCell
+    from memnet.readers import LanguageModel, StoryReader, StoryReaderTrace, TokenReader
+    from memnet.sequence import SequenceModule
+    from memnet.state import detach_state, state_tensors
+    from memnet.story import StoryModel
+    from memnet.trace import Part, Trace
 
 __all__ = [
     "DNC",
@@ -166,3 +173,18 @@ __all__ = [
     "weighting_entropy",
 ]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """What is exported is imported when it is asked for: all of it takes a fifth of a second, and few need it all."""
+    if name not in _modules():
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return globals().setdefault(name, getattr(import_module(_modules()[name], __name__), name))
+
+
+@cache
+def _modules() -> dict[str, str]:
+    """Where each name is, as it is written above for readers and for who checks types."""
+    above = next(node for node in ast.parse(Path(__file__).read_text()).body if isinstance(node, ast.If))
+    found = [node for node in above.body if isinstance(node, ast.ImportFrom)]
+    return {one.name: "." * node.level + str(node.module) for node in found for one in node.names}

@@ -204,6 +204,22 @@ def test_tasks_bear_no_names_of_the_standard_library() -> None:
     assert not folders & sys.stdlib_module_names
 
 
+@pytest.mark.parametrize(("package", "one", "others"), [("memnet", "NTM", "models.dnc"), ("tasks", "Copy", "glyphs")])
+def test_what_a_package_exports_is_imported_when_it_is_asked_for(package: str, one: str, others: str) -> None:
+    code = f"""
+import sys, {package}
+{package}.{one}
+assert "{package}.{others}" not in sys.modules
+assert set({package}.__all__) <= {{*vars({package}), *{package}._modules(), "TASKS"}}
+from {package} import *
+assert "{package}.{others}" in sys.modules
+print(all(name in globals() for name in {package}.__all__))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+
+
 def test_importing_memnet_brings_no_tracker_and_no_plotting_and_builds_nothing(tmp_path: Path) -> None:
     code = """
 import sys, memnet
