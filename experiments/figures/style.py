@@ -160,9 +160,15 @@ def _settings() -> dict[str, Any]:
     """Of matplotlib within `styled`, checked by it once: that takes long, and is called for every figure."""
     try:
         import matplotlib
-        from matplotlib import style
+        from matplotlib import artist, style
     except ImportError:
         raise UserError("figures need matplotlib: pip install matplotlib") from None
+    composed = vars(artist)["kwdoc"]
+    vars(artist)["kwdoc"] = lambda kind: ""  # documentation, which takes a third of the import
+    try:
+        import matplotlib.figure
+    finally:
+        vars(artist)["kwdoc"] = composed
     with style.context(_STYLE, after_reset=True):
         # To ask for the backend would choose one.
         return {name: matplotlib.rcParams[name] for name in matplotlib.rcParams if name != "backend"}
