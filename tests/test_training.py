@@ -265,6 +265,24 @@ def test_weight_noise_moves_the_weights_for_one_step_only(tmp_path: Path) -> Non
     assert any(not torch.allclose(one, other) for one, other in zip(gradients, clean, strict=True))
 
 
+@pytest.mark.parametrize("noise", [0.2, 0.0, None])
+def test_noise_of_the_cooldown_begins_when_the_rate_falls(tmp_path: Path, noise: float | None) -> None:
+    options = {"steps": 8, "cooldown_steps": 5, "cooldown_noise": noise, "tracker": "none"}
+    config = configured("copy", weight_noise=0.1, out=str(tmp_path / "run"), **options)  # type: ignore[arg-type]
+    trainer = make_trainer(config, RunFolder.create(config), "id")
+    (first, *_) = trainer.model.parameters()
+    own, seen = first.detach().clone(), []
+    for trainer.step in range(8):
+        with trainer.noisy():
+            seen.append(float((first.detach() - own).std()))
+    later = 0.1 if noise is None else noise
+    # The rate of the step that begins it is still whole.
+    assert seen == pytest.approx([0.1] * 4 + [later] * 4, rel=0.15)
+    trainer.step, trainer.solved_step = 2, 1
+    with trainer.noisy():
+        assert float((first.detach() - own).std()) == pytest.approx(later, rel=0.15)
+
+
 def test_solving_is_noticed_and_stops_early(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # Any model "solves" a task whose threshold is above its error.
     assert train(tmp_path / "run", "--solved-at", 1000) == 0

@@ -201,7 +201,8 @@ class Trainer(Generic[Work]):
 
     def noisy(self) -> AbstractContextManager[None]:
         """The weights with whatever noise they have in this step, between `begin` and `end`."""
-        return self.objective.updates.noisy(self._weights, self.generator)
+        cooling = self.objective.schedule.rate(self.step, self.solved_step) < 1
+        return self.objective.updates.noisy(self._weights, self.generator, cooling=cooling)
 
     def end(self, counts: Mapping[str, Tensor], progress: Progress) -> None:
         """Update the weights by their gradients, once they have those of this process's share.

@@ -22,6 +22,7 @@ class Updates:
     momentum: float = 0.9
     clip_value: float | None = None
     weight_noise: float = 0.0
+    cooldown_noise: float | None = None
     weight_average: float | None = None
 
     def make_optimizer(self, model: nn.Module) -> Optimizer:
@@ -61,15 +62,21 @@ class Updates:
         return nullcontext() if self.weight_average is None else _instead(optimizer.weights, optimizer.averages())
 
     @contextmanager
-    def noisy(self, weights: Sequence[nn.Parameter], generator: torch.Generator) -> Iterator[None]:
-        """Move every weight by Gaussian noise; afterwards each is as before, with the gradient of the moved one."""
-        if not self.weight_noise:
+    def noisy(
+        self, weights: Sequence[nn.Parameter], generator: torch.Generator, *, cooling: bool = False
+    ) -> Iterator[None]:
+        """Move every weight by Gaussian noise; afterwards each is as before, with the gradient of the moved one.
+
+        cooling: whether the learning rate has begun to fall.
+        """
+        scale = self.cooldown_noise if cooling and self.cooldown_noise is not None else self.weight_noise
+        if not scale:
             yield
             return
         noise = [torch.empty(weight.shape).normal_(generator=generator).to(weight.device) for weight in weights]
         own = [weight.detach() for weight in weights]
         before = [weight.clone() for weight in own]
-        torch._foreach_add_(own, noise, alpha=self.weight_noise)
+        torch._foreach_add_(own, noise, alpha=scale)
         try:
             yield
         finally:

@@ -32,6 +32,9 @@ class SequenceTraining(Training):
     """Largest size of a gradient's element; None for no limit."""
     weight_noise: float = 0.0
     """Standard deviation of Gaussian noise on every weight, drawn anew for each step (Graves et al. 2013)."""
+    cooldown_noise: float | None = None
+    """Its standard deviation while the learning rate falls, once the task is solved: Graves, Mohamed & Hinton 2013 add
+    theirs to a network that is trained already. None for that of before."""
     weight_average: float | None = None
     """Validate, keep and test a running mean of the weights (Polyak and Juditsky 1992), of which so much stays at each
     update of a weight: 0.99 for some hundred. None for the weights themselves."""
@@ -85,7 +88,7 @@ class SequenceTraining(Training):
         )
         if self.min_length and self.max_length and self.min_length > self.max_length:
             raise UserError(f"--min-length {self.min_length} is above --max-length {self.max_length}")
-        check_least(self, 0, "cooldown_steps", "weight_noise")
+        check_least(self, 0, "cooldown_steps", "weight_noise", "cooldown_noise")
         check_positive(self, "clip_value", "solved_at", "growing_threshold")
         if self.weight_average is not None and not 0 < self.weight_average < 1:
             raise UserError(f"--weight-average must be above 0 and below 1, not {self.weight_average}")

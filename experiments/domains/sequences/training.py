@@ -56,6 +56,7 @@ class SequenceObjective(Objective[SequenceModel, Batch]):
             momentum=training.momentum,
             clip_value=training.clip_value,
             weight_noise=training.weight_noise,
+            cooldown_noise=training.cooldown_noise,
             weight_average=training.weight_average,
         )
         curve = data.curve
