@@ -49,18 +49,24 @@ def test_attention_holds_what_it_is_tested_on_or_its_table_says_how_much(suite: 
     assert seen == {*jobs}
 
 
-def test_the_models_of_mad_are_of_one_size_and_trained_alike_on_all_tasks() -> None:
-    training, sizes = [], dict[str, list[dict[str, Any]]]()
+def test_the_models_of_mad_are_of_one_size_and_trained_alike() -> None:
+    """On all tasks, but for lengths and steps, which are those of the task."""
+    sizes, tasks = dict[str, list[dict[str, Any]]](), dict[str, list[dict[str, Any]]]()
     for job in jobs_of("mad", model={"lstm", "mamba", "deltanet", "transformer"}).values():
         config = job.config
-        training.append({k: v for k, v in vars(config.training).items() if not k.startswith("growing")})
-        assert config.flat.get("embedding_size", 64) == config.flat["hidden_size"] == 64
+        training = {k: v for k, v in vars(config.training).items() if not k.startswith("growing")}
+        tasks.setdefault(config.task.name, []).append(training)
+        assert config.flat.get("embedding_size", 32) == config.flat["hidden_size"] == 32
         sized = {k: v for k, v in config.model.options.items() if not k.startswith("embedding")}
         sizes.setdefault(config.model.name, []).append(sized)
-    assert training == 24 * training[:1]
-    assert (training[0]["curriculum"], training[0]["steps"], training[0]["batch_size"]) == ("uniform", 5000, 64)
+    assert [len(some) for some in tasks.values()] == 6 * [4]
     assert [len(some) for some in sizes.values()] == 4 * [6]
-    assert all(one == some[0] for some in sizes.values() for one in some)
+    for alike in (*tasks.values(), *sizes.values()):
+        assert all(one == alike[0] for one in alike)
+    of_task = ("steps", "min_length", "max_length")
+    rest = [{k: v for k, v in some[0].items() if k not in of_task} for some in tasks.values()]
+    assert all(one == rest[0] for one in rest)
+    assert (rest[0]["curriculum"], rest[0]["batch_size"], rest[0]["solved_at"]) == ("uniform", 32, None)
 
 
 def test_memories_of_mqar_hold_no_more_numbers_than_their_table_says() -> None:

@@ -285,7 +285,7 @@ def _cells(
     spread = deviation(values)
     middle = _number(mean(values)) + ("" if spread is None else f" ± {_number(spread)}")
     cells |= {"ours": _number(ours.value) if "best_of" in table else middle, "runs": str(ours.runs)}
-    if ours.interval is not None and published is not None:
+    if ours.interval is not None:
         cells["95 %"] = f"{_number(max(ours.interval.low, 0))} to {_number(ours.interval.high)}"
     if ours.runs > 1:
         cells |= {"best": _number(ours.ends[high]), "worst": _number(ours.ends[not high])}
