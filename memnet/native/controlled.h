@@ -290,6 +290,12 @@ protected:
         std::copy_n(output + hidden_size, reads * width, operand_of(0, step + 1, row) + input_size);
     }
 
+    // Once in an operator and not at both of its places, which is compiled a sixth faster.
+    __attribute__((noinline)) static void apply(const Projection<Number>& product, int64_t count, const Number* input,
+                                                int64_t input_stride, Number* output, int64_t stride) {
+        product.apply(count, input, input_stride, output, stride);
+    }
+
     void forward_rows(int64_t first, int64_t count, const Projections& products, std::vector<Tape>& tapes) const {
         for (int64_t row = 0; row < count; row++) start(first + row, tapes[row].steps[0].before);
         typename Memory::Room room(memory());
@@ -302,8 +308,8 @@ protected:
                 else carry(step, row);
             }
             for (int64_t layer = 0; layer <= last; layer++) {
-                products[layer].apply(count, operand_of(layer, step, first), operand_room(layer),
-                                      units_of(layer, step, first), units_room(layer));
+                apply(products[layer], count, operand_of(layer, step, first), operand_room(layer),
+                      units_of(layer, step, first), units_room(layer));
                 for (int64_t row = first; row < first + count; row++)
                     if (active(row, step)) {
                         if (layer < last) control(layer, step, row);
@@ -393,7 +399,7 @@ protected:
                         }
                         else control_backward(layer, step, first + row, &d_above[row * widest], carried[row], gradient);
                     }
-                    products[layer].apply(count, d_units_of(layer, step, 0), units_room(layer), d_operand.data(), widest);
+                    apply(products[layer], count, d_units_of(layer, step, 0), units_room(layer), d_operand.data(), widest);
                     for (int64_t row = 0; row < count; row++)
                         pass_down(layer, step, first + row, &d_operand[row * widest], carried[row],
                                   d_output.data() + row * (deep ? hidden_size : 0));
