@@ -117,7 +117,7 @@ def states_figure(points: Mapping[tuple[str, str], StatePoint], title: str) -> F
             own = {model: point for (one, model), point in points.items() if one == task}
             left = _AXIS + number * (wide + _BETWEEN)
             axes = style.add_axes(figure, left, _TOP + 26, wide, _HEIGHT)
-            style.numbered_log_scale(axes, ticks, (min(sizes), max(sizes)))
+            style.numbered_log_scale(axes, ticks, (min(sizes), 4 * max(sizes)))  # room for a name beside the largest
             axes.errorbar(
                 [point.state for point in own.values()],
                 [point.mean for point in own.values()],
@@ -153,10 +153,12 @@ def _name_points(axes: Axes, points: Mapping[str, StatePoint]) -> None:
     at = {model: axes.transData.transform((point.state, point.mean)) for model, point in points.items()}
     taken = [_Box(x - _MARK, x + _MARK, y - _MARK, y + _MARK) for x, y in at.values()]
     low, left, right = axes.bbox.y0, axes.bbox.x0 + 4, axes.bbox.x1 + _BETWEEN - 8
-    for model, (x, y) in sorted(at.items(), key=lambda one: (-one[1][1], -one[1][0])):
+    # From above, and of points as high as a name from the right, where there is least room.
+    for model, (x, y) in sorted(at.items(), key=lambda one: (-round(one[1][1] / _LINE), -one[1][0])):
         wide = style.text_width(model, _NAMES)
         beside = [(_MARK + 2, 0), (-_MARK - 2 - wide, 0)]
-        moves = [*beside, *((2 * _MARK, -_LINE * down) for down in range(1, _HEIGHT // _LINE))]
+        below = range(1, _HEIGHT // _LINE)
+        moves = [*beside, *((across, -_LINE * down) for across in (2 * _MARK, -2 * _MARK - wide) for down in below)]
         found = (_Box(x + a, x + a + wide, y + d - _LINE / 2, y + d + _LINE / 2) for a, d in moves)
         free = (
             (box, move)
