@@ -13,7 +13,7 @@ from memnet.cells import Cell, WatchedCell, parted, together
 from memnet.checks import check_sizes
 from memnet.state import State
 from memnet.trace import Part
-from memnet.unroll import unroll_chunked, unroll_fast
+from memnet.unroll import hooked, unroll_chunked, unroll_fast
 
 
 class RMSNorm(nn.Module):
@@ -92,7 +92,7 @@ class Block(WatchedCell):
         return self._added(input, mixed), state
 
     def native_refusal(self, input: Tensor, state: State) -> str | None:
-        return self.mixer.native_refusal(input, state)
+        return "it runs no hooks" if hooked(*self.modules()) else self.mixer.native_refusal(input, state)
 
     def native_loss(self, input: Tensor, state: State) -> str | None:
         return self.mixer.native_loss(input, state)
@@ -195,8 +195,15 @@ class Stack(WatchedCell):
 
     def native_refusal(self, input: Tensor, state: tuple[State, ...]) -> str | None:
         """None where the operator of any of its layers covers it; the others run as fast as they can."""
-        told = (block.native_refusal(input, one) for block, one in zip(self._cells(), state, strict=True))
-        return None if None in (reasons := [*told]) else "; ".join(dict.fromkeys(map(str, reasons)))
+        if hooked(*self.modules()):
+            return "it runs no hooks"
+        told = [block.native_refusal(input, one) for block, one in zip(self._cells(), state, strict=True)]
+        return None if None in told else "; ".join(dict.fromkeys(filter(None, told)))
+
+    def native_loss(self, input: Tensor, state: tuple[State, ...]) -> str | None:
+        """Where no layer gains by its operator."""
+        told = [block.native_loss(input, one) for block, one in zip(self._cells(), state, strict=True)]
+        return None if None in told else "; ".join(dict.fromkeys(filter(None, told)))
 
     def unroll_native(
         self, input: Tensor, state: tuple[State, ...], lengths: Tensor | None

@@ -49,18 +49,18 @@ def remember_token(memory: Any, scales: Tensor, **told: Any) -> tuple[Tensor, Li
 
 
 def remember_tokens(
-    associate: Associate, memory: Any, scales: Tensor, past: Tensor | None, chunk_size: int, **told: Any
+    associate_all: Associate, memory: Any, scales: Tensor, past: Tensor | None, chunk_size: int, **told: Any
 ) -> tuple[Tensor, LinearMemory]:
     """Many tokens, as associate_chunks is told: what was read, and the last memory.
 
-    associate:  what takes a memory without levels through them.
-    scales:     (batch, time, head, level); the last axis is empty for a memory without levels.
-    past:       (batch, time) bool, true after a row's last token, where what is told leaves a memory as it is.
-    chunk_size: tokens that a memory with levels takes at once.
+    associate_all: what takes a memory without levels through them.
+    scales:        (batch, time, head, level); the last axis is empty for a memory without levels.
+    past:          (batch, time) bool, true after a row's last token, where what is told leaves a memory as it is.
+    chunk_size:    tokens that a memory with levels takes at once.
     """
     if scales.size(-1):
         return associate_levels_chunks(memory, scales, **told, past=past, chunk_size=chunk_size)
-    return associate(memory, **told)
+    return associate_all(memory, **told)
 
 
 def memory_parts(memory: Any, scales: Tensor) -> list[Part]:

@@ -13,12 +13,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from memnet.cells import WatchedCell
-from memnet.checks import check_sizes
+from memnet.checks import check_sizes, overrides
 from memnet.controlled import full_precision, zeros_like_state
 from memnet.functional.associations import Associate, associate_chunks
 from memnet.native import associations
 from memnet.state import State, state_tensors
 from memnet.unroll import hooked
+
+# Of one head's memory: as large as the operator is faster with than chunks, which are products of matrices.
+_MOST_NUMBERS = 128 * 128
 
 
 class MixerState(NamedTuple):
@@ -196,7 +199,9 @@ class AssociativeMixer(Mixer):
     has_native = True
     num_levels = 0
 
-    def remember_by(self, associate: Associate, memory: Any, steered: Any, past: Tensor | None) -> tuple[Tensor, Any]:
+    def remember_by(
+        self, associate_all: Associate, memory: Any, steered: Any, past: Tensor | None
+    ) -> tuple[Tensor, Any]:
         """`remember_all` by one of the ways to associate."""
         raise NotImplementedError
 
@@ -206,9 +211,16 @@ class AssociativeMixer(Mixer):
     def native_refusal(self, input: Tensor, state: State) -> str | None:
         if self.num_levels:
             return "it computes no levels"
+        if overrides(self, AssociativeMixer, ("scan", "remember_all")):
+            return "it computes memnet's own cells as they were built"
         if hooked(*self.modules()):
             return "it runs no hooks"
         return associations.refusal([input, *self.parameters(), *state_tensors(state)])
+
+    def native_loss(self, input: Tensor, state: Any) -> str | None:
+        sizes = [one.size(-2) * one.size(-1) for one in state_tensors(state.memory) if one.dim() == 4]
+        large = max(sizes, default=0) > _MOST_NUMBERS
+        return f"chunks are faster for memories of more than {_MOST_NUMBERS:,} numbers" if large else None
 
     def unroll_native(self, input: Tensor, state: Any, lengths: Tensor | None) -> tuple[Tensor, State]:
         return self._along(input, state, lengths, partial(self.remember_by, associations.associate_tokens))

@@ -59,8 +59,8 @@ def unroll(
 
 
 def unroll_fast(cell: Cell, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
-    """`unroll` by the cell's operator where that covers the call, else many steps at once if it can, else by step."""
-    if cell.has_native and cell.native_refusal(input, state) is None:
+    """`unroll` by the cell's operator where that covers the call and is faster, else many steps at once or by step."""
+    if cell.has_native and cell.native_refusal(input, state) is None and cell.native_loss(input, state) is None:
         return cell.unroll_native(input, state, lengths)
     return cell.scan(input, state, lengths) if cell.has_scan else unroll(cell, input, state, lengths=lengths)
 

@@ -1,9 +1,10 @@
 """Tasks that make their own data: those of Graves et al. 2014, recall, graphs, long dependencies, formal languages."""
 
 import ast
+import sys
 from functools import cache
 from importlib import import_module
-from pathlib import Path
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -198,18 +199,30 @@ _NAMED = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """What is exported is imported when it is asked for: all of it takes a fifth of a second, and few need it all."""
-    if name == "TASKS":
-        return globals().setdefault(name, {task: __getattr__(kind) for task, kind in _NAMED.items()})
-    if name not in _modules():
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return globals().setdefault(name, getattr(import_module(_modules()[name], __name__), name))
+# Who checks types would take any name to be there.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """What is exported is imported when it is asked for: all of it takes a fifth of a second."""
+        if name == "TASKS":
+            return globals().setdefault(name, {task: __getattr__(kind) for task, kind in _NAMED.items()})
+        if name in _modules():
+            found = getattr(import_module(_modules()[name], __name__), name)
+        elif not name.startswith("_") and find_spec(f"{__name__}.{name}"):
+            found = import_module(f"{__name__}.{name}")
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return globals().setdefault(name, found)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 @cache
 def _modules() -> dict[str, str]:
     """Where each name is, as it is written above for readers and for who checks types."""
-    above = next(node for node in ast.parse(Path(__file__).read_text()).body if isinstance(node, ast.If))
+    loader: Any = sys.modules[__name__].__loader__
+    above = next(node for node in ast.parse(loader.get_source(__name__) or "").body if isinstance(node, ast.If))
     found = [node for node in above.body if isinstance(node, ast.ImportFrom)]
     return {one.name: "." * node.level + str(node.module) for node in found for one in node.names}

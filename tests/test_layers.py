@@ -213,11 +213,27 @@ assert "{package}.{others}" not in sys.modules
 assert set({package}.__all__) <= {{*vars({package}), *{package}._modules(), "TASKS"}}
 from {package} import *
 assert "{package}.{others}" in sys.modules
+assert {{*{package}.__all__}} <= {{*dir({package})}}
+assert not hasattr({package}, "nothing") and not hasattr({package}, "__main__")
 print(all(name in globals() for name in {package}.__all__))
 """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "True\n"
+
+
+@pytest.mark.parametrize("name", ["RNNCell", "LSTMCell", "GRUCell"])
+def test_a_recurrent_cell_that_is_imported_alone_has_its_operator(name: str) -> None:
+    code = f"""
+import torch
+from memnet.cells import {name}
+from memnet.unroll import unroll_fast
+cell = {name}(3, 4)
+print(unroll_fast(cell, torch.rand(2, 5, 3), cell.initial_state(2), None)[0].shape[1])
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "5\n"
 
 
 def test_importing_memnet_brings_no_tracker_and_no_plotting_and_builds_nothing(tmp_path: Path) -> None:

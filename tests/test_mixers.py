@@ -29,6 +29,7 @@ from memnet.state import state_tensors
 from memnet.unroll import unroll
 from tests import slow_mixers as slow
 from tests.by_heart import losses_by_heart
+from tests.compiler import needs_compiler
 
 SMALL: dict[str, Any] = {"num_heads": 2, "key_size": 4, "value_size": 3}
 MIXERS: dict[str, Callable[[], Mixer]] = {
@@ -237,6 +238,48 @@ def test_layers_with_an_operator_run_by_it(monkeypatch: pytest.MonkeyPatch) -> N
     alone = Stack(3, [Block(memnet.NormalizedLSTMCell(6, 6))])
     assert not alone.has_scan
     assert not alone.has_native
+
+
+@pytest.mark.parametrize(
+    "place", ["", "norm", "blocks.0", "blocks.1.mixer", "blocks.0.feed_forward", "blocks.1.mixer_norm"]
+)
+def test_hooks_of_any_part_of_a_stack_run_at_every_step(place: str) -> None:
+    torch.manual_seed(0)
+    model = SequenceModule(Stack(3, [Block(DeltaCell(6, 6, **SMALL)), Block(DeltaCell(6, 6, **SMALL))]), 2)
+    ran: list[Any] = []
+    model.cell.get_submodule(place).register_forward_hook(lambda *told: ran.append(told))
+    model(torch.rand(2, 4, 3))
+    assert (model.backend_used, model.backend_refusal, len(ran)) == ("eager", "it runs no hooks", 4)
+
+
+@pytest.mark.parametrize("name", ["remember_all", "scan"])
+def test_what_a_class_brings_of_its_own_is_run(name: str) -> None:
+    def doubled(self: DeltaCell, *given: Any, **named: Any) -> Any:
+        first, rest = getattr(DeltaCell, name)(self, *given, **named)
+        return 2 * first, rest
+
+    torch.manual_seed(0)
+    cell = type("Own", (DeltaCell,), {name: doubled})(6, 6, **SMALL)
+    model, input = SequenceModule(cell, 2), torch.rand(2, 4, 6)
+    found, _ = model(input)
+    assert model.backend_used == "chunked"
+    expected, _ = (
+        doubled(cell, input, cell.initial_state(2), None)
+        if name == "scan"
+        else cell.scan(input, cell.initial_state(2), None)
+    )
+    assert torch.equal(found, model.readout(expected))
+
+
+@needs_compiler
+def test_memories_as_large_as_chunks_are_faster_with_run_in_chunks() -> None:
+    model = memnet.DeltaNet(3, 2, hidden_size=6, num_heads=1, key_size=130, value_size=130)
+    model(torch.rand(2, 4, 3))
+    told = "chunks are faster for memories of more than 16,384 numbers"
+    assert (model.backend_used, model.backend_refusal) == ("chunked", told)
+    model.cell.blocks[0] = Block(DeltaCell(6, 6, **SMALL))
+    model(torch.rand(2, 4, 3))
+    assert model.backend_used == "native"
 
 
 def test_a_controller_may_be_a_mixer() -> None:

@@ -17,7 +17,7 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional
 
-# What associate_chunks is, but for the size of chunks.
+# What takes a memory through many tokens, as associate_chunks does.
 Associate: TypeAlias = Callable[..., tuple[Tensor, Tensor]]
 
 

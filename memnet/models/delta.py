@@ -217,10 +217,10 @@ class DeltaCell(AssociativeMixer, ConvolvedMixer):
         return remember_token(memory, steered.scales, **self._told(steered))
 
     def remember_by(
-        self, associate: Associate, memory: LinearMemory, steered: DeltaSteered, past: Tensor | None
+        self, associate_all: Associate, memory: LinearMemory, steered: DeltaSteered, past: Tensor | None
     ) -> tuple[Tensor, LinearMemory]:
         still = steered._replace(strength=without(past, steered.strength), log_decay=without(past, steered.log_decay))
-        return remember_tokens(associate, memory, steered.scales, past, self.chunk_size, **self._told(still))
+        return remember_tokens(associate_all, memory, steered.scales, past, self.chunk_size, **self._told(still))
 
     def emit(self, reads: Tensor, steered: DeltaSteered) -> Tensor:
         if self.features == "elu":

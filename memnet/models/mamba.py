@@ -190,7 +190,7 @@ class MambaCell(AssociativeMixer, ConvolvedMixer):
         return read, MambaMemory(after, angle)
 
     def remember_by(
-        self, associate: Associate, memory: MambaMemory, steered: MambaSteered, past: Tensor | None
+        self, associate_all: Associate, memory: MambaMemory, steered: MambaSteered, past: Tensor | None
     ) -> tuple[Tensor, MambaMemory]:
         still = steered._replace(
             interval=without(past, steered.interval),
@@ -199,7 +199,7 @@ class MambaCell(AssociativeMixer, ConvolvedMixer):
         )
         angle = angles(memory.angle, still.turn)
         told = self._told(still, angle)
-        reads, after = remember_tokens(associate, memory.memory, steered.scales, past, self.chunk_size, **told)
+        reads, after = remember_tokens(associate_all, memory.memory, steered.scales, past, self.chunk_size, **told)
         return reads, MambaMemory(after, angle[:, -1])
 
     def emit(self, reads: Tensor, steered: MambaSteered) -> Tensor:

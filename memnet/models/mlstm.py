@@ -143,13 +143,13 @@ class MLSTMCell(AssociativeMixer, ConvolvedMixer):
         return _normalized(found, stabilizer), MLSTMMemory(after[..., :-1], after[..., -1], stabilizer)
 
     def remember_by(
-        self, associate: Associate, memory: MLSTMMemory, steered: MLSTMSteered, past: Tensor | None
+        self, associate_all: Associate, memory: MLSTMMemory, steered: MLSTMSteered, past: Tensor | None
     ) -> tuple[Tensor, MLSTMMemory]:
         log_input, log_forget = without(past, steered.log_input, -torch.inf), without(past, steered.log_forget)
         stabilizer = stabilizers(memory.stabilizer, log_forget, log_input)
         last = torch.cat([memory.stabilizer.unsqueeze(1), stabilizer[:, :-1]], 1)
         decay, scale = log_forget + last - stabilizer, torch.exp(log_input - stabilizer)
-        found, after = associate(
+        found, after = associate_all(
             _joined(memory),
             steered.query,
             steered.key.unsqueeze(-2),

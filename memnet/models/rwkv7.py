@@ -162,14 +162,14 @@ class RWKV7Cell(AssociativeMixer):
         return associate(memory, **transition_factors(steered))
 
     def remember_by(
-        self, associate: Associate, memory: Tensor, steered: RWKV7Steered, past: Tensor | None
+        self, associate_all: Associate, memory: Tensor, steered: RWKV7Steered, past: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         still = steered._replace(
             log_decay=without(past, steered.log_decay),
             removal=without(past, steered.removal),
             value=without(past, steered.value),
         )
-        return associate(memory, **transition_factors(still))
+        return associate_all(memory, **transition_factors(still))
 
     def emit(self, reads: Tensor, steered: RWKV7Steered) -> Tensor:
         reads = per_head_norm(reads, self.norm_weight, self.head_size * 1e-5, centered=True)

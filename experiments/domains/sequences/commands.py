@@ -242,8 +242,9 @@ def _model_line(trainer: Trainer[SequenceObjective]) -> str:
     by = "" if addressing is None else f", addressing by {addressing.replace('-', ' ')}"
     by = by if isinstance(core(trainer.model), HasSlots) else ", no memory"
     noise = f", noise of {config.training.weight_noise} on the weights while training"
-    later = f", noise of {config.training.cooldown_noise} on them while the rate falls"
+    later = f", noise of {config.training.cooldown_noise} on the weights while the rate falls"
     mean = f", a running mean of its weights, by {config.training.weight_average}"
-    told = (noise if config.training.weight_noise else "") + (later if config.training.cooldown_noise else "")
+    told = noise if config.training.weight_noise else ""
+    told += later if config.training.cooldown_noise is not None else ""
     told += mean if config.training.weight_average else ""
     return f"model    {config.model_label}{by}{told}"

@@ -33,8 +33,8 @@ class SequenceTraining(Training):
     weight_noise: float = 0.0
     """Standard deviation of Gaussian noise on every weight, drawn anew for each step (Graves et al. 2013)."""
     cooldown_noise: float | None = None
-    """Its standard deviation while the learning rate falls, once the task is solved: Graves, Mohamed & Hinton 2013 add
-    theirs to a network that is trained already. None for that of before."""
+    """Its standard deviation while the learning rate falls, in the last --cooldown-steps: Graves, Mohamed & Hinton 2013
+    add theirs to a network that is trained already. None for that of before."""
     weight_average: float | None = None
     """Validate, keep and test a running mean of the weights (Polyak and Juditsky 1992), of which so much stays at each
     update of a weight: 0.99 for some hundred. None for the weights themselves."""
