@@ -204,14 +204,15 @@ def test_repr_tells_sizes_and_what_is_not_the_default() -> None:
     assert "EntNetCell(\n      width=4, num_slots=2" in repr(fresh(STORIES, "entnet"))
 
 
-PUBLIC = [one for one in vars(memnet).values() if inspect.isclass(one) and issubclass(one, nn.Module)]
+EXPORTED = {name: getattr(memnet, name) for name in memnet.__all__}
+PUBLIC = [one for one in EXPORTED.values() if inspect.isclass(one) and issubclass(one, nn.Module)]
 
 
 @pytest.mark.parametrize("public", PUBLIC, ids=lambda one: one.__name__)
 def test_every_argument_is_in_the_docstring(public: type[nn.Module]) -> None:
     """In its own, or in that of a class that it points to."""
     own = inspect.getdoc(public) or ""
-    pointed = [vars(memnet)[name] for name in set(re.findall(r"\w+", own)) & set(vars(memnet))]
+    pointed = [EXPORTED[name] for name in set(re.findall(r"\w+", own)) & EXPORTED.keys()]
     told = "\n".join([own, *(inspect.getdoc(one) or "" for one in pointed if inspect.isclass(one))])
     arguments = [name for name in inspect.signature(public).parameters if name not in ("args", "kwargs")]
     assert [name for name in arguments if not re.search(rf"\b{name}\b", told)] == []

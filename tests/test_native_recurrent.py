@@ -167,5 +167,5 @@ def test_stories_texts_and_blocks_are_read_by_it(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(NativeCell, "operator", operator._replace(unroll=unroll))
     torch.testing.assert_close(model(INPUT)[0], expected, rtol=1e-10, atol=1e-10)
-    assert model.backend_used == "chunked"
+    assert model.backend_used == "native"
     assert len(run) == 1

@@ -84,7 +84,11 @@ def kept(folder: Path, name: str = "gru", **changed: Any) -> Path:
 
 
 def test_every_public_model_is_kept_here() -> None:
-    public = {one for one in vars(memnet).values() if inspect.isclass(one) and issubclass(one, Pretrained)}
+    public = {
+        one
+        for one in (getattr(memnet, name) for name in memnet.__all__)
+        if inspect.isclass(one) and issubclass(one, Pretrained)
+    }
     assert public - {type(make()) for make in ALL.values()} == {memnet.StoryModel}
 
 
