@@ -1,7 +1,6 @@
 """A cell over time, step by step: the one loop that every recurrent model shares."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -67,8 +66,7 @@ def unroll_fast(cell: Cell, input: Tensor, state: State, lengths: Tensor | None)
 
 def unroll_chunked(cell: Cell, input: Tensor, state: State, lengths: Tensor | None) -> tuple[Tensor, State]:
     """`unroll` many steps at once if the cell can, else as fast as may be."""
-    run = cell.scan if cell.has_scan else partial(unroll_fast, cell)
-    return run(input, state, lengths)
+    return cell.scan(input, state, lengths) if cell.has_scan else unroll_fast(cell, input, state, lengths)
 
 
 def _cells_within(cell: Cell) -> list[Cell]:
