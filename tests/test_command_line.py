@@ -89,6 +89,7 @@ def refused(capsys: Capture, *args: object) -> str:
         ("train copy --max-length -3", "--max-length.*-3"),
         ("train copy --min-length 30", "30.*20"),
         ("train copy --min-length 5 --max-length 4", "--min-length 5.*--max-length 4"),
+        ("train copy --cooldown-noise 0.1 --cooldown-steps 0", "--cooldown-noise 0.1.*--cooldown-steps.*not 0"),
         ("train copy --learning-rate nan", "--learning-rate.*nan"),
         ("train copy --learning-rate -1", "--learning-rate.*-1"),
         ("train copy --clip-norm 0", "--clip-norm.*0"),

@@ -89,6 +89,8 @@ class SequenceTraining(Training):
         if self.min_length and self.max_length and self.min_length > self.max_length:
             raise UserError(f"--min-length {self.min_length} is above --max-length {self.max_length}")
         check_least(self, 0, "cooldown_steps", "weight_noise", "cooldown_noise")
+        if self.cooldown_noise is not None and not self.cooldown_steps:
+            raise UserError(f"--cooldown-noise {self.cooldown_noise} needs --cooldown-steps of at least 1, not 0")
         check_positive(self, "clip_value", "solved_at", "growing_threshold")
         if self.weight_average is not None and not 0 < self.weight_average < 1:
             raise UserError(f"--weight-average must be above 0 and below 1, not {self.weight_average}")
