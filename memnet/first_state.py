@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from memnet.cells import StraightRun
+from memnet.native import first_state
 from memnet.state import State, state_tensors
-
-
-class _Repeated(NamedTuple):
-    """A tensor of the state that is a weight, repeated along some axes.
-
-    values: the tensor, a view of the weight. axes: those along which it is repeated.
-    """
-
-    place: int
-    weight: Tensor
-    values: Tensor
-    axes: tuple[int, ...]
 
 
 class FirstState:
@@ -44,7 +32,9 @@ class FirstState:
         self._make, self._run, self._trained, self._gradients = make, run, trained, gradients
         self._before, self.written = written, set[int]()
         self._learned = any(one is not None for one in run.d_first)
-        self._look()
+        self._pieces: first_state.Pieces | None = None
+        if self._learned:
+            self._look()
 
     def _look(self) -> None:
         """Find what the state is made of."""
@@ -53,55 +43,43 @@ class FirstState:
         softened = [one for one in self._run.softened if one.logits.requires_grad]
         soft = {place for one in softened for place in one.places}
         learned = [place for place, one in enumerate(self._run.d_first) if one is not None and place not in soft]
-        found = [_repeated(place, self._leaves[place], self._trained) for place in learned]
-        self._repeated = [one for one in found if one is not None]
-        self._softened = [(one, torch.softmax(one.logits.detach(), -1)) for one in softened]
-        weights = [*(one.weight for one in self._repeated), *(one.logits for one in softened)]
-        apart = {*map(id, weights)} - self._before
-        self._plain = len(found) == len(self._repeated) and len(apart) == len(weights)
+        repeated = [(place, _repeated(self._leaves[place], self._trained)) for place in learned]
+        weights = [*(one for _, one in repeated if one is not None), *(one.logits for one in softened)]
+        self.written = {*map(id, weights)} - self._before
+        # A weight that is anything else, too, would have two gradients.
+        plain = len(self.written) == len(repeated) + len(softened) and first_state.refusal(weights) is None
         self._weights, self._addresses = weights, [one.data_ptr() for one in weights]
-        self._targets = [self._run.first[one.place] for one in self._repeated]
-        self._values = [one.values for one in self._repeated]
-        if self._plain:
-            self.written = apart
+        pieces = [self._piece(place, one, self._gradients[id(one)]) for place, one in repeated if one is not None]
+        for one in softened:
+            logits, d_logits, slots = one.logits, self._gradients[id(one.logits)], one.logits.size(1)
+            parts = zip(one.places, one.rows, strict=True)
+            pieces += [self._piece(place, logits[rows], d_logits[rows], slots) for place, rows in parts]
+        self._pieces = first_state.Pieces(pieces) if plain else None
+
+    def _piece(self, place: int, values: Tensor, d_values: Tensor, soft: int = 0) -> first_state.Piece:
+        d_place = self._run.d_first[place]
+        assert d_place is not None
+        return first_state.Piece(values.detach(), self._run.first[place], d_place, d_values, soft)
 
     @torch.no_grad()
     def fill(self) -> None:
         """Give the run the state as the weights are now."""
         if not self._learned:
             return
-        if not self._plain or [one.data_ptr() for one in self._weights] != self._addresses:
+        if self._pieces is None or [one.data_ptr() for one in self._weights] != self._addresses:
             self._look()
-        if not self._plain:
-            for one, leaf in zip(self._run.first, self._leaves, strict=True):
-                one.copy_(leaf)
+        if self._pieces is not None:
+            self._pieces.fill()
             return
-        if self._targets:
-            torch._foreach_copy_(self._targets, self._values)
-        for soft, values in self._softened:
-            torch.softmax(soft.logits, -1, out=values)
-            for place, rows in zip(soft.places, soft.rows, strict=True):
-                self._run.first[place].copy_(values[rows])
+        for one, leaf in zip(self._run.first, self._leaves, strict=True):
+            one.copy_(leaf)
 
     def spread(self) -> None:
         """Give the weights the gradients of the run's first state."""
-        if not self._learned:
-            return
-        if not self._plain:
+        if self._pieces is not None:
+            self._pieces.spread()
+        elif self._learned:
             self._spread_by_graph()
-            return
-        for one in self._repeated:
-            d_leaf, own = self._run.d_first[one.place], self._gradients[id(one.weight)]
-            assert d_leaf is not None
-            if one.axes:
-                rest = [size for axis, size in enumerate(d_leaf.shape) if axis not in one.axes]
-                torch.sum(d_leaf, one.axes, out=own.view(rest))
-            else:
-                own.copy_(d_leaf.view_as(own))
-        for soft, values in self._softened:
-            d_values = torch.cat([_sum_of_rows(self._run.d_first[place]) for place in soft.places])
-            d_values -= (d_values * values).sum(-1, keepdim=True)
-            torch.mul(d_values, values, out=self._gradients[id(soft.logits)])
 
     def _spread_by_graph(self) -> None:
         pairs = [(leaf, own) for leaf, own in zip(self._leaves, self._run.d_first, strict=True) if own is not None]
@@ -116,23 +94,13 @@ class FirstState:
         self.written = {*made}
 
 
-def _sum_of_rows(tensor: Tensor | None) -> Tensor:
-    assert tensor is not None
-    return tensor[0] if len(tensor) == 1 else tensor.sum(0)
-
-
-def _repeated(place: int, leaf: Tensor, trained: Sequence[Tensor]) -> _Repeated | None:
-    """The weight that a tensor repeats, all of it in its order; None where it is anything else."""
+def _repeated(leaf: Tensor, trained: Sequence[Tensor]) -> Tensor | None:
+    """The weight that a tensor is, all of it in its order, again and again; None where it is anything else."""
     weight = next((one for one in trained if one is leaf._base), None)
-    if weight is None or leaf.data_ptr() != weight.data_ptr():
+    if weight is None or leaf.data_ptr() != weight.data_ptr() or leaf.numel() == 0:
         return None
+    axes = [(size, stride) for size, stride in zip(leaf.shape, leaf.stride(), strict=True) if size > 1]
     step = 1
-    for size, stride in reversed([*zip(leaf.shape, leaf.stride(), strict=True)]):
-        if size > 1 and stride:
-            if stride != step:
-                return None
-            step *= size
-    axes = [
-        axis for axis, (size, stride) in enumerate(zip(leaf.shape, leaf.stride(), strict=True)) if size > 1 > stride
-    ]
-    return _Repeated(place, weight, leaf.detach(), tuple(axes)) if step == weight.numel() else None
+    while axes and axes[-1][1] == step:
+        step *= axes.pop()[0]
+    return weight if step == weight.numel() and not any(stride for _, stride in axes) else None

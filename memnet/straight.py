@@ -1,6 +1,7 @@
 """Gradients of a sequence model without a graph: where an operator computes its cell, and only the parameters want one.
 
-The definition is the model's forward and the backward pass of torch: outputs and gradients are the same to the bit.
+The definition is the model's forward and the backward pass of torch, of which outputs and gradients differ by rounding
+alone.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch.nn import functional
 
 from memnet.cells import Room, StraightRun
 from memnet.first_state import FirstState
-from memnet.native import build
+from memnet.native import bits, build
 from memnet.snapshot import Snapshot
 from memnet.state import State
 from memnet.torch_private import have_hooks
@@ -65,7 +66,7 @@ class Straight:
         self._versions: list[int] = []
         self._backend = self._model.backend
         self._calls = 0
-        self._spread_last: Callable[[Tensor], None] = lambda gradient: None
+        self._spread_last: Callable[[Tensor | None], None] = lambda gradient: None
 
     def __call__(self, input: Tensor) -> Tensor | None:
         """What forward(input) returns first, as a leaf: the gradient of a loss of it goes to the parameters alone.
@@ -73,17 +74,34 @@ class Straight:
         Only of the last call, and not to be differentiated again: RuntimeError, as for weights that no longer lie as
         they did. None where only forward can tell.
         """
-        output = self.answer(input)
-        return None if output is None else self.leaf(output)
-
-    def leaf(self, output: Tensor) -> Tensor:
-        """The last answer as a leaf whose gradient goes to the parameters."""
+        with torch.no_grad():
+            if (run := self._run_of(input)) is None:
+                return None
+            output = run.answer(build.in_order(input.detach()))
         output.requires_grad_().register_hook(self._spread_last)
         return output
 
     @torch.no_grad()
-    def answer(self, input: Tensor) -> Tensor | None:
-        """The numbers alone, for a loss whose gradient is given to `backward`, or for `leaf`."""
+    def lose_bits(
+        self, input: Tensor, target: Tensor, scored: Tensor, *, mean: bool = False
+    ) -> tuple[Tensor, Tensor] | None:
+        """The cross-entropy of bits at the steps that are scored, whose gradient `backward` gives without being told.
+
+        target: (batch, time, output_size), each 0 or 1. scored: (batch, time) bool.
+        mean:   whether the gradient is that of the mean of each sequence's bits, not of their sum.
+        Returns the mean over the sequences of these sums, and how many steps are scored, both float64 and written anew
+        by the next call; None where only forward can tell, or nothing is compiled for it.
+        """
+        run = self._run_of(input)
+        return None if run is None else run.lose_bits(build.in_order(input.detach()), target, scored, mean=mean)
+
+    @torch.no_grad()
+    def backward(self) -> None:
+        """Give the parameters the gradients of what `lose_bits` told last; RuntimeError where it was not the last."""
+        self._spread_last(None)
+
+    def _run_of(self, input: Tensor) -> _Run | None:
+        """What runs sequences like this one, whose gradients are spread next; None where only forward can tell."""
         if (input.dtype, input.device) != self._kind or self._watched(input):
             return None
         versions = [one._version for one in self._fixed]
@@ -96,12 +114,7 @@ class Straight:
             return None
         self._calls += 1
         self._spread_last = partial(self._spread, run, self._calls)
-        return run.forward(build.in_order(input.detach()))
-
-    @torch.no_grad()
-    def backward(self, gradient: Tensor) -> None:
-        """Give the parameters their gradients, from that of the last output, without its own backward pass."""
-        self._spread_last(gradient)
+        return run
 
     def _watched(self, input: Tensor) -> bool:
         """Whether somebody sees what happens between input and gradients, or wants more of it, in this call."""
@@ -124,7 +137,7 @@ class Straight:
         apart = cell is not None and cell.written.isdisjoint(map(id, readout.parameters()))
         return _Run(self._model, cell, self._trained, self._of) if cell is not None and apart else None
 
-    def _spread(self, run: _Run, call: int, gradient: Tensor) -> None:
+    def _spread(self, run: _Run, call: int, gradient: Tensor | None) -> None:
         if torch.is_grad_enabled() or call != self._calls:
             raise RuntimeError("only the last output has a gradient, which is not differentiated again: take forward")
         before = [None if one.grad is None else one.grad.clone() for one in self._trained]
@@ -151,21 +164,38 @@ class _Run:
         self._written = cell.written | {id(one) for one in readout.parameters() if id(one) in gradients}
         make = partial(model.initial_state, self._batch)
         self._first = FirstState(make, cell, trained, gradients, self._written)
+        able = bits.refusal([self.features]) is None
+        self._bits = bits.Bits(readout, cell.features, self._d_features, gradients) if able else None
 
-    def forward(self, input: Tensor) -> Tensor:
-        self._first.fill()
-        self._cell.forward(input)
+    def answer(self, input: Tensor) -> Tensor:
+        self._run(input)
         readout = self._model.readout
         return functional.linear(self.features, readout.weight, readout.bias).view(self._batch, self._time, -1)
 
-    def backward(self, gradient: Tensor) -> set[int]:
-        """Writes the gradients of parameters; returns which of them have one."""
-        rows = gradient.reshape(len(self.features), -1)
+    def lose_bits(self, input: Tensor, target: Tensor, scored: Tensor, *, mean: bool) -> tuple[Tensor, Tensor] | None:
+        if self._bits is None:
+            return None
+        self._run(input)
+        self._bits.forward(target, scored, mean=mean)
+        return self._bits.loss, self._bits.scored
+
+    def _run(self, input: Tensor) -> None:
+        self._first.fill()
+        self._cell.forward(input)
+
+    def backward(self, gradient: Tensor | None) -> set[int]:
+        """Writes the gradients of parameters; returns which of them have one. None: of bits."""
+        if gradient is not None:
+            self._read_backward(gradient.reshape(len(self.features), -1))
+        elif self._bits is not None:
+            self._bits.backward()
+        self._cell.backward(self._d_features)
+        self._first.spread()
+        return self._written | self._first.written
+
+    def _read_backward(self, rows: Tensor) -> None:
         if self._d_weight is not None:
             torch.mm(rows.t(), self.features, out=self._d_weight)
         if self._d_bias is not None:
             torch.sum(rows, 0, out=self._d_bias)
         torch.mm(rows, self._model.readout.weight.detach(), out=self._d_features)
-        self._cell.backward(self._d_features)
-        self._first.spread()
-        return self._written | self._first.written

@@ -35,17 +35,12 @@ class BitTask(Task):
         """
         check_logits(logits, batch)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # half precision sums badly
-        return _summed(logits, batch.target.to(logits.dtype), ~batch.mask.unsqueeze(-1))
+        every = F.binary_cross_entropy_with_logits(logits, batch.target.to(logits.dtype), reduction="none")
+        return every.masked_fill(~batch.mask.unsqueeze(-1), 0).sum(dim=(1, 2))
 
-    @torch.no_grad()
-    def losses_and_gradient(self, logits: Tensor, batch: Batch, weights: Tensor) -> tuple[Tensor, Tensor] | None:
-        """The gradient is sigmoid(logit) - target at every scored bit, by the weight of its sequence."""
-        if type(self).losses is not BitTask.losses or logits.dtype not in (torch.float32, torch.float64):
-            return None
-        check_logits(logits, batch)
-        target, unscored = batch.target.to(logits.dtype), ~batch.mask.unsqueeze(-1)
-        gradient = logits.sigmoid().sub_(target).mul_(weights.view(-1, 1, 1)).masked_fill_(unscored, 0)
-        return _summed(logits, target, unscored), gradient
+    @property
+    def sums_bits(self) -> bool:
+        return type(self).losses is BitTask.losses
 
     def metrics(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Scores of every sequence, each a tensor of shape (batch,), without gradients.
@@ -134,9 +129,3 @@ class BitTask(Task):
         drawing = fold(rows, width)
         title, *notes = (textwrap.fill(line, width, break_on_hyphens=False) for line in (title, *notes))
         return "\n".join([title, *drawing, *([""] if notes else []), *notes])
-
-
-def _summed(logits: Tensor, target: Tensor, unscored: Tensor) -> Tensor:
-    """Cross-entropy of each sequence."""
-    every = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    return every.masked_fill(unscored, 0).sum(dim=(1, 2))

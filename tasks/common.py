@@ -165,9 +165,10 @@ class Task(ABC):
         """`losses`, averaged over the batch: a scalar. Arguments as there."""
         return self.losses(logits, batch).mean()
 
-    def losses_and_gradient(self, logits: Tensor, batch: Batch, weights: Tensor) -> tuple[Tensor, Tensor] | None:
-        """The losses and, each by its weight, (batch,), their gradient to the logits; None where only autograd can."""
-        return None
+    @property
+    def sums_bits(self) -> bool:
+        """Whether `losses` are the sigmoid cross-entropy of all scored answers, and nothing else."""
+        return False
 
     @abstractmethod
     def metrics(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:

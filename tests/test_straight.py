@@ -13,7 +13,8 @@ from torch import Tensor, nn
 import memnet
 from experiments.domains.sequences.training import SequenceObjective
 from memnet.straight import Straight
-from tasks import TASKS
+from tasks import TASKS, Batch
+from tasks.bits import BitTask
 from tests.compiler import needs_compiler
 from tests.configurations import configured
 from tests.test_native_equality import DRAWN
@@ -54,7 +55,7 @@ def test_output_and_gradients_are_those_of_the_plain_step(kind: str, seed: int) 
     for given in (input, -input, input[:, :1], input):
         output = answered(straight, given)
         found, native = output.detach().clone(), model(given)[0]
-        assert torch.equal(found, native)
+        torch.testing.assert_close(found, native, rtol=1e-14, atol=1e-14)
         of_straight, of_native = gradients(model, output), gradients(model, native)
         model.backend = "eager"
         expected = model(given)[0]
@@ -64,6 +65,55 @@ def test_output_and_gradients_are_those_of_the_plain_step(kind: str, seed: int) 
         for one, other, plain in zip(of_straight, of_native, of_eager, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-14, atol=1e-14 * max(1.0, float(plain.abs().max())))
             torch.testing.assert_close(one, plain, rtol=1e-10, atol=1e-10 * max(1.0, float(plain.abs().max())))
+
+
+class OfBits(BitTask):
+    """Sequences whose losses are those of any bits."""
+
+    name = "of bits"
+
+    def sample(self, batch_size: int, *, length: Any, generator: torch.Generator) -> Batch:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("seed", range(16))
+def test_the_loss_of_bits_and_all_gradients_are_those_of_the_task(seed: int, dtype: torch.dtype) -> None:
+    draw, generator = random.Random(seed), torch.Generator().manual_seed(seed)
+    batch, time, outputs = draw.choice([1, 2, 9]), draw.randint(1, 12), draw.choice([1, 2, 8, 16, 33])
+    torch.manual_seed(seed)
+    model = memnet.NTM(3, outputs, hidden_size=draw.choice([1, 7, 40]), num_slots=5, slot_size=draw.choice([3, 9]))
+    model.to(dtype).backend = "native"
+    if seed % 4 == 3:
+        model.readout.bias = None
+    with torch.no_grad():
+        # From nearly even odds to bits that are all but sure.
+        model.readout.weight.mul_(draw.choice([1, 30, 1000]))
+    input = torch.randn(batch, time, 3, generator=generator, dtype=dtype)
+    target = torch.randint(2, (batch, time, outputs), generator=generator).to(dtype)
+    # In some nothing is scored, or all is.
+    scored = torch.rand(batch, time, generator=generator) < draw.choice([0.0, 0.2, 0.7, 1.0])
+    mean, straight, task = seed % 2 == 1, model.straight(), OfBits()
+    assert straight is not None
+    logits, _ = model(input)
+    losses = task.losses(logits, Batch(input, target, scored, scored.sum(1)))
+    shares = (scored.sum(1) * outputs).clamp(min=1) if mean else 1
+    (losses / shares).mean().backward()
+    expected = [one.grad for one in model.parameters()]
+    exact: dict[str, Any] = {"rtol": 1e-10, "atol": 1e-10} if dtype == torch.float64 else {}
+    for kind in (dtype, torch.bool):
+        model.zero_grad()
+        told = straight.lose_bits(input, target.to(kind), scored, mean=mean)
+        assert told is not None
+        torch.testing.assert_close(told[0], losses.mean().double(), **exact or {"rtol": 2e-6, "atol": 1e-6})
+        assert told[1] == scored.sum()
+        straight.backward()
+        for one, other in zip(model.parameters(), expected, strict=True):
+            torch.testing.assert_close(
+                one.grad, other, **exact or {"rtol": 1e-4, "atol": 1e-5 * max(1.0, float(other.abs().max()))}
+            )
+    with pytest.raises(ValueError, match="is expected"):
+        straight.lose_bits(input, target[:, :, 1:], scored)
 
 
 @pytest.mark.parametrize("kind", [memnet.StackRNN, memnet.Tape])
@@ -93,7 +143,7 @@ def test_gradients_add_up_and_follow_what_the_weights_have_become() -> None:
     with torch.no_grad():
         for number in (*model.parameters(), *model.buffers()):
             number.mul_(0.5)
-    assert torch.equal(answered(straight, input).detach(), model(input)[0])
+    torch.testing.assert_close(answered(straight, input).detach(), model(input)[0].detach(), rtol=1e-14, atol=1e-14)
 
 
 def test_only_the_last_output_has_a_gradient() -> None:
@@ -233,7 +283,9 @@ def test_an_objective_trains_by_it_to_the_same_numbers(options: dict[str, Any]) 
     for _ in range(2):
         (piece,) = objective.pieces(model, batch)
         piece.backward()
-        found.append([piece.loss.detach(), *(one.grad.clone() for one in model.parameters() if one.grad is not None)])
+        found.append(
+            [*piece.counts.values(), *(one.grad.clone() for one in model.parameters() if one.grad is not None)]
+        )
         model.zero_grad()
         model.straight = lambda: None
         objective = SequenceObjective(objective.config, objective.data)
@@ -241,23 +293,11 @@ def test_an_objective_trains_by_it_to_the_same_numbers(options: dict[str, Any]) 
         torch.testing.assert_close(one, other)
 
 
-@pytest.mark.parametrize("name", ["copy", "priority-sort", "dynamic-ngrams"])
-def test_tasks_of_bits_tell_the_gradient_of_their_losses(name: str) -> None:
-    task = TASKS[name]()
-    generator = torch.Generator().manual_seed(0)
-    batch = task.sample(3, length=task.lengths_to_train, generator=generator)
-    logits = (4 * torch.randn(batch.target.shape, generator=generator)).requires_grad_()
-    weights = torch.rand(3, generator=generator)
-    (expected,) = torch.autograd.grad((task.losses(logits, batch) * weights).sum(), logits)
-    found = task.losses_and_gradient(logits.detach(), batch, weights)
-    assert found is not None
-    assert torch.equal(found[0], task.losses(logits, batch).detach())
-    torch.testing.assert_close(found[1], expected)
-    assert torch.equal(found[1] == 0, ~batch.mask.unsqueeze(-1).expand_as(found[1]))
-    # Of whatever dtype a task of one's own has its bits, as its losses take them.
-    of_bools = task.losses_and_gradient(logits.detach(), batch._replace(target=batch.target.bool()), weights)
-    assert of_bools is not None
-    assert torch.equal(found[1], of_bools[1])
+def test_a_task_of_bits_with_losses_of_its_own_is_asked_for_them() -> None:
+    own = type("Own", (OfBits,), {"losses": lambda *given: 2 * BitTask.losses(*given)})
+    assert OfBits().sums_bits
+    assert not own().sums_bits
+    assert not TASKS["adding"]().sums_bits
 
 
 def test_a_recurrent_network_of_which_a_part_is_trained() -> None:

@@ -250,12 +250,13 @@ def train_step(model: nn.Module, example: Example) -> None:
 
 
 def _backpropagate(model: nn.Module, example: Example, straight: Straight | None = None) -> None:
-    """straight: what has gradients without a graph, as in training; see memnet.abilities.TrainsStraight."""
-    if straight is not None and (known := straight.answer(*example.inputs)) is not None:
-        # As training does with bits, which needs the loss to be told alone.
-        functional.binary_cross_entropy_with_logits(known, example.target, reduction="sum")
-        straight.backward(known.sigmoid() - example.target)
-        return
+    """straight: what has gradients without a graph, as in training, of the mean over sequences, which costs the same."""
+    if straight is not None:
+        (input,) = example.inputs
+        every = torch.ones(example.target.shape[:2], dtype=torch.bool)
+        if straight.lose_bits(input, example.target, every) is not None:
+            straight.backward()
+            return
     logits = _logits(model(*example.inputs))
     loss = functional.binary_cross_entropy_with_logits if logits.dim() == 3 else functional.cross_entropy
     loss(logits, example.target, reduction="sum").backward()

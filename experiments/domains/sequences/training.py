@@ -1,7 +1,6 @@
 """Training a sequence model on a task: curricula, truncation, validation."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any, ClassVar, TypedDict
 
 import torch
@@ -112,9 +111,9 @@ class SequenceObjective(Objective[SequenceModel, Batch]):
         """Chunks in time where it is truncated."""
         state, batch = None, batch.to(self.device)
         if (straight := self._straight(model, batch)) is not None and (
-            logits := straight.answer(batch.input)
+            piece := self._straight_piece(straight, batch)
         ) is not None:
-            yield self._straight_piece(straight, logits, batch)
+            yield piece
             return
         for chunk in chunks_of(batch, self.training.truncate):
             logits, state = model(chunk.input, None if state is None else detach_state(state), **self.data.asked(chunk))
@@ -128,15 +127,15 @@ class SequenceObjective(Objective[SequenceModel, Batch]):
             self._straights[model] = model.straight() if isinstance(model, TrainsStraight) else None
         return self._straights[model]
 
-    def _straight_piece(self, straight: Straight, logits: Tensor, batch: Batch) -> Piece:
-        """A batch that `straight` answered, without a graph of the loss where the task tells the gradient itself."""
-        weights = logits.new_full((len(logits),), 1 / len(logits))
-        if self.training.loss == "mean":
-            weights /= self._answers(batch.mask)
-        if (known := self.data.losses_and_gradient(logits, batch, weights)) is None:
-            return self._piece(straight.leaf(logits), batch, batch.mask)
-        losses, gradient = known
-        return self._piece_of(losses, batch, batch.mask)._replace(spread=partial(straight.backward, gradient))
+    def _straight_piece(self, straight: Straight, batch: Batch) -> Piece | None:
+        """A batch without a graph of the model, and none of the loss where that is of bits; None where it cannot be."""
+        if self.data.sums_bits:
+            mean = self.training.loss == "mean"
+            if (told := straight.lose_bits(batch.input, batch.target, batch.mask, mean=mean)) is not None:
+                loss, scored = told
+                return Piece(loss, {"loss": loss, "scored": scored}, straight.backward)
+        logits = straight(batch.input)
+        return None if logits is None else self._piece(logits, batch, batch.mask)
 
     def alike(self, batches: Sequence[Batch]) -> Sequence[Tensor]:
         """Shorter sequences get steps at the end that are not scored."""
@@ -150,9 +149,7 @@ class SequenceObjective(Objective[SequenceModel, Batch]):
 
     def _piece(self, logits: Tensor, batch: Batch, whole: Tensor) -> Piece:
         """whole: the mask of the sequences that the batch is cut from."""
-        return self._piece_of(self.data.losses(logits, batch), batch, whole)
-
-    def _piece_of(self, losses: Tensor, batch: Batch, whole: Tensor) -> Piece:
+        losses = self.data.losses(logits, batch)
         loss = losses.mean()
         counts = {"loss": loss.detach().double(), "scored": batch.mask.sum().double()}
         if self.training.loss == "mean":

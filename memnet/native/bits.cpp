@@ -1,0 +1,105 @@
+// A readout and a loss of bits, forward and backward: the end of a training step, of the steps that are scored alone.
+//
+// The definition is torch's linear layer, and its cross-entropy of sigmoids, summed over the bits of a sequence.
+
+#include <algorithm>
+#include <cstdint>
+#include <stdexcept>
+#include <vector>
+
+#include "numbers.h"
+#include "projection.h"
+
+namespace {
+
+// Sizes and tensors, laid out as bits.py fills it in.
+template <class Number> struct Problem {
+    int64_t batch, time, width, outputs;
+    int64_t mean;                                      // whether a sequence's loss is the mean of its bits, not the sum
+    const Number *features, *weight, *bias, *target;   // (batch, time, width) and (batch, time, outputs); bias or null
+    const bool* scored;                                // (batch, time)
+    Number* room;                                      // of the scored steps features and logits, then these' gradients
+    double* told;                                      // the mean of the sequences' sums; how many steps are scored
+    Number *d_features, *d_weight, *d_bias;            // of the mean of the losses; or null
+};
+
+template <class Number> class Readout : Problem<Number> {
+    typedef Lanes<Number> Vec;
+    typedef Problem<Number> P;
+    using P::batch, P::time, P::width, P::outputs, P::scored;
+    static constexpr int L = lanes<Number>;
+
+    static int64_t whole(int64_t numbers) { return (numbers + L - 1) / L * L; }
+    const int64_t seen_room = whole(width), given_room = whole(outputs);
+    const int64_t count = scored ? std::count(scored, scored + batch * time, true) : 0;
+    Number *const seen = P::room, *const given = seen + batch * time * seen_room;
+
+    Projection<Number> readout(bool backward) const {
+        std::vector<Block<Number>> blocks{{0, outputs, 0, width, P::weight, P::d_weight}};
+        std::vector<Bias<Number>> biases;
+        if (P::bias) biases.push_back({0, outputs, P::bias, P::d_bias});
+        return {width, outputs, std::move(blocks), std::move(biases), backward, count > 1};
+    }
+
+    // The loss of a step; its logits become their gradient, each by its sequence's share.
+    double lose(Number* logits, const Number* target, Number share) const {
+        Vec total{};
+        in_vectors<Number>(outputs, [&](int64_t at, int64_t n) {
+            const Vec x = load(logits + at, n), bit = load(target + at, n);
+            const Vec small = exponential(x < 0 ? x : -x), whole = 1 + small;
+            // log(1 + small), as exact as small is
+            const Vec rest = whole == 1 ? small : logarithm(whole) * small / (whole - 1);
+            const Vec loss = (x > 0 ? x : Vec{}) - x * bit + rest;
+            // Behind the last output there is nothing.
+            for (int lane = 0; lane < L; lane++) total[lane] += lane < n ? loss[lane] : 0;
+            store(logits + at, ((x < 0 ? small : 1 - Vec{}) / whole - bit) * share, n);
+        });
+        return sum<Number>(total);
+    }
+
+    void forward() const {
+        Number* to = seen;
+        for (int64_t at = 0; at < batch * time; at++)
+            if (scored[at]) to = std::copy_n(P::features + at * width, width, to) + seen_room - width;
+        readout(false).apply(count, seen, seen_room, given, given_room);
+        double all = 0;
+        Number* logits = given;
+        for (int64_t row = 0; row < batch; row++) {
+            const bool* own = scored + row * time;
+            const int64_t answers = P::mean ? std::count(own, own + time, true) * outputs : 1;
+            for (int64_t step = 0; step < time; step++) {
+                if (!own[step]) continue;
+                all += lose(logits, P::target + (row * time + step) * outputs, Number(1) / (batch * answers));
+                logits += given_room;
+            }
+        }
+        P::told[0] = all / batch;
+        P::told[1] = count;
+    }
+
+    void backward() const {
+        const Projection<Number> all = readout(true);
+        all.gradients(1, count, {given, given_room, 0}, {seen, seen_room, 0}, false);
+        all.apply(count, given, given_room, seen, seen_room);
+        const Number* from = seen;
+        for (int64_t at = 0; at < batch * time; at++) {
+            Number* to = P::d_features + at * width;
+            if (!scored[at]) std::fill_n(to, width, Number(0));
+            else std::copy_n(from, width, to), from += seen_room;
+        }
+    }
+
+public:
+    explicit Readout(const Problem<Number>& problem) : P(problem) {}
+    void run(bool backwards) const { backwards ? backward() : forward(); }
+    int64_t numbers_of_room() const { return batch * time * (seen_room + given_room); }
+};
+
+}  // namespace
+
+extern "C" {
+int forward(const Problem<NUMBER>* problem) { return run<Readout<NUMBER>>(*problem, false); }
+int backward(const Problem<NUMBER>* problem) { return run<Readout<NUMBER>>(*problem, true); }
+int size_of_a_number() { return sizeof(NUMBER); }
+int64_t numbers_of_room(const Problem<NUMBER>* problem) { return Readout<NUMBER>(*problem).numbers_of_room(); }
+}
