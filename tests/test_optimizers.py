@@ -11,6 +11,7 @@ from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from experiments.training.optimizers import SGD, Adam, GravesRMSProp, Optimizer, RMSProp
 from experiments.training.updates import Updates, UpdatesByCopy, go_on_from
+from tests.compiler import needs_compiler
 
 SHAPES = [(7, 5), (3,), (), (33, 2), (40,)]
 Make = Callable[[Any], Any]
@@ -53,7 +54,10 @@ def assert_same(ours: dict[int, dict[str, Tensor]], theirs: dict[int, dict[str, 
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_they_are_torchs_to_the_last_bit_also_when_they_go_on_from_its_state(name: str) -> None:
+def test_they_are_torchs_to_the_last_bit_also_when_they_go_on_from_its_state(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMNET_NATIVE", "0")
     both = [weights(), weights()]
     ours, theirs = (make(own) for make, own in zip(PAIRS[name], both, strict=True))
     for step in range(12):
@@ -73,8 +77,51 @@ def test_they_are_torchs_to_the_last_bit_also_when_they_go_on_from_its_state(nam
     }
 
 
+@needs_compiler
+@pytest.mark.parametrize("mean", [None, 0.9])
+@pytest.mark.parametrize("name", [*PAIRS, "graves", "graves alone"])
+def test_compiled_they_are_the_same_to_rounding(name: str, mean: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when weights have moved, or do not lie in order, where they are updated plainly."""
+    own: dict[str, Make] = {
+        "graves": lambda w: GravesRMSProp(w, 0.01),
+        "graves alone": lambda w: GravesRMSProp(w, 0.01, 0.0),
+    }
+    make = own[name] if name in own else PAIRS[name][0]
+    both, found = [weights(), weights()], []
+    for own_weights in both:
+        for one in own_weights:
+            one.data = one.data.double()
+        optimizer = make(own_weights)
+        if mean is not None:
+            optimizer.keep_average(mean)
+        for step in range(9):
+            optimizer.lr = 0.01 / (1 + step)
+            give_gradients([own_weights], step)
+            optimizer.gather()
+            if step in (3, 5):
+                own_weights[0].data = (
+                    own_weights[0].data.t().contiguous().t() if step == 3 else 2 * own_weights[0].data.contiguous()
+                )
+            optimizer.step()
+        found.append((own_weights, optimizer.averages(), optimizer.state()))
+        compiled = [one.compiled is not None for one in optimizer._together.values()]
+        assert compiled == [not found[1:]] * len(compiled)
+        monkeypatch.setenv("MEMNET_NATIVE", "0")
+    (ours, means, state), (others, other_means, other_state) = found
+    for one, other in (*zip(ours, others, strict=True), *zip(means, other_means, strict=True)):
+        torch.testing.assert_close(one, other, rtol=1e-13, atol=1e-15)
+    for kept, other_kept in zip(state.values(), other_state.values(), strict=True):
+        assert list(kept) == list(other_kept)
+        for one, other in zip(kept.values(), other_kept.values(), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("way", ["compiled", "plain"])
 @pytest.mark.parametrize(("value", "norm"), [(None, 1.0), (0.5, None), (0.5, 1.0), (None, 1e9)])
-def test_limits_on_a_gradient_are_torchs(value: float | None, norm: float | None) -> None:
+def test_limits_on_a_gradient_are_torchs(
+    value: float | None, norm: float | None, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMNET_NATIVE", "0" if way == "plain" else "1")
     both = [[one for one in weights() if one.dtype == torch.float32] for _ in range(2)]
     give_gradients(both, 1)
     before = torch.nn.utils.get_total_norm([one.grad for one in both[1] if one.grad is not None])

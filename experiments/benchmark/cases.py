@@ -250,7 +250,7 @@ def train_step(model: nn.Module, example: Example) -> None:
 
 
 def _backpropagate(model: nn.Module, example: Example, straight: Straight | None = None) -> None:
-    """straight: what has gradients without a graph, as in training, of the mean over sequences, which costs the same."""
+    """straight: what has gradients without a graph, as in training; there losses are the mean over rows."""
     if straight is not None:
         (input,) = example.inputs
         every = torch.ones(example.target.shape[:2], dtype=torch.bool)

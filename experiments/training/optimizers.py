@@ -1,6 +1,7 @@
 """Optimizers: those of torch, to the same bits, and that of Graves 2013, for weights end to end in a few vectors.
 
-Torch's own go from weight to weight, and import its compiler, which takes longer than many a training.
+Torch's own go from weight to weight, and import its compiler, which takes longer than many a training. On the CPU,
+where there is a compiler, each is one pass over all numbers, to rounding the same; see memnet.native.
 """
 
 from abc import ABC, abstractmethod
@@ -9,6 +10,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from memnet.native.update import Update, refusal
 
 # What is kept of a weight, by name.
 State = dict[str, Tensor]
@@ -28,7 +31,10 @@ class Together:
     kept:     what is kept of all, end to end, by name.
     scale:    a vector for what is computed on the way.
     steps:    updates so far.
+    compiled: what moves the weights in one pass; None where nothing does.
     """
+
+    compiled: Update | None = None
 
     def __init__(self, weights: list[Tensor], states: Sequence[State], steps: int) -> None:
         """states: of the weights; from now on they hold views of what is kept here."""
@@ -45,6 +51,12 @@ class Together:
             parts = self._parts[id(vector)] = self._split(vector)
             for state, part in zip(states, parts, strict=True):
                 state[name] = part
+
+    def compile(self, rule: str, names: Sequence[str]) -> None:
+        """Have the rule of update.cpp move the weights, if it can; names: of what it keeps."""
+        kept, averaged = [self.kept[name] for name in names], self.kept.get("averaged")
+        able = refusal([*self.weights, self.gradient]) is None
+        self.compiled = Update(rule, self.weights, self.gradient, kept, averaged) if able else None
 
     def parts(self, vector: Tensor) -> list[Tensor]:
         """The views of what is kept, or of `scale`, of the weights' shapes."""
@@ -84,9 +96,11 @@ class Optimizer(ABC):
     weights: what is trained.
     lr:      the learning rate, which may be set at any time.
     Attribute kept: names of what is kept of a weight, of its shape; counts: whether its updates are kept, as "step".
+    rule:    what update.cpp calls this one.
     decay:   see `keep_average`; None without one.
     """
 
+    rule: str
     kept: tuple[str, ...]
     counts = True
     decay: float | None = None
@@ -102,6 +116,10 @@ class Optimizer(ABC):
     @abstractmethod
     def update(self, own: Together) -> None:
         """Move weights by their gradient; `own.steps` counts this update, too."""
+
+    @abstractmethod
+    def numbers(self, own: Together) -> dict[str, float]:
+        """The same for what is compiled: the numbers of the rule, see Update."""
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
@@ -126,9 +144,11 @@ class Optimizer(ABC):
         """Move the weights by the gradients that were gathered."""
         for own in self._gathered:
             own.steps += 1
+            share = 0.0 if self.decay is None else (1 - self.decay) / (1 - self.decay**own.steps)
+            if own.compiled is not None and own.compiled(share=share, **self.numbers(own)):
+                continue
             self.update(own)
             if self.decay is not None:
-                share = (1 - self.decay) / (1 - self.decay**own.steps)
                 torch._foreach_lerp_(own.parts(own.kept["averaged"]), own.weights, share)
 
     def keep_average(self, decay: float) -> None:
@@ -195,7 +215,8 @@ class Optimizer(ABC):
         self._places, self._together = places, {}
         for (_, _, steps), own in like.items():
             weights, states = [self.weights[place] for place in own], [self._states[place] for place in own]
-            self._together[tuple(own)] = Together(weights, states, steps)
+            together = self._together[tuple(own)] = Together(weights, states, steps)
+            together.compile(self.rule, [name for name in self.kept if name != "averaged"])
 
 
 class Adam(Optimizer):
@@ -207,7 +228,7 @@ class Adam(Optimizer):
     betas: of the gradient's mean and of its square's.
     """
 
-    kept = ("exp_avg", "exp_avg_sq")
+    rule, kept = "adam", ("exp_avg", "exp_avg_sq")
 
     def __init__(self, weights: Iterable[Tensor], lr: float, betas: tuple[float, float] = (0.9, 0.999)) -> None:
         super().__init__(weights, lr)
@@ -221,12 +242,19 @@ class Adam(Optimizer):
         rate = self.lr / (1 - of_mean**own.steps)
         torch._foreach_addcdiv_(own.weights, own.parts(mean), own.parts(own.scale), -rate)
 
+    def numbers(self, own: Together) -> dict[str, float]:
+        (of_mean, of_square), steps = self.betas, own.steps
+        rate, scale = self.lr / (1 - of_mean**steps), (1 - of_square**steps) ** -0.5
+        return {"rate": rate, "decay": of_mean, "other": of_square, "scale": scale}
+
 
 class RMSProp(Optimizer):
     """RMSProp as torch has it (Tieleman and Hinton 2012).
 
     n <- 0.9 n + 0.1 e^2        step <- momentum step + e / (sqrt(n) + 1e-8)        w <- w - lr step
     """
+
+    rule = "rmsprop"
 
     def __init__(self, weights: Iterable[Tensor], lr: float, momentum: float) -> None:
         super().__init__(weights, lr)
@@ -242,6 +270,9 @@ class RMSProp(Optimizer):
         step = own.kept["momentum_buffer"].mul_(self.momentum).addcdiv_(own.gradient, own.scale)
         torch._foreach_add_(own.weights, own.parts(step), alpha=-self.lr)
 
+    def numbers(self, own: Together) -> dict[str, float]:
+        return {"rate": self.lr, "decay": self.momentum}
+
 
 class SGD(Optimizer):
     """Stochastic gradient descent.
@@ -249,7 +280,7 @@ class SGD(Optimizer):
     step <- momentum step + e        w <- w - lr step
     """
 
-    counts = False
+    rule, counts = "sgd", False
 
     def __init__(self, weights: Iterable[Tensor], lr: float, momentum: float) -> None:
         super().__init__(weights, lr)
@@ -262,6 +293,9 @@ class SGD(Optimizer):
             step = own.parts(own.kept["momentum_buffer"].mul_(self.momentum).add_(own.gradient))
         torch._foreach_add_(own.weights, step, alpha=-self.lr)
 
+    def numbers(self, own: Together) -> dict[str, float]:
+        return {"rate": self.lr, "decay": self.momentum}
+
 
 class GravesRMSProp(Optimizer):
     """RMSProp in the form of Graves 2013 (arXiv 1308.0850, eqs. 38-41).
@@ -273,7 +307,7 @@ class GravesRMSProp(Optimizer):
     """
 
     kept = ("square_mean", "mean", "momentum_step")
-    counts = False
+    rule, counts = "graves", False
 
     def __init__(self, weights: Iterable[Tensor], lr: float, momentum: float = 0.9) -> None:
         super().__init__(weights, lr)
@@ -287,3 +321,6 @@ class GravesRMSProp(Optimizer):
         torch.addcmul(square, mean, mean, value=-1, out=own.scale).clamp_min_(0).add_(1e-4).sqrt_()
         step.mul_(self.momentum).addcdiv_(own.gradient, own.scale, value=-self.lr)
         torch._foreach_add_(own.weights, own.parts(step))
+
+    def numbers(self, own: Together) -> dict[str, float]:
+        return {"rate": self.lr, "decay": self.momentum}

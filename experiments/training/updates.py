@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from experiments.training.optimizers import SGD, Adam, Gradients, GravesRMSProp, Optimizer, RMSProp
+from memnet.native.update import limit, refusal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +45,9 @@ class Updates:
 
     def clip(self, gradients: Gradients) -> Tensor:
         """Clip the gradient, by value and then by norm; returns its norm before, () or (copy,)."""
+        first, *more = gradients.vectors or [torch.empty(0)]
+        if not more and refusal([first]) is None:
+            return limit(first, self.clip_value, self.clip_norm)
         norm = _norm(gradients)
         if self.clip_value is not None:
             for vector in gradients.vectors:

@@ -47,15 +47,20 @@ class Unavailable(Exception):
     """Why a compiled operator cannot be used here."""
 
 
+_USUAL = ("forward", "backward")
+
+
 class Operator(NamedTuple):
     """A model's steps in C++.
 
-    model:  its name.
-    source: the file beside this one, with functions `forward` and `backward` of a problem.
+    model:     its name.
+    source:    the file beside this one.
+    functions: in it, each of a problem.
     """
 
     model: str
     source: str
+    functions: tuple[str, ...] = _USUAL
 
 
 # ---------------------------------------------------------------------------------------------- compiling
@@ -88,7 +93,7 @@ def _library(operator: Operator, number: str) -> ctypes.CDLL | str:
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _check_owner(path.parent)
-            return _load(path, number) or _build(operator, command, path, number)
+            return _load(path, number, operator.functions) or _build(operator, command, path, number)
         except OSError as error:
             print(f"memnet: cannot use {path.parent}: {error.strerror or error}", file=sys.stderr)
             with tempfile.TemporaryDirectory() as folder:
@@ -153,7 +158,7 @@ def _run(command: list[str]) -> str:
     return said
 
 
-def _load(path: Path, number: str) -> ctypes.CDLL | None:
+def _load(path: Path, number: str, functions: Sequence[str] = _USUAL) -> ctypes.CDLL | None:
     """The library in a file that ends with its checksum, or None where there is none that is whole and works."""
     try:
         content = path.read_bytes()
@@ -161,20 +166,20 @@ def _load(path: Path, number: str) -> ctypes.CDLL | None:
         return None
     whole = hashlib.sha256(content[:-32]).digest() == content[-32:]
     try:
-        return _opened(path, number) if whole else None
+        return _opened(path, number, functions) if whole else None
     except OSError:
         return None
 
 
-def _opened(path: Path, number: str) -> ctypes.CDLL:
+def _opened(path: Path, number: str, functions: Sequence[str]) -> ctypes.CDLL:
     """The library in a file; OSError for what is none, or not for this kind of number."""
     library = ctypes.CDLL(str(path))
     try:
-        functions = (library.forward, library.backward)
+        there = all(getattr(library, name) for name in functions)
         size = library.size_of_a_number()
     except AttributeError as error:
         raise OSError(f"it lacks a function ({error})") from None
-    if not all(functions) or size != ctypes.sizeof(_SIZES[number]):
+    if not there or size != ctypes.sizeof(_SIZES[number]):
         raise OSError(f"its numbers have {size} bytes")
     return library
 
@@ -189,7 +194,7 @@ def _build(operator: Operator, command: list[str], path: Path, number: str) -> c
         try:
             content = built.read_bytes()
             built.write_bytes(content + hashlib.sha256(content).digest())
-            found = _opened(built, number)
+            found = _opened(built, number, operator.functions)
         except OSError as error:
             reason = " ".join(str(error).replace(f"{built}: ", "").split())
             told = f"compiling {operator.source} gave no library that works: {reason}"

@@ -1,0 +1,131 @@
+// Updates of weights by their gradients, and limits on these, each in one pass over all numbers.
+//
+// The definition are the optimizers in experiments/training, which this file follows but for rounding.
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <stdexcept>
+
+#include "numbers.h"
+
+namespace {
+
+enum Rule { adam, rmsprop, graves, sgd };  // in the order of update.py
+
+// Laid out as update.py fills it in. Vectors hold what belongs to the weights end to end.
+template <class Number> struct Problem {
+    int64_t rule, count;
+    const int64_t* sizes;           // numbers of each weight
+    Number* const* weights;
+    Number* gradient;
+    Number *kept, *more, *most;     // in the order in which the optimizer names them; or null
+    Number* averaged;               // or null
+    double rate, decay, other;      // of the step; what remains of what is kept
+    double scale, share;            // of a root; of the weights in their mean
+};
+
+// The same of what is done before: numbers within -most .. most, and then of a norm of at most this; inf for any.
+template <class Number> struct Limits {
+    int64_t count;
+    Number *gradient, *norm;  // the latter before all that
+    double most, longest;
+};
+
+template <class Number> class Update : Problem<Number> {
+    typedef Lanes<Number> Vec;
+    typedef Problem<Number> P;
+    using P::gradient, P::kept, P::more, P::most, P::averaged;
+    const Number rate = P::rate, decay = P::decay, scale = P::scale, share = P::share;
+
+    // Adds function(place in the vectors, how many) to the weights.
+    template <class Function> void move(Function function) const {
+        int64_t first = 0;
+        for (int64_t weight = 0; weight < P::count; first += P::sizes[weight++]) {
+            Number* own = P::weights[weight];
+            in_vectors<Number>(P::sizes[weight], [&](int64_t at, int64_t n) {
+                const Vec moved = load(own + at, n) + function(first + at, n);
+                store(own + at, moved, n);
+                if (!averaged) return;
+                const Vec mean = load(averaged + first + at, n);
+                store(averaged + first + at, mean + share * (moved - mean), n);
+            });
+        }
+    }
+    // What is kept, brought nearer to something new.
+    static Vec keep(Number* vector, double decay, Vec next, int64_t at, int64_t n) {
+        const Vec result = Number(decay) * load(vector + at, n) + Number(1 - decay) * next;
+        store(vector + at, result, n);
+        return result;
+    }
+    // What is kept, made less, and something new; that alone where nothing is.
+    static Vec gather(Number* vector, Number decay, Vec next, int64_t at, int64_t n) {
+        if (!vector) return next;
+        const Vec result = decay * load(vector + at, n) + next;
+        store(vector + at, result, n);
+        return result;
+    }
+
+public:
+    explicit Update(const Problem<Number>& problem) : P(problem) {}
+    void operator()() const {
+        if (P::rule == adam) return move([&](int64_t at, int64_t n) {
+            const Vec g = load(gradient + at, n);
+            const Vec mean = keep(kept, P::decay, g, at, n), square = keep(more, P::other, g * g, at, n);
+            return -rate * mean / (square_root<Number>(square) * scale + Number(1e-8)); });
+        if (P::rule == rmsprop) return move([&](int64_t at, int64_t n) {
+            const Vec g = load(gradient + at, n), square = keep(kept, 0.9, g * g, at, n);
+            return -rate * gather(more, decay, g / (square_root<Number>(square) + Number(1e-8)), at, n); });
+        if (P::rule == graves) return move([&](int64_t at, int64_t n) {
+            const Vec g = load(gradient + at, n);
+            const Vec square = keep(kept, 0.95, g * g, at, n), mean = keep(more, 0.95, g, at, n);
+            const Vec variance = square - mean * mean, floored = (variance < 0 ? Vec{} : variance) + Number(1e-4);
+            return gather(most, decay, -rate * g / square_root<Number>(floored), at, n); });
+        move([&](int64_t at, int64_t n) { return -rate * gather(kept, decay, load(gradient + at, n), at, n); });
+    }
+};
+
+// The Euclidean norm, which does not overflow where a number does not.
+template <class Number> double norm_of(const Number* numbers, int64_t count) {
+    constexpr int L = lanes<Number>;
+    double sums[L]{}, total = 0;
+    int64_t at = 0;
+    for (; at + L <= count; at += L)
+        for (int lane = 0; lane < L; lane++) sums[lane] += (double)numbers[at + lane] * numbers[at + lane];
+    for (; at < count; at++) total += (double)numbers[at] * numbers[at];
+    for (double sum : sums) total += sum;
+    return std::sqrt(total);
+}
+
+template <class Number> void keep_within(const Limits<Number>& limits) {
+    auto change = [&](auto function) {
+        in_vectors<Number>(limits.count, [&](int64_t at, int64_t n) {
+            store(limits.gradient + at, function(load(limits.gradient + at, n)), n); });
+    };
+    double norm = norm_of(limits.gradient, limits.count);
+    *limits.norm = norm;
+    if (std::isfinite(limits.most)) {
+        const Number most = limits.most;
+        change([&](Lanes<Number> x) { return x > most ? all(most) : x < -most ? all(-most) : x; });
+        if (std::isfinite(limits.longest)) norm = norm_of(limits.gradient, limits.count);
+    }
+    norm += 1e-6;
+    // What is no number, too, reaches every gradient.
+    if (std::isfinite(limits.longest) && !(norm <= limits.longest))
+        change([scale = Number(limits.longest / norm)](Lanes<Number> x) { return x * scale; });
+}
+
+}  // namespace
+
+extern "C" {
+int update(const Problem<NUMBER>* problem) {
+    const Flushed flushed;
+    Update<NUMBER>{*problem}();
+    return 0;
+}
+int limit(const Limits<NUMBER>* limits) {
+    keep_within(*limits);
+    return 0;
+}
+int size_of_a_number() { return sizeof(NUMBER); }
+}

@@ -1,0 +1,94 @@
+"""Updates of weights, and limits on their gradients, through update.cpp, see memnet.native."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from memnet.native import build
+
+_OPERATOR = build.Operator("update of the weights", "update.cpp", ("update", "limit"))
+# As update.cpp counts them.
+_RULES = {"adam": 0, "rmsprop": 1, "graves": 2, "sgd": 3}
+
+
+class _Problem(ctypes.Structure):
+    """Problem in update.cpp."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("rule", "count")),
+        *((name, ctypes.c_void_p) for name in ("sizes", "weights", "gradient", "kept", "more", "most", "averaged")),
+        *((name, ctypes.c_double) for name in ("rate", "decay", "other", "scale", "share")),
+    ]
+
+
+class _Limits(ctypes.Structure):
+    """Limits in update.cpp."""
+
+    _fields_ = [
+        ("count", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("gradient", "norm")),
+        *((name, ctypes.c_double) for name in ("most", "longest")),
+    ]
+
+
+def refusal(tensors: Sequence[Tensor]) -> str | None:
+    """Why nothing compiled computes with such tensors; None where it can, and they lie in order."""
+    if not all(one.is_contiguous() for one in tensors):
+        return "it computes with numbers in order"
+    return build.unusual_call(tensors) or build.uncomputable(_OPERATOR, tensors)
+
+
+class Update:
+    """Of weights that `refusal` has nothing against, by vectors of what belongs to them end to end.
+
+    rule:     adam, rmsprop, graves or sgd.
+    kept:     what the rule keeps, in its order. averaged: the running mean of the weights, or None.
+    """
+
+    def __init__(
+        self, rule: str, weights: Sequence[Tensor], gradient: Tensor, kept: Sequence[Tensor], averaged: Tensor | None
+    ) -> None:
+        self._weights, self._library = weights, build.library(_OPERATOR, gradient.dtype)
+        self._sizes = (ctypes.c_int64 * len(weights))(*(one.numel() for one in weights))
+        self._problem = _Problem(rule=_RULES[rule], count=len(weights), sizes=ctypes.addressof(self._sizes))
+        self._kept = [gradient, *kept, averaged]
+        vectors = dict(zip(("kept", "more", "most"), kept, strict=False))
+        build.fill(self._problem, gradient=gradient, averaged=averaged, **vectors)
+        self._addresses, self._table = list[int](), list[Any]()
+
+    def __call__(self, *, share: float, rate: float, decay: float, other: float = 0.0, scale: float = 1.0) -> bool:
+        """Move the weights by the rule with these numbers, see update.cpp, and their mean by a share.
+
+        False where weights do not lie in order any more, and nothing is done.
+        """
+        if not all(one.is_contiguous() for one in self._weights):
+            return False
+        if (addresses := [one.data_ptr() for one in self._weights]) != self._addresses:
+            self._addresses, self._table = addresses, build.fill(self._problem, weights=self._weights)
+        problem = self._problem
+        problem.share, problem.rate, problem.decay, problem.other, problem.scale = share, rate, decay, other, scale
+        build.run(_OPERATOR, self._library.update, problem)
+        return True
+
+
+def limit(gradient: Tensor, value: float | None, norm: float | None) -> Tensor:
+    """Keep a vector's numbers within -value .. value, then its norm; the norm before, ().
+
+    For one that `refusal` has nothing against.
+    """
+    before = torch.empty((), dtype=gradient.dtype)
+    limits = _Limits(
+        gradient.numel(),
+        gradient.data_ptr(),
+        before.data_ptr(),
+        math.inf if value is None else value,
+        math.inf if norm is None else norm,
+    )
+    build.run(_OPERATOR, build.library(_OPERATOR, gradient.dtype).limit, limits)
+    return before
