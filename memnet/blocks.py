@@ -33,6 +33,11 @@ class RMSNorm(nn.Module):
         return (precise * scale * self.weight.to(precise.dtype)).to(input.dtype)
 
 
+def norm_of(size: int, normed: bool) -> nn.Module:
+    """What a layer sees its features through: a norm, or nothing."""
+    return RMSNorm(size) if normed else nn.Identity()
+
+
 class FeedForward(nn.Module):
     """W_down [silu(W_gate x) * W_up x], the gated layer of Shazeer 2020 (arXiv 2002.05202, eq. 6: SwiGLU).
 
@@ -58,17 +63,18 @@ class Block(WatchedCell):
 
     mixer:     any cell; where its output is of another size than its input, a linear layer `merge` brings it back.
     expansion: features within the feed-forward layer, as a multiple of the input's; 0 for none.
+    normed:    whether both see normalised features; else they see them as they are.
     Its state is the mixer's.
     """
 
-    def __init__(self, mixer: Cell, *, expansion: int = 2) -> None:
+    def __init__(self, mixer: Cell, *, expansion: int = 2, normed: bool = True) -> None:
         super().__init__()
         check_sizes(0, expansion=expansion)
         size = self.input_size = self.output_size = mixer.input_size
         self.expansion, self.has_scan, self.has_native = expansion, mixer.has_scan, mixer.has_native
-        self.mixer_norm, self.mixer = RMSNorm(size), mixer
+        self.mixer_norm, self.mixer = norm_of(size, normed), mixer
         self.merge = None if mixer.output_size == size else nn.Linear(mixer.output_size, size, bias=False)
-        self.feed_forward_norm = RMSNorm(size) if expansion else None
+        self.feed_forward_norm = norm_of(size, normed) if expansion else None
         self.feed_forward = FeedForward(size, expansion * size) if expansion else None
 
     def initial_state(self, batch_size: int) -> State:
@@ -127,11 +133,12 @@ class Stack(WatchedCell):
     input_size: features of the input.
     blocks:     cells of one size, mixed at will: a Block around a memory of any kind, or any cell whose output is of
                 its input's size. Each has weights of its own.
+    normed:     whether there is a norm behind the last of them.
     Its state is the tuple of theirs.
     Raises ValueError for no blocks, for such as do not fit, or for such as share weights.
     """
 
-    def __init__(self, input_size: int, blocks: Sequence[Cell]) -> None:
+    def __init__(self, input_size: int, blocks: Sequence[Cell], *, normed: bool = True) -> None:
         super().__init__()
         sizes = [size for block in blocks for size in (block.input_size, block.output_size)]
         if not blocks or len({*sizes}) > 1:
@@ -142,7 +149,7 @@ class Stack(WatchedCell):
         self.input_size, self.output_size = input_size, sizes[0]
         self.embedding = nn.Linear(input_size, sizes[0])
         self.blocks = nn.ModuleList(blocks)
-        self.norm = RMSNorm(sizes[0])
+        self.norm = norm_of(sizes[0], normed)
         self.has_scan = any(block.has_scan for block in blocks)
         self.has_native = any(block.has_native for block in blocks)
 
@@ -245,16 +252,25 @@ def stack_of(mixer: Callable[..., Cell]) -> Callable[..., Stack]:
     """
 
     def make(
-        input_size: int, *, hidden_size: int = 64, num_layers: int = 2, expansion: int = 2, **options: Any
+        input_size: int,
+        *,
+        hidden_size: int = 64,
+        num_layers: int = 2,
+        expansion: int = 2,
+        normed: bool = True,
+        **options: Any,
     ) -> Stack:
         """A linear embedding and layers upon it.
 
         hidden_size: features of a layer. num_layers: layers.
         expansion:   features within a layer's feed-forward part, as a multiple of hidden_size; 0 for no such part.
+        normed:      whether layers and readout see normalised features; else they see them as they are, so that what is
+                     linear in the input stays so.
         """
         check_sizes(input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         mixers = [mixer(hidden_size, hidden_size, **options) for _ in range(num_layers)]
-        return Stack(input_size, [Block(one, expansion=expansion) for one in mixers])
+        blocks = [Block(one, expansion=expansion, normed=normed) for one in mixers]
+        return Stack(input_size, blocks, normed=normed)
 
     own, more = (inspect.signature(one, eval_str=True) for one in (make, mixer))
     parameters = [one for one in own.parameters.values() if one.kind is not one.VAR_KEYWORD]

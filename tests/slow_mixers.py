@@ -406,13 +406,14 @@ def mesa_layer(
     value_size: int,
     least_ridge: float,
     output_gate: bool,
+    linear_keys: bool,
 ) -> Array:
     """MesaNet, each step's system solved by elimination."""
     emitted, channels = inputs @ w["projection.weight"].T, 2 * num_heads * key_size
     covariances = [np.zeros((key_size, key_size)) for _ in range(num_heads)]
     products = [np.zeros((value_size, key_size)) for _ in range(num_heads)]
     outputs = []
-    seen = convolved(emitted[:, :channels], w["convolution.weight"][:, 0])
+    seen = convolved(emitted[:, :channels], w["convolution.weight"][:, 0], straight=channels * linear_keys)
     for vectors, others in zip(seen, emitted[:, channels:], strict=True):
         queries, keys = parts(vectors, (num_heads, key_size), (num_heads, key_size))
         values, numbers, gates = parts(
@@ -421,11 +422,13 @@ def mesa_layer(
         kept, strengths = sigmoid(numbers + w["gate_bias"])
         found = []
         for h in range(num_heads):
-            query, key = of_length_one(queries[h]), of_length_one(keys[h])
+            query, key = (one[h] if linear_keys else of_length_one(one[h]) for one in (queries, keys))
             covariances[h] = kept[h] * covariances[h] + strengths[h] * np.outer(key, key)
             products[h] = kept[h] * products[h] + strengths[h] * np.outer(values[h], key)
             ridge = np.diag(softplus(w["ridge"][h]) + least_ridge)
-            read = normed(products[h] @ np.linalg.solve(covariances[h] + ridge, query)) * w["norm_weight"]
+            read = products[h] @ np.linalg.solve(covariances[h] + ridge, query)
+            if "norm_weight" in w:
+                read = normed(read) * w["norm_weight"]
             found.append(read * silu(gates[h]) if output_gate else read)
         outputs.append(w["output.weight"] @ np.concatenate(found))
     return np.array(outputs)

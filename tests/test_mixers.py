@@ -53,6 +53,7 @@ MIXERS: dict[str, Callable[[], Mixer]] = {
     "titans-mlp": lambda: TitansCell(3, 5, num_heads=2, head_size=3, mini_batch=4),
     "mesa": lambda: MesaCell(3, 5, num_steps=6, **SMALL),
     "mesa, exact": lambda: MesaCell(3, 5, solver="exact", output_gate=True, **SMALL),
+    "mesa, linear": lambda: MesaCell(3, 5, solver="exact", output_norm=False, linear_keys=True, **SMALL),
     "delta product": lambda: DeltaCell(3, 5, decay="head", num_factors=3, strength="closed", **SMALL),
     "delta, strengths convolved": lambda: DeltaCell(
         3, 5, num_factors=2, strength="hard", convolution=3, convolved_strength=True, **SMALL
@@ -191,6 +192,18 @@ def test_a_stack_mixes_layers_of_any_kind() -> None:
         "memory, layer 1",
         "memory, layer 2",
     ]
+
+
+@pytest.mark.parametrize("backend", ["eager", "auto"])
+def test_layers_without_norms_see_features_as_they_are(backend: Any) -> None:
+    torch.manual_seed(0)
+    model: Any = memnet.DeltaNet(3, 2, hidden_size=6, num_layers=1, normed=False, **SMALL).double()
+    (block,), input = model.cell.blocks, normal(2, 5, 3)
+    model.backend = backend
+    hidden = model.cell.embedding(input)
+    hidden = hidden + block.mixer.scan(hidden, block.initial_state(2), None)[0]
+    expected = model.readout(hidden + block.feed_forward(hidden))
+    assert_equal(model(input)[0], expected)
 
 
 def test_layers_that_do_not_fit_are_refused() -> None:

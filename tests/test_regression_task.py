@@ -88,8 +88,9 @@ def by_hand(task, **options):
     """A MesaNet cell that does the least squares of the task.
 
     SiLU, the norm of keys and that of what is read are all but linear in small numbers: z / 2, 1000 k, and 316 o.
+    Linear keys may be of any size.
     """
-    size, tiny = task.dimensions, 1e-6
+    size, tiny = task.dimensions, 1.0 if options.get("linear_keys") else 1e-6
     cell = MesaCell(
         size + 1, 1, num_heads=1, key_size=size, value_size=1, least_ridge=0.0, convolution=2, **options
     ).double()
@@ -103,7 +104,7 @@ def by_hand(task, **options):
         # A query is the point at this step, a key that of the step before, where a value stands here.
         cell.convolution.weight[:size, 0, 1] = cell.convolution.weight[size:, 0, 0] = 1
         cell.gate_bias.fill_(40)
-        scale = tiny / 2 / 1e-3
+        scale = tiny if cell.linear_keys else tiny / 2 / 1e-3
         cell.ridge.fill_(math.log(math.expm1((scale * task.noise) ** 2)))
         if cell.norm_weight is None:
             cell.output.weight.fill_(1 / tiny)
@@ -114,7 +115,15 @@ def by_hand(task, **options):
     return model
 
 
-@pytest.mark.parametrize("options", [{"solver": "exact"}, {"num_steps": 12}, {"solver": "exact", "output_norm": False}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"solver": "exact"},
+        {"num_steps": 12},
+        {"solver": "exact", "output_norm": False},
+        {"solver": "exact", "output_norm": False, "linear_keys": True},
+    ],
+)
 @pytest.mark.parametrize("backend", ["eager", "chunked"])
 def test_mesa_with_weights_set_by_hand_is_least_squares(options, backend):
     task = InContextRegression()

@@ -30,10 +30,10 @@ def test_a_layer_goes_along_the_gradient_of_the_loss(name: str) -> None:
     assert_is(name, slow.inner_layer, *options, tolerance=1e-7)
 
 
-@pytest.mark.parametrize("name", ["mesa", "mesa, exact"])
+@pytest.mark.parametrize("name", ["mesa", "mesa, exact", "mesa, linear"])
 def test_a_layer_of_mesa_is_that_of_the_slow_loops(name: str) -> None:
     sizes = ("num_heads", "key_size", "value_size")
-    assert_is(name, slow.mesa_layer, *sizes, "least_ridge", "output_gate", tolerance=1e-9)
+    assert_is(name, slow.mesa_layer, *sizes, "least_ridge", "output_gate", "linear_keys", tolerance=1e-9)
 
 
 def test_gradients_are_those_of_autograd() -> None:

@@ -32,7 +32,7 @@ class MesaMemory(NamedTuple):
 class MesaSteered(NamedTuple):
     """What steers a step.
 
-    query, key: (batch, head, key), of length one.
+    query, key: (batch, head, key), of length one, by default.
     value:      (batch, head, value).
     strength:   (batch, head), beta, in (0, 1).
     log_decay:  (batch, head), at most 0.
@@ -74,6 +74,8 @@ class MesaCell(ConvolvedMixer):
     output_norm: whether what is read is normalised head by head. The mesa layer before (von Oswald et al. 2023,
                  arXiv 2309.05858) does not, so that a number that is foretold keeps its size.
     convolution: steps that queries and keys see, before SiLU; 0 for neither.
+    linear_keys: whether queries and keys are linear in the input, of any length and without SiLU, as in the equations
+                 of the mesa layer before.
     Raises ValueError for sizes that cannot be.
     """
 
@@ -91,6 +93,7 @@ class MesaCell(ConvolvedMixer):
         output_gate: bool = False,
         output_norm: bool = True,
         convolution: int = 4,
+        linear_keys: bool = False,
     ) -> None:
         check_sizes(num_heads=num_heads, key_size=key_size, value_size=value_size, num_steps=num_steps)
         check_choice("solver", solver, Solver)
@@ -98,7 +101,16 @@ class MesaCell(ConvolvedMixer):
             raise ValueError(f"least_ridge must be in [0, 1), not {least_ridge}")
         keys, values = num_heads * key_size, num_heads * value_size
         self._sizes = [values, 2 * num_heads, values * output_gate]
-        super().__init__(input_size, hidden_size, 2 * keys, sum(self._sizes), values, convolution=convolution)
+        super().__init__(
+            input_size,
+            hidden_size,
+            2 * keys,
+            sum(self._sizes),
+            values,
+            convolution=convolution,
+            straight=2 * keys * linear_keys,
+        )
+        self.linear_keys = linear_keys
         self.num_heads, self.key_size, self.value_size = num_heads, key_size, value_size
         self.solver, self.num_steps, self.least_ridge, self.output_gate = solver, num_steps, least_ridge, output_gate
         self.gate_bias = nn.Parameter(torch.stack([torch.full((num_heads,), 4.0), torch.zeros(num_heads)]))
@@ -115,7 +127,9 @@ class MesaCell(ConvolvedMixer):
         value, numbers, gate = others.split(self._sizes, -1)
         decay, strength = (numbers.unflatten(-1, (2, heads)) + self.gate_bias.to(numbers)).unbind(-2)
         value, gate = (one.unflatten(-1, (heads, -1)) for one in (value, gate))
-        return MesaSteered(unit(query), unit(key), value, torch.sigmoid(strength), functional.logsigmoid(decay), gate)
+        if not self.linear_keys:
+            query, key = unit(query), unit(key)
+        return MesaSteered(query, key, value, torch.sigmoid(strength), functional.logsigmoid(decay), gate)
 
     def ridges(self, like: Tensor) -> Tensor:
         """The diagonal of Lambda, (head, key)."""
