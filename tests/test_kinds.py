@@ -40,7 +40,7 @@ def test_every_task_has_its_domain_a_start_and_its_commands() -> None:
     [
         "mqar --pairs 64",
         "selective-copying --tokens 300 --min-length 300",
-        "needles --needles 26 --queries 26 --values 20",
+        "needles --needles 26 --queries 26 --values 20 --min-length 546",
         "fuzzy-recall --keys 40 --values 40 --most 40",
         "babi-noise --number 3 --babi-data generated --questions 60 --test-questions 60",
         "key-value-recall --num-bits 3",
