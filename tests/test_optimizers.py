@@ -79,8 +79,11 @@ def test_they_are_torchs_to_the_last_bit_also_when_they_go_on_from_its_state(
 
 @needs_compiler
 @pytest.mark.parametrize("mean", [None, 0.9])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", [*PAIRS, "graves", "graves alone"])
-def test_compiled_they_are_the_same_to_rounding(name: str, mean: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_they_are_the_same_to_rounding(
+    name: str, dtype: torch.dtype, mean: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also when weights have moved, or do not lie in order, where they are updated plainly."""
     own: dict[str, Make] = {
         "graves": lambda w: GravesRMSProp(w, 0.01),
@@ -90,7 +93,7 @@ def test_compiled_they_are_the_same_to_rounding(name: str, mean: float | None, m
     both, found = [weights(), weights()], []
     for own_weights in both:
         for one in own_weights:
-            one.data = one.data.double()
+            one.data = one.data.to(dtype)
         optimizer = make(own_weights)
         if mean is not None:
             optimizer.keep_average(mean)
@@ -108,12 +111,13 @@ def test_compiled_they_are_the_same_to_rounding(name: str, mean: float | None, m
         assert compiled == [not found[1:]] * len(compiled)
         monkeypatch.setenv("MEMNET_NATIVE", "0")
     (ours, means, state), (others, other_means, other_state) = found
+    near = {"rtol": 1e-12, "atol": 1e-15} if dtype == torch.float64 else {"rtol": 2e-5, "atol": 1e-6}
     for one, other in (*zip(ours, others, strict=True), *zip(means, other_means, strict=True)):
-        torch.testing.assert_close(one, other, rtol=1e-13, atol=1e-15)
+        torch.testing.assert_close(one, other, **near)
     for kept, other_kept in zip(state.values(), other_state.values(), strict=True):
         assert list(kept) == list(other_kept)
         for one, other in zip(kept.values(), other_kept.values(), strict=True):
-            torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-15)
+            torch.testing.assert_close(one, other, **near)
 
 
 @pytest.mark.parametrize("way", ["compiled", "plain"])

@@ -18,10 +18,15 @@ State = dict[str, Tensor]
 
 
 class Gradients(NamedTuple):
-    """vectors: gradients end to end. each: views of them, in the order of the weights, of all that have one."""
+    """Gradients end to end.
+
+    each:     views of them, in the order of the weights, of all that have one.
+    compiled: what keeps them within limits in one pass, where they are one vector; None where nothing does.
+    """
 
     vectors: list[Tensor]
     each: list[Tensor]
+    compiled: Update | None = None
 
 
 class Together:
@@ -137,7 +142,8 @@ class Optimizer(ABC):
         for own in self._gathered:
             own.gather()
         each = [weight.grad for weight in self.weights if weight.grad is not None]
-        return Gradients([own.gradient for own in self._gathered], each)
+        compiled = self._gathered[0].compiled if len(self._gathered) == 1 else None
+        return Gradients([own.gradient for own in self._gathered], each, compiled)
 
     @torch.no_grad()
     def step(self) -> None:

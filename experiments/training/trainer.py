@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Generic, NotRequired, TypeVar
 
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ from experiments.runs.tracking import TRAINING_PICTURES, Tracker
 from experiments.training.objective import Objective, Row, mean
 from experiments.training.optimizers import Gradients
 from experiments.training.ranks import ranks
-from experiments.training.updates import go_on_from
+from experiments.training.updates import Noise, go_on_from
 from memnet import gradient_norms
 from memnet.abilities import HoldsState
 
@@ -73,6 +73,7 @@ class Trainer(Generic[Work]):
         self.model: Any = objective.new_model()
         self._weights: list[nn.Parameter] = list(self.model.parameters())
         self.optimizer = objective.updates.make_optimizer(self.model)
+        self._noise: Noise | None = None
         self.generator = generator_for("train", config.run.seed)
         self.step, self.seconds = 0, 0.0
         self.solved_step: int | None = None
@@ -202,7 +203,11 @@ class Trainer(Generic[Work]):
     def noisy(self) -> AbstractContextManager[None]:
         """The weights with whatever noise they have in this step, between `begin` and `end`."""
         cooling = self.objective.schedule.rate(self.step, self.solved_step) < 1
-        return self.objective.updates.noisy(self._weights, self.generator, cooling=cooling)
+        if not (scale := self.objective.updates.noise(cooling=cooling)):
+            return nullcontext()
+        if self._noise is None:
+            self._noise = Noise(self._weights)
+        return self._noise.added(scale, self.generator)
 
     def end(self, counts: Mapping[str, Tensor], progress: Progress) -> None:
         """Update the weights by their gradients, once they have those of this process's share.

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from experiments.training.optimizers import SGD, Adam, Gradients, GravesRMSProp, Optimizer, RMSProp
-from memnet.native.update import limit, refusal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,9 +44,8 @@ class Updates:
 
     def clip(self, gradients: Gradients) -> Tensor:
         """Clip the gradient, by value and then by norm; returns its norm before, () or (copy,)."""
-        first, *more = gradients.vectors or [torch.empty(0)]
-        if not more and refusal([first]) is None:
-            return limit(first, self.clip_value, self.clip_norm)
+        if gradients.compiled is not None:
+            return gradients.compiled.limit(self.clip_value, self.clip_norm)
         norm = _norm(gradients)
         if self.clip_value is not None:
             for vector in gradients.vectors:
@@ -65,26 +63,33 @@ class Updates:
         """The weights as they are judged, afterwards as they are trained."""
         return nullcontext() if self.weight_average is None else _instead(optimizer.weights, optimizer.averages())
 
-    @contextmanager
-    def noisy(
-        self, weights: Sequence[nn.Parameter], generator: torch.Generator, *, cooling: bool = False
-    ) -> Iterator[None]:
-        """Move every weight by Gaussian noise; afterwards each is as before, with the gradient of the moved one.
+    def noise(self, *, cooling: bool) -> float:
+        """The deviation of the noise on the weights. cooling: whether the learning rate has begun to fall."""
+        return self.cooldown_noise if cooling and self.cooldown_noise is not None else self.weight_noise
 
-        cooling: whether the learning rate has begun to fall.
-        """
-        scale = self.cooldown_noise if cooling and self.cooldown_noise is not None else self.weight_noise
-        if not scale:
-            yield
-            return
-        noise = [torch.empty(weight.shape).normal_(generator=generator).to(weight.device) for weight in weights]
-        own = [weight.detach() for weight in weights]
-        before = [weight.clone() for weight in own]
-        torch._foreach_add_(own, noise, alpha=scale)
+
+class Noise:
+    """Gaussian noise that moves weights, which afterwards are as before, with the gradient of the moved ones."""
+
+    def __init__(self, weights: Sequence[nn.Parameter]) -> None:
+        self._weights: list[Tensor] = [*weights]
+        self._parts = [torch.empty(weight.shape) for weight in weights]
+        self._before = [torch.empty_like(weight.detach()) for weight in weights]
+
+    @contextmanager
+    def added(self, scale: float, generator: torch.Generator) -> Iterator[None]:
+        """Within it, weights are moved by noise of so large a deviation."""
+        for part in self._parts:
+            part.normal_(generator=generator)
+        noise = [part.to(weight.device) for part, weight in zip(self._parts, self._weights, strict=True)]
+        with torch.no_grad():
+            torch._foreach_copy_(self._before, self._weights)
+            torch._foreach_add_(self._weights, noise, alpha=scale)
         try:
             yield
         finally:
-            torch._foreach_copy_(own, before)
+            with torch.no_grad():
+                torch._foreach_copy_(self._weights, self._before)
 
 
 @contextmanager

@@ -32,6 +32,18 @@ template <class Number> struct Limits {
     double most, longest;
 };
 
+// 1 / sqrt(x) of a normal positive number, or of one too large, to 2 in the last place.
+template <class Number> Lanes<Number> inverse_root(Lanes<Number> x) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(Number) == 4) {
+        const Lanes<float> near = (Lanes<float>)_mm512_rsqrt14_ps((__m512)x);
+        const Lanes<float> nearer = near * (1.5f - 0.5f * x * near * near);
+        return x > 1e38f ? Lanes<float>{} : nearer;
+    }
+#endif
+    return 1 / square_root<Number>(x);
+}
+
 template <class Number> class Update : Problem<Number> {
     typedef Lanes<Number> Vec;
     typedef Problem<Number> P;
@@ -80,39 +92,36 @@ public:
             const Vec g = load(gradient + at, n);
             const Vec square = keep(kept, 0.95, g * g, at, n), mean = keep(more, 0.95, g, at, n);
             const Vec variance = square - mean * mean, floored = (variance < 0 ? Vec{} : variance) + Number(1e-4);
-            return gather(most, decay, -rate * g / square_root<Number>(floored), at, n); });
+            return gather(most, decay, -rate * g * inverse_root<Number>(floored), at, n); });
         move([&](int64_t at, int64_t n) { return -rate * gather(kept, decay, load(gradient + at, n), at, n); });
     }
 };
 
-// The Euclidean norm, which does not overflow where a number does not.
-template <class Number> double norm_of(const Number* numbers, int64_t count) {
+// Changes numbers by a function; the Euclidean norm before, which does not overflow where a number does not.
+template <class Number, class Function> double change(Number* numbers, int64_t count, Function function) {
     constexpr int L = lanes<Number>;
     double sums[L]{}, total = 0;
-    int64_t at = 0;
-    for (; at + L <= count; at += L)
-        for (int lane = 0; lane < L; lane++) sums[lane] += (double)numbers[at + lane] * numbers[at + lane];
-    for (; at < count; at++) total += (double)numbers[at] * numbers[at];
+    in_vectors<Number>(count, [&](int64_t at, int64_t n) {
+        const Lanes<Number> own = load(numbers + at, n);
+        for (int lane = 0; lane < L; lane++) sums[lane] += (double)own[lane] * own[lane];
+        store(numbers + at, function(own), n);
+    });
     for (double sum : sums) total += sum;
     return std::sqrt(total);
 }
 
 template <class Number> void keep_within(const Limits<Number>& limits) {
-    auto change = [&](auto function) {
-        in_vectors<Number>(limits.count, [&](int64_t at, int64_t n) {
-            store(limits.gradient + at, function(load(limits.gradient + at, n)), n); });
-    };
-    double norm = norm_of(limits.gradient, limits.count);
+    typedef Lanes<Number> Vec;
+    auto all_by = [&](auto function) { return change(limits.gradient, limits.count, function); };
+    auto same = [](Vec x) { return x; };
+    const Number most = limits.most;
+    const bool bounded = std::isfinite(limits.most), shortened = std::isfinite(limits.longest);
+    double norm = bounded ? all_by([&](Vec x) { return x > most ? all(most) : x < -most ? all(-most) : x; }) : all_by(same);
     *limits.norm = norm;
-    if (std::isfinite(limits.most)) {
-        const Number most = limits.most;
-        change([&](Lanes<Number> x) { return x > most ? all(most) : x < -most ? all(-most) : x; });
-        if (std::isfinite(limits.longest)) norm = norm_of(limits.gradient, limits.count);
-    }
+    if (bounded && shortened) norm = all_by(same);
     norm += 1e-6;
     // What is no number, too, reaches every gradient.
-    if (std::isfinite(limits.longest) && !(norm <= limits.longest))
-        change([scale = Number(limits.longest / norm)](Lanes<Number> x) { return x * scale; });
+    if (shortened && !(norm <= limits.longest)) all_by([scale = Number(limits.longest / norm)](Vec x) { return x * scale; });
 }
 
 }  // namespace

@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from memnet.native import build
@@ -57,9 +56,10 @@ class Update:
         self._weights, self._library = weights, build.library(_OPERATOR, gradient.dtype)
         self._sizes = (ctypes.c_int64 * len(weights))(*(one.numel() for one in weights))
         self._problem = _Problem(rule=_RULES[rule], count=len(weights), sizes=ctypes.addressof(self._sizes))
-        self._kept = [gradient, *kept, averaged]
+        self._gradient, self._kept = gradient, [*kept, averaged]
         vectors = dict(zip(("kept", "more", "most"), kept, strict=False))
         build.fill(self._problem, gradient=gradient, averaged=averaged, **vectors)
+        self._limits = _Limits(count=gradient.numel(), gradient=gradient.data_ptr())
         self._addresses, self._table = list[int](), list[Any]()
 
     def __call__(self, *, share: float, rate: float, decay: float, other: float = 0.0, scale: float = 1.0) -> bool:
@@ -76,19 +76,12 @@ class Update:
         build.run(_OPERATOR, self._library.update, problem)
         return True
 
-
-def limit(gradient: Tensor, value: float | None, norm: float | None) -> Tensor:
-    """Keep a vector's numbers within -value .. value, then its norm; the norm before, ().
-
-    For one that `refusal` has nothing against.
-    """
-    before = torch.empty((), dtype=gradient.dtype)
-    limits = _Limits(
-        gradient.numel(),
-        gradient.data_ptr(),
-        before.data_ptr(),
-        math.inf if value is None else value,
-        math.inf if norm is None else norm,
-    )
-    build.run(_OPERATOR, build.library(_OPERATOR, gradient.dtype).limit, limits)
-    return before
+    def limit(self, value: float | None, norm: float | None) -> Tensor:
+        """Keep the gradient's numbers within -value .. value, then its norm; the norm before, ()."""
+        limits = self._limits
+        before = self._gradient.new_empty(())
+        limits.norm = before.data_ptr()
+        limits.most = math.inf if value is None else value
+        limits.longest = math.inf if norm is None else norm
+        build.run(_OPERATOR, self._library.limit, limits)
+        return before

@@ -66,6 +66,7 @@ class SequenceObjective(Objective[SequenceModel, Batch]):
         self.validation = validation_batches(self.data, self._validated(), training.valid_sequences, config.run.seed)
         self._watched = pictured_sequence(self.data, self.lengths[1])
         self._straights: dict[SequenceModel, Straight | None] = {}
+        self._cores: dict[SequenceModel, Any] = {}
         self.begin_anew()
 
     @classmethod
@@ -200,7 +201,9 @@ class SequenceObjective(Objective[SequenceModel, Batch]):
         return gradient_row(model, self.data, self.lengths[1], self.config.run.seed)
 
     def computed(self, model: SequenceModel) -> str:
-        return backend_line(core(model))
+        if model not in self._cores:
+            self._cores[model] = core(model)
+        return backend_line(self._cores[model])
 
     def look(self, model: SequenceModel) -> Look:
         return look_at_sequence(model, self.data, self._watched)
