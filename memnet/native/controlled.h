@@ -384,7 +384,7 @@ protected:
         int64_t widest = hidden_size;
         for (int64_t layer = 0; layer <= last; layer++) widest = std::max(widest, operand_room(layer));
         std::vector<Number> d_operand(count * widest), d_above(count * widest), d_output(deep ? count * hidden_size : 0);
-        for (int64_t from = (time - 1) / segment * segment; from >= 0; from -= segment) {
+        for (int64_t from = (time - 1) / segment * segment, end = time; from >= 0; from -= segment) {
             const int64_t to = std::min(from + segment, time);
             for (int64_t row = 0; row < count && !Memory::rolls_back; row++) replay(from, to, first + row, tapes[row], room);
             for (int64_t step = to - 1; step >= from; step--)
@@ -405,11 +405,15 @@ protected:
                                   d_output.data() + row * (deep ? hidden_size : 0));
                     std::swap(d_operand, d_above);
                 }
+            // As soon as there are enough of them, while they are in the second cache.
+            if (from && (end - from) * count < 64) continue;
+            for (int64_t layer = 0; layer <= last; layer++)
+                products[layer].add_gradients(
+                    end - from, count, d_units_of(layer, from, 0), units_room(layer),
+                    {operand_of(layer, from, first), operand_room(layer), batch * operand_room(layer)},
+                    first > 0 || end < time);
+            end = from;
         }
-        for (int64_t layer = 0; layer <= last; layer++)
-            products[layer].gradients(time, count, {d_units[layer], units_room(layer), count * units_room(layer)},
-                                      {operand_of(layer, 0, first), operand_room(layer), batch * operand_room(layer)},
-                                      first > 0);
         for (int64_t row = 0; row < count; row++) finish_backward(first + row, carried[row]);
     }
 
@@ -478,6 +482,8 @@ public:
             if (backward) backward_rows(first, count, products, tapes, d_units);
             else forward_rows(first, count, products, tapes);
         }
+        for (const Projection<Number>& product : products)
+            if (backward) product.give_gradients();
     }
 };
 

@@ -107,7 +107,7 @@ template <class Number> struct Rows {
     }
 };
 
-// What a projection saw at some steps, or the gradient of what it gave: rows of so many numbers, steps so far apart.
+// What a projection saw at some steps: rows of so many numbers, steps so far apart.
 template <class Number> struct Seen {
     const Number* numbers;
     int64_t width, step;
@@ -122,31 +122,37 @@ template <class Number> class Projection {
     std::unique_ptr<Panels<Number>> panels;  // where several rows are computed together
     std::unique_ptr<Rows<Number>> rows;      // where not
 
-    // gradient(unit, feature) = sum over steps and rows of given(unit) seen(feature), or more of it.
-    template <int units, int vectors>
-    static void tile(int64_t steps, int64_t rows, Seen<Number> given, Seen<Number> seen, Number* gradient,
-                     int64_t features, int64_t room, bool more) {
-        Lanes<Number> total[units][vectors]{};
-        for (int64_t step = 0; step < steps; step++) {
-            const Number *row = given.numbers + step * given.step, *with = seen.numbers + step * seen.step;
-            for (int64_t left = rows; left > 0; left--, row += given.width, with += seen.width) {
-                Lanes<Number> value[vectors];
-                for (int part = 0; part < vectors; part++) value[part] = load(with + part * L);
-                for (int unit = 0; unit < units; unit++)
-                    for (int part = 0; part < vectors; part++) total[unit][part] += row[unit] * value[part];
-            }
-        }
+    // Backward, gradients of weights, (out, in) in whole vectors, and of biases; what is no weight's may be anything.
+    const int64_t vectors = (in + L - 1) / L;
+    std::unique_ptr<Lanes<Number>[]> d_weights, d_biases;
+
+    // to(unit, feature) = sum over rows of given(unit) seen(feature), or more of it.
+    template <int units, int count>
+    void tile(int64_t rows, const Number* given, int64_t width, const Lanes<Number>* seen, Lanes<Number>* to, bool more) const {
+        Lanes<Number> total[units][count];
         for (int unit = 0; unit < units; unit++)
-            for (int part = 0; part < vectors; part++) {
-                Number* to = gradient + unit * features + part * L;
-                store(to, more ? load(to, room - part * L) + total[unit][part] : total[unit][part], room - part * L);
-            }
+            for (int part = 0; part < count; part++) total[unit][part] = more ? to[unit * vectors + part] : Lanes<Number>{};
+        multiply(rows, given, 1, width, seen, count, total);
+        for (int unit = 0; unit < units; unit++)
+            for (int part = 0; part < count; part++) to[unit * vectors + part] = total[unit][part];
+    }
+
+    // Whether any weights between these units and features want a gradient.
+    bool wanted(int64_t unit, int64_t units, int64_t feature, int64_t features) const {
+        for (const Block<Number>& one : blocks)
+            if (one.gradient && one.unit < unit + units && unit < one.unit + one.units &&
+                one.feature < feature + features && feature < one.feature + one.features) return true;
+        return false;
     }
 
 public:
     Projection(int64_t in, int64_t out, std::vector<Block<Number>> blocks, std::vector<Bias<Number>> biases,
                bool backward, bool several_rows)
         : in(in), out(out), blocks(std::move(blocks)), biases(std::move(biases)), backward(backward) {
+        if (backward) {
+            d_weights.reset(new Lanes<Number>[out * vectors]);
+            d_biases.reset(new Lanes<Number>[(out + L - 1) / L]);
+        }
         if (!several_rows) {
             int64_t filled = 0;
             for (const Block<Number>& one : this->blocks) filled += one.units * one.features;
@@ -170,41 +176,46 @@ public:
         for (int64_t row = 0; row < count; row++, input += input_stride, output += stride) rows->apply(input, output);
     }
 
-    // Gradients of weights and biases from some steps of some rows: `more` adds them to what is there. A vector's numbers
-    // behind a row of what was seen may be anything, but must be there.
-    void gradients(int64_t steps, int64_t rows, Seen<Number> given, Seen<Number> seen, bool more) const {
-        for (const Block<Number>& one : blocks) {
-            if (!one.gradient) continue;
-            auto from = [&](Seen<Number> all, int64_t first) {
-                return Seen<Number>{all.numbers + first, all.width, all.step};
-            };
-            auto part = [&](auto vectors, int64_t at) {
-                in_tiles<rows_at_once>(one.units, [&](auto units, int64_t unit) {
-                    tile<units, vectors>(steps, rows, from(given, one.unit + unit), from(seen, one.feature + at * L),
-                                         one.gradient + unit * one.features + at * L, one.features,
-                                         one.features - at * L, more);
-                });
-            };
-            // Three vectors at a time, and rather twice two than three and one.
-            for (int64_t at = 0, left = (one.features + L - 1) / L; left > 0;) {
-                const int64_t count = left == 4 ? 2 : std::min<int64_t>(left, 3);
-                if (count == 3) part(Constant<3>(), at);
-                else if (count == 2) part(Constant<2>(), at);
-                else part(Constant<1>(), at);
-                at += count;
-                left -= count;
-            }
-        }
-        for (const Bias<Number>& one : biases) {
-            if (!one.gradient) continue;
-            in_vectors<Number>(one.units, [&](int64_t at, int64_t n) {
-                Lanes<Number> total = more ? load(one.gradient + at, n) : Lanes<Number>{};
-                for (int64_t step = 0; step < steps; step++)
-                    for (int64_t row = 0; row < rows; row++)
-                        total += load(given.numbers + step * given.step + row * given.width + one.unit + at, n);
-                store(one.gradient + at, total, n);
+    // Gradients of weights and biases from some steps of some rows: `more` adds them to those before. The steps of what is
+    // given follow each other. A vector's numbers behind a row of what was seen may be anything, but must be there.
+    void add_gradients(int64_t steps, int64_t rows, const Number* given, int64_t width, Seen<Number> seen, bool more) const {
+        // End to end, for steps so far apart push each other out of the first cache.
+        std::unique_ptr<Lanes<Number>[]> room(new Lanes<Number>[steps * rows * vectors_at_once]);
+        auto part = [&](auto count, int64_t at) {
+            Lanes<Number>* to = room.get();
+            for (int64_t step = 0; step < steps; step++)
+                for (int64_t row = 0; row < rows; row++)
+                    for (int one = 0; one < count; one++)
+                        *to++ = load(seen.numbers + step * seen.step + row * seen.width + (at + one) * L);
+            in_tiles<rows_at_once>(out, [&](auto units, int64_t unit) {
+                if (wanted(unit, units, at * L, count * L))
+                    tile<units, count>(steps * rows, given + unit, width, room.get(), &d_weights[unit * vectors + at], more);
             });
+        };
+        // Three vectors at a time, and rather twice two than three and one.
+        for (int64_t at = 0, left = vectors; left > 0;) {
+            const int64_t count = left == 4 ? 2 : std::min<int64_t>(left, 3);
+            if (count == 3) part(Constant<3>(), at);
+            else if (count == 2) part(Constant<2>(), at);
+            else part(Constant<1>(), at);
+            at += count;
+            left -= count;
         }
+        for (int64_t at = 0; !biases.empty() && at < out; at += L) {
+            Lanes<Number> total = more ? d_biases[at / L] : Lanes<Number>{};
+            for (int64_t row = 0; row < steps * rows; row++) total += load(given + row * width + at, out - at);
+            d_biases[at / L] = total;
+        }
+    }
+
+    // Writes them where they are asked for.
+    void give_gradients() const {
+        for (const Block<Number>& one : blocks)
+            for (int64_t unit = 0; one.gradient && unit < one.units; unit++)
+                std::copy_n((const Number*)&d_weights[(one.unit + unit) * vectors] + one.feature, one.features,
+                            one.gradient + unit * one.features);
+        for (const Bias<Number>& one : biases)
+            if (one.gradient) std::copy_n((const Number*)d_biases.get() + one.unit, one.units, one.gradient);
     }
 };
 

@@ -275,7 +275,8 @@ template <class Number> struct Single : Problem<Number> {
             if (P::d_input) Sequence<Number>::accumulate(inputs, d_operand.data(), P::d_input + step * inputs);
             if (P::d_below) std::copy_n(d_operand.data() + inputs, belows, P::d_below + step * belows);
         }
-        product.gradients(time, 1, {d_units.get(), width, width}, {operand, features, features}, false);
+        product.add_gradients(time, 1, d_units.get(), width, {operand, features, features}, false);
+        product.give_gradients();
         if (P::d_first[0]) std::copy_n(d_hidden.data(), size, P::d_first[0]);
         if (layer == lstm && P::d_first[1]) std::copy_n(d_cell.data(), size, P::d_first[1]);
     }
