@@ -73,7 +73,7 @@ void move_layer_backward(int64_t kind, int64_t size, const Number* unit, const N
             const Vec forget = load(unit + size + at, n), candidate = load(unit + 2 * size + at, n);
             const Vec out = load(unit + 3 * size + at, n);
             // tanh of the cell; where the output gate is as good as shut, nothing depends on it.
-            const Vec squashed = out > nearly_shut ? load(next + at, n) / out : Vec{};
+            const Vec squashed = out > nearly_shut ? load(next + at, n) * reciprocal(out) : Vec{};
             const Vec total = load(d_cell + at, n) + gradient * out * (1 - squashed * squashed);
             store(d_unit + at, total * candidate * one * (1 - one), n);
             store(d_unit + size + at, total * load(cell + at, n) * forget * (1 - forget), n);

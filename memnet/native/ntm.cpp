@@ -247,7 +247,7 @@ template <class Number> class NTM : public Controlled<Number, NTMProblem<Number>
         Vec d_sharpening{};
         for (int64_t block = 0; block < blocks; block++) {
             d_sharpening += d_weights[block] * logs[block];
-            const Vec slope = d_weights[block] * sharpening / shifted[block];
+            const Vec slope = d_weights[block] * sharpening * reciprocal(shifted[block]);
             d_weights[block] = shifted[block] < std::numeric_limits<Number>::min() ? Vec{} : slope;
         }
         gradient[sharpening_at + head] = sum<Number>(d_sharpening);

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <stdexcept>
 #include <type_traits>
@@ -178,13 +179,24 @@ Lanes<float> logarithm(Lanes<float> x) {
     return x != x ? x : power * 0.693145752f + fraction;
 }
 
+// 1 / x of a finite number: a division takes five times as long.
+template <class Vector> Vector reciprocal(Vector x) {
+#if defined(__AVX512F__)
+    if constexpr (std::is_same_v<Vector, Lanes<float>>) {
+        const Vector near = (Vector)_mm512_rcp14_ps((__m512)x);
+        return near + near * (1 - x * near);
+    }
+#endif
+    return 1 / x;
+}
+
 Lanes<float> hyperbolic_tangent(Lanes<float> x) {
     const Lanes<float> size = x < 0.0f ? -x : x, square = x * x;
     Lanes<float> series = square * -0.00610495f + 0.02100364f;
     series = series * square - 0.0538525f;
     series = series * square + 0.13332782f;
     series = series * square - 0.33333329f;
-    const Lanes<float> large = 1.0f - 2.0f / (exponential(size + size) + 1.0f);
+    const Lanes<float> large = 1.0f - 2.0f * reciprocal(exponential(size + size) + 1.0f);
     return size < 0.625f ? series * square * x + x : x < 0.0f ? -large : large;
 }
 
@@ -196,17 +208,26 @@ Lanes<double> exponential(Lanes<double> x) { return each<std::exp>(x); }
 Lanes<double> logarithm(Lanes<double> x) { return each<std::log>(x); }
 Lanes<double> hyperbolic_tangent(Lanes<double> x) { return each<std::tanh>(x); }
 
-template <class Number> Lanes<Number> square_root(Lanes<Number> x) {
+// 1 / sqrt(x) of a positive number, infinity counted as the largest.
+template <class Number> Lanes<Number> inverse_root(Lanes<Number> x) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(Number) == 4) {
+        const Number most = std::numeric_limits<Number>::max();
+        x = x > most ? all(most) : x;
+        const Lanes<Number> near = (Lanes<Number>)_mm512_rsqrt14_ps((__m512)x);
+        return near + near * (Number(0.5) - Number(0.5) * (x * near) * near);
+    }
+#endif
     for (int lane = 0; lane < lanes<Number>; lane++) x[lane] = std::sqrt(x[lane]);
-    return x;
+    return 1 / x;
 }
 
-template <class Vector> Vector sigmoid(Vector x) { return 1 / (1 + exponential(-x)); }
+template <class Vector> Vector sigmoid(Vector x) { return reciprocal(1 + exponential(-x)); }
 
 template <class Vector> Vector softplus(Vector x) {
     const Vector small = exponential(x < 0 ? x : -x), whole = 1 + small;
     // log(1 + small), as exact as small is
-    const Vector rest = whole == 1 ? small : logarithm(whole) * small / (whole - 1);
+    const Vector rest = whole == 1 ? small : logarithm(whole) * small * reciprocal(whole - 1);
     return x > 20 ? x : x < 0 ? rest : rest + x;
 }
 template <class Vector> Vector softplus_slope(Vector x) { return x > 20 ? 1 - Vector{} : sigmoid(x); }

@@ -124,31 +124,7 @@ protected:
             at.key_scale[head] = 1 / std::sqrt(square < smallest ? smallest : square);
         }
         each_block([&](auto together, int64_t block) {
-            constexpr int count = together;
-            const Vec* memory = at.memory + block * width;
-            auto scale = [&](int64_t first, auto share) {
-                Vec square[count]{};
-                for (int64_t column = 0; column < width; column++)
-                    for (int one = 0; one < count; one++) {
-                        const Vec value = memory[one * width + column];
-                        square[one] += share(column, value) * value;
-                    }
-                for (int one = 0; one < count; one++)
-                    at.scale[first + block + one] =
-                        1 / square_root<Number>(square[one] < smallest ? all(smallest) : square[one]);
-            };
-            if constexpr (!masked) scale(0, [](int64_t, Vec value) { return value; });
-            for (int64_t head = 0; head < at.heads; head++) {
-                const Number* query = (masked ? at.query : at.key) + head * width;
-                if constexpr (masked)
-                    scale(head * blocks, [&](int64_t column, Vec value) { return at.columns[head * width + column] * value; });
-                Vec dot[count]{};
-                for (int64_t column = 0; column < width; column++)
-                    for (int one = 0; one < count; one++) dot[one] += query[column] * memory[one * width + column];
-                const Vec* own = at.scale + masked * head * blocks + block;
-                for (int one = 0; one < count; one++)
-                    at.similarity[head * blocks + block + one] = dot[one] * own[one] * at.key_scale[head];
-            }
+            in_tiles<2>(at.heads, [&](auto heads, int64_t head) { compare<masked, together, heads>(at, block, head); });
         });
         for (int64_t head = 0; head < at.heads; head++) {
             Vec* content = at.content + head * blocks;
@@ -156,6 +132,27 @@ protected:
                 content[block] = at.strength[head] * at.similarity[head * blocks + block];
             softmax(content);
         }
+    }
+
+    // Cosines of some heads' keys with the slots of some blocks.
+    template <bool masked, int count, int heads> void compare(const Search<Number>& at, int64_t block, int64_t head) const {
+        constexpr int scales = masked ? heads : 1;
+        const Vec* memory = at.memory + block * width;
+        const Number *query = (masked ? at.query : at.key) + head * width, *share = masked ? at.columns + head * width : nullptr;
+        Vec dot[heads][count]{}, square[scales][count]{};
+        for (int64_t column = 0; column < width; column++)
+            for (int one = 0; one < count; one++) {
+                const Vec value = memory[one * width + column];
+                for (int own = 0; own < heads; own++) dot[own][one] += query[own * width + column] * value;
+                for (int own = 0; own < scales; own++)
+                    square[own][one] += masked ? share[own * width + column] * value * value : value * value;
+            }
+        for (int own = 0; own < heads; own++)
+            for (int one = 0; one < count; one++) {
+                Vec& scale = at.scale[masked * (head + own) * blocks + block + one];
+                if (own < scales) scale = inverse_root<Number>(square[own][one] < smallest ? all(smallest) : square[own][one]);
+                at.similarity[(head + own) * blocks + block + one] = dot[own][one] * scale * at.key_scale[head + own];
+            }
     }
 
     // Vectors that `find_backward` needs for heads.
