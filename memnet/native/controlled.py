@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import Linear
 
 from memnet.cells import AnswerRun, Cell, Room, Softened, StraightRun
-from memnet.native import build
+from memnet.native import build, reuse
 from memnet.state import State, state_tensors, with_leaves
 
 # What a layer has, in the order of the tables of a Problem: for what it sees from below, and for its own hidden state.
@@ -361,7 +361,7 @@ def forward(
     count = len(rest) - len(plan.parameters)
     first, parameters = rest[:count], rest[count:]
     plan.check(problem, lengths, input, first, shapes, parameters)
-    room = input.new_empty(_prepared(compiled, problem, keep=keep))
+    room = reuse.empty(input, _prepared(compiled, problem, keep=keep))
     last = [torch.empty_like(one) for one in first]
     features = _features_of(problem, input)
     build.call(
@@ -382,7 +382,7 @@ def forward(
 
 def _features_of(problem: Problem, like: Tensor) -> Tensor:
     """Room for them: the controller's output and the reads of every step."""
-    return like.new_empty(problem.batch, problem.time, problem.hidden_size + problem.reads * problem.width)
+    return reuse.empty(like, problem.batch, problem.time, problem.hidden_size + problem.reads * problem.width)
 
 
 def _prepared(compiled: ctypes.CDLL, problem: Problem, *, keep: bool) -> int:

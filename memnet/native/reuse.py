@@ -1,0 +1,49 @@
+"""Memory of large tensors, used again: what goes back to the system comes from there page by page at every call."""
+
+from __future__ import annotations
+
+import mmap
+from math import prod
+from sys import getrefcount
+from threading import Lock
+
+import torch
+from torch import Tensor
+
+# Bytes of a tensor that is worth it; and of memory that is kept while no tensor has it.
+_FEWEST, _MOST = 1 << 22, 1 << 27
+_lock = Lock()
+# Those used last come last.
+_kept: list[mmap.mmap] = []
+
+
+def empty(like: Tensor, *shape: int) -> Tensor:
+    """Numbers of the kind that `like` has, as its new_empty gives, where there are many in memory of earlier ones.
+
+    For what a call needs within: such a tensor cannot be resized.
+    """
+    count = prod(shape)
+    size = count * like.element_size()
+    if not _FEWEST <= size <= _MOST:
+        return like.new_empty(shape)
+    with _lock:
+        fits = (at for at in range(len(_kept)) if size <= len(_kept[at]) <= 2 * size and _unused(at))
+        place = next(fits, None)
+        memory = _fresh(size) if place is None else _kept.pop(place)
+        _kept.append(memory)
+        found = torch.frombuffer(memory, dtype=like.dtype, count=count).view(shape)
+        del memory
+        unused = [at for at in range(len(_kept)) if _unused(at)]
+        while unused and sum(len(_kept[at]) for at in unused) > _MOST:
+            del _kept[unused[0]]
+            unused = [at - 1 for at in unused[1:]]
+    return found
+
+
+def _fresh(size: int) -> mmap.mmap:
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
+def _unused(at: int) -> bool:
+    """Whether no tensor has the memory: nobody but the list and this call."""
+    return getrefcount(_kept[at]) == 2
