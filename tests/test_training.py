@@ -19,6 +19,7 @@ from experiments.domains.sequences import commands
 from experiments.domains.sequences.curriculum import Curriculum
 from experiments.domains.sequences.evaluation import evaluate, validation_batches
 from experiments.domains.sequences.models import make_model, training_lengths
+from experiments.domains.sequences.training import SequenceObjective
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import MetricsFile, read_metrics
 from experiments.runs.reading import read_run
@@ -26,6 +27,7 @@ from experiments.runs.tracking import Tracker
 from experiments.training.optimizers import GravesRMSProp
 from experiments.training.running import NOT_SOLVED, make_trainer, take_up, verdict
 from experiments.training.trainer import Trainer
+from experiments.training.updates import Noise
 from tasks import TASKS, BitTask
 from tests.configurations import configured
 from tests.forked import Forked
@@ -281,6 +283,44 @@ def test_noise_of_the_cooldown_begins_when_the_rate_falls(tmp_path: Path, noise:
     trainer.step, trainer.solved_step = 2, 1
     with trainer.noisy():
         assert float((first.detach() - own).std()) == pytest.approx(later, rel=0.15)
+
+
+def test_noise_hangs_on_seed_and_step_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was drawn before it, and whoever moves the weights, also where they do not lie in order."""
+
+    def moved(seed: int, *steps: int) -> torch.Tensor:
+        torch.manual_seed(0)
+        weights = [torch.nn.Parameter(torch.randn(3, 7)), torch.nn.Parameter(torch.randn(20))]
+        before, noise = [one.detach().clone() for one in weights], Noise(weights, seed)
+        weights[0].data = before[0].t().contiguous().t() if len(steps) == 2 else before[0].clone()
+        for step in steps:
+            with noise.added(0.1, step):
+                found = torch.cat([(one - own).flatten() for one, own in zip(weights, before, strict=True)])
+            assert all(map(torch.equal, weights, before))
+        return found.detach()
+
+    known = moved(1, 70)
+    torch.testing.assert_close(moved(1, *range(71)), known)
+    torch.testing.assert_close(moved(1, 3, 70), known)
+    assert not any(torch.allclose(other, known) for other in (moved(1, 69), moved(1, 6), moved(2, 70)))
+    monkeypatch.setenv("MEMNET_NATIVE", "0")
+    torch.testing.assert_close(moved(1, 64, 65, 70), known)
+
+
+@pytest.mark.parametrize("curriculum", ["uniform", "growing"])
+def test_batches_that_are_drawn_ahead_are_those_that_would_be_drawn_and_can_be_given_back(curriculum: str) -> None:
+    options: Any = {"curriculum": curriculum, "growing_start": 2, "batch_size": 2, "max_length": 6}
+    objective = SequenceObjective(configured("copy", **options), TASKS["copy"]())
+    model: Any = objective.new_model()
+    ahead, plain = (torch.Generator().manual_seed(3) for _ in range(2))
+    for step in range(60):
+        for one, other in zip(objective.draw(model, step, ahead), objective._draw(plain), strict=True):
+            assert torch.equal(one, other)
+        # While lessons grow, the next may be longer.
+        assert torch.equal(ahead.get_state(), plain.get_state()) == (curriculum == "growing" or step in (15, 36, 52))
+        if step in (20, 36):
+            objective.give_back(ahead)
+            assert torch.equal(ahead.get_state(), plain.get_state())
 
 
 def test_solving_is_noticed_and_stops_early(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,10 +7,12 @@ from typing import Literal
 import numpy as np
 import torch
 
-_STREAMS = {"weights": 0, "train": 1, "valid": 2, "test": 3}
+_STREAMS = {"weights": 0, "train": 1, "valid": 2, "test": 3, "noise": 4}
 
 
-def generator_for(stream: Literal["weights", "train", "valid", "test"], seed: int, *more: int) -> torch.Generator:
+def generator_for(
+    stream: Literal["weights", "train", "valid", "test", "noise"], seed: int, *more: int
+) -> torch.Generator:
     """A generator for one purpose, with a stream of its own for each purpose, seed and further numbers.
 
     Zeros at the end of the numbers make no difference.

@@ -105,7 +105,13 @@ class Objective(ABC, Generic[Model, Drawn]):
 
     @abstractmethod
     def draw(self, model: Model, step: int, generator: torch.Generator) -> Drawn:
-        """The batch of a step. Where the model changes with time, it is made ready, too."""
+        """The batch of a step. Where the model changes with time, it is made ready, too.
+
+        The generator may be ahead of it, for nobody else draws from it; see `give_back`.
+        """
+
+    def give_back(self, generator: torch.Generator) -> None:
+        """Put the generator where the last batch left it, as if nothing had been drawn ahead."""
 
     def share(self, batch: Drawn, rows: slice) -> Drawn:
         """Of a batch one process's rows, of every copy; only where several processes may train."""

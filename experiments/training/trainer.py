@@ -129,6 +129,7 @@ class Trainer(Generic[Work]):
 
     def save(self) -> None:
         """Write the checkpoint, in place of the one before."""
+        self.objective.give_back(self.generator)
         progress = {
             "step": self.step,
             "seconds": self.seconds,
@@ -206,8 +207,8 @@ class Trainer(Generic[Work]):
         if not (scale := self.objective.updates.noise(cooling=cooling)):
             return nullcontext()
         if self._noise is None:
-            self._noise = Noise(self._weights)
-        return self._noise.added(scale, self.generator)
+            self._noise = Noise(self._weights, self.config.run.seed)
+        return self._noise.added(scale, self.step)
 
     def end(self, counts: Mapping[str, Tensor], progress: Progress) -> None:
         """Update the weights by their gradients, once they have those of this process's share.
@@ -219,10 +220,11 @@ class Trainer(Generic[Work]):
         counts = self._together(gradients, counts)
         self._note_gradients()
         norm = self.objective.updates.clip(gradients)
-        losses, norms = (values.reshape(-1).tolist() for values in (counts["loss"], norm))
+        told: Row = {name: count.tolist() for name, count in counts.items()} | {"norm": norm.tolist()}
+        losses, norms = (value if isinstance(value, list) else [value] for value in (told["loss"], told["norm"]))
         self._note_lost(losses, norms, progress)
         if any(math.isfinite(loss) and math.isfinite(own) for loss, own in zip(losses, norms, strict=True)):
-            self.objective.noted({name: count.tolist() for name, count in counts.items()} | {"norm": norm.tolist()})
+            self.objective.noted(told)
             self.optimizer.step()
         elif any(map(math.isfinite, losses)) and self.left_out[-MOST_LEFT_OUT:] != self._latest_steps():
             self.left_out.append(self.step + 1)
@@ -407,6 +409,7 @@ class Trainer(Generic[Work]):
         if self._is_stuck():
             progress.message(f"not solved after {self.step - self.begun[-1]:,} steps: begins again with new weights")
             go_on_from(objective.new_model(len(self.begun)).parameters(), self.optimizer)
+            objective.give_back(self.generator)
             objective.begin_anew()
             self.begun.append(self.step)
             self._lowest_loss, self._best = None, []

@@ -9,7 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from experiments.base.seeds import generator_for
 from experiments.training.optimizers import SGD, Adam, Gradients, GravesRMSProp, Optimizer, RMSProp
+from memnet.native.update import Shift, refusal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,28 +70,45 @@ class Updates:
         return self.cooldown_noise if cooling and self.cooldown_noise is not None else self.weight_noise
 
 
+# Steps after which noise has a generator of its own, so that it hangs on seed and step alone.
+_STEPS_OF_NOISE = 64
+
+
 class Noise:
     """Gaussian noise that moves weights, which afterwards are as before, with the gradient of the moved ones."""
 
-    def __init__(self, weights: Sequence[nn.Parameter]) -> None:
+    def __init__(self, weights: Sequence[nn.Parameter], seed: int) -> None:
         self._weights: list[Tensor] = [*weights]
-        self._parts = [torch.empty(weight.shape) for weight in weights]
-        self._before = [torch.empty_like(weight.detach()) for weight in weights]
+        drawn = torch.empty(sum(weight.numel() for weight in weights))
+        parts = drawn.split([weight.numel() for weight in weights])
+        self._parts = [part.view(weight.shape) for part, weight in zip(parts, weights, strict=True)]
+        # What counts the changes of a weight that is not trained must see them.
+        able = all(one.requires_grad for one in weights) and refusal([*self._weights, drawn]) is None
+        self._shift = Shift(self._weights, drawn) if able else None
+        self._seed, self._generator, self._next = seed, torch.Generator(), -1
+
+    def _draw(self, step: int) -> None:
+        block, past = divmod(step, _STEPS_OF_NOISE)
+        if past == 0 or step != self._next:
+            self._generator, self._next = generator_for("noise", self._seed, block), step - past
+        for _ in range(self._next, step + 1):
+            for part in self._parts:
+                part.normal_(generator=self._generator)
+        self._next = step + 1
 
     @contextmanager
-    def added(self, scale: float, generator: torch.Generator) -> Iterator[None]:
-        """Within it, weights are moved by noise of so large a deviation."""
-        for part in self._parts:
-            part.normal_(generator=generator)
-        noise = [part.to(weight.device) for part, weight in zip(self._parts, self._weights, strict=True)]
-        with torch.no_grad():
-            torch._foreach_copy_(self._before, self._weights)
-            torch._foreach_add_(self._weights, noise, alpha=scale)
-        try:
+    def added(self, scale: float, step: int) -> Iterator[None]:
+        """Within it, weights are moved by the noise of a step, of so large a deviation."""
+        self._draw(step)
+        if self._shift is not None and self._shift.add(scale):
+            try:
+                yield
+            finally:
+                self._shift.take_away()
+            return
+        pairs = zip(self._weights, self._parts, strict=True)
+        with _instead(self._weights, [weight.detach() + scale * part.to(weight.device) for weight, part in pairs]):
             yield
-        finally:
-            with torch.no_grad():
-                torch._foreach_copy_(self._weights, self._before)
 
 
 @contextmanager

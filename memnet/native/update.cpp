@@ -25,7 +25,31 @@ template <class Number> struct Problem {
     double scale, share;            // of a root; of the weights in their mean
 };
 
-// The same of what is done before: numbers within -most .. most, and then of a norm of at most this; inf for any.
+// The same of noise that moves weights, and of what they were before.
+template <class Number> struct Shift {
+    int64_t count;
+    const int64_t* sizes;
+    Number* const* weights;
+    const Number* noise;
+    Number* before;
+    double scale;
+
+    void add() const {
+        int64_t first = 0;
+        for (int64_t weight = 0; weight < count; first += sizes[weight++])
+            in_vectors<Number>(sizes[weight], [&](int64_t at, int64_t n) {
+                const Lanes<Number> own = load(weights[weight] + at, n);
+                store(before + first + at, own, n);
+                store(weights[weight] + at, own + Number(scale) * load(noise + first + at, n), n);
+            });
+    }
+    void take_away() const {
+        const Number* from = before;
+        for (int64_t weight = 0; weight < count; from += sizes[weight++]) std::copy_n(from, sizes[weight], weights[weight]);
+    }
+};
+
+// The same of what is done before an update: numbers within -most .. most, and then of a norm of at most this; inf for any.
 template <class Number> struct Limits {
     int64_t count;
     Number *gradient, *norm;  // the latter before all that
@@ -134,6 +158,14 @@ int update(const Problem<NUMBER>* problem) {
 }
 int limit(const Limits<NUMBER>* limits) {
     keep_within(*limits);
+    return 0;
+}
+int add_noise(const Shift<NUMBER>* shift) {
+    shift->add();
+    return 0;
+}
+int take_noise_away(const Shift<NUMBER>* shift) {
+    shift->take_away();
     return 0;
 }
 int size_of_a_number() { return sizeof(NUMBER); }

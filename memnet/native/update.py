@@ -7,11 +7,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from memnet.native import build
 
-_OPERATOR = build.Operator("update of the weights", "update.cpp", ("update", "limit"))
+_OPERATOR = build.Operator("update of the weights", "update.cpp", ("update", "limit", "add_noise", "take_noise_away"))
 # As update.cpp counts them.
 _RULES = {"adam": 0, "rmsprop": 1, "graves": 2, "sgd": 3}
 
@@ -23,6 +24,16 @@ class _Problem(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("rule", "count")),
         *((name, ctypes.c_void_p) for name in ("sizes", "weights", "gradient", "kept", "more", "most", "averaged")),
         *((name, ctypes.c_double) for name in ("rate", "decay", "other", "scale", "share")),
+    ]
+
+
+class _Shift(ctypes.Structure):
+    """Shift in update.cpp."""
+
+    _fields_ = [
+        ("count", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("sizes", "weights", "noise", "before")),
+        ("scale", ctypes.c_double),
     ]
 
 
@@ -43,8 +54,48 @@ def refusal(tensors: Sequence[Tensor]) -> str | None:
     return build.unusual_call(tensors) or build.uncomputable(_OPERATOR, tensors)
 
 
-class Update:
-    """Of weights that `refusal` has nothing against, by vectors of what belongs to them end to end.
+class _Weights:
+    """Weights that `refusal` has nothing against, as a problem in update.cpp tells where they are."""
+
+    def __init__(self, weights: Sequence[Tensor], problem: Any) -> None:
+        self._weights, self._problem = weights, problem
+        self._library = build.library(_OPERATOR, weights[0].dtype)
+        self._sizes = (ctypes.c_int64 * len(weights))(*(one.numel() for one in weights))
+        problem.count, problem.sizes = len(weights), ctypes.addressof(self._sizes)
+        self._addresses, self._table = list[int](), list[Any]()
+
+    def _found(self) -> bool:
+        """Tell where the weights are now; False where they do not lie in order any more."""
+        if not all(one.is_contiguous() for one in self._weights):
+            return False
+        if (addresses := [one.data_ptr() for one in self._weights]) != self._addresses:
+            self._addresses, self._table = addresses, build.fill(self._problem, weights=self._weights)
+        return True
+
+
+class Shift(_Weights):
+    """Noise that moves such weights, and takes them back. noise: end to end, which stays where it is."""
+
+    def __init__(self, weights: Sequence[Tensor], noise: Tensor) -> None:
+        super().__init__(weights, _Shift())
+        self._kept = noise, torch.empty_like(noise)
+        build.fill(self._problem, noise=noise, before=self._kept[1])
+
+    def add(self, scale: float) -> bool:
+        """False where weights do not lie in order any more, and nothing is done."""
+        if not self._found():
+            return False
+        self._problem.scale = scale
+        build.run(_OPERATOR, self._library.add_noise, self._problem)
+        return True
+
+    def take_away(self) -> None:
+        """The weights as they were before `add`."""
+        build.run(_OPERATOR, self._library.take_noise_away, self._problem)
+
+
+class Update(_Weights):
+    """Of such weights, by vectors of what belongs to them end to end.
 
     rule:     adam, rmsprop, graves or sgd.
     kept:     what the rule keeps, in its order. averaged: the running mean of the weights, or None.
@@ -53,24 +104,19 @@ class Update:
     def __init__(
         self, rule: str, weights: Sequence[Tensor], gradient: Tensor, kept: Sequence[Tensor], averaged: Tensor | None
     ) -> None:
-        self._weights, self._library = weights, build.library(_OPERATOR, gradient.dtype)
-        self._sizes = (ctypes.c_int64 * len(weights))(*(one.numel() for one in weights))
-        self._problem = _Problem(rule=_RULES[rule], count=len(weights), sizes=ctypes.addressof(self._sizes))
+        super().__init__(weights, _Problem(rule=_RULES[rule]))
         self._gradient, self._kept = gradient, [*kept, averaged]
         vectors = dict(zip(("kept", "more", "most"), kept, strict=False))
         build.fill(self._problem, gradient=gradient, averaged=averaged, **vectors)
         self._limits = _Limits(count=gradient.numel(), gradient=gradient.data_ptr())
-        self._addresses, self._table = list[int](), list[Any]()
 
     def __call__(self, *, share: float, rate: float, decay: float, other: float = 0.0, scale: float = 1.0) -> bool:
         """Move the weights by the rule with these numbers, see update.cpp, and their mean by a share.
 
         False where weights do not lie in order any more, and nothing is done.
         """
-        if not all(one.is_contiguous() for one in self._weights):
+        if not self._found():
             return False
-        if (addresses := [one.data_ptr() for one in self._weights]) != self._addresses:
-            self._addresses, self._table = addresses, build.fill(self._problem, weights=self._weights)
         problem = self._problem
         problem.share, problem.rate, problem.decay, problem.other, problem.scale = share, rate, decay, other, scale
         build.run(_OPERATOR, self._library.update, problem)

@@ -9,6 +9,7 @@ from torch import Tensor
 from experiments.base.files import UserError
 from experiments.base.seeds import drawing_weights
 from experiments.domains.sequences.about import about
+from experiments.domains.sequences.ahead import Ahead
 from experiments.domains.sequences.curriculum import Curriculum, CurriculumState
 from experiments.domains.sequences.evaluation import chunks_of, evaluate, validation_batches
 from experiments.domains.sequences.gradient_flow import gradient_row
@@ -65,6 +66,7 @@ class SequenceObjective(Objective[SequenceModel, Batch]):
         self.lengths = training_lengths(config)
         self.validation = validation_batches(self.data, self._validated(), training.valid_sequences, config.run.seed)
         self._watched = pictured_sequence(self.data, self.lengths[1])
+        self._ahead = Ahead(self._draw)
         self._straights: dict[SequenceModel, Straight | None] = {}
         self._cores: dict[SequenceModel, Any] = {}
         self.begin_anew()
@@ -102,6 +104,12 @@ class SequenceObjective(Objective[SequenceModel, Batch]):
         self.curriculum = Curriculum(self.training, self.lengths)
 
     def draw(self, model: SequenceModel, step: int, generator: torch.Generator) -> Batch:
+        return self._ahead.take(generator, several=self.curriculum.complete)
+
+    def give_back(self, generator: torch.Generator) -> None:
+        self._ahead.give_back(generator)
+
+    def _draw(self, generator: torch.Generator) -> Batch:
         length = self.curriculum.draw(generator)
         return self.data.training_batch(self.training.batch_size, length=length, generator=generator)
 
