@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from memnet.cells import Room, StraightRun
 from memnet.first_state import FirstState
-from memnet.native import bits, build
+from memnet.native import build, loss
 from memnet.snapshot import Snapshot
 from memnet.state import State
 from memnet.torch_private import have_hooks
@@ -82,22 +82,23 @@ class Straight:
         return output
 
     @torch.no_grad()
-    def lose_bits(
-        self, input: Tensor, target: Tensor, scored: Tensor, *, mean: bool = False
+    def lose(
+        self, input: Tensor, target: Tensor, scored: Tensor, *, symbols: int = 0, mean: bool = False
     ) -> tuple[Tensor, Tensor] | None:
-        """The cross-entropy of bits at the steps that are scored, whose gradient `backward` gives without being told.
+        """The cross-entropy at the steps that are scored, whose gradient `backward` gives without being told.
 
-        target: (batch, time, output_size), each 0 or 1. scored: (batch, time) bool.
-        mean:   whether the gradient is that of the mean of each sequence's bits, not of their sum.
+        target:  (batch, time, output_size), each 0 or 1. scored: (batch, time) bool.
+        symbols: groups of outputs, one after the other, of which one is right each; 0 where each is a bit.
+        mean:    whether the gradient is that of the mean of each sequence's answers, not of their sum.
         Returns the mean over the sequences of these sums, and how many steps are scored, both float64 and written anew
         by the next call; None where only forward can tell, or nothing is compiled for it.
         """
         run = self._run_of(input)
-        return None if run is None else run.lose_bits(build.in_order(input.detach()), target, scored, mean=mean)
+        return None if run is None else run.lose(build.in_order(input.detach()), target, scored, symbols, mean=mean)
 
     @torch.no_grad()
     def backward(self) -> None:
-        """Give the parameters the gradients of what `lose_bits` told last; RuntimeError where it was not the last."""
+        """Give the parameters the gradients of what `lose` told last; RuntimeError where it was not the last."""
         self._spread_last(None)
 
     def _run_of(self, input: Tensor) -> _Run | None:
@@ -164,31 +165,33 @@ class _Run:
         self._written = cell.written | {id(one) for one in readout.parameters() if id(one) in gradients}
         make = partial(model.initial_state, self._batch)
         self._first = FirstState(make, cell, trained, gradients, self._written)
-        able = bits.refusal([self.features]) is None
-        self._bits = bits.Bits(readout, cell.features, self._d_features, gradients) if able else None
+        able = loss.refusal([self.features]) is None
+        self._loss = loss.Loss(readout, cell.features, self._d_features, gradients) if able else None
 
     def answer(self, input: Tensor) -> Tensor:
         self._run(input)
         readout = self._model.readout
         return functional.linear(self.features, readout.weight, readout.bias).view(self._batch, self._time, -1)
 
-    def lose_bits(self, input: Tensor, target: Tensor, scored: Tensor, *, mean: bool) -> tuple[Tensor, Tensor] | None:
-        if self._bits is None:
+    def lose(
+        self, input: Tensor, target: Tensor, scored: Tensor, symbols: int, *, mean: bool
+    ) -> tuple[Tensor, Tensor] | None:
+        if self._loss is None:
             return None
         self._run(input)
-        self._bits.forward(target, scored, mean=mean)
-        return self._bits.loss, self._bits.scored
+        self._loss.forward(target, scored, symbols=symbols, mean=mean)
+        return self._loss.loss, self._loss.scored
 
     def _run(self, input: Tensor) -> None:
         self._first.fill()
         self._cell.forward(input)
 
     def backward(self, gradient: Tensor | None) -> set[int]:
-        """Writes the gradients of parameters; returns which of them have one. None: of bits."""
+        """Writes the gradients of parameters; returns which of them have one. None: of `lose`."""
         if gradient is not None:
             self._read_backward(gradient.reshape(len(self.features), -1))
-        elif self._bits is not None:
-            self._bits.backward()
+        elif self._loss is not None:
+            self._loss.backward()
         self._cell.backward(self._d_features)
         self._first.spread()
         return self._written | self._first.written

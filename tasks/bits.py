@@ -39,8 +39,8 @@ class BitTask(Task):
         return every.masked_fill(~batch.mask.unsqueeze(-1), 0).sum(dim=(1, 2))
 
     @property
-    def sums_bits(self) -> bool:
-        return type(self).losses is BitTask.losses
+    def symbols_of_losses(self) -> int | None:
+        return 0 if type(self).losses is BitTask.losses else None
 
     def metrics(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Scores of every sequence, each a tensor of shape (batch,), without gradients.

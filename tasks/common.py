@@ -166,9 +166,12 @@ class Task(ABC):
         return self.losses(logits, batch).mean()
 
     @property
-    def sums_bits(self) -> bool:
-        """Whether `losses` are the sigmoid cross-entropy of all scored answers, and nothing else."""
-        return False
+    def symbols_of_losses(self) -> int | None:
+        """Of which answers a step's loss is the cross-entropy, and of nothing else: of how many symbols, or 0 for bits.
+
+        None where `losses` are others.
+        """
+        return None
 
     @abstractmethod
     def metrics(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:

@@ -33,6 +33,10 @@ class SymbolTask(Task):
     def answers_of_a_step(self) -> int:
         return self.groups
 
+    @property
+    def symbols_of_losses(self) -> int | None:
+        return self.groups if type(self).losses is SymbolTask.losses else None
+
     def losses(self, logits: Tensor, batch: Batch) -> Tensor:
         """Categorical cross-entropy in nats, summed over the scored steps of a sequence: (batch,)."""
         check_logits(logits, batch)

@@ -15,6 +15,7 @@ from experiments.domains.sequences.training import SequenceObjective
 from memnet.straight import Straight
 from tasks import TASKS, Batch
 from tasks.bits import BitTask
+from tasks.symbols import SymbolTask
 from tests.compiler import needs_compiler
 from tests.configurations import configured
 from tests.test_native_equality import DRAWN
@@ -76,44 +77,62 @@ class OfBits(BitTask):
         raise NotImplementedError
 
 
+class OfSymbols(SymbolTask):
+    """The same of so many symbols a step."""
+
+    name = "of symbols"
+
+    def __init__(self, groups: int) -> None:
+        self.groups = groups
+
+    def sample(self, batch_size: int, *, length: Any, generator: torch.Generator) -> Batch:
+        raise NotImplementedError
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("seed", range(16))
-def test_the_loss_of_bits_and_all_gradients_are_those_of_the_task(seed: int, dtype: torch.dtype) -> None:
-    draw, generator = random.Random(seed), torch.Generator().manual_seed(seed)
-    batch, time, outputs = draw.choice([1, 2, 9]), draw.randint(1, 12), draw.choice([1, 2, 8, 16, 33])
+@pytest.mark.parametrize("symbols", [0, 1, 3])
+@pytest.mark.parametrize("seed", range(8))
+def test_losses_and_all_their_gradients_are_those_of_the_task(seed: int, symbols: int, dtype: torch.dtype) -> None:
+    draw, generator = random.Random(f"{seed} {symbols}"), torch.Generator().manual_seed(seed)
+    batch, time, size = draw.choice([1, 2, 9]), draw.randint(1, 12), draw.choice([1, 2, 8, 16, 33])
+    outputs = size * max(symbols, 1)
     torch.manual_seed(seed)
     model = memnet.NTM(3, outputs, hidden_size=draw.choice([1, 7, 40]), num_slots=5, slot_size=draw.choice([3, 9]))
     model.to(dtype).backend = "native"
     if seed % 4 == 3:
         model.readout.bias = None
     with torch.no_grad():
-        # From nearly even odds to bits that are all but sure.
+        # From nearly even odds to answers that are all but sure.
         model.readout.weight.mul_(draw.choice([1, 30, 1000]))
     input = torch.randn(batch, time, 3, generator=generator, dtype=dtype)
     target = torch.randint(2, (batch, time, outputs), generator=generator).to(dtype)
+    if symbols:
+        right = torch.randint(size, (batch, time, symbols), generator=generator)
+        target = nn.functional.one_hot(right, size).flatten(-2).to(dtype)
     # In some nothing is scored, or all is.
     scored = torch.rand(batch, time, generator=generator) < draw.choice([0.0, 0.2, 0.7, 1.0])
-    mean, straight, task = seed % 2 == 1, model.straight(), OfBits()
+    mean, straight, task = seed % 2 == 1, model.straight(), OfSymbols(symbols) if symbols else OfBits()
     assert straight is not None
-    logits, _ = model(input)
-    losses = task.losses(logits, Batch(input, target, scored, scored.sum(1)))
-    shares = (scored.sum(1) * outputs).clamp(min=1) if mean else 1
+    assert task.symbols_of_losses == symbols
+    losses = task.losses(model(input)[0], Batch(input, target, scored, scored.sum(1)))
+    shares = (scored.sum(1) * (symbols or outputs)).clamp(min=1) if mean else 1
     (losses / shares).mean().backward()
     expected = [one.grad for one in model.parameters()]
     exact: dict[str, Any] = {"rtol": 1e-10, "atol": 1e-10} if dtype == torch.float64 else {}
     for kind in (dtype, torch.bool):
         model.zero_grad()
-        told = straight.lose_bits(input, target.to(kind), scored, mean=mean)
+        told = straight.lose(input, target.to(kind), scored, symbols=symbols, mean=mean)
         assert told is not None
-        torch.testing.assert_close(told[0], losses.mean().double(), **exact or {"rtol": 2e-6, "atol": 1e-6})
+        torch.testing.assert_close(told[0], losses.mean().double(), **exact or {"rtol": 2e-6, "atol": 1e-5})
         assert told[1] == scored.sum()
         straight.backward()
         for one, other in zip(model.parameters(), expected, strict=True):
-            torch.testing.assert_close(
-                one.grad, other, **exact or {"rtol": 1e-4, "atol": 1e-5 * max(1.0, float(other.abs().max()))}
-            )
+            near = exact or {"rtol": 1e-4, "atol": 1e-5 * max(1.0, float(other.abs().max()))}
+            torch.testing.assert_close(one.grad, other, **near)
     with pytest.raises(ValueError, match="is expected"):
-        straight.lose_bits(input, target[:, :, 1:], scored)
+        straight.lose(input, target[:, 1:], scored, symbols=symbols)
+    with pytest.raises(ValueError, match="not of 40 symbols alike"):
+        straight.lose(input, target, scored, symbols=40)
 
 
 @pytest.mark.parametrize("kind", [memnet.StackRNN, memnet.Tape])
@@ -275,8 +294,9 @@ def test_a_first_state_of_weights_needs_no_graph_wherever_they_lie(
 
 
 @pytest.mark.parametrize("options", [{}, {"loss": "mean"}])
-def test_an_objective_trains_by_it_to_the_same_numbers(options: dict[str, Any]) -> None:
-    objective = SequenceObjective(configured("copy", model="ntm", num_slots=9, **options), TASKS["copy"]())
+@pytest.mark.parametrize("name", ["copy", "parity", "relation-inference"])
+def test_an_objective_trains_by_it_to_the_same_numbers(name: str, options: dict[str, Any]) -> None:
+    objective = SequenceObjective(configured(name, model="ntm", num_slots=9, **options), TASKS[name]())
     model: Any = objective.new_model()
     batch = objective.draw(model, 0, torch.Generator().manual_seed(1))
     found = []
@@ -293,11 +313,15 @@ def test_an_objective_trains_by_it_to_the_same_numbers(options: dict[str, Any]) 
         torch.testing.assert_close(one, other)
 
 
-def test_a_task_of_bits_with_losses_of_its_own_is_asked_for_them() -> None:
-    own = type("Own", (OfBits,), {"losses": lambda *given: 2 * BitTask.losses(*given)})
-    assert OfBits().sums_bits
-    assert not own().sums_bits
-    assert not TASKS["adding"]().sums_bits
+@pytest.mark.parametrize("task", [BitTask, SymbolTask])
+def test_a_task_with_losses_of_its_own_is_asked_for_them(task: Any) -> None:
+    usual = OfBits if task is BitTask else OfSymbols
+    own = type(
+        "Own", (usual,), {"groups": 2, "__init__": lambda self: None, "losses": lambda *given: 2 * task.losses(*given)}
+    )
+    assert own().symbols_of_losses is None
+    assert TASKS["adding"]().symbols_of_losses is None
+    assert TASKS["mqar"]().symbols_of_losses is None
 
 
 def test_a_recurrent_network_of_which_a_part_is_trained() -> None:

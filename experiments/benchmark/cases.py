@@ -254,7 +254,7 @@ def _backpropagate(model: nn.Module, example: Example, straight: Straight | None
     if straight is not None:
         (input,) = example.inputs
         every = torch.ones(example.target.shape[:2], dtype=torch.bool)
-        if straight.lose_bits(input, example.target, every) is not None:
+        if straight.lose(input, example.target, every) is not None:
             straight.backward()
             return
     logits = _logits(model(*example.inputs))

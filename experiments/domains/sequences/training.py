@@ -137,10 +137,11 @@ class SequenceObjective(Objective[SequenceModel, Batch]):
         return self._straights[model]
 
     def _straight_piece(self, straight: Straight, batch: Batch) -> Piece | None:
-        """A batch without a graph of the model, and none of the loss where that is of bits; None where it cannot be."""
-        if self.data.sums_bits:
+        """A batch without a graph of the model, nor of the loss where that is a usual one; None where it cannot be."""
+        if (symbols := self.data.symbols_of_losses) is not None:
             mean = self.training.loss == "mean"
-            if (told := straight.lose_bits(batch.input, batch.target, batch.mask, mean=mean)) is not None:
+            told = straight.lose(batch.input, batch.target, batch.mask, symbols=symbols, mean=mean)
+            if told is not None:
                 loss, scored = told
                 return Piece(loss, {"loss": loss, "scored": scored}, straight.backward)
         logits = straight(batch.input)

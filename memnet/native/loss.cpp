@@ -1,6 +1,7 @@
-// A readout and a loss of bits, forward and backward: the end of a training step, of the steps that are scored alone.
+// A readout and a loss of bits or symbols, forward and backward: the end of a training step, of the steps that are scored
+// alone.
 //
-// The definition is torch's linear layer, and its cross-entropy of sigmoids, summed over the bits of a sequence.
+// The definition is torch's linear layer, and its cross-entropy of sigmoids, or of softmaxes, summed over a sequence.
 
 #include <algorithm>
 #include <cstdint>
@@ -12,10 +13,11 @@
 
 namespace {
 
-// Sizes and tensors, laid out as bits.py fills it in.
+// Sizes and tensors, laid out as loss.py fills it in.
 template <class Number> struct Problem {
     int64_t batch, time, width, outputs;
-    int64_t mean;                                      // whether a sequence's loss is the mean of its bits, not the sum
+    int64_t symbols;                                   // groups of outputs of which one is right each; 0 for bits
+    int64_t mean;                                      // whether a sequence's loss is the mean of its answers, not the sum
     const Number *features, *weight, *bias, *target;   // (batch, time, width) and (batch, time, outputs); bias or null
     const bool* scored;                                // (batch, time)
     Number* room;                                      // of the scored steps features and logits, then these' gradients
@@ -41,20 +43,49 @@ template <class Number> class Readout : Problem<Number> {
         return {width, outputs, std::move(blocks), std::move(biases), backward, count > 1};
     }
 
-    // The loss of a step; its logits become their gradient, each by its sequence's share.
-    double lose(Number* logits, const Number* target, Number share) const {
+    // Behind the last number there is nothing.
+    static Vec first(Vec value, int64_t n) {
+        for (int lane = 0; lane < L; lane++) value[lane] = lane < n ? value[lane] : 0;
+        return value;
+    }
+
+    // The loss of a step's bits; its logits become their gradient, each by its sequence's share.
+    double lose_bits(Number* logits, const Number* target, Number share) const {
         Vec total{};
         in_vectors<Number>(outputs, [&](int64_t at, int64_t n) {
             const Vec x = load(logits + at, n), bit = load(target + at, n);
             const Vec small = exponential(x < 0 ? x : -x), whole = 1 + small;
             // log(1 + small), as exact as small is
             const Vec rest = whole == 1 ? small : logarithm(whole) * small / (whole - 1);
-            const Vec loss = (x > 0 ? x : Vec{}) - x * bit + rest;
-            // Behind the last output there is nothing.
-            for (int lane = 0; lane < L; lane++) total[lane] += lane < n ? loss[lane] : 0;
+            total += first((x > 0 ? x : Vec{}) - x * bit + rest, n);
             store(logits + at, ((x < 0 ? small : 1 - Vec{}) / whole - bit) * share, n);
         });
         return sum<Number>(total);
+    }
+
+    // The same of one group of its symbols.
+    double lose_symbol(int64_t size, Number* logits, const Number* target, Number share) const {
+        const Number most = *std::max_element(logits, logits + size);
+        Vec all{}, own{}, of_right{};
+        in_vectors<Number>(size, [&](int64_t at, int64_t n) {
+            const Vec x = load(logits + at, n) - most, right = load(target + at, n), raised = exponential(x);
+            all += first(raised, n);
+            own += right;
+            of_right += first(right * x, n);
+            store(logits + at, raised, n);
+        });
+        const Number whole = sum<Number>(all), right = sum<Number>(own), scale = right / whole;
+        in_vectors<Number>(size, [&](int64_t at, int64_t n) {
+            store(logits + at, (load(logits + at, n) * scale - load(target + at, n)) * share, n); });
+        return std::log(double(whole)) * right - sum<Number>(of_right);
+    }
+
+    double lose(Number* logits, const Number* target, Number share) const {
+        if (!P::symbols) return lose_bits(logits, target, share);
+        double total = 0;
+        for (int64_t at = 0, size = outputs / P::symbols; at < outputs; at += size)
+            total += lose_symbol(size, logits + at, target + at, share);
+        return total;
     }
 
     void forward() const {
@@ -66,7 +97,7 @@ template <class Number> class Readout : Problem<Number> {
         Number* logits = given;
         for (int64_t row = 0; row < batch; row++) {
             const bool* own = scored + row * time;
-            const int64_t answers = P::mean ? std::count(own, own + time, true) * outputs : 1;
+            const int64_t answers = P::mean ? std::count(own, own + time, true) * (P::symbols ? P::symbols : outputs) : 1;
             for (int64_t step = 0; step < time; step++) {
                 if (!own[step]) continue;
                 all += lose(logits, P::target + (row * time + step) * outputs, Number(1) / (batch * answers));

@@ -1,4 +1,4 @@
-"""A readout and a loss of bits through bits.cpp, see memnet.native."""
+"""A readout and its loss through loss.cpp, see memnet.native."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from memnet.native import build
 
-_OPERATOR = build.Operator("loss of bits", "bits.cpp")
+_OPERATOR = build.Operator("readout and loss", "loss.cpp")
 
 
 class _Problem(ctypes.Structure):
-    """Problem in bits.cpp."""
+    """Problem in loss.cpp."""
 
     _fields_ = [
-        *((name, ctypes.c_int64) for name in ("batch", "time", "width", "outputs", "mean")),
+        *((name, ctypes.c_int64) for name in ("batch", "time", "width", "outputs", "symbols", "mean")),
         *((name, ctypes.c_void_p) for name in ("features", "weight", "bias", "target", "scored", "room", "told")),
         *((name, ctypes.c_void_p) for name in ("d_features", "d_weight", "d_bias")),
     ]
@@ -28,12 +28,12 @@ def refusal(tensors: Sequence[Tensor]) -> str | None:
     return build.uncomputable(_OPERATOR, tensors)
 
 
-class Bits:
+class Loss:
     """Of sequences of one shape, from their features to the loss, and back to the gradients of features and readout.
 
     features, d_features: (batch, time, width), which stay where they are, as gradients do, by a weight's id.
-    Attributes loss, scored: of the last forward: the mean over sequences of the sum over their bits, float64, and
-    how many steps are scored, a whole number.
+    Attributes loss, scored: of the last forward: the mean over sequences of the sum over their answers, and how many
+    steps are scored, both float64.
     """
 
     def __init__(
@@ -54,13 +54,15 @@ class Bits:
         own = {f"d_{name}": gradients.get(id(one)) for name, one in readout._parameters.items() if one is not None}
         build.fill(self._problem, features=features, d_features=d_features, room=room, told=told, **own)
 
-    def forward(self, target: Tensor, scored: Tensor, *, mean: bool) -> None:
-        """target: (batch, time, output), each 0 or 1. scored: (batch, time) bool. mean: of a sequence's bits."""
+    def forward(self, target: Tensor, scored: Tensor, *, symbols: int, mean: bool) -> None:
+        """See memnet.straight.Straight.lose."""
+        if symbols and self._problem.outputs % symbols:
+            raise ValueError(f"{self._problem.outputs} outputs are not of {symbols} symbols alike")
         build.check_shapes([target, scored], [tuple(self._shape), tuple(self._shape[:2])])
         build.check_forms(self._weights, self._forms)
         target, scored = build.in_order(target.to(self._dtype)), build.in_order(scored.bool())
         problem, readout = self._problem, self._readout
-        problem.mean, problem.weight = mean, readout.weight.data_ptr()
+        problem.symbols, problem.mean, problem.weight = symbols, mean, readout.weight.data_ptr()
         problem.bias = None if readout.bias is None else readout.bias.data_ptr()
         problem.target, problem.scored = target.data_ptr(), scored.data_ptr()
         build.run(_OPERATOR, self._library.forward, problem)
