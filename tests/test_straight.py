@@ -56,7 +56,7 @@ def test_output_and_gradients_are_those_of_the_plain_step(kind: str, seed: int) 
     for given in (input, -input, input[:, :1], input):
         output = answered(straight, given)
         found, native = output.detach().clone(), model(given)[0]
-        torch.testing.assert_close(found, native, rtol=1e-14, atol=1e-14)
+        torch.testing.assert_close(found, native, rtol=1e-13, atol=1e-13)
         of_straight, of_native = gradients(model, output), gradients(model, native)
         model.backend = "eager"
         expected = model(given)[0]
@@ -64,7 +64,7 @@ def test_output_and_gradients_are_those_of_the_plain_step(kind: str, seed: int) 
         of_eager = gradients(model, expected)
         model.backend = "native"
         for one, other, plain in zip(of_straight, of_native, of_eager, strict=True):
-            torch.testing.assert_close(one, other, rtol=1e-14, atol=1e-14 * max(1.0, float(plain.abs().max())))
+            torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12 * max(1.0, float(plain.abs().max())))
             torch.testing.assert_close(one, plain, rtol=1e-10, atol=1e-10 * max(1.0, float(plain.abs().max())))
 
 

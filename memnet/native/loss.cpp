@@ -110,7 +110,8 @@ template <class Number> class Readout : Problem<Number> {
 
     void backward() const {
         const Projection<Number> all = readout(true);
-        all.gradients(1, count, {given, given_room, 0}, {seen, seen_room, 0}, false);
+        all.add_gradients(1, count, given, given_room, {seen, seen_room, 0}, false);
+        all.give_gradients();
         all.apply(count, given, given_room, seen, seen_room);
         const Number* from = seen;
         for (int64_t at = 0; at < batch * time; at++) {
