@@ -56,16 +56,12 @@ template <class Number> struct Limits {
     double most, longest;
 };
 
-// 1 / sqrt(x) of a normal positive number, or of one too large, to 2 in the last place.
-template <class Number> Lanes<Number> inverse_root(Lanes<Number> x) {
-#if defined(__AVX512F__)
-    if constexpr (sizeof(Number) == 4) {
-        const Lanes<float> near = (Lanes<float>)_mm512_rsqrt14_ps((__m512)x);
-        const Lanes<float> nearer = near * (1.5f - 0.5f * x * near * near);
-        return x > 1e38f ? Lanes<float>{} : nearer;
-    }
-#endif
-    return 1 / square_root<Number>(x);
+// 1 / (scale sqrt(x) + 1e-8), of a square that may be 0 or too large.
+template <class Number> Lanes<Number> inverse(Lanes<Number> x, Number scale) {
+    const Number most = std::numeric_limits<Number>::max();
+    const Lanes<Number> root = x <= Number(1e-37) ? Lanes<Number>{} : x * inverse_root<Number>(x);
+    const Lanes<Number> floored = root * scale + Number(1e-8);
+    return reciprocal(floored > most ? all(most) : floored);
 }
 
 template <class Number> class Update : Problem<Number> {
@@ -108,10 +104,10 @@ public:
         if (P::rule == adam) return move([&](int64_t at, int64_t n) {
             const Vec g = load(gradient + at, n);
             const Vec mean = keep(kept, P::decay, g, at, n), square = keep(more, P::other, g * g, at, n);
-            return -rate * mean / (square_root<Number>(square) * scale + Number(1e-8)); });
+            return -rate * mean * inverse(square, scale); });
         if (P::rule == rmsprop) return move([&](int64_t at, int64_t n) {
             const Vec g = load(gradient + at, n), square = keep(kept, 0.9, g * g, at, n);
-            return -rate * gather(more, decay, g / (square_root<Number>(square) + Number(1e-8)), at, n); });
+            return -rate * gather(more, decay, g * inverse(square, Number(1)), at, n); });
         if (P::rule == graves) return move([&](int64_t at, int64_t n) {
             const Vec g = load(gradient + at, n);
             const Vec square = keep(kept, 0.95, g * g, at, n), mean = keep(more, 0.95, g, at, n);
