@@ -273,16 +273,16 @@ protected:
         if (kept) at.kept = kept_of(step, row);
     }
 
-    // Asks for a row of features that will be written, or read, by the next step: no processor foresees which.
-    template <bool write> void fetch(const Number* features) const {
-        for (int64_t at = 0; at < hidden_size + reads * width; at += 64 / sizeof(Number))
-            __builtin_prefetch(features + at, write);
+    // Asks for numbers that will be read, or written, by the next step: no processor foresees which.
+    template <bool write = false> static void fetch(const Number* numbers, int64_t count) {
+        for (int64_t at = 0; at < count; at += 64 / sizeof(Number)) __builtin_prefetch(numbers + at, write);
     }
 
     template <class Room>
     void move(int64_t step, int64_t row, Step<Number>& at, Room& room) const {
         Number* output = P::features + (row * time + step) * (hidden_size + reads * width);
-        if (step + 1 < time) fetch<true>(output + hidden_size + reads * width);
+        const int64_t size = hidden_size + reads * width;
+        if (step + 1 < time) fetch<true>(output + size, size);
         aim(step, row, at);
         memory().squash(at, room);
         memory().move(at, room, output + hidden_size);
@@ -327,6 +327,7 @@ protected:
         for (int64_t step = from; step < to && active(row, step); step++) {
             Step<Number>& at = tape.steps[step - from];
             aim(step, row, at);
+            if (step + 1 < to) fetch(parameters_of(step + 1, row), memory().emitted);
             memory().move(at, room, nullptr);
         }
     }
@@ -366,8 +367,8 @@ protected:
     template <class Room>
     void move_backward(int64_t step, int64_t row, const Step<Number>& at, Gradient& carried, Number* d_units,
                        Room& room) const {
-        if (P::d_features && step > 0)
-            fetch<false>(P::d_features + (row * time + step - 1) * (hidden_size + reads * width));
+        const int64_t size = hidden_size + reads * width;
+        if (P::d_features && step > 0) fetch(P::d_features + (row * time + step - 1) * size, size);
         add_output_gradient(step, row, hidden_size, reads * width, carried.reads.data());
         memory().move_backward(at, room, carried.reads.data(), d_units, carried.state.data());
     }
@@ -389,6 +390,9 @@ protected:
             for (int64_t row = 0; row < count && !Memory::rolls_back; row++) replay(from, to, first + row, tapes[row], room);
             for (int64_t step = to - 1; step >= from; step--)
                 for (int64_t layer = last; layer >= 0; layer--) {
+                    if (step && units_kept(layer) > 1) fetch(units_of(layer, step - 1, first), count * units_room(layer));
+                    if (step && layer < layers && controller == lstm)
+                        fetch(cell_of(layer, step - 1, first), count * hidden_size);
                     for (int64_t row = 0; row < count; row++) {
                         Number* gradient = d_units_of(layer, step, row);
                         if (!active(first + row, step)) std::fill_n(gradient, outputs(layer), Number(0));
@@ -473,7 +477,7 @@ public:
         if (backward) {
             int64_t all = 0;
             for (int64_t layer = 0; layer <= last; layer++) all += time * together * units_room(layer);
-            gradients.reset(new Number[all]);
+            gradients.reset(new Number[all + rows_at_once]);
             for (int64_t layer = last; layer >= 0; layer--)
                 d_units.insert(d_units.begin(), gradients.get() + (all -= time * together * units_room(layer)));
         }

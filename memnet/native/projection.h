@@ -126,9 +126,10 @@ template <class Number> class Projection {
     const int64_t vectors = (in + L - 1) / L;
     std::unique_ptr<Lanes<Number>[]> d_weights, d_biases;
 
-    // to(unit, feature) = sum over rows of given(unit) seen(feature), or more of it.
-    template <int units, int count>
+    // to(unit, feature) = sum over rows of given(unit) seen(feature), or more of it, for as many units as rows at once.
+    template <int count>
     void tile(int64_t rows, const Number* given, int64_t width, const Lanes<Number>* seen, Lanes<Number>* to, bool more) const {
+        constexpr int units = rows_at_once;
         Lanes<Number> total[units][count];
         for (int unit = 0; unit < units; unit++)
             for (int part = 0; part < count; part++) total[unit][part] = more ? to[unit * vectors + part] : Lanes<Number>{};
@@ -150,7 +151,7 @@ public:
                bool backward, bool several_rows)
         : in(in), out(out), blocks(std::move(blocks)), biases(std::move(biases)), backward(backward) {
         if (backward) {
-            d_weights.reset(new Lanes<Number>[out * vectors]);
+            d_weights.reset(new Lanes<Number>[(out + rows_at_once - 1) / rows_at_once * rows_at_once * vectors]);
             d_biases.reset(new Lanes<Number>[(out + L - 1) / L]);
         }
         if (!several_rows) {
@@ -177,7 +178,8 @@ public:
     }
 
     // Gradients of weights and biases from some steps of some rows: `more` adds them to those before. The steps of what is
-    // given follow each other. A vector's numbers behind a row of what was seen may be anything, but must be there.
+    // given follow each other. A vector's numbers behind a row of what was seen may be anything, but must be there, and so
+    // must as many as there are rows at once behind the last of what was given.
     void add_gradients(int64_t steps, int64_t rows, const Number* given, int64_t width, Seen<Number> seen, bool more) const {
         // End to end, for steps so far apart push each other out of the first cache.
         std::unique_ptr<Lanes<Number>[]> room(new Lanes<Number>[steps * rows * vectors_at_once]);
@@ -187,10 +189,9 @@ public:
                 for (int64_t row = 0; row < rows; row++)
                     for (int one = 0; one < count; one++)
                         *to++ = load(seen.numbers + step * seen.step + row * seen.width + (at + one) * L);
-            in_tiles<rows_at_once>(out, [&](auto units, int64_t unit) {
-                if (wanted(unit, units, at * L, count * L))
-                    tile<units, count>(steps * rows, given + unit, width, room.get(), &d_weights[unit * vectors + at], more);
-            });
+            for (int64_t unit = 0; unit < out; unit += rows_at_once)
+                if (wanted(unit, rows_at_once, at * L, count * L))
+                    tile<count>(steps * rows, given + unit, width, room.get(), &d_weights[unit * vectors + at], more);
         };
         // Three vectors at a time, and rather twice two than three and one.
         for (int64_t at = 0, left = vectors; left > 0;) {

@@ -256,7 +256,7 @@ template <class Number> struct Single : Problem<Number> {
         const Projection<Number> product = projection(true);
         const int64_t room = features + lanes<Number>;
         std::vector<Number> d_hidden(size), d_cell(size), d_operand(room);
-        std::unique_ptr<Number[]> d_units(new Number[time * width]);
+        std::unique_ptr<Number[]> d_units(new Number[time * width + rows_at_once]);
         if (P::d_last[0]) std::copy_n(P::d_last[0], size, d_hidden.data());
         if (layer == lstm && P::d_last[1]) std::copy_n(P::d_last[1], size, d_cell.data());
         for (int64_t step = time - 1; step >= 0; step--) {

@@ -124,7 +124,8 @@ protected:
             at.key_scale[head] = 1 / std::sqrt(square < smallest ? smallest : square);
         }
         each_block([&](auto together, int64_t block) {
-            in_tiles<2>(at.heads, [&](auto heads, int64_t head) { compare<masked, together, heads>(at, block, head); });
+            constexpr int most = together > 1 ? 2 : 1;
+            in_tiles<most>(at.heads, [&](auto heads, int64_t head) { compare<masked, together, heads>(at, block, head); });
         });
         for (int64_t head = 0; head < at.heads; head++) {
             Vec* content = at.content + head * blocks;
