@@ -33,6 +33,93 @@ template <class Number> struct Problem {
     Number *d_sentences, *d_by_key, *d_by_sentence, *d_by_slot, *d_weight, *d_slopes, *d_first;
 };
 
+// Products with a matrix whose last columns fill less than half a vector: there a vector holds some of the matrix's rows
+// as well, of each of these columns one behind the other.
+template <class Number> class Product {
+    typedef Lanes<Number> Vec;
+    static constexpr int L = lanes<Number>;
+    static constexpr int most = 16 / sizeof(Number);
+    int64_t in, whole;         // rows, and columns in whole vectors
+    Panels<Number> panels;     // of those
+    int ways;                  // rows in a vector of the others
+    std::vector<Vec> columns;  // (row / ways)
+
+public:
+    // How many of so many columns stand apart.
+    static int64_t apart(int64_t out) {
+#ifdef MEMNET_SHUFFLES
+        if (L >= 4 && out % L <= L / 2) return out % L;
+#endif
+        return 0;
+    }
+
+    Product(int64_t size, const Number* weight, int64_t step_in, int64_t step_out)
+        : in(size), whole(size - apart(size)), panels(size, whole, weight, step_in, step_out, nullptr),
+          ways(size - whole <= L / most ? most : 2), columns(size > whole ? (size + ways - 1) / ways : 0) {
+        for (int64_t i = 0; i < in && !columns.empty(); i++)
+            for (int64_t j = whole; j < size; j++)
+                columns[i / ways][(j - whole) * ways + i % ways] = weight[i * step_in + j * step_out];
+    }
+
+    // As Panels have it; of an input row those after the last may be read, and must be 0.
+    template <class Start>
+    void apply(int64_t rows, const Number* input, int64_t stride, Number* output, Start start) const {
+        panels.apply(rows, input, stride, output, stride, start);
+        if (columns.empty()) return;
+        in_tiles<8>(rows, [&](auto count, int64_t row) {
+            const Number* from = input + row * stride;
+            Vec* to = (Vec*)(output + row * stride + whole);
+            auto begin = [&](int64_t at) { return start(row + at, whole / L); };
+            if (ways == most) finish<most, count>(from, stride, to, begin);
+            else finish<2, count>(from, stride, to, begin);
+        });
+    }
+
+private:
+    template <int some, int rows, class Start>
+    void finish(const Number* input, int64_t stride, Vec* output, Start start) const {
+        Vec total[rows]{};
+        for (size_t at = 0; at < columns.size(); at++)
+            for (int row = 0; row < rows; row++) total[row] += repeated<some>(input + row * stride + at * some) * columns[at];
+        for (int row = 0; row < rows; row++) output[row * stride / L] = start(row) + gathered<some>(total[row]);
+    }
+
+#ifdef MEMNET_SHUFFLES
+    // So many numbers again and again.
+    template <int count> static Vec repeated(const Number* from) {
+        constexpr int bytes = count * sizeof(Number);
+        if constexpr (bytes == vector_bytes) return load(from);
+        else if constexpr (bytes == 8) {
+            typedef uint64_t Words __attribute__((vector_size(vector_bytes)));
+            uint64_t word;
+            std::memcpy(&word, from, bytes);
+            return (Vec)(word - Words{});
+        } else {
+            typedef float Quarter __attribute__((vector_size(16)));
+            Quarter some;
+            std::memcpy(&some, from, bytes);
+#if defined(__AVX512F__)
+            return (Vec)_mm512_broadcast_f32x4(some);
+#else
+            return (Vec)__builtin_shufflevector(some, some, 0, 1, 2, 3, 0, 1, 2, 3);
+#endif
+        }
+    }
+    // The sums of so many lanes each, one behind the other, and zeros.
+    template <int count, int... lane> static Vec gather(Vec parts, std::integer_sequence<int, lane...>) {
+        parts += __builtin_shufflevector(parts, parts, (lane ^ 1)...);
+        if constexpr (count == 4) parts += __builtin_shufflevector(parts, parts, (lane ^ 2)...);
+        return __builtin_shufflevector(parts, Vec{}, (lane < L / count ? lane * count : L)...);
+    }
+    template <int count> static Vec gathered(Vec parts) {
+        return gather<count>(parts, std::make_integer_sequence<int, L>{});
+    }
+#else
+    template <int count> static Vec repeated(const Number*) { return {}; }
+    template <int count> static Vec gathered(Vec parts) { return parts; }
+#endif
+};
+
 template <class Number> class Sequence : Problem<Number> {
     typedef Lanes<Number> Vec;
     typedef Problem<Number> P;
@@ -40,6 +127,7 @@ template <class Number> class Sequence : Problem<Number> {
     static constexpr int L = lanes<Number>;
 
     const int64_t vectors = (width + L - 1) / L, room = vectors * L, size = slots * vectors;
+    const int64_t apart = Product<Number>::apart(width), whole = width - apart;  // columns of dU, see Gradients
     const int64_t together = std::max<int64_t>(1, 128 / slots);  // sentences whose share of dU is one product
 
     // What f is applied to for a row's sentence number `index`.
@@ -62,11 +150,11 @@ template <class Number> class Sequence : Problem<Number> {
     // What does not change from sentence to sentence, and room for the memories of one row: h before and after a
     // sentence, or before and after all.
     struct Work {
-        Panels<Number> product;  // with U forward, with its transpose backward
+        Product<Number> product;  // with U forward, with its transpose backward
         std::vector<Vec> slopes, by_slot, sentence, by_sentence, memories;
         std::vector<Number> numbers, scales;  // one a slot; 1 / |h| of every memory
         Work(const Sequence& of, bool backward)
-            : product(of.width, of.width, of.weight, backward ? of.width : 1, backward ? 1 : of.width, nullptr),
+            : product(of.width, of.weight, backward ? of.width : 1, backward ? 1 : of.width),
               slopes(of.vectors), by_slot(of.size), sentence(of.vectors), by_sentence(of.vectors),
               memories((backward ? of.time + 1 : 2) * of.size), numbers(of.slots),
               scales((backward ? of.time + 1 : 2) * of.slots) {
@@ -98,7 +186,7 @@ template <class Number> class Sequence : Problem<Number> {
     // What f is applied to in eq. 3.
     void find_features(const Work& work, const Vec* memory, Vec* features) const {
         auto rest = [&](int64_t slot, int64_t j) { return work.by_slot[slot * vectors + j] + work.by_sentence[j]; };
-        work.product.apply(slots, (const Number*)memory, room, (Number*)features, room, rest);
+        work.product.apply(slots, (const Number*)memory, room, (Number*)features, rest);
     }
 
     // Eqs. 3 to 5: the candidate, gated, is added and the sum normalised.
@@ -147,11 +235,11 @@ template <class Number> class Sequence : Problem<Number> {
 
     // Gradients of what all sentences share, and those that go from a sentence to the one before.
     struct Gradients {
-        std::vector<Vec> weight, by_slot, slopes;
+        std::vector<Vec> weight, apart, by_slot, slopes;  // dU, of its columns that stand apart turned
         std::vector<Vec> memory;    // of one row
         std::vector<Vec> features;  // of `together` sentences
         Gradients(const Sequence& of)
-            : weight(of.width * of.vectors), by_slot(of.size), slopes(of.vectors), memory(of.size),
+            : weight(of.width * of.vectors), apart(of.apart * of.vectors), by_slot(of.size), slopes(of.vectors), memory(of.size),
               features(of.together * of.size) {}
     };
 
@@ -204,23 +292,27 @@ template <class Number> class Sequence : Problem<Number> {
         }
     }
 
-    // dU += d_features^T h, over all slots of some sentences.
-    void add_weight_gradient(int64_t rows, const Vec* d_features, const Vec* memory, Vec* d_weight) const {
-        in_tiles<2>(vectors, [&](auto columns, int64_t j) {
-            in_tiles<rows_at_once>(width, [&](auto outputs, int64_t i) {
-                weight_tile<outputs, columns>(rows, (const Number*)d_features + i, memory + j,
-                                              d_weight + i * vectors + j);
+    // dU += d_features^T h, over all slots of some sentences; of the columns that stand apart the other way round.
+    void add_weight_gradient(int64_t rows, const Vec* d_features, const Vec* memory, Gradients& to) const {
+        add_outer(rows, width, (const Number*)d_features, whole == width ? vectors : whole / L, memory, to.weight.data());
+        add_outer(rows, apart, (const Number*)memory + whole, vectors, d_features, to.apart.data());
+    }
+    // to(i, j) += sum over rows of one(i) other(j), for the numbers and vectors of a row.
+    void add_outer(int64_t rows, int64_t numbers, const Number* one, int64_t count, const Vec* other, Vec* to) const {
+        in_tiles<2>(count, [&](auto columns, int64_t j) {
+            in_tiles<rows_at_once>(numbers, [&](auto outputs, int64_t i) {
+                weight_tile<outputs, columns>(rows, one + i, other + j, to + i * vectors + j);
             });
         });
     }
     template <int outputs, int columns>
-    void weight_tile(int64_t rows, const Number* d_features, const Vec* memory, Vec* d_weight) const {
+    void weight_tile(int64_t rows, const Number* one, const Vec* other, Vec* to) const {
         Vec total[outputs][columns];
-        for (int one = 0; one < outputs; one++)
-            for (int part = 0; part < columns; part++) total[one][part] = d_weight[one * vectors + part];
-        multiply(rows, d_features, 1, room, memory, vectors, total);
-        for (int one = 0; one < outputs; one++)
-            for (int part = 0; part < columns; part++) d_weight[one * vectors + part] = total[one][part];
+        for (int at = 0; at < outputs; at++)
+            for (int part = 0; part < columns; part++) total[at][part] = to[at * vectors + part];
+        multiply(rows, one, 1, room, other, vectors, total);
+        for (int at = 0; at < outputs; at++)
+            for (int part = 0; part < columns; part++) to[at * vectors + part] = total[at][part];
     }
 
     void backward_row(int64_t row, Work& work, Gradients& gradients) const {
@@ -242,8 +334,7 @@ template <class Number> class Sequence : Problem<Number> {
             Vec* d_features = gradients.features.data() + index % together * size;
             step_backward(row, index, at, work, gradients, d_features);
             if (index % together) continue;
-            add_weight_gradient((end - index) * slots, d_features, work.memories.data() + index * size,
-                                gradients.weight.data());
+            add_weight_gradient((end - index) * slots, d_features, work.memories.data() + index * size, gradients);
             end = index;
         }
         narrow(slots, gradients.memory.data(), P::d_first + row * slots * width);
@@ -264,7 +355,7 @@ template <class Number> class Sequence : Problem<Number> {
         widen(1, P::sentences + at * width, work.sentence.data());
         gates_backward(work, at, memory, d_features, gradients);
         Vec* d_memory = gradients.memory.data();
-        work.product.apply(slots, (const Number*)d_features, room, (Number*)d_memory, room,
+        work.product.apply(slots, (const Number*)d_features, room, (Number*)d_memory,
                            [&](int64_t slot, int64_t j) { return d_memory[slot * vectors + j]; });
     }
 
@@ -281,6 +372,9 @@ public:
         Gradients gradients(*this);
         for (int64_t row = 0; row < batch; row++) backward_row(row, work, gradients);
         narrow(width, gradients.weight.data(), P::d_weight);
+        for (int64_t j = 0; j < apart; j++)
+            for (int64_t i = 0; i < width; i++)
+                P::d_weight[i * width + whole + j] = ((const Number*)&gradients.apart[j * vectors])[i];
         narrow(slots, gradients.by_slot.data(), P::d_by_slot);
         narrow(1, gradients.slopes.data(), P::d_slopes);
     }
