@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+from contextlib import suppress
 from math import prod
 from sys import getrefcount
 from threading import Lock
@@ -41,7 +42,10 @@ def empty(like: Tensor, *shape: int) -> Tensor:
 
 
 def _fresh(size: int) -> mmap.mmap:
-    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    found = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with suppress(AttributeError, OSError):  # where the system has large pages, which are found sooner
+        found.madvise(mmap.MADV_HUGEPAGE)
+    return found
 
 
 def _unused(at: int) -> bool:
