@@ -66,7 +66,7 @@ class Straight:
         self._versions: list[int] = []
         self._backend = self._model.backend
         self._calls = 0
-        self._spread_last: Callable[[Tensor | None], None] = lambda gradient: None
+        self._lost: Callable[[], None] | None = None
 
     def __call__(self, input: Tensor) -> Tensor | None:
         """What forward(input) returns first, as a leaf: the gradient of a loss of it goes to the parameters alone.
@@ -78,31 +78,35 @@ class Straight:
             if (run := self._run_of(input)) is None:
                 return None
             output = run.answer(build.in_order(input.detach()))
-        output.requires_grad_().register_hook(self._spread_last)
+        output.requires_grad_().register_hook(partial(self._spread, run, self._calls))
         return output
 
     @torch.no_grad()
     def lose(
         self, input: Tensor, target: Tensor, scored: Tensor, *, symbols: int = 0, mean: bool = False
-    ) -> tuple[Tensor, Tensor] | None:
+    ) -> loss.Losses | None:
         """The cross-entropy at the steps that are scored, whose gradient `backward` gives without being told.
 
         target:  (batch, time, output_size), each 0 or 1. scored: (batch, time) bool.
         symbols: groups of outputs, one after the other, of which one is right each; 0 where each is a bit.
-        mean:    whether the gradient is that of the mean of each sequence's answers, not of their sum.
-        Returns the mean over the sequences of these sums, and how many steps are scored, both float64 and written anew
-        by the next call; None where only forward can tell, or nothing is compiled for it.
+        mean:    whether a sequence's loss is the mean of its answers, not their sum.
+        Returns the mean over sequences, of which the gradient is, and more, written anew by the next call; None where
+        only forward can tell, or nothing is compiled for it.
         """
-        run = self._run_of(input)
-        return None if run is None else run.lose(build.in_order(input.detach()), target, scored, symbols, mean=mean)
+        if (run := self._run_of(input)) is None:
+            return None
+        self._lost = partial(self._spread, run, self._calls, None)
+        return run.lose(build.in_order(input.detach()), target, scored, symbols, mean=mean)
 
     @torch.no_grad()
     def backward(self) -> None:
-        """Give the parameters the gradients of what `lose` told last; RuntimeError where it was not the last."""
-        self._spread_last(None)
+        """Give the parameters the gradients of what `lose` told, which must be the last call; else RuntimeError."""
+        if self._lost is None:
+            raise RuntimeError("no loss was told that could have a gradient: call lose")
+        self._lost()
 
     def _run_of(self, input: Tensor) -> _Run | None:
-        """What runs sequences like this one, whose gradients are spread next; None where only forward can tell."""
+        """What runs sequences like this one; None where only forward can tell."""
         if (input.dtype, input.device) != self._kind or self._watched(input):
             return None
         versions = [one._version for one in self._fixed]
@@ -114,7 +118,6 @@ class Straight:
         if (run := self._runs[input.shape]) is None:
             return None
         self._calls += 1
-        self._spread_last = partial(self._spread, run, self._calls)
         return run
 
     def _watched(self, input: Tensor) -> bool:
@@ -173,14 +176,12 @@ class _Run:
         readout = self._model.readout
         return functional.linear(self.features, readout.weight, readout.bias).view(self._batch, self._time, -1)
 
-    def lose(
-        self, input: Tensor, target: Tensor, scored: Tensor, symbols: int, *, mean: bool
-    ) -> tuple[Tensor, Tensor] | None:
+    def lose(self, input: Tensor, target: Tensor, scored: Tensor, symbols: int, *, mean: bool) -> loss.Losses | None:
         if self._loss is None:
             return None
         self._run(input)
         self._loss.forward(target, scored, symbols=symbols, mean=mean)
-        return self._loss.loss, self._loss.scored
+        return self._loss.told
 
     def _run(self, input: Tensor) -> None:
         self._first.fill()

@@ -116,15 +116,16 @@ def test_losses_and_all_their_gradients_are_those_of_the_task(seed: int, symbols
     assert task.symbols_of_losses == symbols
     losses = task.losses(model(input)[0], Batch(input, target, scored, scored.sum(1)))
     shares = (scored.sum(1) * (symbols or outputs)).clamp(min=1) if mean else 1
-    (losses / shares).mean().backward()
+    loss = (losses / shares).mean()
+    loss.backward()
     expected = [one.grad for one in model.parameters()]
     exact: dict[str, Any] = {"rtol": 1e-10, "atol": 1e-10} if dtype == torch.float64 else {}
     for kind in (dtype, torch.bool):
         model.zero_grad()
         told = straight.lose(input, target.to(kind), scored, symbols=symbols, mean=mean)
         assert told is not None
-        torch.testing.assert_close(told[0], losses.mean().double(), **exact or {"rtol": 2e-6, "atol": 1e-5})
-        assert told[1] == scored.sum()
+        for one, other in zip(told, (loss, losses.mean(), scored.sum()), strict=True):
+            torch.testing.assert_close(one, other.double(), **exact or {"rtol": 2e-6, "atol": 1e-5})
         straight.backward()
         for one, other in zip(model.parameters(), expected, strict=True):
             near = exact or {"rtol": 1e-4, "atol": 1e-5 * max(1.0, float(other.abs().max()))}
@@ -170,7 +171,14 @@ def test_only_the_last_output_has_a_gradient() -> None:
     first, _ = answered(straight, input), answered(straight, input)
     with pytest.raises(RuntimeError, match="only the last output"):
         first.sum().backward()
+    with pytest.raises(RuntimeError, match="call lose"):
+        straight.backward()
+    scored = torch.ones(first.shape[:2], dtype=torch.bool)
+    assert straight.lose(input, first.detach() > 0, scored) is not None
+    straight.backward()
     loss = answered(straight, input).square().sum()
+    with pytest.raises(RuntimeError, match="only the last output"):
+        straight.backward()
     with pytest.raises(RuntimeError, match="differentiated again"):
         loss.backward(create_graph=True)
 
@@ -304,7 +312,11 @@ def test_an_objective_trains_by_it_to_the_same_numbers(name: str, options: dict[
         (piece,) = objective.pieces(model, batch)
         piece.backward()
         found.append(
-            [*piece.counts.values(), *(one.grad.clone() for one in model.parameters() if one.grad is not None)]
+            [
+                piece.loss.double(),
+                *piece.counts.values(),
+                *(one.grad.clone() for one in model.parameters() if one.grad is not None),
+            ]
         )
         model.zero_grad()
         model.straight = lambda: None

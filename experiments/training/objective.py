@@ -25,7 +25,7 @@ class Piece(NamedTuple):
 
     loss:   its gradient is computed before the next piece is.
     counts: by name, each () or (copy,), and "loss" among them; they add up over the pieces and the processes.
-    spread: what gives the weights the gradient where the loss has no graph, and is only told.
+    spread: what gives the weights the loss's gradient where the loss has no graph.
     """
 
     loss: Tensor

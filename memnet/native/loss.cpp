@@ -21,7 +21,7 @@ template <class Number> struct Problem {
     const Number *features, *weight, *bias, *target;   // (batch, time, width) and (batch, time, outputs); bias or null
     const bool* scored;                                // (batch, time)
     Number* room;                                      // of the scored steps features and logits, then these' gradients
-    double* told;                                      // the mean of the sequences' sums; how many steps are scored
+    double* told;                                      // means of the sequences' losses, and sums; how many steps are scored
     Number *d_features, *d_weight, *d_bias;            // of the mean of the losses; or null
 };
 
@@ -93,19 +93,23 @@ template <class Number> class Readout : Problem<Number> {
         for (int64_t at = 0; at < batch * time; at++)
             if (scored[at]) to = std::copy_n(P::features + at * width, width, to) + seen_room - width;
         readout(false).apply(count, seen, seen_room, given, given_room);
-        double all = 0;
+        double all = 0, sums = 0;
         Number* logits = given;
         for (int64_t row = 0; row < batch; row++) {
             const bool* own = scored + row * time;
             const int64_t answers = P::mean ? std::count(own, own + time, true) * (P::symbols ? P::symbols : outputs) : 1;
+            double total = 0;
             for (int64_t step = 0; step < time; step++) {
                 if (!own[step]) continue;
-                all += lose(logits, P::target + (row * time + step) * outputs, Number(1) / (batch * answers));
+                total += lose(logits, P::target + (row * time + step) * outputs, Number(1) / (batch * answers));
                 logits += given_room;
             }
+            sums += total;
+            if (total != 0) all += total / answers;
         }
         P::told[0] = all / batch;
-        P::told[1] = count;
+        P::told[1] = sums / batch;
+        P::told[2] = count;
     }
 
     void backward() const {

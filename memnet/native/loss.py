@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -28,12 +29,22 @@ def refusal(tensors: Sequence[Tensor]) -> str | None:
     return build.uncomputable(_OPERATOR, tensors)
 
 
+class Losses(NamedTuple):
+    """What a loss comes to, float64.
+
+    loss: the mean over sequences. sums: the same of the sums over their answers. scored: how many steps are.
+    """
+
+    loss: Tensor
+    sums: Tensor
+    scored: Tensor
+
+
 class Loss:
     """Of sequences of one shape, from their features to the loss, and back to the gradients of features and readout.
 
     features, d_features: (batch, time, width), which stay where they are, as gradients do, by a weight's id.
-    Attributes loss, scored: of the last forward: the mean over sequences of the sum over their answers, and how many
-    steps are scored, both float64.
+    Attribute told: of the last forward.
     """
 
     def __init__(
@@ -45,8 +56,8 @@ class Loss:
         self._problem = _Problem(batch=batch, time=time, width=width, outputs=readout.out_features)
         self._library.numbers_of_room.restype = ctypes.c_int64
         room = features.new_empty(self._library.numbers_of_room(ctypes.byref(self._problem)))
-        told = torch.zeros(2, dtype=torch.float64)
-        self.loss, self.scored = told
+        told = torch.zeros(3, dtype=torch.float64)
+        self.told = Losses(*told)
         # The problem tells where they are, and keeps none.
         self._kept = [features, d_features, room, told]
         self._weights = [one for one in (readout.weight, readout.bias) if one is not None]

@@ -142,8 +142,7 @@ class SequenceObjective(Objective[SequenceModel, Batch]):
             mean = self.training.loss == "mean"
             told = straight.lose(batch.input, batch.target, batch.mask, symbols=symbols, mean=mean)
             if told is not None:
-                loss, scored = told
-                return Piece(loss, {"loss": loss, "scored": scored}, straight.backward)
+                return Piece(told.loss, {"loss": told.sums, "scored": told.scored}, straight.backward)
         logits = straight(batch.input)
         return None if logits is None else self._piece(logits, batch, batch.mask)
 
