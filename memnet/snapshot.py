@@ -21,7 +21,8 @@ class Snapshot:
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         self._modules = [one for module in modules for one in module.modules()]
-        self._hooks = [vars(one)[hooks] for one in self._modules for hooks in HOOKS]
+        self._own = [vars(one) for one in self._modules]
+        self._hooks = [own[hooks] for own in self._own for hooks in HOOKS]
         kept = ("_parameters", "_buffers", "_modules", *HOOKS)
         # All that a module has is in these, and what the last hold decides nothing.
         self._dicts = [own for one in self._modules for own in (vars(one), *(vars(one)[name] for name in kept))]
@@ -36,7 +37,7 @@ class Snapshot:
 
     def watched(self) -> bool:
         """Whether any of the modules has a hook, see memnet.unroll.hooked."""
-        return bool(has_global_hooks()) or any(self._hooks) or any("forward" in vars(one) for one in self._modules)
+        return bool(has_global_hooks()) or any(self._hooks) or any("forward" in own for own in self._own)
 
     def holds(self) -> bool:
         """Whether nothing has changed."""

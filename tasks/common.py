@@ -322,8 +322,8 @@ def draw_distinct(batch_size: int, count: int, below: int, generator: torch.Gene
 
 def draw_bits(batch_size: int, steps: int, num_bits: int, generator: torch.Generator) -> Tensor:
     """Fair random bits as float32, (batch, steps, num_bits)."""
-    shape = (batch_size, steps, num_bits)
-    return torch.randint(0, 2, shape, generator=generator, device=generator.device).float()
+    shape, device = (batch_size, steps, num_bits), generator.device
+    return torch.randint(0, 2, shape, generator=generator, device=device, dtype=torch.float32)
 
 
 def place(rows: Tensor, index: Tensor, where: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ class Copy(BitTask):
         self, batch_size: int, length: int | tuple[int, int], generator: torch.Generator, blanks: float
     ) -> Batch:
         counts = draw_range("length", length, batch_size, generator).unsqueeze(1)
-        longest = int(counts.max())
+        longest = length if isinstance(length, int) else int(counts.max())
         vectors = draw_bits(batch_size, longest, self.output_size, generator)
         if blanks:
             chosen = torch.rand(batch_size, 1, generator=generator, device=generator.device) < blanks

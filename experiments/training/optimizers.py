@@ -6,6 +6,7 @@ where there is a compiler, each is one pass over all numbers, to rounding the sa
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from operator import is_
 from typing import NamedTuple
 
 import torch
@@ -73,13 +74,12 @@ class Together:
 
     def gather(self) -> None:
         """Put the gradients end to end; from now on those of the weights are views."""
-        pairs = list(zip(self.weights, self.gradients, strict=True))
-        new = [(weight.grad, own) for weight, own in pairs if weight.grad is not None and weight.grad is not own]
-        if not new:
+        given = [weight.grad for weight in self.weights]
+        if all(map(is_, given, self.gradients)):
             return
-        given, places = zip(*new, strict=True)
-        torch._foreach_copy_(places, given)
-        for weight, own in pairs:
+        new = [(one, own) for one, own in zip(given, self.gradients, strict=True) if one is not None and one is not own]
+        torch._foreach_copy_([own for _, own in new], [one for one, _ in new])
+        for weight, own in zip(self.weights, self.gradients, strict=True):
             weight.grad = own
 
 
@@ -117,6 +117,7 @@ class Optimizer(ABC):
         self._places: list[int] = []
         self._together: dict[tuple[int, ...], Together] = {}
         self._gathered: list[Together] = []
+        self._each: list[Tensor] = []
 
     @abstractmethod
     def update(self, own: Together) -> None:
@@ -135,15 +136,15 @@ class Optimizer(ABC):
     @torch.no_grad()
     def gather(self) -> Gradients:
         """The gradients of all weights that have one, end to end."""
-        places = [place for place, weight in enumerate(self.weights) if weight.grad is not None]
+        given = [weight.grad for weight in self.weights]
+        places = [place for place, one in enumerate(given) if one is not None]
         if places != self._places:
             self._arrange(places)
         self._gathered = list(self._together.values())
         for own in self._gathered:
             own.gather()
-        each = [weight.grad for weight in self.weights if weight.grad is not None]
         compiled = self._gathered[0].compiled if len(self._gathered) == 1 else None
-        return Gradients([own.gradient for own in self._gathered], each, compiled)
+        return Gradients([own.gradient for own in self._gathered], self._each, compiled)
 
     @torch.no_grad()
     def step(self) -> None:
@@ -223,6 +224,12 @@ class Optimizer(ABC):
             weights, states = [self.weights[place] for place in own], [self._states[place] for place in own]
             together = self._together[tuple(own)] = Together(weights, states, steps)
             together.compile(self.rule, [name for name in self.kept if name != "averaged"])
+        views = {
+            id(one): view
+            for own in self._together.values()
+            for one, view in zip(own.weights, own.gradients, strict=True)
+        }
+        self._each = [views[id(self.weights[place])] for place in places]
 
 
 class Adam(Optimizer):

@@ -7,7 +7,7 @@ import torch
 from tasks import Batch
 
 # Batches at a time, and numbers that they may have together.
-_MOST, _NUMBERS = 16, 1 << 18
+_MOST, _NUMBERS = 32, 1 << 18
 
 
 class Ahead:
