@@ -48,13 +48,15 @@ class FirstState:
         self.written = {*map(id, weights)} - self._before
         # A weight that is anything else, too, would have two gradients.
         plain = len(self.written) == len(repeated) + len(softened) and first_state.refusal(weights) is None
-        self._weights, self._addresses = weights, [one.data_ptr() for one in weights]
+        self._weights, self._addresses, self._pieces = weights, [one.data_ptr() for one in weights], None
+        if not plain:
+            return
         pieces = [self._piece(place, one, self._gradients[id(one)]) for place, one in repeated if one is not None]
         for one in softened:
             logits, d_logits, slots = one.logits, self._gradients[id(one.logits)], one.logits.size(1)
             parts = zip(one.places, one.rows, strict=True)
             pieces += [self._piece(place, logits[rows], d_logits[rows], slots) for place, rows in parts]
-        self._pieces = first_state.Pieces(pieces) if plain else None
+        self._pieces = first_state.Pieces(pieces)
 
     def _piece(self, place: int, values: Tensor, d_values: Tensor, soft: int = 0) -> first_state.Piece:
         d_place = self._run.d_first[place]

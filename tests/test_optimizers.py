@@ -120,6 +120,35 @@ def test_compiled_they_are_the_same_to_rounding(
             torch.testing.assert_close(one, other, **near)
 
 
+@needs_compiler
+@pytest.mark.parametrize("name", [*PAIRS, "graves"])
+def test_compiled_they_take_gradients_of_any_size_as_plain_ones_do(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    large = torch.tensor([1e18, -1e20, 1e24, -1e30, 3e38, float("inf"), float("nan"), 1e-30])
+    found = []
+    for _ in range(2):
+        weight = nn.Parameter(torch.ones(len(large)))
+        optimizer = GravesRMSProp([weight], 1e-2) if name == "graves" else PAIRS[name][0]([weight])
+        for gradient in (torch.ones_like(large), large, torch.ones_like(large)):
+            weight.grad = gradient.clone()
+            optimizer.gather()
+            optimizer.step()
+        found.append(weight.detach())
+        monkeypatch.setenv("MEMNET_NATIVE", "0")
+    torch.testing.assert_close(*found, rtol=2e-5, atol=1e-6, equal_nan=True)
+
+
+@needs_compiler
+def test_autograd_is_told_that_weights_were_moved() -> None:
+    weight = nn.Parameter(torch.ones(4))
+    optimizer = Adam([weight], 0.01)
+    loss = (weight * weight).sum()
+    weight.grad = torch.ones(4)
+    optimizer.gather()
+    optimizer.step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
 @pytest.mark.parametrize("way", ["compiled", "plain"])
 @pytest.mark.parametrize(("value", "norm"), [(None, 1.0), (0.5, None), (0.5, 1.0), (None, 1e9)])
 def test_limits_on_a_gradient_are_torchs(

@@ -327,6 +327,11 @@ def test_names_that_clash_are_told_apart() -> None:
     assert (config.run.seed, config.model.options["seed"], config.learned.output_size) == (3, 4, 2)
     assert config.changed(model_num_bits=9).model.options["num_bits"] == 9
     assert config.other_than(config.changed(model_seed=6).mapping()) == ("model_seed", 6, 4)
+    # Saved before there were these two: the seed is not its default.
+    before = {part: {} if part == "model" else own for part, own in config.mapping().items()}
+    before["model"] = {"name": config.model.name}
+    assert config.other_than(before) == ("model_seed", 5, 4)
+    assert config.changed(model_seed=5).other_than(before) is None
     stories = parse_train(["babi", "--task", "2", "--model", "wrong.py:Clashing", "--model-numbers", "5"])
     assert (stories.learned.numbers, stories.model.options["numbers"]) == ("2", 5)
 

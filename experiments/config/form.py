@@ -294,17 +294,21 @@ class Config(Generic[Own]):
         return {part: names.get(part, {}) | _plain(own) for part, own in parts.items()}
 
     def other_than(self, saved: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-        """An option in which a saved configuration differs, but for those that may: its name, there and here."""
+        """An option in which a saved configuration differs, but for those that may: its name, there and here.
+
+        One saved before there was an option is as by default.
+        """
         free = self.form.marked(CHANGEABLE)
         own = self.mapping()
         for part in PARTS:
             there = saved.get(part, {})
             if not isinstance(there, Mapping):
                 return part, there, own[part]
+            saved_here = _plain({name: one.default for name, one in self.form.options[part].items()}) | dict(there)
             for name in own[part].keys() | there.keys():
-                if (part, name) not in free and there.get(name) != own[part].get(name):
-                    called = part if name == "name" else self.form.called(part, name)
-                    return called, there.get(name), own[part].get(name)
+                before, now = saved_here.get(name), own[part].get(name)
+                if (part, name) not in free and before != now:
+                    return part if name == "name" else self.form.called(part, name), before, now
         return None
 
     @property

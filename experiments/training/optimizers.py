@@ -1,7 +1,8 @@
-"""Optimizers: those of torch, to the same bits, and that of Graves 2013, for weights end to end in a few vectors.
+"""Optimizers: those of torch and that of Graves 2013, for weights end to end in a few vectors.
 
-Torch's own go from weight to weight, and import its compiler, which takes longer than many a training. On the CPU,
-where there is a compiler, each is one pass over all numbers, to rounding the same; see memnet.native.
+Torch's own go from weight to weight, and import its compiler, which takes longer than many a training. These are the
+same to the bit; on the CPU, where there is a compiler, each is one pass over all numbers, and the same to rounding; see
+memnet.native.
 """
 
 from abc import ABC, abstractmethod

@@ -82,9 +82,7 @@ class Noise:
         drawn = torch.empty(sum(weight.numel() for weight in weights))
         parts = drawn.split([weight.numel() for weight in weights])
         self._parts = [part.view(weight.shape) for part, weight in zip(parts, weights, strict=True)]
-        # What counts the changes of a weight that is not trained must see them.
-        able = all(one.requires_grad for one in weights) and refusal([*self._weights, drawn]) is None
-        self._shift = Shift(self._weights, drawn) if able else None
+        self._shift = Shift(self._weights, drawn) if refusal([*self._weights, drawn]) is None else None
         self._seed, self._generator, self._next = seed, torch.Generator(), -1
 
     def _draw(self, step: int) -> None:

@@ -103,7 +103,9 @@ def _library(operator: Operator, number: str) -> ctypes.CDLL | str:
     except Unavailable as error:
         return str(error)
     except subprocess.CalledProcessError as error:
-        return f"compiling {operator.source} failed: {_first_error(error.stderr)}"
+        told = f"compiling {operator.source} failed: {_first_error(error.stderr)}"
+        print(f"memnet: {told}", file=sys.stderr)
+        return told
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
         return f"{operator.source} cannot be compiled: {error}"
 

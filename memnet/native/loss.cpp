@@ -128,7 +128,7 @@ template <class Number> class Readout : Problem<Number> {
 public:
     explicit Readout(const Problem<Number>& problem) : P(problem) {}
     void run(bool backwards) const { backwards ? backward() : forward(); }
-    int64_t numbers_of_room() const { return batch * time * (seen_room + given_room); }
+    int64_t numbers_of_room() const { return batch * time * (seen_room + given_room) + rows_at_once; }  // tiles are whole
 };
 
 }  // namespace

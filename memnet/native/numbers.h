@@ -179,7 +179,7 @@ Lanes<float> logarithm(Lanes<float> x) {
     return x != x ? x : power * 0.693145752f + fraction;
 }
 
-// 1 / x of a finite number: a division takes five times as long.
+// 1 / x of a finite number that is not 0: a division takes five times as long.
 template <class Vector> Vector reciprocal(Vector x) {
 #if defined(__AVX512F__)
     if constexpr (std::is_same_v<Vector, Lanes<float>>) {

@@ -11,7 +11,7 @@ from threading import Lock
 import torch
 from torch import Tensor
 
-# Bytes of a tensor that is worth it; and of memory that is kept while no tensor has it.
+# Bytes of a tensor that is worth it; and of all memory that is known here, whoever has it.
 _FEWEST, _MOST = 1 << 22, 1 << 27
 _lock = Lock()
 # Those used last come last.
@@ -32,13 +32,10 @@ def empty(like: Tensor, *shape: int) -> Tensor:
         place = next(fits, None)
         memory = _fresh(size) if place is None else _kept.pop(place)
         _kept.append(memory)
-        found = torch.frombuffer(memory, dtype=like.dtype, count=count).view(shape)
-        del memory
-        unused = [at for at in range(len(_kept)) if _unused(at)]
-        while unused and sum(len(_kept[at]) for at in unused) > _MOST:
-            del _kept[unused[0]]
-            unused = [at - 1 for at in unused[1:]]
-    return found
+        # What is not known any more goes with its tensor.
+        while sum(map(len, _kept)) > _MOST:
+            del _kept[0]
+        return torch.frombuffer(memory, dtype=like.dtype, count=count).view(shape)
 
 
 def _fresh(size: int) -> mmap.mmap:

@@ -84,9 +84,10 @@ template <class Number> class Update : Problem<Number> {
             });
         }
     }
-    // What is kept, brought nearer to something new.
-    static Vec keep(Number* vector, double decay, Vec next, int64_t at, int64_t n) {
-        const Vec result = Number(decay) * load(vector + at, n) + Number(1 - decay) * next;
+    // What is kept, brought nearer to something new, or to its square, which alone may be too large for a number.
+    static Vec keep(Number* vector, double decay, Vec next, int64_t at, int64_t n, bool square = false) {
+        const Vec part = Number(1 - decay) * next;
+        const Vec result = Number(decay) * load(vector + at, n) + (square ? part * next : part);
         store(vector + at, result, n);
         return result;
     }
@@ -103,16 +104,18 @@ public:
     void operator()() const {
         if (P::rule == adam) return move([&](int64_t at, int64_t n) {
             const Vec g = load(gradient + at, n);
-            const Vec mean = keep(kept, P::decay, g, at, n), square = keep(more, P::other, g * g, at, n);
+            const Vec mean = keep(kept, P::decay, g, at, n), square = keep(more, P::other, g, at, n, true);
             return -rate * mean * inverse(square, scale); });
         if (P::rule == rmsprop) return move([&](int64_t at, int64_t n) {
-            const Vec g = load(gradient + at, n), square = keep(kept, 0.9, g * g, at, n);
+            const Vec g = load(gradient + at, n), square = keep(kept, 0.9, g, at, n, true);
             return -rate * gather(more, decay, g * inverse(square, Number(1)), at, n); });
         if (P::rule == graves) return move([&](int64_t at, int64_t n) {
             const Vec g = load(gradient + at, n);
-            const Vec square = keep(kept, 0.95, g * g, at, n), mean = keep(more, 0.95, g, at, n);
+            const Vec square = keep(kept, 0.95, g, at, n, true), mean = keep(more, 0.95, g, at, n);
             const Vec variance = square - mean * mean, floored = (variance < 0 ? Vec{} : variance) + Number(1e-4);
-            return gather(most, decay, -rate * g * inverse_root<Number>(floored), at, n); });
+            // Of what is too large for a number the root's inverse is 0, not that of the largest number.
+            const Vec inverse = floored > std::numeric_limits<Number>::max() ? Vec{} : inverse_root<Number>(floored);
+            return gather(most, decay, -rate * g * inverse, at, n); });
         move([&](int64_t at, int64_t n) { return -rate * gather(kept, decay, load(gradient + at, n), at, n); });
     }
 };

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 from memnet.native import build
 
@@ -72,6 +73,11 @@ class _Weights:
             self._addresses, self._table = addresses, build.fill(self._problem, weights=self._weights)
         return True
 
+    def _run(self, function: Any) -> None:
+        """Change the weights, which autograd is told of, as of any change."""
+        build.run(_OPERATOR, function, self._problem)
+        increment_version(self._weights)
+
 
 class Shift(_Weights):
     """Noise that moves such weights, and takes them back. noise: end to end, which stays where it is."""
@@ -86,12 +92,12 @@ class Shift(_Weights):
         if not self._found():
             return False
         self._problem.scale = scale
-        build.run(_OPERATOR, self._library.add_noise, self._problem)
+        self._run(self._library.add_noise)
         return True
 
     def take_away(self) -> None:
         """The weights as they were before `add`."""
-        build.run(_OPERATOR, self._library.take_noise_away, self._problem)
+        self._run(self._library.take_noise_away)
 
 
 class Update(_Weights):
@@ -119,7 +125,7 @@ class Update(_Weights):
             return False
         problem = self._problem
         problem.share, problem.rate, problem.decay, problem.other, problem.scale = share, rate, decay, other, scale
-        build.run(_OPERATOR, self._library.update, problem)
+        self._run(self._library.update)
         return True
 
     def limit(self, value: float | None, norm: float | None) -> Tensor:
