@@ -259,8 +259,8 @@ class DeltaNet(SequenceModule):
     """Layers of linear attention or the delta rule, with or without decay and several factors a token.
 
     input_size, output_size: features. All options are those of memnet.blocks.stack_of and of DeltaCell: num_layers,
-    hidden_size and expansion of the layers; heads, the rule by which they write, decay, factors. `forward` is
-    SequenceModule's: state in, state out, lengths.
+    hidden_size and expansion of the layers, whether they are normed; heads, the rule by which they write, decay,
+    factors. `forward` is SequenceModule's: state in, state out, lengths.
     """
 
     cell: Stack

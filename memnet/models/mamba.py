@@ -227,8 +227,8 @@ class Mamba(SequenceModule):
     """Layers of the selective state space of Mamba-2, or with the rotation of Mamba-3.
 
     input_size, output_size: features. All options are those of memnet.blocks.stack_of and of MambaCell: num_layers,
-    hidden_size and expansion of the layers; heads and the sizes of their memories. `forward` is SequenceModule's:
-    state in, state out, lengths.
+    hidden_size and expansion of the layers, whether they are normed; heads and the sizes of their memories. `forward`
+    is SequenceModule's: state in, state out, lengths.
     """
 
     cell: Stack

@@ -214,8 +214,8 @@ class Mesa(SequenceModule):
     """Layers of MesaNet, whose memory is read by least squares over all that was written.
 
     input_size, output_size: features. All options are those of memnet.blocks.stack_of and of MesaCell: num_layers,
-    hidden_size and expansion of the layers; heads and the sizes of their memories; how the least squares are
-    solved. `forward` is SequenceModule's: state in, state out, lengths.
+    hidden_size and expansion of the layers, whether they are normed; heads and the sizes of their memories; how the
+    least squares are solved. `forward` is SequenceModule's: state in, state out, lengths.
     """
 
     cell: Stack

@@ -198,8 +198,8 @@ class MLSTM(SequenceModule):
     """Layers of mLSTM, the matrix memory with exponential gates of xLSTM.
 
     input_size, output_size: features. All options are those of memnet.blocks.stack_of and of MLSTMCell: num_layers,
-    hidden_size and expansion of the layers; heads and the sizes of their memories. `forward` is SequenceModule's:
-    state in, state out, lengths.
+    hidden_size and expansion of the layers, whether they are normed; heads and the sizes of their memories. `forward`
+    is SequenceModule's: state in, state out, lengths.
     """
 
     cell: Stack

@@ -200,8 +200,8 @@ class RWKV7(SequenceModule):
     """Layers of RWKV-7's time mixing.
 
     input_size, output_size: features. All options are those of memnet.blocks.stack_of and of RWKV7Cell: num_layers,
-    hidden_size and expansion of the layers; heads and the size of their memories. `forward` is SequenceModule's:
-    state in, state out, lengths.
+    hidden_size and expansion of the layers, whether they are normed; heads and the size of their memories. `forward` is
+    SequenceModule's: state in, state out, lengths.
     """
 
     cell: Stack

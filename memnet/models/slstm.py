@@ -125,8 +125,8 @@ class SLSTM(SequenceModule):
     """Layers of sLSTM, the scalar memory with exponential gates of xLSTM, which tracks states.
 
     input_size, output_size: features. All options are those of memnet.blocks.stack_of and of SLSTMCell: num_layers,
-    hidden_size and expansion of the layers, and heads. `forward` is SequenceModule's: state in, state out,
-    lengths.
+    hidden_size and expansion of the layers, whether they are normed, and heads. `forward` is SequenceModule's: state
+    in, state out, lengths.
     """
 
     cell: Stack

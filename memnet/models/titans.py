@@ -93,8 +93,8 @@ class TitansCell(InnerCell):
 class Titans(SequenceModule):
     """Layers of the long-term memory of Titans, a network trained at test time with momentum and decay.
 
-    input_size, output_size: features. All options are those of memnet.blocks.stack_of and of TitansCell:
-    num_layers, hidden_size and expansion of the layers; heads, the network and how it learns. `forward` is
+    input_size, output_size: features. All options are those of memnet.blocks.stack_of and of TitansCell: num_layers,
+    hidden_size and expansion of the layers, whether they are normed; heads, the network and how it learns. `forward` is
     SequenceModule's: state in, state out, lengths.
     """
 

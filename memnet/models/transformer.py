@@ -166,8 +166,8 @@ def _most(state: AttentionState) -> int | None:
 class Transformer(SequenceModule):
     """Layers of causal self-attention, the baseline without recurrence, with a cache of the last steps as its state.
 
-    input_size, output_size: features. All options are those of memnet.blocks.stack_of and of AttentionCell:
-    num_layers, hidden_size and expansion of the layers, heads, how many steps they see, and how they know
+    input_size, output_size: features. All options are those of memnet.blocks.stack_of and of AttentionCell: num_layers,
+    hidden_size and expansion of the layers, whether they are normed, heads, how many steps they see, and how they know
     positions. `forward` is SequenceModule's: state in, state out, lengths.
     """
 

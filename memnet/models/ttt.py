@@ -118,8 +118,8 @@ class TTT(SequenceModule):
     """Layers whose memory is a network trained at test time, TTT-Linear or TTT-MLP.
 
     input_size, output_size: features. All options are those of memnet.blocks.stack_of and of TTTCell: num_layers,
-    hidden_size and expansion of the layers; heads, the network and how it learns. `forward` is SequenceModule's:
-    state in, state out, lengths.
+    hidden_size and expansion of the layers, whether they are normed; heads, the network and how it learns. `forward` is
+    SequenceModule's: state in, state out, lengths.
     """
 
     cell: Stack
