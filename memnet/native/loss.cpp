@@ -54,11 +54,9 @@ template <class Number> class Readout : Problem<Number> {
         Vec total{};
         in_vectors<Number>(outputs, [&](int64_t at, int64_t n) {
             const Vec x = load(logits + at, n), bit = load(target + at, n);
-            const Vec small = exponential(x < 0 ? x : -x), whole = 1 + small;
-            // log(1 + small), as exact as small is
-            const Vec rest = whole == 1 ? small : logarithm(whole) * small / (whole - 1);
-            total += first((x > 0 ? x : Vec{}) - x * bit + rest, n);
-            store(logits + at, ((x < 0 ? small : 1 - Vec{}) / whole - bit) * share, n);
+            const Vec small = exponential(x < 0 ? x : -x);
+            total += first((x > 0 ? x : Vec{}) - x * bit + logarithm_above_one(small), n);
+            store(logits + at, ((x < 0 ? small : 1 - Vec{}) / (1 + small) - bit) * share, n);
         });
         return sum<Number>(total);
     }

@@ -224,10 +224,14 @@ template <class Number> Lanes<Number> inverse_root(Lanes<Number> x) {
 
 template <class Vector> Vector sigmoid(Vector x) { return reciprocal(1 + exponential(-x)); }
 
+// log(1 + small), as exact as small is.
+template <class Vector> Vector logarithm_above_one(Vector small) {
+    const Vector whole = 1 + small;
+    return whole == 1 ? small : logarithm(whole) * small * reciprocal(whole - 1);
+}
+
 template <class Vector> Vector softplus(Vector x) {
-    const Vector small = exponential(x < 0 ? x : -x), whole = 1 + small;
-    // log(1 + small), as exact as small is
-    const Vector rest = whole == 1 ? small : logarithm(whole) * small * reciprocal(whole - 1);
+    const Vector rest = logarithm_above_one(exponential(x < 0 ? x : -x));
     return x > 20 ? x : x < 0 ? rest : rest + x;
 }
 template <class Vector> Vector softplus_slope(Vector x) { return x > 20 ? 1 - Vector{} : sigmoid(x); }

@@ -84,13 +84,8 @@ template <class Number> class Update : Problem<Number> {
             });
         }
     }
-    // What is kept, brought nearer to something new, or to its square, which alone may be too large for a number.
-    static Vec keep(Number* vector, double decay, Vec next, int64_t at, int64_t n, bool square = false) {
-        const Vec part = Number(1 - decay) * next;
-        const Vec result = Number(decay) * load(vector + at, n) + (square ? part * next : part);
-        store(vector + at, result, n);
-        return result;
-    }
+    // What a running mean leaves to what is new; of its square the first factor, for that alone may be too large.
+    static Number left(double decay) { return Number(1 - decay); }
     // What is kept, made less, and something new; that alone where nothing is.
     static Vec gather(Number* vector, Number decay, Vec next, int64_t at, int64_t n) {
         if (!vector) return next;
@@ -104,14 +99,15 @@ public:
     void operator()() const {
         if (P::rule == adam) return move([&](int64_t at, int64_t n) {
             const Vec g = load(gradient + at, n);
-            const Vec mean = keep(kept, P::decay, g, at, n), square = keep(more, P::other, g, at, n, true);
+            const Vec mean = gather(kept, decay, left(P::decay) * g, at, n);
+            const Vec square = gather(more, P::other, left(P::other) * g * g, at, n);
             return -rate * mean * inverse(square, scale); });
         if (P::rule == rmsprop) return move([&](int64_t at, int64_t n) {
-            const Vec g = load(gradient + at, n), square = keep(kept, 0.9, g, at, n, true);
+            const Vec g = load(gradient + at, n), square = gather(kept, 0.9, left(0.9) * g * g, at, n);
             return -rate * gather(more, decay, g * inverse(square, Number(1)), at, n); });
         if (P::rule == graves) return move([&](int64_t at, int64_t n) {
             const Vec g = load(gradient + at, n);
-            const Vec square = keep(kept, 0.95, g, at, n, true), mean = keep(more, 0.95, g, at, n);
+            const Vec part = left(0.95) * g, square = gather(kept, 0.95, part * g, at, n), mean = gather(more, 0.95, part, at, n);
             const Vec variance = square - mean * mean, floored = (variance < 0 ? Vec{} : variance) + Number(1e-4);
             // Of what is too large for a number the root's inverse is 0, not that of the largest number.
             const Vec inverse = floored > std::numeric_limits<Number>::max() ? Vec{} : inverse_root<Number>(floored);
