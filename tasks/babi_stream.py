@@ -47,7 +47,8 @@ class BabiStream(SymbolTask):
     The length is the number of the task that is tested, so that tests are told by task; they have its test stories
     from the first on, as many as are asked for. On generated stories no score is a bAbI score.
 
-    One input channel a word, and one for each mark; as many output channels. Tasks are learned by one model together.
+    One input channel a word, and one for each mark; as many output channels. With a bag there are as many input
+    channels more. Tasks are learned by one model together.
 
     numbers:        which tasks, as 1 or 1-20 or 1,6,16.
     babi_data:      folder or archive of the release, or "generated"; None for MEMNET_BABI if set, else generated.
@@ -56,6 +57,8 @@ class BabiStream(SymbolTask):
     test_questions: generated stories: test questions of a task.
     data_seed:      generated stories: their seed.
     think:          blank steps between a question and its answer; Csordas and Schmidhuber 2019 have three.
+    bag:            steps before each whose words are given beside its own, as how often each is among them, by further
+                    input channels; 0 for its own alone, as the paper has it.
     """
 
     name = "babi-stream"
@@ -76,6 +79,7 @@ class BabiStream(SymbolTask):
         test_questions: int = TEST_QUESTIONS,
         data_seed: int = 0,
         think: int = 0,
+        bag: int = 0,
     ) -> None:
         """ValueError for what is no list of tasks or no size, for missing stories, and for what these ignore."""
         try:
@@ -83,6 +87,7 @@ class BabiStream(SymbolTask):
         except argparse.ArgumentTypeError as error:
             raise ValueError(f"numbers {error}") from None
         self.numbers, self.think = ",".join(map(str, self.tasks)), check_count("think", think, 0)
+        self.bag = check_count("bag", bag, 0)
         if size not in SIZES:
             raise ValueError(f"size must be one of {', '.join(SIZES)}, got {size!r}")
         self.size, self.data_seed = size, check_count("data_seed", data_seed, 0)
@@ -119,20 +124,21 @@ class BabiStream(SymbolTask):
         return generate(task, self.counts[split], seed=self.data_seed, split=split)
 
     @cached_property
-    def input_channels(self) -> tuple[str, ...]:  # type: ignore[override]
+    def output_channels(self) -> tuple[str, ...]:  # type: ignore[override]
         words = set[str]()
         for line in (line for some in self._stories.values() for story in some for line in story):
             words.update(words_of(line.text), () if isinstance(line, Fact) else _answer(line.answer))
         return (*MARKS, *sorted(words))
 
     @cached_property
-    def output_channels(self) -> tuple[str, ...]:  # type: ignore[override]
-        return self.input_channels
+    def input_channels(self) -> tuple[str, ...]:  # type: ignore[override]
+        words = self.output_channels
+        return (*words, *(f"{word} before" for word in words)) if self.bag else words
 
     @cached_property
     def _streams(self) -> dict[tuple[int, str], list[Stream]]:
         """The stories as they are read; of the training a tenth is for "valid"."""
-        number = {word: place for place, word in enumerate(self.input_channels)}
+        number = {word: place for place, word in enumerate(self.output_channels)}
         found = {key: [self._stream(story, number) for story in some] for key, some in self._stories.items()}
         for task in self.tasks:
             every = found[task, "train"]
@@ -183,8 +189,12 @@ class BabiStream(SymbolTask):
 
     def _batch(self, streams: Iterable[Stream]) -> Batch:
         words, answers = (pad_sequence([*some], True, NOTHING) for some in zip(*streams, strict=True))
-        given, target = (F.one_hot(ids + 1, 1 + self.input_size)[..., 1:].float() for ids in (words, answers))
-        return Batch(given, target, answers != NOTHING, torch.tensor([len(one.words) for one in streams]))
+        given, target = (F.one_hot(ids + 1, 1 + self.output_size)[..., 1:].float() for ids in (words, answers))
+        lengths = torch.tensor([len(one.words) for one in streams])
+        if self.bag:
+            told = torch.arange(given.size(1)) < lengths.unsqueeze(1)
+            given = torch.cat([given, _among_last(given, self.bag) * told.unsqueeze(-1)], -1)
+        return Batch(given, target, answers != NOTHING, lengths)
 
     def lengths_to_test(self, longest: int) -> tuple[int, ...]:
         """Every task."""
@@ -226,14 +236,15 @@ class BabiStream(SymbolTask):
         """
         steps = steps_of(batch, index)
         fold([("step", "")], width)
-        given, target, mask = (tensor[index, :steps] for tensor in (batch.input, batch.target, batch.mask))
+        words = batch.input[..., : self.output_size]
+        given, target, mask = (tensor[index, :steps] for tensor in (words, batch.target, batch.mask))
         title = f"{self.name}: {steps} steps, {int(mask.sum())} scored"
         if logits is not None:
             check_logits(logits, batch)
             title += f", {int(self.wrong(logits, batch)[index].sum())} predicted wrong"
         lines, line = [title, ""], list[str]()
         for step in range(steps):
-            word = self.input_channels[int(given[step].argmax())] if given[step].any() else ""
+            word = self.output_channels[int(given[step].argmax())] if given[step].any() else ""
             if mask[step]:
                 lines[-1] += f" {self.spell(target[step : step + 1])}"
                 if logits is not None:
@@ -249,3 +260,9 @@ class BabiStream(SymbolTask):
 def _answer(answer: str) -> list[str]:
     """An answer's words, one a step."""
     return answer_of(answer).split(",")
+
+
+def _among_last(given: Tensor, steps: int) -> Tensor:
+    """How often each channel of (batch, time, channel) was 1 in so many steps before each."""
+    sums = F.pad(given.cumsum(1), (0, 0, steps + 1, 0))
+    return sums[:, steps:-1] - sums[:, : -steps - 1]

@@ -82,6 +82,23 @@ def test_there_are_steps_to_think_before_an_answer(lists_and_paths):
     assert mask.nonzero()[0].tolist() == [ask + 3, ask + 4]
 
 
+@pytest.mark.parametrize("bag", [3, 400])
+def test_a_bag_counts_the_words_of_the_steps_before(lists_and_paths, bag):
+    task = BabiStream("8,19", think=2, babi_data="generated", bag=bag, **FEW)
+    assert task.output_channels == lists_and_paths.output_channels
+    assert len(set(task.input_channels)) == 2 * task.output_size
+    batch, alone = (one.test_batch(0, 3, length=8, generator=seeded()) for one in (task, lists_and_paths))
+    assert task.render(batch) == lists_and_paths.render(alone)
+    assert torch.equal(batch.target, alone.target)
+    for row, (given, _, _) in enumerate(rows_of(batch)):
+        words = [task.output_channels[int(one.argmax())] if one.any() else None for one in alone.input[row]]
+        for step, one in enumerate(given):
+            found = {name: int(count) for name, count in zip(task.input_channels, one, strict=True) if count}
+            before = [word for word in words[max(0, step - bag) : step] if word]
+            expected = {f"{word} before": before.count(word) for word in before}
+            assert found == expected | ({words[step]: 1} if words[step] else {})
+
+
 def test_training_validation_and_tests_have_stories_of_their_own(lists_and_paths):
     task = lists_and_paths
     stories = [text for number in (8, 19) for text in texts_of(number, "train", 60)]
