@@ -192,8 +192,8 @@ class BabiStream(SymbolTask):
         given, target = (F.one_hot(ids + 1, 1 + self.output_size)[..., 1:].float() for ids in (words, answers))
         lengths = torch.tensor([len(one.words) for one in streams])
         if self.bag:
-            told = torch.arange(given.size(1)) < lengths.unsqueeze(1)
-            given = torch.cat([given, _among_last(given, self.bag) * told.unsqueeze(-1)], -1)
+            real = torch.arange(given.size(1)) < lengths.unsqueeze(1)
+            given = torch.cat([given, _among_last(given, self.bag) * real.unsqueeze(-1)], -1)
         return Batch(given, target, answers != NOTHING, lengths)
 
     def lengths_to_test(self, longest: int) -> tuple[int, ...]:
