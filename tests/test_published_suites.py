@@ -1,6 +1,7 @@
 """What the tables of the results say of the runs of their suites is so."""
 
 import dataclasses
+import json
 from typing import Any
 
 import pytest
@@ -46,6 +47,21 @@ def test_attention_holds_what_it_is_tested_on_or_its_table_says_how_much(suite: 
                 steps = task.sample(1, length=length, generator=seeded()).input.size(1)
                 assert steps <= window or f"the last {window} steps" in about, row
                 seen.add(name)
+    assert seen == {*jobs}
+
+
+@pytest.mark.parametrize("suite", ["mqar", "mad", "noise"])
+def test_rows_were_made_by_what_their_suite_runs(suite: str) -> None:
+    """All that a result's configuration says of task, model and training, which may be older than an option."""
+    jobs, seen = jobs_of(suite), set[str]()
+    for row in [row for table in tables_of(suite) for row in table["rows"]]:
+        job = jobs[name := row["result"].removeprefix("mad-")].config
+        if (saved := RESULTS / f"{row['result']}.json").exists():
+            made = json.loads(saved.read_text())["config"]
+            task, model = ({"name": one.name, **one.options} for one in (job.task, job.model))
+            for part, runs in (("task", task), ("model", model), ("training", vars(job.training))):
+                assert {k: runs[k] for k in made[part]} == made[part], (name, part)
+        seen.add(name)
     assert seen == {*jobs}
 
 
