@@ -16,6 +16,12 @@ def check_sizes(at_least: int = 1, /, **sizes: int) -> None:
             raise ValueError(f"{name} must be at least {at_least}, not {size}")
 
 
+def check_range(name: str, ends: tuple[float, float]) -> None:
+    """Two finite numbers above 0, the first at most the second."""
+    if not (len(ends) == 2 and 0 < ends[0] <= ends[1] < float("inf")):
+        raise ValueError(f"{name} must be two numbers above 0, the first at most the second, not {ends!r}")
+
+
 def check_choice(name: str, value: object, choices: Any) -> None:
     """The value must be one of a Literal's."""
     if value not in get_args(choices):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from memnet import MLSTM, Mamba, MambaCell, MLSTMCell
 from memnet.functional.associations import associate_chunks
@@ -37,6 +38,18 @@ def test_mamba_forgets_what_was_before_a_long_interval_and_all_heads_of_a_group_
     assert torch.equal(first, second)
     with pytest.raises(ValueError, match="num_groups must divide num_heads 2, not 3"):
         Mamba(3, 2, num_groups=3)
+
+
+def test_mamba_begins_between_the_rates_and_intervals_that_are_asked_for() -> None:
+    torch.manual_seed(0)
+    cell: Any = MambaCell(
+        3, 5, num_heads=200, head_size=1, state_size=1, first_rates=(0.01, 0.1), first_intervals=(0.2, 3)
+    )
+    for found, low, high in ((cell.log_rate.exp(), 0.01, 0.1), (functional.softplus(cell.decay_bias), 0.2, 3)):
+        assert 0.999 * low < found.min() < 1.2 * low
+        assert 0.9 * high < found.max() < 1.001 * high
+    with pytest.raises(ValueError, match=r"first_rates must be two numbers above 0, .* not \(2, 1\)"):
+        Mamba(3, 2, first_rates=(2, 1))
 
 
 def test_without_decay_and_of_intervals_one_mamba_is_linear_attention() -> None:

@@ -249,9 +249,9 @@ class DeltaCell(AssociativeMixer, ConvolvedMixer):
         return found
 
 
-def first_biases(heads: int, channels: int) -> Tensor:
-    """Biases b by which softplus(b) is log-uniform from 0.001 to 0.1, as Gated DeltaNet has it: (heads, channels)."""
-    steps = torch.exp(torch.empty(heads, channels).uniform_(math.log(0.001), math.log(0.1)))
+def first_biases(heads: int, channels: int, least: float = 0.001, most: float = 0.1) -> Tensor:
+    """Biases b by which softplus(b) is log-uniform, by default as Gated DeltaNet has it: (heads, channels)."""
+    steps = torch.exp(torch.empty(heads, channels).uniform_(math.log(least), math.log(most)))
     return steps + torch.log(-torch.expm1(-steps))
 
 

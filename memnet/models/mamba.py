@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from memnet.blocks import Stack, stack_of
-from memnet.checks import check_sizes
+from memnet.checks import check_range, check_sizes
 from memnet.functional.associations import Associate
 from memnet.leveled import (
     LinearMemory,
@@ -115,6 +115,9 @@ class MambaCell(AssociativeMixer, ConvolvedMixer):
     num_levels:  levels of the memory, as many times its state; 0 for a memory without. For a time T the paper has
                  log2 T + 1 of them, rounded up; the last one takes what is older.
     convolution: steps that x, B and C see, before SiLU; 0 for neither.
+    first_rates: between which exp(A) is drawn at first, uniformly: mamba_ssm's A_init_range. Two heads of the default
+                 may both forget within some steps, and then do not learn to hold longer.
+    first_intervals: between which dt is at first where the input tells nothing, log-uniformly: dt_min, dt_max.
     Raises ValueError for sizes that cannot be.
     """
 
@@ -130,8 +133,12 @@ class MambaCell(AssociativeMixer, ConvolvedMixer):
         rotation: bool = False,
         num_levels: int = 0,
         convolution: int = 4,
+        first_rates: tuple[float, float] = (1.0, 16.0),
+        first_intervals: tuple[float, float] = (0.001, 0.1),
     ) -> None:
         check_sizes(num_heads=num_heads, head_size=head_size, state_size=state_size, num_groups=num_groups)
+        check_range("first_rates", first_rates)
+        check_range("first_intervals", first_intervals)
         check_levels(num_levels)
         if num_heads % num_groups:
             raise ValueError(f"num_groups must divide num_heads {num_heads}, not {num_groups}")
@@ -149,8 +156,8 @@ class MambaCell(AssociativeMixer, ConvolvedMixer):
         )
         self.num_heads, self.head_size, self.state_size, self.num_groups = num_heads, head_size, state_size, num_groups
         self.rotation, self.num_levels = rotation, num_levels
-        self.log_rate = nn.Parameter(torch.empty(num_heads, 1).uniform_(1, 16).log())
-        self.decay_bias = nn.Parameter(first_biases(num_heads, 1))
+        self.log_rate = nn.Parameter(torch.empty(num_heads, 1).uniform_(*first_rates).log())
+        self.decay_bias = nn.Parameter(first_biases(num_heads, 1, *first_intervals))
         self.skip = nn.Parameter(torch.ones(num_heads, 1))
         self.level_rate = nn.Parameter(torch.ones(num_heads, num_levels)) if num_levels else None
         self.norm_weight = nn.Parameter(torch.ones(num_groups, inner // num_groups))
