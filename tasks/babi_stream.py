@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from .babi import BabiData, Fact, Story, generate, words_of
 from .babi.command_line import task_numbers
-from .common import Batch, Score, check_count, check_logits, check_range, draw_range, steps_of
+from .common import Batch, Score, check_count, check_logits, check_range, draw_below, draw_range, steps_of
 from .drawing import fold
 from .symbols import NATS, SymbolTask
 from .words import answer_of
@@ -24,6 +24,7 @@ QUESTIONS = Score("question_error_percent", "wrong questions %", "Wrong question
 WORDS = Score("word_error_percent", "wrong words %", "Wrong words of answers, %", "% of the words wrong")
 ANSWER, STOP, ASK = MARKS = ("-", ".", "?")
 NOTHING = -1
+SENTENCE: Literal["sentence"] = "sentence"
 GENERATED = "generated"
 SIZES = {"1k": 1000, "10k": 10_000}
 TEST_QUESTIONS = 1000
@@ -43,7 +44,7 @@ class BabiStream(SymbolTask):
 
     A state is carried through a story and all its questions, whose answers are never told. Scores have their names: a
     question is wrong if any word of its answer is, and word errors are counted by words, as some papers do. Training
-    mixes all chosen tasks, every story as likely; of each task a tenth of the training stories is kept for validation.
+    mixes all chosen tasks, every one as likely, however many stories it has; a tenth of each task's is for validation.
     The length is the number of the task that is tested, so that tests are told by task; they have its test stories
     from the first on, as many as are asked for. On generated stories no score is a bAbI score.
 
@@ -58,7 +59,7 @@ class BabiStream(SymbolTask):
     data_seed:      generated stories: their seed.
     think:          blank steps between a question and its answer; Csordas and Schmidhuber 2019 have three.
     bag:            steps before each whose words are given beside its own, as how often each is among them, by further
-                    input channels; 0 for its own alone, as the paper has it.
+                    input channels; "sentence" for all those of the same sentence, 0 for none, as the paper has it.
     """
 
     name = "babi-stream"
@@ -79,15 +80,17 @@ class BabiStream(SymbolTask):
         test_questions: int = TEST_QUESTIONS,
         data_seed: int = 0,
         think: int = 0,
-        bag: int = 0,
+        bag: int | Literal["sentence"] = 0,
     ) -> None:
-        """ValueError for what is no list of tasks or no size, for missing stories, and for what these ignore."""
+        """ValueError for what is no list of tasks, size or bag, for missing stories, and for what these ignore."""
         try:
             self.tasks = task_numbers(numbers)
         except argparse.ArgumentTypeError as error:
             raise ValueError(f"numbers {error}") from None
         self.numbers, self.think = ",".join(map(str, self.tasks)), check_count("think", think, 0)
-        self.bag = check_count("bag", bag, 0)
+        if isinstance(bag, str) and bag != SENTENCE:
+            raise ValueError(f"bag must be a whole number of at least 0, or {SENTENCE}, got {bag!r}")
+        self.bag = bag if isinstance(bag, str) else check_count("bag", bag, 0)
         if size not in SIZES:
             raise ValueError(f"size must be one of {', '.join(SIZES)}, got {size!r}")
         self.size, self.data_seed = size, check_count("data_seed", data_seed, 0)
@@ -146,9 +149,6 @@ class BabiStream(SymbolTask):
             found[task, "train"] = [one for place, one in enumerate(every) if place % 10 != 9]
         return found
 
-    def _all(self, split: str, tasks: Iterable[int]) -> list[Stream]:
-        return [one for task in tasks for one in self._streams[task, split]]
-
     def _stream(self, story: Story, number: Mapping[str, int]) -> Stream:
         read, answers = list[int](), list[int]()
         for line in story:
@@ -163,29 +163,34 @@ class BabiStream(SymbolTask):
 
     def sample(self, batch_size: int, *, length: int | tuple[int, int], generator: torch.Generator) -> Batch:
         """Test stories at random; length: the task's number, or (low, high) for all tasks from one to another."""
-        chosen = self.lengths_between(*check_range("length", length))
-        return self._chosen(self._all("test", chosen), batch_size, generator)
+        return self._drawn("test", self.lengths_between(*check_range("length", length)), batch_size, generator)
 
     def training_batch(self, batch_size: int, *, length: int | tuple[int, int], generator: torch.Generator) -> Batch:
         """Training stories of all tasks, whatever the length."""
-        return self._chosen(self._all("train", self.tasks), batch_size, generator)
+        return self._drawn("train", self.tasks, batch_size, generator)
 
     def validation_batch(self, batch_size: int, *, length: int | tuple[int, int], generator: torch.Generator) -> Batch:
         """Stories of all tasks that are kept for validation, whatever the length."""
-        return self._chosen(self._all("valid", self.tasks), batch_size, generator)
+        return self._drawn("valid", self.tasks, batch_size, generator)
 
     def test_batch(
         self, first: int, batch_size: int, *, length: int, generator: torch.Generator, **more: Any
     ) -> Batch | None:
         """The test stories of a task from one on; None where there are no more, ValueError where there is no task."""
-        chosen = self._all("test", self.lengths_between(length, length))[first : first + batch_size]
+        (task,) = self.lengths_between(length, length)
+        chosen = self._streams[task, "test"][first : first + batch_size]
         return self._batch(chosen).to(generator.device) if chosen else None
 
-    def _chosen(self, streams: list[Stream], batch_size: int, generator: torch.Generator) -> Batch:
-        if not streams:
-            raise ValueError(f"there are too few training stories of {self.numbers} to keep a tenth for validation")
-        places = draw_range("story", (1, len(streams)), batch_size, generator).tolist()
-        return self._batch([streams[place - 1] for place in places]).to(generator.device)
+    def _drawn(self, split: str, tasks: Sequence[int], batch_size: int, generator: torch.Generator) -> Batch:
+        """For each row a task, and of it a story."""
+        pools = [self._streams[task, split] for task in tasks]
+        if not all(pools):
+            few = ",".join(str(task) for task, pool in zip(tasks, pools, strict=True) if not pool)
+            raise ValueError(f"there are too few training stories of {few} to keep a tenth for validation")
+        chosen = draw_range("task", (1, len(pools)), batch_size, generator) - 1
+        places = draw_below(chosen.new_tensor([len(pool) for pool in pools])[chosen], generator)
+        drawn = [pools[task][place] for task, place in zip(chosen.tolist(), places.tolist(), strict=True)]
+        return self._batch(drawn).to(generator.device)
 
     def _batch(self, streams: Iterable[Stream]) -> Batch:
         words, answers = (pad_sequence([*some], True, NOTHING) for some in zip(*streams, strict=True))
@@ -193,8 +198,18 @@ class BabiStream(SymbolTask):
         lengths = torch.tensor([len(one.words) for one in streams])
         if self.bag:
             real = torch.arange(given.size(1)) < lengths.unsqueeze(1)
-            given = torch.cat([given, _among_last(given, self.bag) * real.unsqueeze(-1)], -1)
+            given = torch.cat([given, _counted_from(given, self._bagged(words)) * real.unsqueeze(-1)], -1)
         return Batch(given, target, answers != NOTHING, lengths)
+
+    def _bagged(self, words: Tensor) -> Tensor:
+        """(batch, time) int64: the first step of each one's bag."""
+        steps = torch.arange(words.size(1)).expand_as(words)
+        if not isinstance(self.bag, str):
+            return (steps - self.bag).clamp(min=0)
+        answer, stop, _ = range(len(MARKS))
+        over = (words == answer) | (words == stop)
+        begins = F.pad(over[:, :-1], (1, 0), value=True) & (words != answer)
+        return (steps * begins).cummax(1).values
 
     def lengths_to_test(self, longest: int) -> tuple[int, ...]:
         """Every task."""
@@ -262,7 +277,7 @@ def _answer(answer: str) -> list[str]:
     return answer_of(answer).split(",")
 
 
-def _among_last(given: Tensor, steps: int) -> Tensor:
-    """How often each channel of (batch, time, channel) was 1 in so many steps before each."""
-    sums = F.pad(given.cumsum(1), (0, 0, steps + 1, 0))
-    return sums[:, steps:-1] - sums[:, : -steps - 1]
+def _counted_from(given: Tensor, first: Tensor) -> Tensor:
+    """How often each channel of (batch, time, channel) was 1 before each step, from step `first` on."""
+    before = given.cumsum(1) - given
+    return before - before.gather(1, first.unsqueeze(-1).expand_as(given))

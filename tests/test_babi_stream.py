@@ -82,7 +82,7 @@ def test_there_are_steps_to_think_before_an_answer(lists_and_paths):
     assert mask.nonzero()[0].tolist() == [ask + 3, ask + 4]
 
 
-@pytest.mark.parametrize("bag", [3, 400])
+@pytest.mark.parametrize("bag", [3, 400, "sentence"])
 def test_a_bag_counts_the_words_of_the_steps_before(lists_and_paths, bag):
     task = BabiStream("8,19", think=2, babi_data="generated", bag=bag, **FEW)
     assert task.output_channels == lists_and_paths.output_channels
@@ -90,11 +90,16 @@ def test_a_bag_counts_the_words_of_the_steps_before(lists_and_paths, bag):
     batch, alone = (one.test_batch(0, 3, length=8, generator=seeded()) for one in (task, lists_and_paths))
     assert task.render(batch) == lists_and_paths.render(alone)
     assert torch.equal(batch.target, alone.target)
-    for row, (given, _, _) in enumerate(rows_of(batch)):
+    for row, (given, _, mask) in enumerate(rows_of(batch)):
+        first = 0
         words = [task.output_channels[int(one.argmax())] if one.any() else None for one in alone.input[row]]
         for step, one in enumerate(given):
             found = {name: int(count) for name, count in zip(task.input_channels, one, strict=True) if count}
-            before = [word for word in words[max(0, step - bag) : step] if word]
+            if bag != "sentence":
+                first = max(0, step - bag)
+            elif step and words[step] and (words[step - 1] == "." or (mask[step - 1] and not mask[step])):
+                first = step
+            before = [word for word in words[first:step] if word]
             expected = {f"{word} before": before.count(word) for word in before}
             assert found == expected | ({words[step]: 1} if words[step] else {})
 
@@ -116,10 +121,23 @@ def test_training_validation_and_tests_have_stories_of_their_own(lists_and_paths
     assert len({len(story) for story in tests}) > 1
 
 
+def test_tasks_are_as_likely_however_many_stories_they_have(lists_and_paths, monkeypatch):
+    task = BabiStream("8,19", babi_data="generated", **FEW)
+    for split in ("train", "valid", "test"):
+        monkeypatch.setitem(task._streams, (8, split), task._streams[8, split][:1])
+    alone = {
+        number: [told(task, *row) for row in rows_of(task.test_batch(0, 99, length=number, generator=seeded()))]
+        for number in (8, 19)
+    }
+    drawn = [told(task, *row) for row in rows_of(task.sample(400, length=(8, 19), generator=seeded()))]
+    assert 150 < sum(story in alone[8] for story in drawn) < 250
+    assert len(set(map(str, drawn))) > 2
+
+
 def test_a_question_is_wrong_once_however_many_of_its_words_are(lists_and_paths):
     task = lists_and_paths
     batch = task.sample(30, length=(8, 19), generator=seeded())
-    logits = random_logits(batch) + 3 * batch.target
+    logits = random_logits(batch) + 2 * batch.target
     wrong = words = wrong_words = questions = exact = 0
     for row, (given, target, mask) in enumerate(rows_of(batch)):
         failed, last = set(), None
@@ -178,6 +196,8 @@ def test_files_of_the_release_are_read(tmp_path, monkeypatch):
 def test_what_cannot_be(lists_and_paths):
     for options, message in (
         ({"numbers": "21"}, "numbers must be tasks from 1 to 20, got '21'"),
+        ({"bag": "story"}, "bag must be a whole number of at least 0, or sentence, got 'story'"),
+        ({"bag": True}, "bag must be a whole number of at least 0, got True"),
         ({"think": -1}, "think must be a whole number of at least 0, got -1"),
         ({"test_questions": 0}, "test_questions must be a whole number of at least 1, got 0"),
         ({"babi_data": "nowhere"}, "nowhere: no such file or folder"),
