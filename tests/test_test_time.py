@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import grad
 
-from memnet import Mesa, MesaCell, TitansCell, TTTCell
+from memnet import TTT, Mesa, MesaCell, Titans, TitansCell, TTTCell
 from memnet.functional.associations import associate_chunks
 from memnet.functional.inner_learning import Norm, gelu_slope, gradients, network, normalized_slope, outer
 from memnet.functional.least_squares import conjugate_gradients, solved
@@ -73,6 +73,18 @@ def test_sequences_in_parts_at_any_step_equal_the_whole(name: str) -> None:
     assert_equal(torch.cat(outputs, 1)[real], whole[real])
     for one, other in zip(state_tensors(state), state_tensors(last), strict=True):
         assert_equal(one, other)
+
+
+@pytest.mark.parametrize("memory", ["linear", "mlp"])
+@pytest.mark.parametrize("kind", [TTT, Titans])
+def test_what_learns_by_default_does_not_grow_without_end(kind: type[TTT] | type[Titans], memory: Any) -> None:
+    """Where keys are alike, too, so that all tokens of a mini-batch change the memory in one direction."""
+    torch.manual_seed(0)
+    model = kind(3, 2, num_layers=1, hidden_size=12, memory=memory)
+    input = torch.cat([torch.ones(2, 800, 3), torch.randn(2, 800, 3)])
+    with torch.no_grad():
+        _, state = model(input)
+    assert all((one.abs() < 100).all() for one in state_tensors(state))
 
 
 # ------------------------------------------------------------------------------------------------- identities

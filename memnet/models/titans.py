@@ -28,7 +28,8 @@ class TitansCell(InnerCell):
     head_size:     features of queries, keys and values, of one head.
     memory:        the network M: "linear", or "mlp", with a hidden layer of four times as many units.
     mini_batch:    tokens that learn from the same weights.
-    learning_rate: what theta stays below.
+    learning_rate: what theta stays below. What the tokens of a mini-batch change adds up: where keys are alike, and
+                   with momentum, it grows without end from about 2 / mini_batch on.
     convolution:   steps that queries, keys and values see, before SiLU; 0 for neither.
     Raises ValueError for sizes that cannot be.
     """
@@ -44,7 +45,7 @@ class TitansCell(InnerCell):
         head_size: int = 32,
         memory: InnerNetwork = "mlp",
         mini_batch: int = 16,
-        learning_rate: float = 1.0,
+        learning_rate: float = 0.1,
         convolution: int = 4,
     ) -> None:
         super().__init__(
