@@ -18,7 +18,8 @@ def check_sizes(at_least: int = 1, /, **sizes: int) -> None:
 
 def check_range(name: str, ends: tuple[float, float]) -> None:
     """Two finite numbers above 0, the first at most the second."""
-    if not (len(ends) == 2 and 0 < ends[0] <= ends[1] < float("inf")):
+    numbers = isinstance(ends, tuple | list) and all(isinstance(one, int | float) for one in ends)
+    if not (numbers and len(ends) == 2 and 0 < ends[0] <= ends[1] < float("inf")):
         raise ValueError(f"{name} must be two numbers above 0, the first at most the second, not {ends!r}")
 
 

@@ -48,8 +48,10 @@ def test_mamba_begins_between_the_rates_and_intervals_that_are_asked_for() -> No
     for found, low, high in ((cell.log_rate.exp(), 0.01, 0.1), (functional.softplus(cell.decay_bias), 0.2, 3)):
         assert 0.999 * low < found.min() < 1.2 * low
         assert 0.9 * high < found.max() < 1.001 * high
-    with pytest.raises(ValueError, match=r"first_rates must be two numbers above 0, .* not \(2, 1\)"):
-        Mamba(3, 2, first_rates=(2, 1))
+    wrong: list[Any] = [(2, 1), (0, 1), (1,), (math.nan, 1), (1, math.inf), ("1", "2"), None]
+    for ends in wrong:
+        with pytest.raises(ValueError, match="first_rates must be two numbers above 0, the first at most the second"):
+            Mamba(3, 2, first_rates=ends)
 
 
 def test_without_decay_and_of_intervals_one_mamba_is_linear_attention() -> None:
