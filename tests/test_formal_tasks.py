@@ -8,7 +8,7 @@ from itertools import product
 import pytest
 import torch
 
-from tasks import TASKS, CycleNavigation, DrawnTask
+from tasks import TASKS, CycleNavigation, DrawnTask, ModularArithmetic
 from tasks.__main__ import main
 from tasks.formal.expressions import value_shares
 from tasks.formal.strings import StringTask
@@ -230,6 +230,26 @@ def test_who_walks_in_circles_goes_his_own_way_in_training_alone():
     for wrong in (-0.1, 1.1, math.nan):
         with pytest.raises(ValueError, match="uneven must be between 0 and 1"):
             CycleNavigation(uneven=wrong)
+
+
+def test_sums_have_digits_and_operators_of_their_own_in_training_alone():
+    task = ModularArithmetic(uneven=1.0)
+    drawn, plain = (
+        draw(4000, length=39, generator=seeded(3)).input[:, :39] for draw in (task.training_batch, task.sample)
+    )
+    assert torch.equal(plain, ModularArithmetic().sample(4000, length=39, generator=seeded(3)).input[:, :39])
+    # Of n symbols of k kinds alike a frequency has the variance p (1 - p) / n, with p = 1 / k; of uneven ones, by
+    # Dirichlet (1, ..., 1), (1 - 1 / n) p (1 - p) / (k + 1) more.
+    for strings, first, kinds, count, start in ((drawn, 0, 5, 20, 0), (drawn, 5, 3, 19, 1), (plain, 0, 5, 20, 0)):
+        shares = strings[:, start::2, first : first + kinds].mean(1)
+        even = (1 - 1 / kinds) / kinds
+        more = (1 - 1 / count) * even / (kinds + 1) if strings is drawn else 0
+        assert shares.mean(0).tolist() == pytest.approx([1 / kinds] * kinds, abs=0.02)
+        assert shares.var(0).tolist() == pytest.approx([even / count + more] * kinds, rel=0.1)
+    batch = task.training_batch(20, length=(1, 9), generator=seeded())
+    for row, symbols, target in zip(batch.input.argmax(2), batch.lengths.tolist(), batch.target, strict=True):
+        string = "".join(task.input_channels[symbol] for symbol in row[: symbols - 1].tolist())
+        assert task.output_channels[int(target[symbols - 1].argmax())] == str(eval(string) % 5)
 
 
 def test_baselines_of_long_strings_are_no_better_than_those_of_short_ones():

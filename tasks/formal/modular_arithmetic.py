@@ -3,26 +3,33 @@
 import torch
 from torch import Tensor
 
-from .strings import StringTask
+from .strings import UnevenTask, make_uneven
 
 
-class ModularArithmetic(StringTask):
+class ModularArithmetic(UnevenTask):
     """What is an expression of digits modulo 5, without brackets? (Deletang et al. 2022, arXiv 2207.02098)
 
         1 + 2 * 3 - 4   ->   3
 
     Digits from 0 to 4 and the operators +, - and *, all alike; * binds most. Strings have an odd number of symbols: of
     an even length one less. Guessing has a fifth of the answers right; in short strings 0 is more frequent.
+
+    uneven: share of the training strings in which each digit and each operator has a frequency of its own, drawn anew
+            for each string from all that there are alike. Else long products without a 0 are rare, and it is after
+            them that who reads long strings errs. In tests there are none.
     """
 
     name = "modular-arithmetic"
     alphabet = "01234+-*"
     answers = "01234"
 
-    def answered(self, rows: int, length: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def answered(
+        self, rows: int, length: int, generator: torch.Generator, uneven: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
         count, device = (length + 1) // 2, generator.device
         digits = torch.randint(5, (rows, count), generator=generator, device=device)
         operators = torch.randint(3, (rows, count - 1), generator=generator, device=device)
+        digits, operators = make_uneven(digits, 5, uneven, generator), make_uneven(operators, 3, uneven, generator)
         total, term = torch.zeros_like(digits[:, 0]), digits[:, 0]
         for operator, digit in zip(operators.unbind(1), digits.unbind(1)[1:], strict=True):
             total, term = _read(total, term, operator, digit)

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from ..common import Batch
 from ..tokens import DrawnTask
 
 
@@ -47,6 +48,34 @@ class StringTask(DrawnTask):
         """Strings (row, symbol) of which each symbol is as likely as any other."""
         shape = (rows, length)
         return torch.randint(len(self.alphabet), shape, generator=generator, device=generator.device)
+
+
+class UnevenTask(StringTask):
+    """Strings that are uneven in training: of a share of them each kind of symbol has a frequency of its own.
+
+    uneven: the share. Frequencies are drawn anew for each such string, from all that there are alike. In tests there
+            are none.
+    """
+
+    def __init__(self, uneven: float = 0.0) -> None:
+        """ValueError for a share outside of 0 to 1."""
+        super().__init__()
+        if not 0 <= uneven <= 1:
+            raise ValueError(f"uneven must be between 0 and 1, not {uneven}")
+        self.uneven = uneven
+
+    def training_batch(self, batch_size: int, *, length: int | tuple[int, int], generator: torch.Generator) -> Batch:
+        return self.sample(batch_size, length=length, generator=generator, uneven=self.uneven)
+
+
+def make_uneven(even: Tensor, kinds: int, share: float, generator: torch.Generator) -> Tensor:
+    """Symbols (row, symbol) of so many kinds, where a share of the rows is drawn anew as `UnevenTask` has it."""
+    if not share:
+        return even
+    rows, length = even.shape
+    chosen = torch.rand(rows, 1, generator=generator, device=even.device) < share
+    shares = torch.empty(rows, kinds, device=even.device).exponential_(generator=generator)
+    return even.where(~chosen, shares.multinomial(max(length, 1), replacement=True, generator=generator)[:, :length])
 
 
 def ended(answer: Tensor, lengths: Tensor, end: int) -> Tensor:
