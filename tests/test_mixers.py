@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -122,6 +123,24 @@ def test_each_length_and_no_lengths(name: str) -> None:
         assert_equal(output, expected)
         for one, other in zip(state_tensors(last), state_tensors(state), strict=True):
             assert_equal(one, other)
+
+
+@every_mixer
+def test_the_gradient_of_no_chunk_is_as_large_as_the_sequence(name: str) -> None:
+    """That of an index or a slice is as large as what it is of: for each chunk, it would be their number squared."""
+    mixer, numbers = drawn(name), list[int]()
+    mixer.chunk_size = 2
+    for time in (40, 80):
+        output, last = mixer.scan(normal(2, time, 3), mixer.initial_state(2), None)
+        tensors = (output, *state_tensors(last))
+        left, seen, found = [one.grad_fn for one in tensors if one.grad_fn], set[Any](), 0
+        while left:
+            if (node := left.pop()) not in seen:
+                seen.add(node)
+                left += [one for one, _ in node.next_functions if one]
+                found += math.prod(getattr(node, "_saved_self_sym_sizes", [0]))
+        numbers.append(found)
+    assert numbers[1] < 2.2 * numbers[0], numbers
 
 
 @pytest.mark.parametrize("decay", [-1e5, -torch.inf])

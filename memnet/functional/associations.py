@@ -9,7 +9,8 @@ Which paper has which of these is said by the models: linear attention, the delt
 RWKV-7.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import repeat
 from typing import NamedTuple, TypeAlias
 
 import torch
@@ -114,13 +115,10 @@ def associate_chunks(
     time, size = query.size(1), min(chunk_size, query.size(1))
     chunks = solved_chunks(query, key, value, erase=erase, log_decay=log_decay, size=size)
     starts, changes = [], []
-    for chunk in range(chunks.query.size(2)):
+    for value, within, write, kept in chunks.one_by_one():
         starts.append(memory)
-        change = chunks.values[:, :, chunk]
-        if chunks.within is not None:
-            change = change - chunks.within[:, :, chunk] @ memory
-        memory = chunks.kept_of(memory, chunk) + chunks.write[:, :, chunk] @ change
-        changes.append(change)
+        changes.append(value if within is None else value - within @ memory)
+        memory = (memory if kept is None else kept * memory) + write @ changes[-1]
     reads: Tensor = chunks.query @ torch.stack(starts, 2) + chunks.among @ torch.stack(changes, 2)
     return rearrange(reads, "batch head chunk token value -> batch (chunk token) head value")[:, :time], memory
 
@@ -145,12 +143,13 @@ class Chunks(NamedTuple):
     write: Tensor
     kept: Tensor | None
 
-    def kept_of(self, memory: Tensor, chunk: int) -> Tensor:
-        """Diag(exp(G_C)) S_0, of memory (batch, head, ..., key, value)."""
-        if self.kept is None:
-            return memory
-        kept = self.kept[:, :, chunk]
-        return memory * kept.view(*kept.shape[:2], *[1] * (memory.dim() - 4), *kept.shape[2:])
+    def one_by_one(self) -> Iterator[tuple[Tensor, Tensor | None, Tensor, Tensor | None]]:
+        """values, within, write and kept of one chunk after the other.
+
+        All are taken apart at once: the gradient of an index is as large as what it is of, chunk for chunk.
+        """
+        parts = (self.values, self.within, self.write, self.kept)
+        return zip(*(repeat(None) if one is None else one.unbind(2) for one in parts), strict=False)
 
 
 def solved_chunks(

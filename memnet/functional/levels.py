@@ -128,14 +128,14 @@ def associate_levels_chunks(
     new = torch.einsum("bhcks,bcls,bhcsv->bhclkv", write, at_end, value)
 
     levels, starts = memory.levels, []
-    for chunk, places in enumerate(places_after(ends, before, count).unbind(1)):
+    places = places_after(ends, before, count).unbind(1)
+    for of_chunk, added, (_, within, write, kept) in zip(places, new.unbind(2), chunks.one_by_one(), strict=True):
         starts.append(levels)
-        left = chunks.kept_of(levels, chunk)
-        if chunks.within is not None:
-            left = left - (chunks.write[:, :, chunk] @ chunks.within[:, :, chunk]).unsqueeze(2) @ levels
-        levels = moved(left, places) + new[:, :, chunk]
-    places = places_after(times, before.unsqueeze(-1), count)
-    asked = first.unsqueeze(-2) * scaled(places).unsqueeze(-1)
+        left = levels if kept is None else kept.unsqueeze(2) * levels
+        if within is not None:
+            left = left - (write @ within).unsqueeze(2) @ levels
+        levels = moved(left, of_chunk) + added
+    asked = first.unsqueeze(-2) * scaled(places_after(times, before.unsqueeze(-1), count)).unsqueeze(-1)
     reads = reads + asked.flatten(-2) @ torch.stack(starts, 2).flatten(3, 4)
     reads = rearrange(reads, "batch head chunk token value -> batch (chunk token) head value")[:, :time]
     return reads, LevelMemory(levels, advanced(memory.position, real.sum(-1), count))

@@ -167,9 +167,9 @@ class MesaCell(ConvolvedMixer):
         lasting = weighed * shares[..., -1, :].unsqueeze(-1)
         added = lasting.transpose(-1, -2) @ torch.cat([key, value], -1)
         joined, starts = torch.cat(list(memory), -1), []
-        for chunk in range(key.size(2)):
+        for kept, new in zip(begun[..., -1:, :].unbind(2), added.unbind(2), strict=True):
             starts.append(joined)
-            joined = joined * begun[:, :, chunk, -1:] + added[:, :, chunk]
+            joined = joined * kept + new
         covariance, products = torch.stack(starts, 2).split([self.key_size, self.value_size], -1)
         ridge = self.ridges(key)[:, None, None]
 

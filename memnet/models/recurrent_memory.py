@@ -137,10 +137,12 @@ class SegmentCell(WatchedCell):
         total = torch.full_like(begin, time) if lengths is None else lengths
         steps = torch.arange(size, device=begin.device)
         outputs: list[Tensor] = []
-        # Every row's own segments: the rest of that which has begun, and those after it.
-        for start in (torch.zeros_like(begin), *(room + first for first in range(0, time - 1, size))):
+        # Every row's own segments: the rest of that which has begun, and those after it. They are taken at once: the
+        # gradient of each by itself would be as large as all.
+        starts = [torch.zeros_like(begin), *(room + first for first in range(0, time - 1, size))]
+        places = torch.cat([start.unsqueeze(1) + steps for start in starts], 1).clamp(max=time - 1)
+        for start, seen in zip(starts, taken(hidden, places).split(size, 1), strict=True):
             real = torch.minimum((total - start).clamp(min=0), room if not outputs else torch.full_like(room, size))
-            seen = taken(hidden, (start.unsqueeze(1) + steps).clamp(max=time - 1))
             found, layers = self.stack.run_of_blocks(seen, state.layers, real, self._before(state.associations))
             outputs.append(found)
             state = state._replace(layers=layers, position=state.position + real)
