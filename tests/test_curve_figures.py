@@ -151,6 +151,15 @@ def test_a_seed_that_stopped_keeps_its_value_and_nan_is_the_worst() -> None:
     assert "3 seeds, 2 at or below 2 bits" in words(seeds_figure(seeds, target_bits=2.0))
 
 
+def test_one_seed_stands_alone_beside_what_is_best_possible() -> None:
+    figure = seeds_figure({"0": [(1, 4.0), (2, 3.0)]}, target_bits=None, optimum=2.5)
+    for shown in ("the seed", "best possible", "1 seed"):
+        assert shown in words(figure)
+    for never in ("median", "middle half", "at or below"):
+        assert never not in words(figure)
+    assert len(figure.axes[0].collections) == 0
+
+
 @pytest.mark.parametrize("seeds", [{}, {"0": []}, {"0": [(1.6, 70.0)]}, {"0": [(1.0, math.nan)], "1": [(2.0, 0.0)]}])
 def test_odd_seeds_make_a_figure(seeds: dict[str, curves.Curve], tmp_path: Path) -> None:
     save_figure(seeds_figure(seeds), tmp_path / "odd.png")

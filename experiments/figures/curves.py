@@ -93,9 +93,10 @@ def seeds_figure(
     model: str | None = None,
     measure: Measure = BITS,
     target_bits: float | None = 0.1,
+    optimum: float | None = None,
     baseline: float | None = None,
 ) -> Figure:
-    """One setting with many seeds: each seed thin, their median, and the band of their middle half.
+    """One setting with many seeds: each seed thin, their median, and the band of their middle half; one seed alone.
 
     curves: by seed, in (thousand sequences, value), as from `curve_of_rows`. A seed that
     stopped early counts in median and band with its last value; a value that is not finite counts as
@@ -110,8 +111,13 @@ def seeds_figure(
         note += f", {reached} at or below {target_bits:g} bits at the end"
     with style.styled():
         figure, axes = _curve_axes(title, note, published, measure, "sequences")
-        _draw_seeds(axes, every, colour, "median of the seeds", "middle half of the seeds", "single seeds")
-        _finish_curves(figure, axes, every, published, measure, {"without learning": baseline})
+        if len(every) == 1:
+            _draw_curve(axes, every[0], color=colour, linewidth=2.2, label="the seed")
+        else:
+            _draw_seeds(axes, every, colour, "median of the seeds", "middle half of the seeds", "single seeds")
+        _finish_curves(
+            figure, axes, every, published, measure, {"best possible": optimum, "without learning": baseline}
+        )
     return figure
 
 

@@ -126,15 +126,17 @@ def _shared(first: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> di
 
 
 def _draw_seeds(members: Sequence[Member], about: About, out: str) -> None:
-    curve = about["curve"]
+    curve, tests = about["curve"], members[0].tests
+    optimum = tests[0]["scores"].get(f"optimal_{curve['metric']}") if tests else None
     figure = seeds_figure(
         {f"seed {one.about['seed']}": curve_of_rows(one.rows, f"valid/{curve['metric']}") for one in members},
         published_curve(about),
         f"{about['subject']}, {about['model_words']}, {recipe_words(about)}",
         model=about["model"],
         measure=Measure(curve["metric"], curve["words"], curve["unit"]),
-        target_bits=0.1 if curve["unit"] == "bits" else None,
-        baseline=without_learning(about, members[0].tests),
+        target_bits=0.1 if curve["unit"] == "bits" and optimum is None else None,
+        optimum=optimum,
+        baseline=without_learning(about, tests),
     )
     save_figure(figure, figure_name(out))
 
