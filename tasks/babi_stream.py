@@ -28,6 +28,7 @@ SENTENCE: Literal["sentence"] = "sentence"
 GENERATED = "generated"
 SIZES = {"1k": 1000, "10k": 10_000}
 TEST_QUESTIONS = 1000
+TENTH = 10
 
 
 class Stream(NamedTuple):
@@ -44,7 +45,8 @@ class BabiStream(SymbolTask):
 
     A state is carried through a story and all its questions, whose answers are never told. Scores have their names: a
     question is wrong if any word of its answer is, and word errors are counted by words, as some papers do. Training
-    mixes all chosen tasks, every one as likely, however many stories it has; a tenth of each task's is for validation.
+    mixes all chosen tasks, every one as likely, however many stories it has (Csordas and Schmidhuber 2019 draw every
+    story as likely); a tenth of each task's is for validation.
     The length is the number of the task that is tested, so that tests are told by task; they have its test stories
     from the first on, as many as are asked for. On generated stories no score is a bAbI score.
 
@@ -88,9 +90,9 @@ class BabiStream(SymbolTask):
         except argparse.ArgumentTypeError as error:
             raise ValueError(f"numbers {error}") from None
         self.numbers, self.think = ",".join(map(str, self.tasks)), check_count("think", think, 0)
-        if isinstance(bag, str) and bag != SENTENCE:
+        if isinstance(bag, bool) or not (bag == SENTENCE or (isinstance(bag, int) and bag >= 0)):
             raise ValueError(f"bag must be a whole number of at least 0, or {SENTENCE}, got {bag!r}")
-        self.bag = bag if isinstance(bag, str) else check_count("bag", bag, 0)
+        self.bag = bag
         if size not in SIZES:
             raise ValueError(f"size must be one of {', '.join(SIZES)}, got {size!r}")
         self.size, self.data_seed = size, check_count("data_seed", data_seed, 0)
@@ -117,8 +119,11 @@ class BabiStream(SymbolTask):
     # Read, or made, once they are asked for.
     @cached_property
     def _stories(self) -> dict[tuple[int, str], list[Story]]:
-        """By task and split."""
-        return {(task, split): self.told(task, split) for task in self.tasks for split in self.counts}
+        """By task and split. ValueError where a task's are too few."""
+        found = {(task, split): self.told(task, split) for task in self.tasks for split in self.counts}
+        if few := [str(task) for task in self.tasks if len(found[task, "train"]) < TENTH]:
+            raise ValueError(f"there are too few training stories of {', '.join(few)} to keep a tenth for validation")
+        return found
 
     def told(self, task: int, split: str) -> list[Story]:
         """The stories of a task, "train" or "test"."""
@@ -145,8 +150,8 @@ class BabiStream(SymbolTask):
         found = {key: [self._stream(story, number) for story in some] for key, some in self._stories.items()}
         for task in self.tasks:
             every = found[task, "train"]
-            found[task, "valid"] = every[9::10]
-            found[task, "train"] = [one for place, one in enumerate(every) if place % 10 != 9]
+            found[task, "valid"] = every[TENTH - 1 :: TENTH]
+            found[task, "train"] = [one for place, one in enumerate(every, 1) if place % TENTH]
         return found
 
     def _stream(self, story: Story, number: Mapping[str, int]) -> Stream:
@@ -184,9 +189,6 @@ class BabiStream(SymbolTask):
     def _drawn(self, split: str, tasks: Sequence[int], batch_size: int, generator: torch.Generator) -> Batch:
         """For each row a task, and of it a story."""
         pools = [self._streams[task, split] for task in tasks]
-        if not all(pools):
-            few = ",".join(str(task) for task, pool in zip(tasks, pools, strict=True) if not pool)
-            raise ValueError(f"there are too few training stories of {few} to keep a tenth for validation")
         chosen = draw_range("task", (1, len(pools)), batch_size, generator) - 1
         places = draw_below(chosen.new_tensor([len(pool) for pool in pools])[chosen], generator)
         drawn = [pools[task][place] for task, place in zip(chosen.tolist(), places.tolist(), strict=True)]

@@ -197,7 +197,7 @@ def test_what_cannot_be(lists_and_paths):
     for options, message in (
         ({"numbers": "21"}, "numbers must be tasks from 1 to 20, got '21'"),
         ({"bag": "story"}, "bag must be a whole number of at least 0, or sentence, got 'story'"),
-        ({"bag": True}, "bag must be a whole number of at least 0, got True"),
+        ({"bag": True}, "bag must be a whole number of at least 0, or sentence, got True"),
         ({"think": -1}, "think must be a whole number of at least 0, got -1"),
         ({"test_questions": 0}, "test_questions must be a whole number of at least 1, got 0"),
         ({"babi_data": "nowhere"}, "nowhere: no such file or folder"),

@@ -58,6 +58,7 @@ def refused(capsys: Capture, *args: object) -> str:
         ("trian copy", "'trian'.*'train'"),
         ("train", "needs a task.*associative-recall"),
         ("train copy --stepz 3", "--stepz.*--steps"),
+        ("train babi-stream --numbers 1,20 --questions 20", "babi-stream: there are too few training stories of 1, 20"),
         ("train copy --steps x", "--steps cannot be 'x': expected a whole number$"),
         ("train copy --learning-rate x", "--learning-rate cannot be 'x': expected a number$"),
         ("train copy --clip-norm x", "--clip-norm cannot be 'x': expected None or a number$"),

@@ -86,7 +86,11 @@ def check_task(config: SequenceConfig) -> None:
 def _check_brought(config: SequenceConfig) -> None:
     """UserError for a task that lacks what only it can tell, or tells it in another form."""
     for name, kind in _TO_BRING.items():
-        if not hasattr(config.learned, name):
+        try:
+            there = hasattr(config.learned, name)
+        except ValueError as error:  # of data that is read, or made, once it is asked for
+            raise UserError(f"{config.task.short}: {error}") from None
+        if not there:
             raise UserError(f"{config.task.name} has no {name}: expected all that tasks.Task names")
         value = getattr(config.learned, name)
         try:
