@@ -264,7 +264,7 @@ def test_a_configuration_file_is_read_strictly(text: str, words: str, tmp_path: 
 
 @cache
 def few_stories(split: str = "train") -> list[Story]:
-    return generate(1, 40, seed=0, split=split)
+    return generate(1, 50, seed=0, split=split)
 
 
 @pytest.mark.parametrize("name", recipe_names("sequences"))
