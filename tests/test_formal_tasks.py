@@ -246,6 +246,11 @@ def test_sums_have_digits_and_operators_of_their_own_in_training_alone():
         more = (1 - 1 / count) * even / (kinds + 1) if strings is drawn else 0
         assert shares.mean(0).tolist() == pytest.approx([1 / kinds] * kinds, abs=0.02)
         assert shares.var(0).tolist() == pytest.approx([even / count + more] * kinds, rel=0.1)
+    # Those of half of the strings, of the same ones: how uneven both are goes together.
+    for share, least, most in ((0.5, 0.3, 1.0), (0.0, -0.1, 0.1)):
+        some = ModularArithmetic(uneven=share).training_batch(4000, length=39, generator=seeded(3)).input[:, :39]
+        uneven = [part.mean(1).square().sum(1) for part in (some[:, ::2, :5], some[:, 1::2, 5:8])]
+        assert least < float(torch.corrcoef(torch.stack(uneven))[0, 1]) < most
     batch = task.training_batch(20, length=(1, 9), generator=seeded())
     for row, symbols, target in zip(batch.input.argmax(2), batch.lengths.tolist(), batch.target, strict=True):
         string = "".join(task.input_channels[symbol] for symbol in row[: symbols - 1].tolist())

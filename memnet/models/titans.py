@@ -28,8 +28,9 @@ class TitansCell(InnerCell):
     head_size:     features of queries, keys and values, of one head.
     memory:        the network M: "linear", or "mlp", with a hidden layer of four times as many units.
     mini_batch:    tokens that learn from the same weights.
-    learning_rate: what theta stays below. What the tokens of a mini-batch change adds up: where keys are alike, and
-                   with momentum, it grows without end from about 2 / mini_batch on.
+    learning_rate: what theta stays below; at first it is half of it, and eta one half. What the tokens of a mini-batch
+                   change adds up: where keys are alike, it grows without end from about 2 / mini_batch on at first,
+                   and from less on once training has brought theta or eta nearer to their bounds.
     convolution:   steps that queries, keys and values see, before SiLU; 0 for neither.
     Raises ValueError for sizes that cannot be.
     """

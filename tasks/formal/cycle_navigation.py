@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from .strings import UnevenTask, make_uneven
+from .strings import UnevenTask, make_uneven, uneven_rows
 
 
 class CycleNavigation(UnevenTask):
@@ -27,7 +27,8 @@ class CycleNavigation(UnevenTask):
     def answered(
         self, rows: int, length: int, generator: torch.Generator, uneven: float = 0.0
     ) -> tuple[Tensor, Tensor]:
-        string = make_uneven(self.uniform(rows, length, generator), len(self.alphabet), uneven, generator)
+        string = self.uniform(rows, length, generator)
+        string = make_uneven(string, len(self.alphabet), uneven_rows(rows, uneven, generator), generator)
         return string, (string - 1).sum(1, keepdim=True) % len(self.answers)
 
     def shares(self, length: int) -> Tensor:

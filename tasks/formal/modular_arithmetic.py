@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .strings import UnevenTask, make_uneven
+from .strings import UnevenTask, make_uneven, uneven_rows
 
 
 class ModularArithmetic(UnevenTask):
@@ -29,7 +29,8 @@ class ModularArithmetic(UnevenTask):
         count, device = (length + 1) // 2, generator.device
         digits = torch.randint(5, (rows, count), generator=generator, device=device)
         operators = torch.randint(3, (rows, count - 1), generator=generator, device=device)
-        digits, operators = make_uneven(digits, 5, uneven, generator), make_uneven(operators, 3, uneven, generator)
+        chosen = uneven_rows(rows, uneven, generator)
+        digits, operators = make_uneven(digits, 5, chosen, generator), make_uneven(operators, 3, chosen, generator)
         total, term = torch.zeros_like(digits[:, 0]), digits[:, 0]
         for operator, digit in zip(operators.unbind(1), digits.unbind(1)[1:], strict=True):
             total, term = _read(total, term, operator, digit)

@@ -68,12 +68,16 @@ class UnevenTask(StringTask):
         return self.sample(batch_size, length=length, generator=generator, uneven=self.uneven)
 
 
-def make_uneven(even: Tensor, kinds: int, share: float, generator: torch.Generator) -> Tensor:
-    """Symbols (row, symbol) of so many kinds, where a share of the rows is drawn anew as `UnevenTask` has it."""
-    if not share:
+def uneven_rows(rows: int, share: float, generator: torch.Generator) -> Tensor | None:
+    """Which of so many strings are uneven, (row, 1), each with that probability; None where none ever is."""
+    return torch.rand(rows, 1, generator=generator, device=generator.device) < share if share else None
+
+
+def make_uneven(even: Tensor, kinds: int, chosen: Tensor | None, generator: torch.Generator) -> Tensor:
+    """Symbols (row, symbol) of so many kinds, where those of the chosen rows are drawn anew as `UnevenTask` has it."""
+    if chosen is None:
         return even
     rows, length = even.shape
-    chosen = torch.rand(rows, 1, generator=generator, device=even.device) < share
     shares = torch.empty(rows, kinds, device=even.device).exponential_(generator=generator)
     return even.where(~chosen, shares.multinomial(max(length, 1), replacement=True, generator=generator)[:, :length])
 
