@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +30,7 @@ from memnet.unroll import unroll
 from tests import slow_mixers as slow
 from tests.by_heart import losses_by_heart
 from tests.compiler import needs_compiler
+from tests.gradient_sizes import numbers_of_parts
 
 SMALL: dict[str, Any] = {"num_heads": 2, "key_size": 4, "value_size": 3}
 MIXERS: dict[str, Callable[[], Mixer]] = {
@@ -132,14 +132,7 @@ def test_the_gradient_of_no_chunk_is_as_large_as_the_sequence(name: str) -> None
     mixer.chunk_size = 2
     for time in (40, 80):
         output, last = mixer.scan(normal(2, time, 3), mixer.initial_state(2), None)
-        tensors = (output, *state_tensors(last))
-        left, seen, found = [one.grad_fn for one in tensors if one.grad_fn], set[Any](), 0
-        while left:
-            if (node := left.pop()) not in seen:
-                seen.add(node)
-                left += [one for one, _ in node.next_functions if one]
-                found += math.prod(getattr(node, "_saved_self_sym_sizes", [0]))
-        numbers.append(found)
+        numbers.append(numbers_of_parts((output, *state_tensors(last))))
     assert numbers[1] < 2.2 * numbers[0], numbers
 
 

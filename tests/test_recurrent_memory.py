@@ -14,6 +14,7 @@ from memnet.functional.segments import Associations, dpfp, read_segments, write_
 from memnet.state import state_tensors
 from memnet.unroll import unroll
 from tests.by_heart import losses_by_heart
+from tests.gradient_sizes import numbers_of_parts
 from tests.test_mixers import assert_equal, normal
 
 
@@ -85,6 +86,16 @@ def slow_write(own: Any, past: Any, written: Tensor) -> tuple[np.ndarray, np.nda
         after += strength * np.outer(key, change)
         counted += min(max(1 - sum(known * key), 0), 1) * key
     return after, counted
+
+
+@pytest.mark.parametrize("name", cells())
+def test_the_gradient_of_no_segment_is_as_large_as_the_sequence(name: str) -> None:
+    """For each segment, it would be their number squared."""
+    cell, numbers = cells()[name], list[int]()
+    for time in (120, 240):
+        output, last = cell.scan(normal(2, time, 3), cell.initial_state(2), None)
+        numbers.append(numbers_of_parts((output, *state_tensors(last))))
+    assert numbers[1] < 2.2 * numbers[0], numbers
 
 
 @pytest.mark.parametrize("name", ["attention", "associative", "delta"])

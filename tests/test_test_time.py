@@ -77,7 +77,9 @@ def test_sequences_in_parts_at_any_step_equal_the_whole(name: str) -> None:
 
 @pytest.mark.parametrize("memory", ["linear", "mlp"])
 @pytest.mark.parametrize("kind", [TTT, Titans])
-def test_what_learns_by_default_does_not_grow_without_end_before_it_is_trained(kind: type[TTT] | type[Titans], memory: Any) -> None:
+def test_what_learns_by_default_does_not_grow_without_end_before_it_is_trained(
+    kind: type[TTT] | type[Titans], memory: Any
+) -> None:
     """Where keys are alike, too, so that all tokens of a mini-batch change the memory in one direction."""
     torch.manual_seed(0)
     model = kind(3, 2, num_layers=1, hidden_size=12, memory=memory)
