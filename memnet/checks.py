@@ -16,9 +16,11 @@ def check_sizes(at_least: int = 1, /, **sizes: int) -> None:
             raise ValueError(f"{name} must be at least {at_least}, not {size}")
 
 
-def check_range(name: str, ends: tuple[float, float]) -> None:
+def check_ends(name: str, ends: tuple[float, float]) -> None:
     """Two finite numbers above 0, the first at most the second."""
-    numbers = isinstance(ends, tuple | list) and all(isinstance(one, int | float) for one in ends)
+    numbers = isinstance(ends, tuple | list) and all(
+        isinstance(one, int | float) and not isinstance(one, bool) for one in ends
+    )
     if not (numbers and len(ends) == 2 and 0 < ends[0] <= ends[1] < float("inf")):
         raise ValueError(f"{name} must be two numbers above 0, the first at most the second, not {ends!r}")
 

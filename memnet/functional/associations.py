@@ -115,9 +115,9 @@ def associate_chunks(
     time, size = query.size(1), min(chunk_size, query.size(1))
     chunks = solved_chunks(query, key, value, erase=erase, log_decay=log_decay, size=size)
     starts, changes = [], []
-    for value, within, write, kept in chunks.one_by_one():
+    for told, within, write, kept in chunks.one_by_one():
         starts.append(memory)
-        changes.append(value if within is None else value - within @ memory)
+        changes.append(told if within is None else told - within @ memory)
         memory = (memory if kept is None else kept * memory) + write @ changes[-1]
     reads: Tensor = chunks.query @ torch.stack(starts, 2) + chunks.among @ torch.stack(changes, 2)
     return rearrange(reads, "batch head chunk token value -> batch (chunk token) head value")[:, :time], memory
@@ -149,6 +149,7 @@ class Chunks(NamedTuple):
         All are taken apart at once: the gradient of an index is as large as what it is of, chunk for chunk.
         """
         parts = (self.values, self.within, self.write, self.kept)
+        # None is repeated without end.
         return zip(*(repeat(None) if one is None else one.unbind(2) for one in parts), strict=False)
 
 

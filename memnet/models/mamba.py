@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from memnet.blocks import Stack, stack_of
-from memnet.checks import check_range, check_sizes
+from memnet.checks import check_ends, check_sizes
 from memnet.functional.associations import Associate
 from memnet.leveled import (
     LinearMemory,
@@ -137,8 +137,8 @@ class MambaCell(AssociativeMixer, ConvolvedMixer):
         first_intervals: tuple[float, float] = (0.001, 0.1),
     ) -> None:
         check_sizes(num_heads=num_heads, head_size=head_size, state_size=state_size, num_groups=num_groups)
-        check_range("first_rates", first_rates)
-        check_range("first_intervals", first_intervals)
+        check_ends("first_rates", first_rates)
+        check_ends("first_intervals", first_intervals)
         check_levels(num_levels)
         if num_heads % num_groups:
             raise ValueError(f"num_groups must divide num_heads {num_heads}, not {num_groups}")
