@@ -23,7 +23,7 @@ from experiments.report.summary_seeds import Member, same_seed, seed_result, see
 from experiments.runs.about import About, options_of_setting, published_curve, read_about, recipe_words
 from experiments.runs.folder import RunFolder, versions
 from experiments.runs.metrics import read_metrics
-from experiments.runs.tests import without_learning
+from experiments.runs.tests import best_possible, without_learning
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _shared(first: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> di
 
 def _draw_seeds(members: Sequence[Member], about: About, out: str) -> None:
     curve, tests = about["curve"], members[0].tests
-    optimum = tests[0]["scores"].get(f"optimal_{curve['metric']}") if tests else None
+    optimum = best_possible(about, tests)
     figure = seeds_figure(
         {f"seed {one.about['seed']}": curve_of_rows(one.rows, f"valid/{curve['metric']}") for one in members},
         published_curve(about),

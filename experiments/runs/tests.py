@@ -96,6 +96,11 @@ def without_learning(about: About, tests: Sequence[TestRow]) -> float | None:
     return longest[0].get(about["curve"]["metric"]) if longest else None
 
 
+def best_possible(about: About, tests: Sequence[TestRow]) -> float | None:
+    """What nobody can be better at than, of what learning is measured in; None where that is not known."""
+    return tests[0]["scores"].get(f"optimal_{about['curve']['metric']}") if tests else None
+
+
 class Headline(NamedTuple):
     """What stands for all tests of a run: 4.2, "% wrong"; of a share in percent."""
 

@@ -16,7 +16,7 @@ from experiments.figures.view import View, grid_of
 from experiments.runs.about import About, published_curve
 from experiments.runs.folder import RunFolder
 from experiments.runs.metrics import read_metrics
-from experiments.runs.tests import TestRow, conditions, without_learning
+from experiments.runs.tests import TestRow, best_possible, conditions, without_learning
 
 
 def run_title(about: About) -> str:
@@ -72,8 +72,7 @@ def draw_views(figures: Path, views: Mapping[str, View], title: str) -> list[Pat
 def _learning_curve(
     about: About, rows: Rows, tests: list[TestRow], title: str, restarts: int, optimum: float | None
 ) -> Figure:
-    curve, solved = about["curve"], about["solved"]
-    measure, metric = Measure.of_learning(about), curve["metric"]
+    solved, measure = about["solved"], Measure.of_learning(about)
     criterion = Measure(solved["metric"].removeprefix("valid/"), "", solved["unit"]) if solved else measure
     # What an update has some of may be counted more exactly.
     counted = about["tests"]["examples"]
@@ -86,7 +85,7 @@ def _learning_curve(
         measure=measure,
         criterion=criterion,
         solved_at=solved["under"] if solved else None,
-        optimum=tests[0]["scores"].get(f"optimal_{metric}") if tests and optimum is None else optimum,
+        optimum=best_possible(about, tests) if optimum is None else optimum,
         baseline=without_learning(about, tests),
         seen=seen,
         restarts=restarts,

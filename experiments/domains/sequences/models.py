@@ -87,12 +87,11 @@ def _check_brought(config: SequenceConfig) -> None:
     """UserError for a task that lacks what only it can tell, or tells it in another form."""
     for name, kind in _TO_BRING.items():
         try:
-            there = hasattr(config.learned, name)
+            value = getattr(config.learned, name)
+        except AttributeError:
+            raise UserError(f"{config.task.name} has no {name}: expected all that tasks.Task names") from None
         except ValueError as error:  # of data that is read, or made, once it is asked for
             raise UserError(f"{config.task.short}: {error}") from None
-        if not there:
-            raise UserError(f"{config.task.name} has no {name}: expected all that tasks.Task names")
-        value = getattr(config.learned, name)
         try:
             empty = not fitted(kind, value)
         except ValueError:
