@@ -16,9 +16,14 @@ def shortage(error: BaseException) -> str | None:
     return f"not enough memory{told}; smaller sizes, batches or lengths need less"
 
 
+def in_one_line(error: BaseException) -> str:
+    """Why something could not be made or run: that memory is short, else the first line that the error has."""
+    return shortage(error) or str(error).strip().partition("\n")[0] or type(error).__name__
+
+
 def no_model(error: Exception) -> str:
     """One line about why a model of these sizes cannot be."""
-    return f"no such model: {shortage(error) or str(error).splitlines()[0]}"
+    return f"no such model: {in_one_line(error)}"
 
 
 def _bytes(number: str, unit: str) -> str:
@@ -26,7 +31,7 @@ def _bytes(number: str, unit: str) -> str:
     if unit != "bytes":
         return f"{number} {unit}".strip()
     size = float(number)
-    for name, one in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+    for name, one in (("PB", 1e15), ("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
         if size >= one:
             return f"{size / one:,.3g} {name}"
     return f"{number} bytes"

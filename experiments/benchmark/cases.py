@@ -14,6 +14,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from experiments.base.files import UserError
+from experiments.base.memory import no_model
 from experiments.base.names import nearest
 from experiments.base.seeds import drawing_weights, generator_for
 from experiments.config.fields import fitted, option
@@ -178,8 +179,8 @@ def make_model(case: Case, seed: int) -> nn.Module:
     with drawing_weights(seed):
         try:
             model = _make_model(case)
-        except (ValueError, RuntimeError) as error:
-            raise UserError(f"no such model: {str(error).splitlines()[0]}") from None
+        except (ValueError, RuntimeError, MemoryError, OverflowError) as error:
+            raise UserError(no_model(error)) from None
     return model.to(case.device, getattr(torch, case.dtype))
 
 

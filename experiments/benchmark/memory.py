@@ -18,6 +18,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional
 
 from experiments.base.files import UserError
+from experiments.base.memory import in_one_line
 from experiments.benchmark.cases import Case, Example, make_example, make_model, train_step
 from experiments.benchmark.variants import Refused, Way, backend_part, running
 from experiments.training.running import prepare
@@ -149,8 +150,8 @@ def main() -> None:
     prepare(case.device, told["threads"])
     try:
         answer: dict[str, object] = _measure(case, told["way"], told["gradient"])._asdict()
-    except (Refused, RuntimeError) as refusal:
-        answer = {"refused": str(refusal).strip().splitlines()[0]}
+    except (Refused, RuntimeError, MemoryError, OverflowError) as refusal:
+        answer = {"refused": in_one_line(refusal)}
     print(json.dumps(answer))
 
 

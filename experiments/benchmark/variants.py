@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, TypeAlias, cast, get_args
 import torch
 from torch import nn
 
+from experiments.base.memory import in_one_line
 from experiments.benchmark.cases import STEPS, Case, Example, Stacked, make_example, make_model, make_peer
 from memnet.abilities import GoesByStep, TellsBackend
 from memnet.sequence import Backend
@@ -68,8 +69,8 @@ def make_variant(case: Case, way: Way) -> Variant:
         else:
             work()
         return Variant(_captured(work) if way == "graph" else work, _used(models[0], way))
-    except RuntimeError as error:
-        raise Refused(str(error).strip().splitlines()[0]) from None
+    except (RuntimeError, MemoryError, OverflowError) as error:
+        raise Refused(in_one_line(error)) from None
 
 
 def running(model: nn.Module, way: Way, example: Example) -> nn.Module:
