@@ -273,6 +273,9 @@ def drawn_state(model: Any, batch: int) -> State:
     """A state in the middle of a sequence, every part of it a leaf."""
     with torch.no_grad():
         _, state = model(torch.randn(batch, 3, 3, dtype=torch.float64))
+        if isinstance(model, memnet.LRUA):  # slots alike are used alike, and rounding would tell which least
+            memory, usage = torch.randn_like(state.memory), torch.rand_like(state.usage)
+            state = state._replace(memory=state.memory + memory, usage=state.usage + usage)
     return map_state(lambda tensor: tensor.clone().requires_grad_(), state)
 
 
