@@ -270,12 +270,12 @@ def drawn_input(draw: random.Random, most: int = 12) -> Tensor:
 
 
 def drawn_state(model: Any, batch: int) -> State:
-    """A state in the middle of a sequence, every part of it a leaf."""
+    """A state in the middle of a sequence, every part of it a leaf; no slots alike, for rounding to choose from."""
     with torch.no_grad():
-        _, state = model(torch.randn(batch, 3, 3, dtype=torch.float64))
-        if isinstance(model, memnet.LRUA):  # slots alike are used alike, and rounding would tell which least
-            memory, usage = torch.randn_like(state.memory), torch.rand_like(state.usage)
-            state = state._replace(memory=state.memory + memory, usage=state.usage + usage)
+        state = model.initial_state(batch)
+        if hasattr(state, "memory"):
+            state = state._replace(memory=state.memory + torch.randn_like(state.memory))
+        _, state = model(torch.randn(batch, 3, 3, dtype=torch.float64), state)
     return map_state(lambda tensor: tensor.clone().requires_grad_(), state)
 
 
