@@ -14,6 +14,11 @@ class UserError(Exception):
     """Something the user gave is wrong. Its text is one line, shown as it is; the exit code is 2."""
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line; its class where it says nothing."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
 def write_whole(path: str | Path, data: bytes | str) -> None:
     """Put `data` (text as UTF-8, with names of files that are none escaped) at `path`, all of it or nothing.
 

@@ -2,6 +2,8 @@
 
 import re
 
+from experiments.base.files import first_line
+
 _ASKED = re.compile(r"tried to allocate (\d[\d.]*) ?(\w*)", re.IGNORECASE)
 _BEYOND = re.compile("out of memory|allocate memory|overflow|invalid shape dimension|unable to allocate", re.IGNORECASE)
 
@@ -18,7 +20,7 @@ def shortage(error: BaseException) -> str | None:
 
 def in_one_line(error: BaseException) -> str:
     """Why something could not be made or run: that memory is short, else the first line that the error has."""
-    return shortage(error) or str(error).strip().partition("\n")[0] or type(error).__name__
+    return shortage(error) or first_line(error)
 
 
 def no_model(error: Exception) -> str:

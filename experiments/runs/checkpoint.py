@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from experiments.base.files import UserError, write_whole
+from experiments.base.files import UserError, first_line, write_whole
 from experiments.base.reading import expect, parse_json, read_bytes
 
 _FORMATS = {f"memnet training checkpoint {version}": version for version in (1, 2)}
@@ -92,7 +92,7 @@ class Checkpoint:
         try:
             torch.Generator().set_state(self.generator)
         except (RuntimeError, TypeError) as error:
-            raise UserError(f"{self.path}: its generator is no state of one ({str(error).splitlines()[0]})") from None
+            raise UserError(f"{self.path}: its generator is no state of one ({first_line(error)})") from None
         _check_forms(self.path, _numbered("carried", carried), _numbered("carried", self.carried))
         expected = optimizer.forms()
         # A parameter that never had a gradient has none.

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import experiments
 import memnet
 import tasks
-from experiments.base.files import UserError, write_whole
+from experiments.base.files import UserError, first_line, write_whole
 from experiments.base.processes import GRACE, Job, kill, start
 from experiments.base.stopping import Stopped, handling_signals
 from experiments.runs.folder import COMMIT, versions
@@ -101,8 +101,7 @@ class Cluster:
             report: Report = self._ray.get(next(task))
         except (self._ray.exceptions.RayError, StopIteration) as error:
             del running[task]
-            reason = str(error).strip().partition("\n")[0] or type(error).__name__
-            queue.lost(job.name, f"its machine was lost ({reason})")
+            queue.lost(job.name, f"its machine was lost ({first_line(error)})")
             return
         write_files(queue.folder.path, report.files)
         if report.code is not None:

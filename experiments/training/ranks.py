@@ -14,7 +14,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, distributed
 
-from experiments.base.files import UserError
+from experiments.base.files import UserError, first_line
 
 Result = TypeVar("Result")
 # Until a process that hears nothing of the others gives up: the first one tests and draws while they wait.
@@ -86,8 +86,9 @@ def _heard() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"another process of the training has ended ({reason}); go on with --resume") from None
+        raise UserError(
+            f"another process of the training has ended ({first_line(error)}); go on with --resume"
+        ) from None
 
 
 @contextmanager
@@ -101,7 +102,7 @@ def joined(device: str) -> Iterator[Ranks]:
         backend = "nccl" if torch.device(device).type == "cuda" else "gloo"
         distributed.init_process_group(backend, timeout=_PATIENCE)
     except (RuntimeError, ValueError) as error:
-        raise UserError(f"cannot join the other processes: {str(error).splitlines()[0]}") from None
+        raise UserError(f"cannot join the other processes: {first_line(error)}") from None
     try:
         yield own
     finally:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from experiments.base.files import UserError, write_whole
+from experiments.base.files import UserError, first_line, write_whole
 from experiments.base.progress import Progress
 from experiments.base.provenance import command_line
 from experiments.base.stopping import Stopped, handling_signals, stop_at_once
@@ -164,8 +164,7 @@ def prepare(device: str, threads: int) -> None:
         choose_device(device)
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"--device {device} cannot be used: {reason}") from None
+        raise UserError(f"--device {device} cannot be used: {first_line(error)}") from None
     torch.set_num_threads(threads)
 
 
